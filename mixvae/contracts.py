@@ -1,0 +1,96 @@
+"""The words that the rooms share: batch records, what an inference returns, and protocols.
+
+Nothing here computes. Every other room may import this one; it imports only torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from torch import Tensor
+
+UNKNOWN_LABEL = -1
+
+
+class Batch(NamedTuple):
+    """One batch, as every data module yields it.
+
+    Attributes:
+        x: Samples, shape (B, *shape), float32.
+        label: Class of each sample for evaluation only, shape (B,), int64; `UNKNOWN_LABEL` if none.
+        index: Row of each sample in its source data set, shape (B,), int64.
+    """
+
+    x: Tensor
+    label: Tensor
+    index: Tensor
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What a model, an evaluation and a figure need to know of a data set.
+
+    Attributes:
+        name: Short name, such as `mnist`.
+        shape: Shape of one sample: (channels, height, width) for images, (features,) otherwise.
+        num_classes: Number of label classes C; 0 where there are no labels.
+        class_names: Names of the classes, length C.
+        value_range: Smallest and largest value a sample can take; None where unbounded.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    num_classes: int = 0
+    class_names: tuple[str, ...] = field(default_factory=tuple)
+    value_range: tuple[float, float] | None = None
+
+    @property
+    def is_image(self) -> bool:
+        """Whether a sample is an image of shape (channels, height, width)."""
+        return len(self.shape) == 3
+
+
+class MixturePosterior(NamedTuple):
+    """What A agents infer of a batch, without sampling.
+
+    Attributes:
+        probs: q(c|x), shape (A, B, K), each row sums to 1.
+        state_mean: Mean of q(s|x, c) at the most probable category, shape (A, B, S).
+        state_logvar: Its log-variance, natural log, shape (A, B, S).
+    """
+
+    probs: Tensor
+    state_mean: Tensor
+    state_logvar: Tensor
+
+
+class MixtureStep(NamedTuple):
+    """What a mixture model's validation, test and predict steps return.
+
+    Attributes:
+        posterior: The inference, see `MixturePosterior`.
+        reconstruction: -log p(x|s, c) of each agent, shape (A, B), nats, summed over features.
+        kl: KL(q(s|x, c) || N(0, I)), shape (A, B), nats.
+    """
+
+    posterior: MixturePosterior
+    reconstruction: Tensor
+    kl: Tensor
+
+
+@runtime_checkable
+class MixtureModel(Protocol):
+    """What evaluation and figures ask of a model with categories and states."""
+
+    num_agents: int
+    num_categories: int
+    state_dim: int
+
+    def infer(self, x: Tensor) -> MixturePosterior:
+        """Infer categories and states of x, shape (B, *shape), seen by every agent unaugmented."""
+        ...
+
+    def decode(self, category: Tensor, state: Tensor) -> Tensor:
+        """Decode probabilities (A, B, K) and states (A, B, S) into data, shape (A, B, *shape)."""
+        ...

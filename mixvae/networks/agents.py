@@ -1,0 +1,135 @@
+"""The networks of A mixture-VAE agents: encoder, categorical head, state head, decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from mixvae.networks.batched import BatchedLinear
+
+
+class EncoderFactory(Protocol):
+    """Builds an encoder with attribute `out_features` from the number of agents and a shape."""
+
+    def __call__(self, *, num_agents: int, shape: Sequence[int]) -> nn.Module:
+        """Build it."""
+        ...
+
+
+class DecoderFactory(Protocol):
+    """Builds a decoder with attribute `in_features` from the number of agents and a shape."""
+
+    def __call__(self, *, num_agents: int, shape: Sequence[int]) -> nn.Module:
+        """Build it."""
+        ...
+
+
+class CategoryAxis(NamedTuple):
+    """A parameter with agents on axis 0 and categories on `axis`."""
+
+    parameter: nn.Parameter
+    axis: int
+
+
+class Agents(nn.Module):
+    """A agents, each with q(c|x), q(s|x, c) and p(x|s, c), side by side on one tensor axis.
+
+    The layers that take the category in are kept apart from those that take features or states
+    (a linear layer on [c, s] is a sum of two), so that categories can be permuted or masked as
+    whole axes of parameters.
+
+    Args:
+        shape: Shape of one sample.
+        num_agents: Number of agents A.
+        num_categories: Number of categories K.
+        state_dim: Number of state dimensions S.
+        encoder: Builds sample -> features.
+        decoder: Builds code -> parameters of p(x|s, c).
+    """
+
+    def __init__(
+        self,
+        *,
+        shape: Sequence[int],
+        num_agents: int,
+        num_categories: int,
+        state_dim: int,
+        encoder: EncoderFactory,
+        decoder: DecoderFactory,
+    ) -> None:
+        super().__init__()
+        self.state_dim = state_dim
+        self.encoder = encoder(num_agents=num_agents, shape=shape)
+        self.decoder = decoder(num_agents=num_agents, shape=shape)
+        features, code = int(self.encoder.out_features), int(self.decoder.in_features)
+        self.category_head = BatchedLinear(num_agents, features, num_categories)
+        fan_in = features + num_categories
+        self.state_from_features = BatchedLinear(
+            num_agents, features, 2 * state_dim, fan_in=fan_in
+        )
+        self.state_from_category = BatchedLinear(
+            num_agents, num_categories, 2 * state_dim, bias=False, fan_in=fan_in
+        )
+        fan_in = num_categories + state_dim
+        self.code_from_category = BatchedLinear(num_agents, num_categories, code, fan_in=fan_in)
+        self.code_from_state = BatchedLinear(
+            num_agents, state_dim, code, bias=False, fan_in=fan_in
+        )
+
+    def features(self, x: Tensor) -> Tensor:
+        """Features of x, shape (A, B, *shape), or (B, *shape) seen by all, as (A, B, H)."""
+        return self.encoder(x)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Unnormalised log q(c|x), shape (A, B, K), from features (A, B, H)."""
+        return self.category_head(features)
+
+    def state(self, features: Tensor, category: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(s|x, c), each (A, B, S).
+
+        Args:
+            features: Shape (A, B, H).
+            category: Probabilities or a relaxed sample, shape (A, B, K).
+        """
+        both = self.state_from_features(features) + self.state_from_category(category)
+        return both[..., : self.state_dim], both[..., self.state_dim :]
+
+    def decode(self, category: Tensor, state: Tensor) -> Tensor:
+        """Parameters of p(x|s, c), shape (A, B, *shape), from (A, B, K) and (A, B, S)."""
+        return self.decoder(self.code_from_category(category) + self.code_from_state(state))
+
+    def category_axes(self) -> list[CategoryAxis]:
+        """Every parameter that has a category axis, and which axis it is."""
+        assert self.category_head.bias is not None
+        return [
+            CategoryAxis(self.category_head.weight, 2),
+            CategoryAxis(self.category_head.bias, 2),
+            CategoryAxis(self.state_from_category.weight, 1),
+            CategoryAxis(self.code_from_category.weight, 1),
+        ]
+
+
+@torch.no_grad()
+def permute_categories(
+    axes: Sequence[CategoryAxis],
+    permutations: Tensor,
+    optimizer: torch.optim.Optimizer | None = None,
+) -> None:
+    """Rename each agent's categories in place, in its parameters and in the optimiser's moments.
+
+    Args:
+        axes: What `Agents.category_axes` returns.
+        permutations: New category k of agent a is its old category permutations[a, k], (A, K).
+        optimizer: Its per-parameter state of the same shape (Adam's moments) is renamed too.
+    """
+    for parameter, axis in axes:
+        state = optimizer.state.get(parameter, {}) if optimizer is not None else {}
+        moments = [v for v in state.values() if torch.is_tensor(v) and v.shape == parameter.shape]
+        for tensor in (parameter, *moments):
+            view = [permutations.shape[0], *[1] * (tensor.dim() - 1)]
+            view[axis] = permutations.shape[1]
+            index = permutations.to(tensor.device).view(view).expand_as(tensor)
+            tensor.copy_(tensor.gather(axis, index))

@@ -1,0 +1,144 @@
+"""Layers with a leading agent axis: A separate layers computed as one tensor operation.
+
+Agent a's slice of every parameter sees only agent a's slice of the input, so the result equals a
+loop over A ordinary layers. An input without the agent axis, shape (B, D), is seen by all agents.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class BatchedLinear(nn.Module):
+    """A linear layer for each agent.
+
+    Args:
+        num_agents: Number of agents A.
+        in_features: Input features of each agent.
+        out_features: Output features of each agent.
+        bias: Whether to add a bias.
+        fan_in: Number of inputs that the initial scale is computed for; `in_features` if None. Set
+            where a layer is one block of a wider one, such as the category part of [c, s].
+    """
+
+    def __init__(
+        self,
+        num_agents: int,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        fan_in: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_agents = num_agents
+        self.weight = nn.Parameter(torch.empty(num_agents, in_features, out_features))
+        self.bias = nn.Parameter(torch.empty(num_agents, 1, out_features)) if bias else None
+        # The scale of torch.nn.Linear, so that one agent starts as an ordinary network would.
+        bound = 1.0 / math.sqrt(max(in_features if fan_in is None else fan_in, 1))
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply each agent's layer.
+
+        Args:
+            x: Shape (A, B, in), or (B, in) where all agents share the input.
+
+        Returns:
+            Shape (A, B, out).
+        """
+        if x.dim() == 2:
+            # One wide product reads the shared input once instead of once for each agent.
+            wide = self.weight.permute(1, 0, 2).flatten(1)
+            y = (x @ wide).unflatten(1, (self.num_agents, -1)).transpose(0, 1)
+            return y if self.bias is None else y + self.bias
+        if self.bias is None:
+            return torch.bmm(x, self.weight)
+        return torch.baddbmm(self.bias, x, self.weight)
+
+
+class BatchedBatchNorm(nn.Module):
+    """Batch normalisation without affine parameters, with statistics of its own for each agent.
+
+    Args:
+        num_agents: Number of agents A.
+        num_features: Features F of each agent.
+        momentum: Weight of the new batch in the running statistics (MMIDAS: 0.01).
+        eps: Added to the variance.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(
+        self, num_agents: int, num_features: int, momentum: float = 0.01, eps: float = 1e-5
+    ) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.eps = eps
+        self.update_statistics = True
+        self.register_buffer("running_mean", torch.zeros(num_agents, 1, num_features))
+        self.register_buffer("running_var", torch.ones(num_agents, 1, num_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise x, shape (A, B, F), over the batch (training) or by the running statistics."""
+        if not self.training:
+            return (x - self.running_mean) * torch.rsqrt(self.running_var + self.eps)
+        variance, mean = torch.var_mean(x, dim=1, keepdim=True, correction=0)
+        if self.update_statistics:
+            self._update(mean.detach(), variance.detach(), x.shape[1])
+        return (x - mean) * torch.rsqrt(variance + self.eps)
+
+    def _update(self, mean: Tensor, variance: Tensor, batch_size: int) -> None:
+        unbiased = variance * (batch_size / max(batch_size - 1, 1))
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(unbiased, self.momentum)
+
+
+class ByteDropout(nn.Module):
+    """Dropout whose mask is drawn from random bytes, about 20 times cheaper on a CPU.
+
+    The probability is rounded to a multiple of 1/256; the scale uses the rounded value, so the
+    expectation stays exact.
+
+    Args:
+        p: Probability of dropping an entry, in [0, 1).
+
+    Raises:
+        ValueError: If p is outside [0, 1).
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError(f"dropout must lie in [0, 1), got {p}")
+        self.threshold = min(round(p * 256), 255)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop entries of x, any shape, in training mode; return x itself in evaluation mode."""
+        if not self.training or self.threshold == 0:
+            return x
+        words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64, device=x.device)
+        # random_() alone leaves the sign bit, and so every eighth byte, half used.
+        words.random_(-(2**63), None)
+        keep = words.view(torch.uint8)[: x.numel()].view(x.shape) >= self.threshold
+        return x * keep.to(x.dtype).mul_(256 / (256 - self.threshold))
+
+
+@contextmanager
+def frozen_statistics(network: nn.Module) -> Iterator[None]:
+    """Normalise by batch statistics without moving the running ones, for perturbed passes."""
+    norms = [layer for layer in network.modules() if isinstance(layer, BatchedBatchNorm)]
+    before = [norm.update_statistics for norm in norms]
+    for norm in norms:
+        norm.update_statistics = False
+    try:
+        yield
+    finally:
+        for norm, value in zip(norms, before, strict=True):
+            norm.update_statistics = value

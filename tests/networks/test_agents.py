@@ -1,0 +1,161 @@
+"""The agents' networks: independence of agents, conv against a loop, permuting categories."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from functools import partial
+
+import pytest
+import torch
+
+from mixvae.networks.agents import Agents, permute_categories
+from mixvae.networks.conv import ConvDecoder, ConvEncoder
+from mixvae.networks.mlp import MLPDecoder, MLPEncoder
+
+A, B, K, S = 3, 5, 4, 2
+MLP = (partial(MLPEncoder, hidden=(9, 6), batch_norm=True), partial(MLPDecoder, hidden=(6, 9)))
+CONV = (
+    partial(ConvEncoder, channels=(3, 5), features=8),
+    partial(ConvDecoder, channels=(5, 3), features=8),
+)
+SHAPES = [(MLP, (7,)), (MLP, (1, 4, 4)), (CONV, (1, 28, 28)), (CONV, (2, 13, 7))]
+
+
+def make(nets: tuple, shape: tuple[int, ...], num_agents: int = A, state_dim: int = S) -> Agents:
+    encoder, decoder = nets
+    return Agents(
+        shape=shape,
+        num_agents=num_agents,
+        num_categories=K,
+        state_dim=state_dim,
+        encoder=encoder,
+        decoder=decoder,
+    ).double()
+
+
+def one_agent(agents: Agents, nets: tuple, shape: tuple[int, ...], agent: int) -> Agents:
+    """A single-agent copy of one agent's slice, cut along axis 0 of every tensor."""
+    single = make(nets, shape, num_agents=1)
+    with torch.no_grad():
+        for own, source in zip(single.state_dict().values(), agents.state_dict().values()):
+            share = source.shape[0] // A
+            own.copy_(source[agent * share : (agent + 1) * share])
+    return single
+
+
+def run(agents: Agents, x: torch.Tensor, c: torch.Tensor, s: torch.Tensor) -> list[torch.Tensor]:
+    features = agents.features(x)
+    return [agents.logits(features), *agents.state(features, c), agents.decode(c, s)]
+
+
+@pytest.mark.parametrize(("nets", "shape"), [pair for pair in SHAPES if pair[0] is MLP])
+def test_batched_mlp_agents_equal_a_loop_of_single_agents(nets: tuple, shape: tuple) -> None:
+    agents = make(nets, shape)
+    x, c, s = torch.randn(A, B, *shape), torch.rand(A, B, K), torch.randn(A, B, S)
+    x, c, s = x.double(), c.double(), s.double()
+    outputs = run(agents, x, c, s)
+    for agent in range(A):
+        one = slice(agent, agent + 1)
+        single = run(one_agent(agents, nets, shape, agent), x[one], c[one], s[one])
+        for ours, theirs in zip(outputs, single, strict=True):
+            torch.testing.assert_close(ours[one], theirs)
+
+
+@pytest.mark.parametrize(("nets", "shape"), [pair for pair in SHAPES if pair[0] is CONV])
+def test_grouped_conv_agents_equal_a_loop_of_single_agents(nets: tuple, shape: tuple) -> None:
+    agents = make(nets, shape)
+    x, c, s = torch.randn(A, B, *shape), torch.rand(A, B, K), torch.randn(A, B, S)
+    x, c, s = x.double(), c.double(), s.double()
+    outputs = run(agents, x, c, s)
+    assert outputs[-1].shape == (A, B, *shape)
+    for agent in range(A):
+        one = slice(agent, agent + 1)
+        single = run(one_agent(agents, nets, shape, agent), x[one], c[one], s[one])
+        for ours, theirs in zip(outputs, single, strict=True):
+            torch.testing.assert_close(ours[one], theirs)
+
+
+@pytest.mark.parametrize(("nets", "shape"), SHAPES)
+def test_shared_input_equals_an_expanded_one(nets: tuple, shape: tuple) -> None:
+    agents = make(nets, shape)
+    x = torch.randn(B, *shape).double()
+    torch.testing.assert_close(agents.features(x), agents.features(x.expand(A, *x.shape)))
+
+
+@pytest.mark.parametrize(("nets", "shape"), SHAPES)
+def test_no_agent_has_a_gradient_in_another(nets: tuple, shape: tuple) -> None:
+    agents = make(nets, shape)
+    x = torch.randn(A, B, *shape).double()
+    features = agents.features(x)
+    c = agents.logits(features).softmax(-1)
+    mean, _ = agents.state(features, c)
+    agents.decode(c, mean)[1].square().sum().backward()
+    for parameter in agents.parameters():
+        by_agent = parameter.grad.unflatten(0, (A, -1)).flatten(1).abs().sum(1)
+        assert by_agent[0] == 0
+        assert by_agent[2] == 0
+    assert agents.category_head.weight.grad[1].abs().sum() > 0
+
+
+def test_a_state_of_zero_dimensions_works() -> None:
+    agents = make(MLP, (7,), state_dim=0)
+    c, s = torch.rand(A, B, K).double(), torch.zeros(A, B, 0).double()
+    outputs = run(agents, torch.randn(A, B, 7).double(), c, s)
+    assert outputs[1].shape == (A, B, 0)
+    assert outputs[-1].shape == (A, B, 7)
+
+
+def test_permuting_categories_renames_them_and_changes_nothing_else() -> None:
+    agents = make(MLP, (7,)).eval()
+    optimizer = torch.optim.Adam(agents.parameters(), lr=1e-2)
+    x = torch.randn(A, B, 7).double()
+
+    def loss() -> torch.Tensor:
+        features = agents.features(x)
+        q = agents.logits(features).softmax(-1)
+        mean, logvar = agents.state(features, q)
+        return (agents.decode(q, mean) - x).square().sum() + logvar.exp().sum()
+
+    loss().backward()
+    optimizer.step()
+    features = agents.features(x)
+    before, loss_before = agents.logits(features), loss()
+    permutations = torch.stack([torch.randperm(K) for _ in range(A)])
+
+    # The same three further steps with and without renaming give the same function.
+    twin = make(MLP, (7,)).eval()
+    twin.load_state_dict(agents.state_dict())
+    twin_optimizer = torch.optim.Adam(twin.parameters(), lr=1e-2)
+    twin_optimizer.load_state_dict(deepcopy(optimizer.state_dict()))
+    permute_categories(twin.category_axes(), permutations, twin_optimizer)
+
+    after = twin.logits(twin.features(x))
+    for agent in range(A):
+        torch.testing.assert_close(after[agent], before[agent][:, permutations[agent]])
+    for net, steps in ((agents, optimizer), (twin, twin_optimizer)):
+        for _ in range(3):
+            steps.zero_grad()
+            f = net.features(x)
+            q = net.logits(f).softmax(-1)
+            mean, logvar = net.state(f, q)
+            value = (net.decode(q, mean) - x).square().sum() + logvar.exp().sum()
+            value.backward()
+            steps.step()
+        net.last_value = value.detach()
+    torch.testing.assert_close(agents.last_value, twin.last_value)
+    assert agents.last_value < loss_before
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: ConvEncoder(2, (7,)), "needs images"),
+        (lambda: ConvEncoder(2, (1, 8, 8), channels=(4, 4, 4, 4)), "16x16, got 8x8"),
+        (lambda: ConvDecoder(2, (1, 3, 8), channels=(4, 4)), "4x4, got 3x8"),
+        (lambda: MLPEncoder(2, (7,), hidden=()), "hidden must hold"),
+        (lambda: MLPDecoder(2, (7,), hidden=(4, 0)), r"got \[4, 0\]"),
+    ],
+)
+def test_bad_sizes_are_refused(build: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build()

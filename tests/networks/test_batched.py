@@ -1,0 +1,96 @@
+"""The batched layers equal a loop over ordinary layers, forward and gradient."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from mixvae.networks.batched import BatchedBatchNorm, BatchedLinear, ByteDropout, frozen_statistics
+
+A, B, D, H = 3, 7, 5, 4
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+def test_batched_linear_equals_a_loop_of_linear_layers(shared: bool, bias: bool) -> None:
+    layer = BatchedLinear(A, D, H, bias=bias).double()
+    loop = [nn.Linear(D, H, bias=bias).double() for _ in range(A)]
+    for agent, single in enumerate(loop):
+        single.weight.data = layer.weight.data[agent].T.clone()
+        if bias:
+            single.bias.data = layer.bias.data[agent, 0].clone()
+    x = torch.randn(B, D, dtype=torch.float64) if shared else torch.randn(A, B, D).double()
+    x.requires_grad_()
+    weight = torch.randn(A, B, H).double()
+
+    y = layer(x)
+    grads = torch.autograd.grad((y * weight).sum(), [x, *layer.parameters()])
+    z = torch.stack([single(x if shared else x[a]) for a, single in enumerate(loop)])
+    (expected,) = torch.autograd.grad((z * weight).sum(), [x], retain_graph=True)
+    (z * weight).sum().backward()
+
+    torch.testing.assert_close(y, z)
+    torch.testing.assert_close(grads[0], expected)
+    torch.testing.assert_close(grads[1], torch.stack([s.weight.grad.T for s in loop]))
+    if bias:
+        torch.testing.assert_close(grads[2][:, 0], torch.stack([s.bias.grad for s in loop]))
+
+
+def test_batched_linear_starts_on_the_scale_of_linear() -> None:
+    weight = BatchedLinear(2, 400, 300).weight
+    assert weight.abs().max() <= 1 / 20
+    assert weight.std().item() == pytest.approx(nn.Linear(400, 300).weight.std().item(), rel=0.02)
+
+
+def test_batched_linear_takes_zero_features() -> None:
+    layer = BatchedLinear(A, 0, H, bias=True)
+    torch.testing.assert_close(layer(torch.zeros(A, B, 0)), layer.bias.expand(A, B, H))
+
+
+def test_batch_norm_equals_a_loop_of_batch_norms() -> None:
+    ours = BatchedBatchNorm(A, H, momentum=0.1).double()
+    loop = [nn.BatchNorm1d(H, affine=False, momentum=0.1).double() for _ in range(A)]
+    for _ in range(3):
+        x = torch.randn(A, B, H, dtype=torch.float64) * 3 + 1
+        torch.testing.assert_close(ours(x), torch.stack([n(x[a]) for a, n in enumerate(loop)]))
+    ours.eval()
+    x = torch.randn(A, B, H, dtype=torch.float64)
+    torch.testing.assert_close(ours(x), torch.stack([n.eval()(x[a]) for a, n in enumerate(loop)]))
+
+
+def test_frozen_statistics_leave_the_running_ones_alone() -> None:
+    norm = BatchedBatchNorm(A, H)
+    x = torch.randn(A, B, H)
+    with frozen_statistics(nn.Sequential(norm)):
+        frozen = norm(x)
+    assert torch.equal(norm.running_mean, torch.zeros(A, 1, H))
+    torch.testing.assert_close(norm(x), frozen)
+    assert not torch.equal(norm.running_mean, torch.zeros(A, 1, H))
+
+
+@pytest.mark.parametrize("p", [0.0, 0.2, 0.5, 0.9])
+def test_byte_dropout_keeps_the_expectation_and_drops_the_share(p: float) -> None:
+    x = torch.ones(1001, 999)
+    y = ByteDropout(p)(x)
+    assert (y == 0).float().mean().item() == pytest.approx(p, abs=0.003)
+    assert y.mean().item() == pytest.approx(1.0, abs=0.006)
+    # Each byte of a random word must be as random as the others.
+    by_byte = (y.flatten()[: 8 * 100_000].view(-1, 8) == 0).float().mean(0)
+    assert (by_byte - p).abs().max().item() < 0.01
+
+
+def test_byte_dropout_is_the_identity_in_evaluation_and_has_its_gradient() -> None:
+    layer = ByteDropout(0.5)
+    x = torch.randn(4, 6, requires_grad=True)
+    y = layer(x)
+    torch.testing.assert_close(torch.autograd.grad(y.sum(), x)[0], torch.where(y == 0, 0.0, 2.0))
+    assert layer.eval()(x) is x
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.0, 2])
+def test_byte_dropout_refuses_a_bad_probability(p: float) -> None:
+    with pytest.raises(ValueError, match=str(p)):
+        ByteDropout(p)
+
+

@@ -1,0 +1,127 @@
+"""Agreement of categories with labels, from a contingency table of counts, shape (K, C).
+
+Row k counts the samples put into category k, by label class. A table is all that these measures
+need of a data set, so tables may be added up over batches and ranks before they are scored.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import linear_sum_assignment
+
+
+def _as_counts(table: ArrayLike) -> NDArray[np.int64]:
+    counts = np.asarray(table)
+    if counts.ndim != 2:
+        raise ValueError(
+            f"a contingency table has two axes, categories and classes; got shape {counts.shape}"
+        )
+    if counts.sum() == 0:
+        raise ValueError(
+            f"the contingency table of shape {counts.shape} is empty; count a sample first"
+        )
+    return counts.astype(np.int64)
+
+
+def match_classes(table: ArrayLike) -> NDArray[np.int64]:
+    """Give each category at most one class, so that the most samples fall on matched pairs.
+
+    Args:
+        table: Counts of samples, shape (K, C).
+
+    Returns:
+        Class of each category, shape (K,), -1 where K > C leaves a category without a class.
+
+    Raises:
+        ValueError: If `table` does not have two axes or holds no sample.
+
+    Source:
+        The Hungarian assignment, Kuhn 1955, in `scipy.optimize.linear_sum_assignment`.
+    """
+    counts = _as_counts(table)
+    category, label = linear_sum_assignment(counts, maximize=True)
+    matched = np.full(counts.shape[0], -1, dtype=np.int64)
+    matched[category] = label
+    return matched
+
+
+def clustering_accuracy(table: ArrayLike) -> float:
+    """Share of the samples whose category is matched to their class, by the best matching.
+
+    The matching is one to one, also where K differs from C: with K > C the samples in the
+    categories left over count as wrong, with K < C so do those of the classes left over.
+
+    Args:
+        table: Counts of samples, shape (K, C).
+
+    Returns:
+        Accuracy in [0, 1].
+
+    Raises:
+        ValueError: If `table` does not have two axes or holds no sample.
+    """
+    counts = _as_counts(table)
+    matched = match_classes(counts)
+    has_class = matched >= 0
+    hits = counts[has_class, matched[has_class]].sum()
+    return float(hits / counts.sum())
+
+
+def _entropy(counts: NDArray[np.int64]) -> float:
+    share = counts[counts > 0] / counts.sum()
+    return float(-(share * np.log(share)).sum())
+
+
+def normalised_mutual_information(table: ArrayLike) -> float:
+    """Mutual information of categories and classes over the mean of their entropies.
+
+    Args:
+        table: Counts of samples, shape (K, C).
+
+    Returns:
+        A value in [0, 1]; 0 where all samples share one category but not one class (or the
+        reverse), 1 where they share both.
+
+    Raises:
+        ValueError: If `table` does not have two axes or holds no sample.
+
+    Source:
+        Strehl & Ghosh 2002, with the arithmetic mean, as scikit-learn's default.
+    """
+    counts = _as_counts(table)
+    by_category, by_class = _entropy(counts.sum(axis=1)), _entropy(counts.sum(axis=0))
+    if by_category == 0.0 and by_class == 0.0:
+        return 1.0
+    information = by_category + by_class - _entropy(counts.ravel())
+    return float(np.clip(2.0 * information / (by_category + by_class), 0.0, 1.0))
+
+
+def adjusted_rand_index(table: ArrayLike) -> float:
+    """Share of sample pairs on which categories and classes agree, corrected for chance.
+
+    Args:
+        table: Counts of samples, shape (K, C).
+
+    Returns:
+        A value in [-0.5, 1]: 0 is what chance gives, 1 is perfect agreement.
+
+    Raises:
+        ValueError: If `table` does not have two axes or holds no sample.
+
+    Source:
+        Hubert & Arabie 1985.
+    """
+    counts = _as_counts(table)
+
+    def pairs(sizes: NDArray[np.int64]) -> int:
+        # Python integers: products of pair counts overflow 64 bits beyond some 10^5 samples.
+        return int((sizes * (sizes - 1) // 2).sum())
+
+    total = pairs(counts.sum(keepdims=True))
+    together = pairs(counts)
+    by_category, by_class = pairs(counts.sum(axis=1)), pairs(counts.sum(axis=0))
+    # (together - expected) / (maximum - expected), each term multiplied by 2 * total.
+    numerator = 2 * (together * total - by_category * by_class)
+    denominator = (by_category + by_class) * total - 2 * by_category * by_class
+    return numerator / denominator if denominator else 1.0

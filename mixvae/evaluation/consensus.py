@@ -1,0 +1,85 @@
+"""How far the agents put the same samples into the same categories."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+
+def vote(probs: Tensor) -> Tensor:
+    """Let the agents vote: the category with the largest mean log-probability over agents.
+
+    The mean of logs asks that no agent rules the category out; probabilities that underflowed
+    to 0 count as the smallest positive number of their type.
+
+    Args:
+        probs: q(c|x) of each agent, shape (A, B, K).
+
+    Returns:
+        Category of each sample, shape (B,), int64; the first of equals.
+    """
+    return probs.clamp_min(torch.finfo(probs.dtype).tiny).log().mean(dim=0).argmax(dim=-1)
+
+
+def consensus_matrix(joint: ArrayLike) -> NDArray[np.float64]:
+    """Joint assignments of two agents, each entry over the larger of its row and column sums.
+
+    Args:
+        joint: Samples that agent a put into category i and agent b into category j, shape (K, K).
+
+    Returns:
+        Values in [0, 1], shape (K, K); 0 for a pair of categories that both are empty.
+
+    Source:
+        Marghi et al. (cpl-mixVAE), as METHODS section 1 states it.
+    """
+    counts = np.asarray(joint, dtype=np.float64)
+    assert counts.ndim == 2
+    assert counts.shape[0] == counts.shape[1]
+    larger = np.maximum(counts.sum(axis=1)[:, None], counts.sum(axis=0)[None, :])
+    shares: NDArray[np.float64] = np.divide(
+        counts, larger, out=np.zeros_like(counts), where=larger > 0
+    )
+    return shares
+
+
+def mean_consensus_matrix(joint: ArrayLike) -> NDArray[np.float64]:
+    """Mean over the pairs of agents a < b of their `consensus_matrix`.
+
+    Args:
+        joint: Counts of joint assignments of every two agents, shape (A, A, K, K).
+
+    Returns:
+        Values in [0, 1], shape (K, K).
+
+    Raises:
+        ValueError: If there are fewer than two agents.
+    """
+    counts = np.asarray(joint)
+    num_agents = counts.shape[0]
+    if num_agents < 2:
+        raise ValueError(f"consensus needs at least two agents; got {num_agents}")
+    pairs = combinations(range(num_agents), 2)
+    return np.stack([consensus_matrix(counts[a, b]) for a, b in pairs]).mean(axis=0)
+
+
+def category_consensus(joint: ArrayLike) -> NDArray[np.float64]:
+    """Consensus of each category: the diagonal of the mean consensus matrix.
+
+    A category that no agent uses has consensus 0, not an undefined one. So a collapse cannot pass
+    for agreement, and pruning takes empty categories first.
+
+    Args:
+        joint: Counts of joint assignments of every two agents, shape (A, A, K, K).
+
+    Returns:
+        Values in [0, 1], shape (K,).
+
+    Raises:
+        ValueError: If there are fewer than two agents.
+    """
+    return np.diagonal(mean_consensus_matrix(joint)).copy()

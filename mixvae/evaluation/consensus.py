@@ -64,7 +64,8 @@ def mean_consensus_matrix(joint: ArrayLike) -> NDArray[np.float64]:
     if num_agents < 2:
         raise ValueError(f"consensus needs at least two agents; got {num_agents}")
     pairs = combinations(range(num_agents), 2)
-    return np.stack([consensus_matrix(counts[a, b]) for a, b in pairs]).mean(axis=0)
+    mean: NDArray[np.float64] = np.mean([consensus_matrix(counts[a, b]) for a, b in pairs], axis=0)
+    return mean
 
 
 def category_consensus(joint: ArrayLike) -> NDArray[np.float64]:

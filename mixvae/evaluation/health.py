@@ -39,7 +39,7 @@ def diagnose_collapse(
     """Say in one sentence that the categorical posterior has collapsed, and the likely cause.
 
     Flat: the mean entropy is at least nine tenths of log K, so the categories say nothing of the
-    sample. Nearly empty: fewer than half of the categories are populated.
+    sample. Nearly empty: fewer than half of the categories are populated, or only one.
 
     Args:
         entropy: Mean entropy of q(c|x), nats.
@@ -56,7 +56,8 @@ def diagnose_collapse(
     """
     limit = math.log(num_categories)
     flat = entropy >= FLAT_FRACTION * limit
-    empty = populated < POPULATED_FRACTION * num_categories
+    # A single category is a collapse even where it is half of two.
+    empty = populated < max(2.0, POPULATED_FRACTION * num_categories)
     if not flat and not empty:
         return None
     reasons = []

@@ -95,7 +95,7 @@ class MixtureEvaluation(Metric):
             step: What the model's validation or test step returned.
             label: Classes, shape (B,), int64; negative where unknown.
         """
-        probs = step.posterior.probs
+        probs = step.posterior.probs.float()
         num_agents, num_samples, num_categories = probs.shape
         assert (num_agents, num_categories) == (self.num_agents, self.num_categories)
         category = torch.cat([probs.argmax(dim=-1), vote(probs)[None]])

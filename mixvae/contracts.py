@@ -5,12 +5,16 @@ Nothing here computes. Every other room may import this one; it imports only tor
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
 UNKNOWN_LABEL = -1
+
+LogQ = Callable[[Tensor], Tensor]
+"""The agents' log q(c|x), shape (A, B, K), as a function of copies, shape (A, B, *shape)."""
 
 
 class Batch(NamedTuple):
@@ -77,6 +81,14 @@ class MixtureStep(NamedTuple):
     posterior: MixturePosterior
     reconstruction: Tensor
     kl: Tensor
+
+
+class Augmenter(Protocol):
+    """Makes a copy of each sample for each agent, of the same type as the sample."""
+
+    def __call__(self, x: Tensor, num_agents: int, log_q: LogQ) -> Tensor:
+        """Copies of x, shape (B, *shape), as (A, B, *shape), on the device of x."""
+        ...
 
 
 @runtime_checkable

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class BatchedLinear(nn.Module):
@@ -63,12 +64,13 @@ class BatchedLinear(nn.Module):
 
 
 class BatchedBatchNorm(nn.Module):
-    """Batch normalisation without affine parameters, with statistics of its own for each agent.
+    """Batch normalisation with statistics of its own for each agent.
 
     Args:
         num_agents: Number of agents A.
         num_features: Features F of each agent.
         momentum: Weight of the new batch in the running statistics (MMIDAS: 0.01).
+        affine: Whether a learned scale and offset follow (MMIDAS: no).
         eps: Added to the variance.
     """
 
@@ -76,28 +78,38 @@ class BatchedBatchNorm(nn.Module):
     running_var: Tensor
 
     def __init__(
-        self, num_agents: int, num_features: int, momentum: float = 0.01, eps: float = 1e-5
+        self,
+        num_agents: int,
+        num_features: int,
+        momentum: float = 0.1,
+        affine: bool = True,
+        eps: float = 1e-5,
     ) -> None:
         super().__init__()
         self.momentum = momentum
         self.eps = eps
         self.update_statistics = True
-        self.register_buffer("running_mean", torch.zeros(num_agents, 1, num_features))
-        self.register_buffer("running_var", torch.ones(num_agents, 1, num_features))
+        shape = (num_agents, num_features)
+        self.weight = nn.Parameter(torch.ones(shape)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(shape)) if affine else None
+        self.register_buffer("running_mean", torch.zeros(shape))
+        self.register_buffer("running_var", torch.ones(shape))
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x, shape (A, B, F), over the batch (training) or by the running statistics."""
-        if not self.training:
-            return (x - self.running_mean) * torch.rsqrt(self.running_var + self.eps)
-        variance, mean = torch.var_mean(x, dim=1, keepdim=True, correction=0)
-        if self.update_statistics:
-            self._update(mean.detach(), variance.detach(), x.shape[1])
-        return (x - mean) * torch.rsqrt(variance + self.eps)
-
-    def _update(self, mean: Tensor, variance: Tensor, batch_size: int) -> None:
-        unbiased = variance * (batch_size / max(batch_size - 1, 1))
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(unbiased, self.momentum)
+        use_running = not self.training or self.update_statistics
+        # Agents and features side by side are the channels of one ordinary batch norm.
+        y = functional.batch_norm(
+            x.transpose(0, 1).flatten(1),
+            self.running_mean.flatten() if use_running else None,
+            self.running_var.flatten() if use_running else None,
+            None if self.weight is None else self.weight.flatten(),
+            None if self.bias is None else self.bias.flatten(),
+            self.training,
+            self.momentum,
+            self.eps,
+        )
+        return y.unflatten(1, (x.shape[0], x.shape[2])).transpose(0, 1)
 
 
 class ByteDropout(nn.Module):

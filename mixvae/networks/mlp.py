@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 from torch import Tensor, nn
 
 from mixvae.networks.batched import BatchedBatchNorm, BatchedLinear, ByteDropout
 
+BatchNorm = Literal["none", "before", "after"]
+"""Batch norm with scale and offset before each ReLU (the usual way, and IMSAT's), or without them
+after each ReLU with slow running statistics (MMIDAS's), or none."""
 
-def _layers(num_agents: int, widths: Sequence[int], batch_norm: bool) -> nn.Sequential:
-    """Linear, ReLU and, where asked, batch norm, between each pair of consecutive widths."""
+
+def _activation(num_agents: int, width: int, batch_norm: BatchNorm) -> list[nn.Module]:
+    """ReLU with the batch norm asked for."""
+    if batch_norm == "before":
+        return [BatchedBatchNorm(num_agents, width), nn.ReLU()]
+    if batch_norm == "after":
+        return [nn.ReLU(), BatchedBatchNorm(num_agents, width, momentum=0.01, affine=False)]
+    if batch_norm == "none":
+        return [nn.ReLU()]
+    raise ValueError(f"batch_norm must be none, before or after, got {batch_norm!r}")
+
+
+def _layers(num_agents: int, widths: Sequence[int], batch_norm: BatchNorm) -> nn.Sequential:
+    """A linear layer and its activation between each pair of consecutive widths."""
     layers: list[nn.Module] = []
     for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
-        layers += [BatchedLinear(num_agents, inputs, outputs), nn.ReLU()]
-        if batch_norm:
-            layers.append(BatchedBatchNorm(num_agents, outputs))
+        layers.append(BatchedLinear(num_agents, inputs, outputs))
+        layers += _activation(num_agents, outputs, batch_norm)
     return nn.Sequential(*layers)
 
 
@@ -27,7 +42,7 @@ class MLPEncoder(nn.Module):
         num_agents: Number of agents A.
         shape: Shape of one sample; it is flattened to D features.
         hidden: Widths of the layers; the last one is the number of features given out.
-        batch_norm: Normalise after each ReLU (MMIDAS does).
+        batch_norm: Where each layer is normalised, see `BatchNorm`.
         input_dropout: Probability of dropping an input feature.
     """
 
@@ -36,7 +51,7 @@ class MLPEncoder(nn.Module):
         num_agents: int,
         shape: Sequence[int],
         hidden: Sequence[int] = (400, 400, 64),
-        batch_norm: bool = False,
+        batch_norm: BatchNorm = "none",
         input_dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -60,7 +75,7 @@ class MLPDecoder(nn.Module):
         num_agents: Number of agents A.
         shape: Shape of one sample.
         hidden: Widths of the layers; the first one is the width of the code taken in.
-        batch_norm: Normalise after each ReLU.
+        batch_norm: Where each layer is normalised, see `BatchNorm`.
     """
 
     def __init__(
@@ -68,20 +83,19 @@ class MLPDecoder(nn.Module):
         num_agents: int,
         shape: Sequence[int],
         hidden: Sequence[int] = (64, 400, 400),
-        batch_norm: bool = False,
+        batch_norm: BatchNorm = "none",
     ) -> None:
         super().__init__()
         check_widths("hidden", hidden)
         self.in_features = hidden[0]
         self.shape = tuple(shape)
-        self.activation = nn.ReLU()
-        self.norm = BatchedBatchNorm(num_agents, hidden[0]) if batch_norm else nn.Identity()
+        self.activation = nn.Sequential(*_activation(num_agents, hidden[0], batch_norm))
         self.layers = _layers(num_agents, hidden, batch_norm)
         self.output = BatchedLinear(num_agents, hidden[-1], math.prod(shape))
 
     def forward(self, code: Tensor) -> Tensor:
         """Parameters of p(x|s, c) for code, shape (A, B, hidden[0]), as (A, B, *shape)."""
-        y = self.output(self.layers(self.norm(self.activation(code))))
+        y = self.output(self.layers(self.activation(code)))
         return y.unflatten(-1, self.shape)
 
 

@@ -13,7 +13,10 @@ from mixvae.networks.conv import ConvDecoder, ConvEncoder
 from mixvae.networks.mlp import MLPDecoder, MLPEncoder
 
 A, B, K, S = 3, 5, 4, 2
-MLP = (partial(MLPEncoder, hidden=(9, 6), batch_norm=True), partial(MLPDecoder, hidden=(6, 9)))
+MLP = (
+    partial(MLPEncoder, hidden=(9, 6), batch_norm="before"),
+    partial(MLPDecoder, hidden=(6, 9), batch_norm="after"),
+)
 CONV = (
     partial(ConvEncoder, channels=(3, 5), features=8),
     partial(ConvDecoder, channels=(5, 3), features=8),
@@ -153,6 +156,7 @@ def test_permuting_categories_renames_them_and_changes_nothing_else() -> None:
         (lambda: ConvEncoder(2, (1, 8, 8), channels=(4, 4, 4, 4)), "16x16, got 8x8"),
         (lambda: ConvDecoder(2, (1, 3, 8), channels=(4, 4)), "4x4, got 3x8"),
         (lambda: MLPEncoder(2, (7,), hidden=()), "hidden must hold"),
+        (lambda: MLPEncoder(2, (7,), batch_norm="both"), "none, before or after, got 'both'"),
         (lambda: MLPDecoder(2, (7,), hidden=(4, 0)), r"got \[4, 0\]"),
     ],
 )

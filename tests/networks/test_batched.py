@@ -48,9 +48,16 @@ def test_batched_linear_takes_zero_features() -> None:
     torch.testing.assert_close(layer(torch.zeros(A, B, 0)), layer.bias.expand(A, B, H))
 
 
-def test_batch_norm_equals_a_loop_of_batch_norms() -> None:
-    ours = BatchedBatchNorm(A, H, momentum=0.1).double()
-    loop = [nn.BatchNorm1d(H, affine=False, momentum=0.1).double() for _ in range(A)]
+@pytest.mark.parametrize("affine", [False, True])
+def test_batch_norm_equals_a_loop_of_batch_norms(affine: bool) -> None:
+    ours = BatchedBatchNorm(A, H, momentum=0.01, affine=affine).double()
+    loop = [nn.BatchNorm1d(H, affine=affine, momentum=0.01).double() for _ in range(A)]
+    if affine:
+        nn.init.normal_(ours.weight)
+        nn.init.normal_(ours.bias)
+        for agent, norm in enumerate(loop):
+            norm.weight.data = ours.weight.data[agent]
+            norm.bias.data = ours.bias.data[agent]
     for _ in range(3):
         x = torch.randn(A, B, H, dtype=torch.float64) * 3 + 1
         torch.testing.assert_close(ours(x), torch.stack([n(x[a]) for a, n in enumerate(loop)]))
@@ -64,9 +71,9 @@ def test_frozen_statistics_leave_the_running_ones_alone() -> None:
     x = torch.randn(A, B, H)
     with frozen_statistics(nn.Sequential(norm)):
         frozen = norm(x)
-    assert torch.equal(norm.running_mean, torch.zeros(A, 1, H))
+    assert torch.equal(norm.running_mean, torch.zeros(A, H))
     torch.testing.assert_close(norm(x), frozen)
-    assert not torch.equal(norm.running_mean, torch.zeros(A, 1, H))
+    assert not torch.equal(norm.running_mean, torch.zeros(A, H))
 
 
 @pytest.mark.parametrize("p", [0.0, 0.2, 0.5, 0.9])

@@ -1,0 +1,38 @@
+"""Copies that need no knowledge of the data: the sample itself, and Gaussian noise."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mixvae.contracts import LogQ
+
+
+class Identity(nn.Module):
+    """Every agent sees the sample itself."""
+
+    def forward(self, x: Tensor, num_agents: int, log_q: LogQ) -> Tensor:
+        """x, shape (B, *shape), expanded to (A, B, *shape) without a copy."""
+        return x.expand(num_agents, *x.shape)
+
+
+class Noise(nn.Module):
+    """Every agent sees the sample plus normal noise of its own.
+
+    Args:
+        scale: Standard deviation of the noise, in units of the data.
+
+    Raises:
+        ValueError: If scale is negative.
+    """
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        if not scale >= 0:
+            raise ValueError(f"augmenter.scale must be at least 0, got {scale}")
+        self.scale = scale
+
+    def forward(self, x: Tensor, num_agents: int, log_q: LogQ) -> Tensor:
+        """Noisy copies of x, shape (B, *shape), as (A, B, *shape)."""
+        shape = (num_agents, *x.shape)
+        return torch.randn(shape, device=x.device, dtype=x.dtype).mul_(self.scale).add_(x)

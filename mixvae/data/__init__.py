@@ -1,0 +1,28 @@
+"""LightningDataModules: each yields `contracts.Batch` and knows its `contracts.DataSpec`.
+
+Names are imported on first use, so that a run on one data set does not import the others' packages.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mixvae.data.digits import DigitsDataModule
+    from mixvae.data.fetch import FetchError
+    from mixvae.data.mnist import MNISTDataModule
+
+__all__ = ["DigitsDataModule", "FetchError", "MNISTDataModule"]
+
+_HOME = {
+    "DigitsDataModule": "mixvae.data.digits",
+    "FetchError": "mixvae.data.fetch",
+    "MNISTDataModule": "mixvae.data.mnist",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

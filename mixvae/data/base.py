@@ -1,0 +1,121 @@
+"""What the data modules share whose samples all stay in memory."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Literal, NamedTuple
+
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from mixvae.contracts import DataSpec
+from mixvae.data.resident import EvalLoader, ResidentTensors, TrainLoader
+from mixvae.data.splits import check_fraction, check_seed
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+class SplitRows(NamedTuple):
+    """One split of a data set: rows of resident tensors, shape (N,)."""
+
+    tensors: ResidentTensors
+    rows: Tensor
+
+
+class AbstractResidentDataModule(LightningDataModule, ABC):
+    """A data module whose samples all stay in memory; a data set says what its splits are.
+
+    `setup` reads everything once, whatever the stage. Where the trainer computes on another device
+    than the CPU, the tensors are kept there, and no batch crosses the bus.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        batch_size: int,
+        val_fraction: float,
+        eval_batch_size: int,
+        predict_split: Split,
+    ) -> None:
+        """Check and keep what all resident data sets need; see the subclasses."""
+        super().__init__()
+        check_seed(seed)
+        check_fraction("val_fraction", val_fraction)
+        for name, size in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
+            if size < 1:
+                raise ValueError(f"{name} is {size}; it must be 1 or more")
+        if predict_split not in SPLITS:
+            raise ValueError(f"predict_split is {predict_split!r}; it must be one of {SPLITS}")
+        self.seed = seed
+        self.batch_size = batch_size
+        self.val_fraction = val_fraction
+        self.eval_batch_size = eval_batch_size
+        self.predict_split: Split = predict_split
+        self._splits: dict[Split, SplitRows] = {}
+
+    @property
+    @abstractmethod
+    def spec(self) -> DataSpec:
+        """What the data are, known before they are read."""
+
+    @abstractmethod
+    def read_splits(self) -> dict[Split, SplitRows]:
+        """Read the data and split them."""
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read and split the data at the first call; later calls, of any stage, do nothing."""
+        if self._splits:
+            return
+        splits = self.read_splits()
+        if len(splits["train"].rows) < self.batch_size:
+            raise ValueError(
+                f"batch_size is {self.batch_size} but the training set of {self.spec.name} has"
+                f" {len(splits['train'].rows)} samples; choose a smaller batch_size"
+            )
+        self._splits = splits
+
+    def train_dataloader(self) -> TrainLoader:
+        """Shuffled training batches."""
+        split, (rank, world_size) = self._resident("train"), self._process()
+        return TrainLoader(
+            *split, self.batch_size, seed=self.seed, rank=rank, world_size=world_size
+        )
+
+    def val_dataloader(self) -> EvalLoader:
+        """Validation samples, each once."""
+        return self.eval_dataloader("val")
+
+    def test_dataloader(self) -> EvalLoader:
+        """Test samples, each once."""
+        return self.eval_dataloader("test")
+
+    def predict_dataloader(self) -> EvalLoader:
+        """Samples of `predict_split`, each once."""
+        return self.eval_dataloader(self.predict_split)
+
+    def eval_dataloader(self, split: Split) -> EvalLoader:
+        """Samples of any split, training included, each once and in the order of the source."""
+        rank, world_size = self._process()
+        return EvalLoader(
+            *self._resident(split), self.eval_batch_size, rank=rank, world_size=world_size
+        )
+
+    def _resident(self, split: Split) -> SplitRows:
+        """Return the split, its tensors moved once to the device that the trainer computes on."""
+        assert self._splits, "setup() comes before the dataloaders"
+        tensors = self._splits[split].tensors
+        device = self.trainer.strategy.root_device if self.trainer else tensors.label.device
+        if tensors.label.device != device:
+            # one move serves every split that is cut from the same tensors
+            moved = tensors.to(device)
+            for name, other in self._splits.items():
+                if other.tensors is tensors:
+                    self._splits[name] = SplitRows(moved, other.rows)
+        return self._splits[split]
+
+    def _process(self) -> tuple[int, int]:
+        """Rank of this process and number of processes; (0, 1) without a trainer."""
+        if self.trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size

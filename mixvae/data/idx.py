@@ -1,0 +1,70 @@
+"""Reading IDX files, the format of MNIST: a big-endian header, then the bytes of one array."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+UNSIGNED_BYTE = 0x08
+
+
+def read_idx(path: Path, num_dims: int, md5: str | None = None) -> NDArray[np.uint8]:
+    """Read an IDX file of unsigned bytes, plain or compressed with gzip.
+
+    Args:
+        path: The file; compressed if its name ends in `.gz`.
+        num_dims: Number of dimensions that the array must have.
+        md5: What the uncompressed bytes must hash to; None checks the structure only. Hashing the
+            uncompressed bytes lets a file pass that was packed again with other gzip settings.
+
+    Returns:
+        The array, writable.
+
+    Raises:
+        ValueError: If the file cannot be unpacked, or its header, length or checksum is wrong.
+    """
+    content = _read_bytes(path)
+    header_size = 4 + 4 * num_dims
+    if len(content) < header_size:
+        raise _damaged(path, f"a header of {header_size} bytes", f"{len(content)} bytes in all")
+    magic = int.from_bytes(content[:4], "big")
+    expected_magic = (UNSIGNED_BYTE << 8) | num_dims
+    if magic != expected_magic:
+        raise _damaged(path, f"magic number {expected_magic}", f"{magic}")
+    shape = struct.unpack_from(f">{num_dims}I", content, 4)
+    size = header_size + int(np.prod([int(n) for n in shape], dtype=object))
+    if len(content) != size:
+        raise _damaged(
+            path, f"{size} bytes, as its header of shape {shape} says", f"{len(content)} bytes"
+        )
+    if md5 is not None:
+        found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        if found != md5:
+            raise _damaged(path, f"content of md5 {md5}", found)
+    return np.frombuffer(content, dtype=np.uint8, offset=header_size).reshape(shape)
+
+
+def _read_bytes(path: Path) -> bytearray:
+    """Read and unpack the whole file; a bytearray, so that the array over it is writable."""
+    stored = path.read_bytes()
+    if path.suffix != ".gz":
+        return bytearray(stored)
+    if not stored:
+        raise _damaged(path, "a gzip file", "an empty file")
+    try:
+        return bytearray(gzip.decompress(stored))
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise _damaged(path, "a complete gzip file", f"{len(stored)} bytes: {error}") from error
+
+
+def _damaged(path: Path, expected: str, found: str) -> ValueError:
+    return ValueError(
+        f"{path} is damaged or not the file its name says: expected {expected}, found {found}."
+        " Delete the file and run again to have it downloaded, or put a good copy in its place"
+    )

@@ -9,8 +9,8 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from mixvae.contracts import DataSpec
+from mixvae.data.checks import check_count, check_fraction, check_seed
 from mixvae.data.resident import EvalLoader, ResidentTensors, TrainLoader
-from mixvae.data.splits import check_fraction, check_seed
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -42,9 +42,8 @@ class AbstractResidentDataModule(LightningDataModule, ABC):
         super().__init__()
         check_seed(seed)
         check_fraction("val_fraction", val_fraction)
-        for name, size in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
-            if size < 1:
-                raise ValueError(f"{name} is {size}; it must be 1 or more")
+        check_count("batch_size", batch_size)
+        check_count("eval_batch_size", eval_batch_size)
         if predict_split not in SPLITS:
             raise ValueError(f"predict_split is {predict_split!r}; it must be one of {SPLITS}")
         self.seed = seed

@@ -56,10 +56,10 @@ def data_root(root: str | Path | None) -> Path:
 
         path = Path(pooch.os_cache("mixvae"))
     for folder in (path, *path.parents):
-        if folder.exists() and not folder.is_dir():
+        if os.path.exists(folder) and not os.path.isdir(folder):
             raise ValueError(
                 f"the data root {path} cannot be used: {folder} is a file, not a folder;"
-                " set data.root or MIXVAE_DATA_DIR to a folder"
+                " set data_root or MIXVAE_DATA_DIR to a folder"
             )
     return path
 
@@ -113,7 +113,7 @@ def _partial_folder(folder: Path) -> Iterator[Path]:
         except OSError as error:
             raise ValueError(
                 f"cannot write to the data folder {folder}: {error};"
-                " set data.root or MIXVAE_DATA_DIR to a folder you may write to"
+                " set data_root or MIXVAE_DATA_DIR to a folder you may write to"
             ) from error
         _remove_stale(folder)
         try:

@@ -12,6 +12,7 @@ import torch
 
 from mixvae.contracts import DataSpec
 from mixvae.data.base import AbstractResidentDataModule, Split, SplitRows
+from mixvae.data.checks import check_count, check_seconds
 from mixvae.data.fetch import FetchError, RemoteFile, data_root, fetch
 from mixvae.data.idx import read_idx
 from mixvae.data.resident import ResidentTensors
@@ -105,12 +106,9 @@ class MNISTDataModule(AbstractResidentDataModule):
             ValueError: If a setting is out of its range.
         """
         super().__init__(seed, batch_size, val_fraction, eval_batch_size, predict_split)
-        if train_samples is not None and train_samples < 2:
-            raise ValueError(
-                f"train_samples is {train_samples}; it must be 2 or more, or null for all"
-            )
-        if not timeout > 0:
-            raise ValueError(f"timeout is {timeout}; it must be a positive number of seconds")
+        if train_samples is not None:
+            check_count("train_samples", train_samples, least=2)
+        check_seconds("timeout", timeout)
         self.root = root
         self.download = download
         self.checksum = checksum
@@ -182,7 +180,7 @@ class MNISTDataModule(AbstractResidentDataModule):
         for file in (images, labels):
             path = _find(folder, file)
             if path is None:
-                raise _unavailable(folder, "nothing was asked of the network at this point")
+                raise _unavailable(folder, "prepare_data() was not called before setup()")
             paths.append(path)
             arrays.append(read_idx(path, file.num_dims, file.md5 if self.checksum else None))
         pixels, classes = arrays
@@ -215,7 +213,8 @@ def _candidates(folder: Path, file: OfficialFile) -> tuple[Path, Path]:
 
 
 def _find(folder: Path, file: OfficialFile) -> Path | None:
-    return next((path for path in _candidates(folder, file) if path.is_file()), None)
+    # os.path answers no, and does not raise, where a folder on the way may not be entered
+    return next((path for path in _candidates(folder, file) if os.path.isfile(path)), None)
 
 
 def _unavailable(folder: Path, failures: str) -> FetchError:
@@ -227,8 +226,8 @@ def _unavailable(folder: Path, failures: str) -> FetchError:
     )
     failed = "\n".join(f"  {line}" for line in failures.splitlines())
     return FetchError(
-        f"MNIST is not there and could not be downloaded. Looked for\n{looked}\n"
+        f"MNIST was not found and not downloaded. Looked for\n{looked}\n"
         f"What failed\n{failed}\n"
-        "Put the files there, or set data.root or MIXVAE_DATA_DIR to the folder that holds"
+        "Put the files there, or set data_root or MIXVAE_DATA_DIR to the folder that holds"
         f" {FOLDER}. The same experiment on data that need no download:\n  {WITHOUT_NETWORK}"
     )

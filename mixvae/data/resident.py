@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mixvae.contracts import Batch
-from mixvae.data.splits import check_seed
+from mixvae.data.checks import check_count, check_seed
 
 
 @dataclass(frozen=True)
@@ -221,6 +221,5 @@ class EvalLoader:
 
 
 def _check_sharing(batch_size: int, rank: int, world_size: int) -> None:
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; it must be 1 or more")
+    check_count("batch_size", batch_size)
     assert 0 <= rank < world_size, f"rank {rank} of {world_size}"

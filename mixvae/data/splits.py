@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mixvae.data.checks import check_fraction, check_seed
+
 
 def split_indices(num_samples: int, fractions: Sequence[float], seed: int) -> tuple[Tensor, ...]:
     """Split the rows 0..num_samples-1 at random into parts that share no row.
@@ -37,15 +39,3 @@ def split_indices(num_samples: int, fractions: Sequence[float], seed: int) -> tu
         )
     order = torch.from_numpy(np.random.default_rng(seed).permutation(num_samples))
     return tuple(part.sort().values for part in torch.split(order, sizes))
-
-
-def check_fraction(name: str, value: float) -> None:
-    """Refuse a share that is not strictly between 0 and 1, NaN included."""
-    if not 0.0 < value < 1.0:
-        raise ValueError(f"{name} is {value}; it must lie strictly between 0 and 1, such as 0.1")
-
-
-def check_seed(seed: int) -> None:
-    """Refuse a seed that numpy's generators would refuse later and less clearly."""
-    if seed < 0:
-        raise ValueError(f"seed is {seed}; it must be 0 or more")

@@ -1,0 +1,129 @@
+"""What a decoder's output says about a sample: p(x|s, c), in nats, summed over features."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class Likelihood(Protocol):
+    """A family of distributions over a sample, one set of parameters per feature.
+
+    One convention for every family: nats, summed over features (fault 4 of the public code, where
+    some are sums and some are means), so beta and lambda keep their meaning when it changes.
+    """
+
+    def nll(self, params: Tensor, x: Tensor) -> Tensor:
+        """-log p(x), shape (A, B), nats, summed over features.
+
+        Args:
+            params: The decoder's output, shape (A, B, *shape).
+            x: Samples, shape (A, B, *shape), or (B, *shape) where the agents share them.
+        """
+        ...
+
+    def mean(self, params: Tensor) -> Tensor:
+        """Expected sample, in data units, of the shape of `params`."""
+        ...
+
+    def check(self, x: Tensor) -> None:
+        """Raise ValueError where samples lie outside of what the family can describe."""
+        ...
+
+
+@dataclass(frozen=True)
+class Bernoulli:
+    """Independent Bernoulli features; the decoder gives logits.
+
+    Values between 0 and 1 count as expected bits: the cross-entropy is still proper, its least
+    value is their entropy and not 0.
+
+    Source:
+        Kingma & Welling 2014, appendix C.1.
+    """
+
+    def nll(self, params: Tensor, x: Tensor) -> Tensor:
+        """-log p(x) from logits (A, B, *shape): shape (A, B), nats, summed over features."""
+        x = x.expand_as(params)
+        return _sum_features(F.binary_cross_entropy_with_logits(params, x, reduction="none"))
+
+    def mean(self, params: Tensor) -> Tensor:
+        """Probability of a one, from logits, of their shape."""
+        return params.sigmoid()
+
+    def check(self, x: Tensor) -> None:
+        """Raise ValueError where a value is outside [0, 1] or not a number."""
+        low, high = (float(bound) for bound in x.aminmax())
+        if not (low >= 0 and high <= 1):
+            raise ValueError(
+                f"the Bernoulli likelihood needs values in [0, 1], got {low:g} to {high:g}; "
+                "scale the data or choose the gaussian likelihood"
+            )
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Independent normal features of one fixed variance; the decoder gives means.
+
+    Args:
+        variance: Variance of every feature, in squared data units, above 0.
+
+    Source:
+        Kingma & Welling 2014, appendix C.2, with a fixed variance.
+    """
+
+    variance: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.variance < math.inf:
+            raise ValueError(f"the variance must be above 0 and finite, got {self.variance}")
+
+    def nll(self, params: Tensor, x: Tensor) -> Tensor:
+        """-log p(x) from means (A, B, *shape): shape (A, B), nats, summed over features."""
+        constant = 0.5 * math.prod(params.shape[2:]) * math.log(2 * math.pi * self.variance)
+        return _sum_features((params - x).square()) / (2 * self.variance) + constant
+
+    def mean(self, params: Tensor) -> Tensor:
+        """The means themselves."""
+        return params
+
+    def check(self, x: Tensor) -> None:
+        """Raise ValueError where a value is not finite."""
+        _check_finite(x)
+
+
+@dataclass(frozen=True)
+class SquaredError:
+    """Sum of squared errors: `Gaussian(variance=0.5)` without its constant, D/2 * log(pi) nats.
+
+    Source:
+        MMIDAS (Marghi et al. 2024), the reconstruction loss `MSE` of its public code, which also
+        sums over features.
+    """
+
+    def nll(self, params: Tensor, x: Tensor) -> Tensor:
+        """Squared error of means (A, B, *shape): shape (A, B), nats, summed over features."""
+        return _sum_features((params - x).square())
+
+    def mean(self, params: Tensor) -> Tensor:
+        """The means themselves."""
+        return params
+
+    def check(self, x: Tensor) -> None:
+        """Raise ValueError where a value is not finite."""
+        _check_finite(x)
+
+
+def _sum_features(values: Tensor) -> Tensor:
+    return values.flatten(start_dim=2).sum(dim=-1)
+
+
+def _check_finite(x: Tensor) -> None:
+    bad = int((~torch.isfinite(x)).sum())
+    if bad:
+        raise ValueError(f"the likelihood needs finite values, got {bad} that are not")

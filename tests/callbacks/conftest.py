@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+from typing import Any
+
 import lightning
 import pytest
 import torch
@@ -110,13 +114,52 @@ class TinyData(lightning.LightningDataModule):
 
 
 @pytest.fixture
-def tiny_model() -> TinyMixture:
-    """Two agents with fixed weights."""
-    torch.manual_seed(0)
-    return TinyMixture()
+def make_model() -> Callable[..., TinyMixture]:
+    """Build a model with fixed weights."""
+
+    def build(**sizes: int) -> TinyMixture:
+        torch.manual_seed(0)
+        return TinyMixture(**sizes)
+
+    return build
+
+
+@pytest.fixture
+def make_data() -> Callable[..., TinyData]:
+    """Build a data module."""
+    return TinyData
+
+
+@pytest.fixture
+def tiny_model(make_model: Callable[..., TinyMixture]) -> TinyMixture:
+    """Two agents, four categories, three state dimensions."""
+    return make_model()
 
 
 @pytest.fixture
 def tiny_data() -> TinyData:
     """37 images of four classes."""
     return TinyData()
+
+
+@pytest.fixture
+def quiet_trainer() -> Callable[..., lightning.Trainer]:
+    """Build a trainer on the CPU that prints and writes nothing of its own."""
+    # Resident toy data need no worker processes; the other one is Lightning's own, about torch.
+    warnings.filterwarnings("ignore", message=".*does not have many workers")
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", category=FutureWarning)
+
+    def build(**options: Any) -> lightning.Trainer:
+        quiet = {
+            "accelerator": "cpu",
+            "devices": 1,
+            "max_epochs": 1,
+            "logger": False,
+            "enable_checkpointing": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "num_sanity_val_steps": 0,
+        }
+        return lightning.Trainer(**{**quiet, **options})
+
+    return build

@@ -1,0 +1,97 @@
+"""What a mixture model infers of every sample of a split, in the order of the source data."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from mixvae.contracts import Batch, MixturePosterior
+from mixvae.evaluation.consensus import vote
+
+
+class PredictionTable(NamedTuple):
+    """Inferences for N samples, ordered by their index, each sample once.
+
+    Attributes:
+        index: Row of each sample in its source data set, shape (N,), int64.
+        label: Class, -1 where unknown, shape (N,), int64.
+        probs: q(c|x) of each agent, shape (A, N, K), float32.
+        category: Most probable category of each agent, shape (A, N), int64.
+        consensus: Category that the agents vote for, see `consensus.vote`, shape (N,), int64.
+        state_mean: Mean of the state of each agent, shape (A, N, S), float32.
+    """
+
+    index: NDArray[np.int64]  # type: ignore[assignment]  # shadows the method of tuple
+    label: NDArray[np.int64]
+    probs: NDArray[np.float32]
+    category: NDArray[np.int64]
+    consensus: NDArray[np.int64]
+    state_mean: NDArray[np.float32]
+
+    @property
+    def probability(self) -> NDArray[np.float32]:
+        """Probability of each agent's category, shape (A, N)."""
+        largest: NDArray[np.float32] = self.probs.max(axis=-1)
+        return largest
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """Mean over agents of the probability of the consensus category, shape (N,)."""
+        chosen = np.take_along_axis(self.probs, self.consensus[None, :, None], axis=-1)
+        mean: NDArray[np.float32] = chosen[..., 0].mean(axis=0)
+        return mean
+
+
+class PredictionCollector(Metric):
+    """Collects inferences over batches and ranks; grows with the number of samples.
+
+    A sample that a distributed sampler repeats to even out the ranks is kept once.
+    """
+
+    full_state_update = False
+    higher_is_better = None
+    is_differentiable = False
+
+    index: list[Tensor]
+    label: list[Tensor]
+    probs: list[Tensor]
+    state_mean: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("index", "label", "probs", "state_mean"):
+            self.add_state(name, [], dist_reduce_fx="cat")
+
+    def update(self, posterior: MixturePosterior, batch: Batch) -> None:
+        """Add a batch.
+
+        Args:
+            posterior: What the model inferred of the batch.
+            batch: The batch.
+        """
+        self.index.append(batch.index)
+        self.label.append(batch.label)
+        # Samples come first, so that ranks are joined along them.
+        self.probs.append(posterior.probs.float().transpose(0, 1))
+        self.state_mean.append(posterior.state_mean.float().transpose(0, 1))
+
+    def compute(self) -> PredictionTable:
+        """Join all batches of all ranks, ordered by index."""
+        index, first = np.unique(dim_zero_cat(self.index).cpu().numpy(), return_index=True)
+        order = torch.from_numpy(first)
+        probs = dim_zero_cat(self.probs).cpu()[order].transpose(0, 1).contiguous()
+        state_mean = dim_zero_cat(self.state_mean).cpu()[order].transpose(0, 1).contiguous()
+        return PredictionTable(
+            index=index,
+            label=dim_zero_cat(self.label).cpu()[order].numpy(),
+            probs=probs.numpy(),
+            category=probs.argmax(dim=-1).numpy(),
+            consensus=vote(probs).numpy(),
+            state_mean=state_mean.numpy(),
+        )

@@ -1,0 +1,134 @@
+"""What the evaluation callback logs is what its metric says, and it warns once."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from mixvae.callbacks.evaluation import Evaluation
+from mixvae.contracts import Batch
+from mixvae.evaluation.mixture import MixtureEvaluation
+
+
+def expected(model, data, num_classes: int = 4) -> dict[str, float]:
+    """Evaluate all rows at once."""
+    batch = Batch(*(torch.stack(column) for column in zip(*data.rows, strict=True)))
+    metric = MixtureEvaluation(model.num_agents, model.num_categories, num_classes)
+    with torch.no_grad():
+        metric.update(model.step(batch), batch.label)
+    return {name: value.item() for name, value in metric.compute().items()}
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_logged_values_are_those_of_the_whole_split(
+    quiet_trainer, tiny_model, tiny_data, split: str
+) -> None:
+    trainer = quiet_trainer(callbacks=[Evaluation()])
+    run = {"val": trainer.validate, "test": trainer.test}[split]
+    (logged,) = run(tiny_model, datamodule=tiny_data, verbose=False)
+    values = {f"{split}/{name}": value for name, value in expected(tiny_model, tiny_data).items()}
+    assert logged == pytest.approx(values, rel=1e-5)
+
+
+def test_values_after_training_are_those_of_the_trained_model(
+    quiet_trainer, tiny_model, tiny_data
+) -> None:
+    # The sanity check before training and the first epoch must leave no trace in the second.
+    trainer = quiet_trainer(callbacks=[Evaluation()], max_epochs=2, num_sanity_val_steps=2)
+    trainer.fit(tiny_model, datamodule=tiny_data)
+    logged = {n: v.item() for n, v in trainer.callback_metrics.items() if n.startswith("val/")}
+    values = {f"val/{name}": value for name, value in expected(tiny_model, tiny_data).items()}
+    assert logged == pytest.approx(values, rel=1e-5)
+
+
+def test_the_sanity_check_logs_nothing(quiet_trainer, tiny_model, tiny_data) -> None:
+    seen = []
+
+    class Watch(Callback):
+        def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            seen.append(set(trainer.callback_metrics))
+
+    trainer = quiet_trainer(callbacks=[Evaluation(), Watch()], num_sanity_val_steps=2)
+    trainer.fit(tiny_model, datamodule=tiny_data)
+    assert seen == [set()]
+
+
+def test_without_labels_the_rest_is_logged(quiet_trainer, tiny_model, make_data) -> None:
+    trainer = quiet_trainer(callbacks=[Evaluation()])
+    (logged,) = trainer.test(tiny_model, datamodule=make_data(num_classes=0), verbose=False)
+    assert "test/accuracy" not in logged
+    assert "test/consensus" in logged
+
+
+def test_one_agent_is_evaluated(quiet_trainer, make_model, tiny_data) -> None:
+    trainer = quiet_trainer(callbacks=[Evaluation()])
+    (logged,) = trainer.test(make_model(num_agents=1), datamodule=tiny_data, verbose=False)
+    assert logged["test/accuracy"] == logged["test/accuracy/agent0"]
+    assert "test/consensus" not in logged
+
+
+def flatten(model) -> None:
+    """Make q(c|x) uniform, and keep it so."""
+    for head in model.head:
+        head.weight.data.zero_()
+        head.bias.data.zero_()
+        head.requires_grad_(False)
+
+
+def test_a_lasting_collapse_is_said_once_after_the_patience(
+    quiet_trainer, tiny_model, tiny_data, caplog
+) -> None:
+    flatten(tiny_model)
+    trainer = quiet_trainer(callbacks=[Evaluation(patience_epochs=2)], max_epochs=4)
+    with caplog.at_level(logging.INFO, logger="mixvae"):
+        trainer.fit(tiny_model, datamodule=tiny_data)
+    (message,) = [record.message for record in caplog.records if record.name == "mixvae"]
+    assert "after epoch 2: q(c|x) is nearly flat" in message
+    assert "1 of 4 categories" in message
+    assert trainer.callback_metrics["val/collapse_warning"] == 1.0
+    caplog.clear()
+    with caplog.at_level(logging.INFO, logger="mixvae"):
+        trainer.test(tiny_model, datamodule=tiny_data, verbose=False)
+    (message,) = [record.message for record in caplog.records if record.name == "mixvae"]
+    assert message.startswith("collapse warning on the test data: q(c|x) is nearly flat")
+
+
+def test_a_collapse_that_ends_is_said_to_be_over(
+    quiet_trainer, tiny_model, tiny_data, caplog
+) -> None:
+    healthy = {name: value.clone() for name, value in tiny_model.state_dict().items()}
+    flatten(tiny_model)
+
+    class Recover(Callback):
+        def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            if trainer.current_epoch == 2:
+                pl_module.load_state_dict(healthy)
+
+    trainer = quiet_trainer(callbacks=[Evaluation(patience_epochs=0), Recover()], max_epochs=4)
+    with caplog.at_level(logging.INFO, logger="mixvae"):
+        trainer.fit(tiny_model, datamodule=tiny_data)
+    levels = [record.levelname for record in caplog.records if record.name == "mixvae"]
+    assert levels == ["WARNING", "INFO"]
+    assert "collapse over after epoch 3" in caplog.text
+
+
+def test_a_resumed_run_does_not_repeat_the_warning() -> None:
+    first = Evaluation()
+    first.load_state_dict({"first_reconstruction": 3.5, "collapsed": True})
+    second = Evaluation()
+    second.load_state_dict(first.state_dict())
+    assert second.state_dict() == {"first_reconstruction": 3.5, "collapsed": True}
+
+
+def test_data_without_a_data_module_are_refused(quiet_trainer, tiny_model, tiny_data) -> None:
+    trainer = quiet_trainer(callbacks=[Evaluation()])
+    with pytest.raises(ValueError, match="needs a data module"):
+        trainer.test(tiny_model, dataloaders=tiny_data.loader())
+
+
+def test_a_negative_patience_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be 0 or more; got -1"):
+        Evaluation(patience_epochs=-1)

@@ -84,7 +84,7 @@ build: setup  ## Build the wheel and the source archive into dist/
 constraints: setup  ## Renew constraints.txt with the newest versions; then run every test
 	@$(RUN) -m pip install -qq --disable-pip-version-check uv
 	{
-		echo "# The versions tested, for every Python from 3.10 on; renewed by \`make constraints\`."
+		echo "# Tested on Python 3.11; resolved by \`make constraints\` for every Python from 3.10 on."
 		echo "torch==2.13.0" | $(RUN) -m uv pip compile pyproject.toml --universal --all-extras \
 			--python-version 3.10 --upgrade -c /dev/stdin --no-annotate --no-header --quiet \
 			| grep -vE '^(nvidia-|cuda-|triton)'

@@ -1,0 +1,69 @@
+"""What every test may rely on: fixed seeds, one thread, no network, nothing of the user's."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+# Before anything imports matplotlib: no test opens a window.
+os.environ["MPLBACKEND"] = "Agg"
+_DATA_DIR = os.environ.get("MIXVAE_DATA_DIR")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+# One thread: sums come out in one order, and a busy machine does not slow a small test down.
+torch.set_num_threads(1)
+
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+_connect = socket.socket.connect
+
+
+def _connect_nearby(self: socket.socket, address: object) -> None:
+    if self.family in (socket.AF_INET, socket.AF_INET6):
+        host = address[0] if isinstance(address, tuple) else address
+        if host not in _LOOPBACK:
+            raise OSError(f"a test tried to reach the network: {address!r}")
+    _connect(self, address)  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _hygiene(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Keep the user's W&B account, data and runs, and the network, out of a test."""
+    for name in [name for name in os.environ if name.startswith(("WANDB_", "MIXVAE_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    # A folder that is not there, so that a test which forgets to name its data root fails.
+    monkeypatch.setenv("MIXVAE_DATA_DIR", str(tmp_path_factory.getbasetemp() / "no-data"))
+    monkeypatch.setattr(socket.socket, "connect", _connect_nearby)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def repo_root() -> Path:
+    """The root of the source tree, which holds pyproject.toml."""
+    return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def real_mnist_root(repo_root: Path) -> Path:
+    """A data root with the real MNIST: MIXVAE_DATA_DIR, or `shared/data` beside the repository."""
+    root = Path(_DATA_DIR) if _DATA_DIR else repo_root.parent / "shared" / "data"
+    if not list(root.glob("MNIST/raw/train-images-idx3-ubyte*")):
+        pytest.skip(f"no real MNIST under {root}; set MIXVAE_DATA_DIR")
+    return root

@@ -91,6 +91,16 @@ class Augmenter(Protocol):
         ...
 
 
+class Adversary(Protocol):
+    """An augmenter that looks for copies on which q(c|x) changes."""
+
+    def __call__(
+        self, x: Tensor, num_agents: int, log_q: LogQ, log_q_x: Tensor | None = None
+    ) -> Tensor:
+        """Copies of x as `Augmenter`; log_q_x is log q(c|x) itself, (A, B, K), where known."""
+        ...
+
+
 @runtime_checkable
 class MixtureModel(Protocol):
     """What evaluation and figures ask of a model with categories and states."""

@@ -43,10 +43,18 @@ class Adversarial(nn.Module):
         self.radius, self.neighbour, self.xi = radius, neighbour, xi
         self.num_power_steps = num_power_steps
 
-    def forward(self, x: Tensor, num_agents: int, log_q: LogQ) -> Tensor:
-        """Adversarial copies of x, shape (B, *shape), as (A, B, *shape), detached."""
-        copies = x.expand(num_agents, *x.shape)
-        radius = neighbour_radius(x, self.radius, self.neighbour)
+    def forward(
+        self, x: Tensor, num_agents: int, log_q: LogQ, log_q_x: Tensor | None = None
+    ) -> Tensor:
+        """Adversarial copies of x, shape (B, *shape), as (A, B, *shape), detached.
+
+        Where log q(c|x), shape (A, B, K), is known already, it saves a forward pass.
+        """
         return virtual_adversarial_copy(
-            copies, log_q, radius, xi=self.xi, num_power_steps=self.num_power_steps
+            x.expand(num_agents, *x.shape),
+            log_q,
+            neighbour_radius(x, self.radius, self.neighbour),
+            xi=self.xi,
+            num_power_steps=self.num_power_steps,
+            log_q_clean=log_q_x,
         )

@@ -67,17 +67,13 @@ class Agents(nn.Module):
         features, code = int(self.encoder.out_features), int(self.decoder.in_features)
         self.category_head = BatchedLinear(num_agents, features, num_categories)
         fan_in = features + num_categories
-        self.state_from_features = BatchedLinear(
-            num_agents, features, 2 * state_dim, fan_in=fan_in
-        )
+        self.state_from_features = BatchedLinear(num_agents, features, 2 * state_dim, fan_in=fan_in)
         self.state_from_category = BatchedLinear(
             num_agents, num_categories, 2 * state_dim, bias=False, fan_in=fan_in
         )
         fan_in = num_categories + state_dim
         self.code_from_category = BatchedLinear(num_agents, num_categories, code, fan_in=fan_in)
-        self.code_from_state = BatchedLinear(
-            num_agents, state_dim, code, bias=False, fan_in=fan_in
-        )
+        self.code_from_state = BatchedLinear(num_agents, state_dim, code, bias=False, fan_in=fan_in)
 
     def features(self, x: Tensor) -> Tensor:
         """Features of x, shape (A, B, *shape), or (B, *shape) seen by all, as (A, B, H)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ def _activation(num_agents: int, width: int, batch_norm: BatchNorm) -> list[nn.M
 def _layers(num_agents: int, widths: Sequence[int], batch_norm: BatchNorm) -> nn.Sequential:
     """A linear layer and its activation between each pair of consecutive widths."""
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
+    for inputs, outputs in pairwise(widths):
         layers.append(BatchedLinear(num_agents, inputs, outputs))
         layers += _activation(num_agents, outputs, batch_norm)
     return nn.Sequential(*layers)

@@ -99,5 +99,3 @@ def test_byte_dropout_is_the_identity_in_evaluation_and_has_its_gradient() -> No
 def test_byte_dropout_refuses_a_bad_probability(p: float) -> None:
     with pytest.raises(ValueError, match=str(p)):
         ByteDropout(p)
-
-

@@ -1,0 +1,107 @@
+"""What every LightningModule of mixvae shares: optimiser, time in epochs, and per-epoch logs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+
+from mixvae.contracts import Batch
+from mixvae.objectives.schedules import Schedule, as_schedule
+from mixvae.objectives.terms import Terms
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
+
+class AbstractModule(LightningModule, ABC):
+    """Trains on `terms(batch)`; its subclasses are final and say what the terms are.
+
+    Args:
+        optimizer: Builds the optimiser from the parameters.
+        learning_rate: Factor on the optimiser's learning rate, a number or a schedule over epochs.
+    """
+
+    def __init__(self, optimizer: OptimizerFactory, learning_rate: float | Schedule = 1.0) -> None:
+        super().__init__()
+        self.optimizer_factory = optimizer
+        self.learning_rate = as_schedule(learning_rate, name="model.learning_rate", at_least=0)
+        self._sums: dict[str, Tensor] = {}
+        self._num_batches = 0
+
+    @abstractmethod
+    def terms(self, batch: Batch) -> Terms:
+        """The named terms of the training objective on a batch."""
+
+    @property
+    def epoch(self) -> float:
+        """Time since the start of training, in epochs, with the fraction of the present one."""
+        if self._trainer is None:
+            return 0.0
+        fraction = self._num_batches / max(1, int(self.trainer.num_training_batches))
+        return self.current_epoch + min(fraction, 1.0)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """The loss of a batch, and its terms detached, for whoever watches them."""
+        terms = self.terms(batch)
+        loss = terms.total()
+        means = terms.means()
+        # Summed on the device and logged once an epoch: a value logged at each step costs 0.4 ms.
+        for name, value in {"loss": loss.detach(), **means}.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._num_batches += 1
+        return {"loss": loss, "terms": means}
+
+    def on_train_epoch_start(self) -> None:
+        """Start the epoch's sums afresh."""
+        self._sums, self._num_batches = {}, 0
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's mean of each term as `train/<term>`."""
+        count = max(self._num_batches, 1)
+        self.log_dict({f"train/{name}": total / count for name, total in self._sums.items()})
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Set the learning rate of this moment: a function of time alone, so resuming is exact."""
+        factor = self.learning_rate(self.epoch)
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = group["initial_lr"] * factor
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The optimiser; its learning rates are kept as `initial_lr` for the schedule."""
+        optimizer = self.optimizer_factory(self.parameters())
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+        return optimizer
+
+
+def check_sizes(num_agents: int, num_categories: int, state_dim: int) -> None:
+    """Refuse sizes that make no mixture.
+
+    Raises:
+        ValueError: Naming the size, its value and the smallest allowed.
+    """
+    least = {
+        "num_agents": (num_agents, 1),
+        "num_categories": (num_categories, 2),
+        "state_dim": (state_dim, 0),
+    }
+    for name, (value, smallest) in least.items():
+        if value < smallest:
+            raise ValueError(f"model.{name} must be at least {smallest}, got {value}")
+
+
+def resolve_tau(tau: float | str, num_categories: int, double_softmax: bool) -> float:
+    """The tau to divide logits by.
+
+    Raises:
+        ValueError: If tau is neither a number above 0 nor `auto`.
+    """
+    if tau == "auto":
+        return 1 / num_categories if double_softmax else 1.0
+    if isinstance(tau, str) or not 0 < tau < float("inf"):
+        raise ValueError(f"model.tau must be a number above 0 or auto, got {tau}")
+    return float(tau)

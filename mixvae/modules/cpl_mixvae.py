@@ -1,0 +1,295 @@
+"""cpl-mixVAE: coupled mixture VAEs whose agents agree on categories while each learns states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mixvae.contracts import Adversary, Augmenter, Batch, MixturePosterior, MixtureStep
+from mixvae.modules.base import (
+    AbstractModule,
+    OptimizerFactory,
+    check_sizes,
+    resolve_tau,
+)
+from mixvae.networks.agents import Agents, permute_categories
+from mixvae.networks.batched import frozen_statistics
+from mixvae.objectives.assignment import align_agents, joint_counts
+from mixvae.objectives.coupling import CouplingKind, batch_deviation, coupling
+from mixvae.objectives.divergences import (
+    categorical_entropy,
+    categorical_kl,
+    kl_to_standard_normal,
+)
+from mixvae.objectives.information import information
+from mixvae.objectives.likelihoods import Likelihood
+from mixvae.objectives.relaxation import gumbel_softmax, reparametrise
+from mixvae.objectives.schedules import Schedule, as_schedule
+from mixvae.objectives.terms import Terms
+
+AgentsFactory = Callable[..., Agents]
+
+
+class CplMixVAE(AbstractModule):
+    """Coupled mixture VAEs: N agents, one tensor axis, one objective.
+
+    Minimises, in nats, summed over features and averaged over the batch,
+
+        max(A-1, 1) sum_a [ -log p(x_a|s_a,c_a) + beta KL(q(s_a|x_a,c_a) || N(0, I))
+                            - entropy_weight H(q(c_a|x_a))
+                            + consistency_weight KL(q(c_a|x) || q(c_a|x_a))
+                            + adversarial_weight KL(q(c_a|x) || q(c_a|x + r_a))
+                            - information_weight (marginal_weight H(E q(c_a|x)) - E H(q(c_a|x))) ]
+        + sum_{a<b} coupling_weight d^2(c_a, c_b)
+
+    The first line, the entropy and the coupling are the paper's. Consistency, adversarial and
+    information terms and the alignment of the agents' labels are ours; a weight of 0 (the default)
+    switches a part off and costs nothing. r_a is the step of `adversary`.
+
+    Args:
+        shape: Shape of one sample.
+        agents: Builds the networks from shape, num_agents, num_categories and state_dim.
+        augmenter: Makes each agent's copy x_a of the sample x.
+        likelihood: p(x|s, c).
+        optimizer: Builds the optimiser from the parameters.
+        num_agents: Number of agents A, at least 1; one agent is a mixture VAE.
+        num_categories: Number of categories K, at least 2.
+        state_dim: Number of state dimensions S, at least 0.
+        tau: q(c|x) = softmax(logits / tau); `auto` is 1, which is neutral since the network scales
+            its logits, or 1/K with `double_softmax`, which caps them.
+        double_softmax: Reproduces MMIDAS, q(c|x) = softmax(softmax(logits) / tau).
+        temperature: Of the Gumbel-softmax sample of c, a number or a schedule over epochs.
+        straight_through: Decode the one-hot sample, with the gradient of the relaxed one.
+        beta: Weight of the states' KL divergence, a number or a schedule over epochs.
+        coupling: Distance between the agents' categories, see `objectives.coupling`.
+        coupling_weight: Its weight lambda, a number or a schedule over epochs.
+        entropy_weight: Weight of the entropy of q(c|x); the paper's objective has 1.
+        consistency_weight: Weight of the divergence between q(c|x) and q(c|x_a).
+        adversarial_weight: Weight of the divergence between q(c|x) and q(c|x + r_a).
+        adversary: Makes x + r_a; needed where adversarial_weight is above 0.
+        information_weight: Weight of the information term, a number or a schedule over epochs.
+        marginal_weight: How much the entropy of the mean of q(c|x) counts in it.
+        align_epochs: Epochs at whose start the agents' labels are matched; none by default.
+        learning_rate: Factor on the learning rate, a number or a schedule over epochs.
+
+    Raises:
+        ValueError: If a size, a weight, tau or the temperature is out of its range.
+
+    Source:
+        cpl-mixVAE, objective of section 1 of METHODS; for A = 1 the paper's sum over pairs is
+        empty, and so would be its entropy, which stays here as the ELBO's with a uniform prior
+        on c. Adversarial and information terms follow Hu et al. 2017 (IMSAT).
+    """
+
+    joint_counts: Tensor
+
+    def __init__(
+        self,
+        *,
+        shape: Sequence[int],
+        agents: AgentsFactory,
+        augmenter: Augmenter,
+        likelihood: Likelihood,
+        optimizer: OptimizerFactory,
+        num_agents: int = 2,
+        num_categories: int = 10,
+        state_dim: int = 10,
+        tau: float | Literal["auto"] = "auto",
+        double_softmax: bool = False,
+        temperature: float | Schedule = 0.67,
+        straight_through: bool = False,
+        beta: float | Schedule = 1.0,
+        coupling: CouplingKind = "perturbed",
+        coupling_weight: float | Schedule = 1.0,
+        entropy_weight: float | Schedule = 1.0,
+        consistency_weight: float | Schedule = 0.0,
+        adversarial_weight: float | Schedule = 0.0,
+        adversary: Adversary | None = None,
+        information_weight: float | Schedule = 0.0,
+        marginal_weight: float = 4.0,
+        align_epochs: Sequence[int] = (),
+        learning_rate: float | Schedule = 1.0,
+    ) -> None:
+        super().__init__(optimizer, learning_rate)
+        check_sizes(num_agents, num_categories, state_dim)
+        self.num_agents, self.num_categories = num_agents, num_categories
+        self.state_dim = state_dim
+        self.tau = resolve_tau(tau, num_categories, double_softmax)
+        self.double_softmax = double_softmax
+        self.temperature = as_schedule(temperature, name="model.temperature", above=0)
+        self.straight_through = straight_through
+        self.beta = _weight("beta", beta)
+        self.coupling = coupling
+        self.coupling_weight = _weight("coupling_weight", coupling_weight)
+        self.entropy_weight = _weight("entropy_weight", entropy_weight)
+        self.consistency_weight = _weight("consistency_weight", consistency_weight)
+        self.adversarial_weight = _weight("adversarial_weight", adversarial_weight)
+        self.information_weight = _weight("information_weight", information_weight)
+        self.marginal_weight = marginal_weight
+        self.align_epochs = frozenset(align_epochs)
+        self.augmenter = augmenter
+        self.adversary = adversary
+        self.likelihood = likelihood
+        ends = self.adversarial_weight(0.0), self.adversarial_weight(float("inf"))
+        if adversary is None and max(ends) > 0:
+            raise ValueError("model.adversarial_weight is above 0, so model.adversary is needed")
+        self.agents = agents(
+            shape=shape,
+            num_agents=num_agents,
+            num_categories=num_categories,
+            state_dim=state_dim,
+        )
+        # How often agents a and b put a sample of this epoch into categories i and j.
+        counts = torch.zeros([num_agents] * 2 + [num_categories] * 2, dtype=torch.int64)
+        self.register_buffer("joint_counts", counts)
+
+    def log_q(self, x: Tensor) -> Tensor:
+        """Log q(c|x), shape (A, B, K), of x, shape (A, B, *shape) or (B, *shape)."""
+        return self._log_categories(self.agents.features(x))
+
+    def _log_categories(self, features: Tensor) -> Tensor:
+        logits = self.agents.logits(features)
+        if self.double_softmax:
+            logits = logits.softmax(dim=-1)
+        return (logits / self.tau).log_softmax(dim=-1)
+
+    def terms(self, batch: Batch) -> Terms:
+        """The objective on a batch, see the class; what has weight 0 is left out."""
+        epoch, x = self.epoch, batch.x
+        uses_sample = any(
+            weight(epoch) > 0
+            for weight in (
+                self.consistency_weight,
+                self.adversarial_weight,
+                self.information_weight,
+            )
+        )
+        with frozen_statistics(self.agents):
+            copies = self.augmenter(x, self.num_agents, self.log_q)
+        # Running statistics follow the samples themselves where those are seen at all.
+        with frozen_statistics(self.agents) if uses_sample else nullcontext():
+            features = self.agents.features(copies)
+        log_q_copies = self._log_categories(features)
+        terms = Terms()
+        self._add_evidence(terms, copies, features, log_q_copies, epoch)
+        self._add_agreement(terms, log_q_copies, epoch)
+        log_q = log_q_copies
+        if uses_sample:
+            log_q = self.log_q(x)
+            self._add_discrimination(terms, x, log_q, log_q_copies, epoch)
+        if self.align_epochs:
+            self.joint_counts += joint_counts(log_q.detach().argmax(-1), self.num_categories)
+        return terms
+
+    def _add_evidence(
+        self, terms: Terms, x: Tensor, features: Tensor, log_q: Tensor, epoch: float
+    ) -> None:
+        """The evidence lower bound of each agent, estimated with one sample."""
+        category = gumbel_softmax(log_q, self.temperature(epoch), hard=self.straight_through)
+        mean, logvar = self.agents.state(features, category)
+        parameters = self.agents.decode(category, reparametrise(mean, logvar))
+        scale = max(self.num_agents - 1, 1)
+        terms.add("reconstruction", self.likelihood.nll(parameters, x), scale)
+        terms.add("kl", kl_to_standard_normal(mean, logvar), scale * self.beta(epoch))
+
+    def _add_agreement(self, terms: Terms, log_q: Tensor, epoch: float) -> None:
+        """The paper's coupling and entropy."""
+        scale = max(self.num_agents - 1, 1)
+        terms.add("entropy", categorical_entropy(log_q), -scale * self.entropy_weight(epoch))
+        distance = coupling(log_q, self.coupling, deviation=batch_deviation(log_q.exp()))
+        terms.add("coupling", distance, self.coupling_weight(epoch), axes="B")
+
+    def _add_discrimination(
+        self, terms: Terms, x: Tensor, log_q: Tensor, log_q_copies: Tensor, epoch: float
+    ) -> None:
+        """Our terms: a category that is stable near the sample and says much about it."""
+        scale = max(self.num_agents - 1, 1)
+        target = log_q.detach()
+        weight = self.consistency_weight(epoch)
+        if weight > 0:
+            terms.add("consistency", categorical_kl(target, log_q_copies), scale * weight)
+        weight = self.adversarial_weight(epoch)
+        if weight > 0:
+            assert self.adversary is not None
+            with frozen_statistics(self.agents):
+                near = self.adversary(x, self.num_agents, self.log_q, log_q_x=target)
+                log_q_near = self.log_q(near)
+            terms.add("adversarial", categorical_kl(target, log_q_near), scale * weight)
+        weight = self.information_weight(epoch)
+        if weight > 0:
+            gain = information(log_q, self.marginal_weight)
+            terms.add("information", gain, -scale * weight, axes="A")
+
+    def on_train_epoch_start(self) -> None:
+        """Match the agents' labels where the schedule says so, by last epoch's assignments."""
+        super().on_train_epoch_start()
+        if self.current_epoch in self.align_epochs and self.joint_counts.any():
+            counts = self.trainer.strategy.reduce(self.joint_counts, reduce_op="sum")
+            permutations = torch.as_tensor(align_agents(counts.cpu().numpy()))
+            optimizer = self.trainer.optimizers[0]
+            permute_categories(self.agents.category_axes(), permutations, optimizer)
+        self.joint_counts.zero_()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> MixtureStep:
+        """Measure a batch without sampling, and log the objective at its final weights."""
+        step = self.predict_step(batch)
+        self.log("val/loss", self.settled_loss(step), batch_size=len(batch.x), sync_dist=True)
+        return step
+
+    def test_step(self, batch: Batch, batch_idx: int) -> MixtureStep:
+        """Measure a batch without sampling."""
+        return self.predict_step(batch)
+
+    def predict_step(self, batch: Batch, batch_idx: int = 0) -> MixtureStep:
+        """Infer and reconstruct a batch, every agent seeing the sample itself."""
+        posterior = self.infer(batch.x)
+        category = one_hot_of(posterior.probs)
+        parameters = self.agents.decode(category, posterior.state_mean)
+        x = batch.x.expand(self.num_agents, *batch.x.shape)
+        return MixtureStep(
+            posterior=posterior,
+            reconstruction=self.likelihood.nll(parameters, x),
+            kl=kl_to_standard_normal(posterior.state_mean, posterior.state_logvar),
+        )
+
+    def settled_loss(self, step: MixtureStep) -> Tensor:
+        """The objective of a measured batch at the schedules' last values, a scalar in nats.
+
+        Comparable over epochs, so that the best checkpoint can be chosen without labels. Without
+        copies there is no consistency or adversarial term.
+        """
+        end = float("inf")
+        terms = Terms()
+        scale = max(self.num_agents - 1, 1)
+        log_q = step.posterior.probs.clamp_min(torch.finfo(step.posterior.probs.dtype).tiny).log()
+        terms.add("reconstruction", step.reconstruction, scale)
+        terms.add("kl", step.kl, scale * self.beta(end))
+        self._add_agreement(terms, log_q, end)
+        gain = information(log_q, self.marginal_weight)
+        terms.add("information", gain, -scale * self.information_weight(end), axes="A")
+        return terms.total()
+
+    def infer(self, x: Tensor) -> MixturePosterior:
+        """Categories and states of x, shape (B, *shape), see `contracts.MixturePosterior`."""
+        features = self.agents.features(x)
+        probs = self._log_categories(features).exp()
+        mean, logvar = self.agents.state(features, one_hot_of(probs))
+        return MixturePosterior(probs, mean, logvar)
+
+    def decode(self, category: Tensor, state: Tensor) -> Tensor:
+        """The mean of p(x|s, c), shape (A, B, *shape), from (A, B, K) and (A, B, S)."""
+        return self.likelihood.mean(self.agents.decode(category, state))
+
+
+def one_hot_of(probs: Tensor) -> Tensor:
+    """The most probable category as a one-hot vector, same shape and type as probs."""
+    return functional.one_hot(probs.argmax(-1), probs.shape[-1]).to(probs.dtype)
+
+
+def _weight(name: str, value: float | Schedule) -> Schedule:
+    return as_schedule(value, name=f"model.{name}", at_least=0)

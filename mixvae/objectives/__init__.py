@@ -1,1 +1,1 @@
-"""Floor 0: the mathematics. Pure functions of tensors; per-sample nats out, no state, no logging."""
+"""Floor 0: pure functions of tensors; per-sample nats out, no state, no logging."""

@@ -44,7 +44,7 @@ def virtual_adversarial_copy(
         ValueError: If `xi` is not above 0 or `num_power_steps` below 1.
 
     Source:
-        Miyato et al. 2018, eqs. (8)-(13) and algorithm 1; IMSAT (Hu et al. 2017), which uses
+        Miyato et al. 2018, section 3.3 and algorithm 1; IMSAT (Hu et al. 2017), which uses
         xi = 10, one step and a radius per sample. Such a probe is far from infinitesimal.
     """
     if not xi > 0:
@@ -87,7 +87,7 @@ def neighbour_radius(x: Tensor, ratio: float, k: int) -> Tensor:
         ValueError: If `ratio` is not above 0 or `k` below 1.
 
     Source:
-        IMSAT (Hu et al. 2017), section 5, with ratio .25 and k = 10 over the whole data set; in the
+        IMSAT (Hu et al. 2017), with ratio .25 and k = 10 over the whole data set; in the
         batch here, so no table over the data set is needed. Neighbours in a batch are farther.
     """
     if not ratio > 0:

@@ -125,7 +125,7 @@ class Geometric(AbstractRamp):
     Both ends must be above 0.
 
     Source:
-        Jang et al. 2017, section 4 (exponential annealing of the Gumbel-softmax temperature).
+        Jang et al. 2017 (exponential annealing of the Gumbel-softmax temperature).
     """
 
     def __post_init__(self) -> None:

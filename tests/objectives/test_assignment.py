@@ -1,0 +1,129 @@
+"""Matching and alignment against brute force over permutations."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+
+from mixvae.objectives.assignment import align_agents, joint_counts, match_categories
+
+
+def agreed(counts: np.ndarray, columns: np.ndarray) -> float:
+    return float(counts[np.arange(len(counts)), columns].sum())
+
+
+@pytest.mark.parametrize("num_categories", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("whole", [True, False])
+def test_matching_equals_brute_force(num_categories: int, whole: bool) -> None:
+    rng = np.random.default_rng(num_categories)
+    for _ in range(20):
+        counts = rng.integers(0, 9, (num_categories, num_categories)).astype(float)
+        if not whole:
+            counts = rng.random(counts.shape)
+        columns = match_categories(counts)
+        assert sorted(columns) == list(range(num_categories))
+        best = max(agreed(counts, np.array(p)) for p in permutations(range(num_categories)))
+        assert agreed(counts, columns) == pytest.approx(best, abs=1e-12)
+
+
+def test_matching_leaves_equals_in_place() -> None:
+    assert match_categories(np.zeros((6, 6))).tolist() == [0, 1, 2, 3, 4, 5]
+    # Categories 1 and 3 are empty for both; 0 and 2 are swapped.
+    counts = np.zeros((4, 4), dtype=np.int64)
+    counts[0, 2], counts[2, 0] = 5, 7
+    assert match_categories(counts).tolist() == [2, 1, 0, 3]
+
+
+def test_preferences_never_cost_a_sample() -> None:
+    # One sample more for a full rotation than for the identity, at K = 50 and large counts.
+    counts = np.full((50, 50), 10_000)
+    counts[np.arange(50), (np.arange(50) + 1) % 50] += 1
+    counts[np.arange(49), np.arange(49)] += 1
+    assert match_categories(counts).tolist() == [(k + 1) % 50 for k in range(50)]
+
+
+@pytest.mark.parametrize("bad", [np.zeros((2, 3)), np.zeros(4), np.zeros((2, 2, 2))])
+def test_tables_that_are_not_square_are_refused(bad: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="square table"):
+        match_categories(bad)
+
+
+@pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])
+def test_impossible_counts_are_refused(bad: float) -> None:
+    with pytest.raises(ValueError, match="at least 0"):
+        match_categories([[1.0, bad], [0.0, 1.0]])
+
+
+def test_joint_counts_equal_counting() -> None:
+    assignment = torch.randint(0, 4, (3, 50), generator=torch.Generator().manual_seed(0))
+    joint = joint_counts(assignment, 5)
+    assert joint.shape == (3, 3, 5, 5)
+    assert joint.dtype == torch.int64
+    for a in range(3):
+        for b in range(3):
+            expected = np.zeros((5, 5), dtype=np.int64)
+            for i, j in zip(assignment[a].tolist(), assignment[b].tolist(), strict=True):
+                expected[i, j] += 1
+            assert np.array_equal(joint[a, b].numpy(), expected)
+
+
+def test_joint_counts_add_up_over_batches() -> None:
+    assignment = torch.randint(0, 4, (2, 50), generator=torch.Generator().manual_seed(0))
+    halves = [joint_counts(half, 4) for half in assignment.split(30, dim=1)]
+    assert torch.equal(halves[0] + halves[1], joint_counts(assignment, 4))
+
+
+def noisy_agents(num_agents: int, noise: float, seed: int = 0) -> tuple[torch.Tensor, np.ndarray]:
+    """Agents that know one truth under names of their own, and those names, (A, K)."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 6, 600)
+    names = np.stack([rng.permutation(6) for _ in range(num_agents)])
+    assignment = names[:, truth]
+    flip = rng.random(assignment.shape) < noise
+    assignment[flip] = rng.integers(0, 6, flip.sum())
+    return torch.from_numpy(assignment), names
+
+
+@pytest.mark.parametrize("num_agents", [1, 2, 4])
+@pytest.mark.parametrize("reference", [None, 0])
+def test_alignment_finds_the_renaming(num_agents: int, reference: int | None) -> None:
+    assignment, names = noisy_agents(num_agents, noise=0.2)
+    permutation = align_agents(joint_counts(assignment, 6).numpy(), reference)
+    assert permutation.shape == (num_agents, 6)
+    assert permutation.dtype == np.int64
+    kept = [a for a in range(num_agents) if np.array_equal(permutation[a], np.arange(6))]
+    assert kept
+    assert reference is None or reference in kept
+    # The new category k is the old category permutation[k]: of one truth all are the same now.
+    renamed = np.stack([np.argsort(permutation[a])[names[a]] for a in range(num_agents)])
+    assert (renamed == renamed[kept[0]]).all()
+
+
+def test_columns_move_as_the_docstring_says() -> None:
+    assignment, _ = noisy_agents(3, noise=0.1)
+    probs = torch.nn.functional.one_hot(assignment, 6)
+    permutation = torch.from_numpy(align_agents(joint_counts(assignment, 6).numpy()))
+    moved = torch.stack([probs[a][:, permutation[a]] for a in range(3)]).argmax(-1)
+    before = (assignment[0] == assignment[1]).double().mean()
+    after = (moved[0] == moved[1]).double().mean()
+    assert before < 0.5
+    assert after > 0.8
+    again = align_agents(joint_counts(moved, 6).numpy())
+    assert np.array_equal(again, np.tile(np.arange(6), (3, 1)))
+
+
+def test_the_medoid_is_the_agent_that_agrees_most() -> None:
+    assignment, _ = noisy_agents(4, noise=0.3)
+    clean, _ = noisy_agents(4, noise=0.0)
+    assignment[2] = clean[2]
+    permutation = align_agents(joint_counts(assignment, 6).numpy())
+    assert permutation[2].tolist() == list(range(6))
+    assert all(permutation[a].tolist() != list(range(6)) for a in (0, 1, 3))
+
+
+def test_bad_joint_counts_and_references_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"shape \(A, A, K, K\)"):
+        align_agents(np.zeros((2, 3, 4, 4)))
+    with pytest.raises(ValueError, match=r"in \[0, 2\), got 2"):
+        align_agents(np.zeros((2, 2, 3, 3)), reference=2)

@@ -1,0 +1,186 @@
+"""The closed form of the coupling against the loop over pairs that it replaces."""
+
+from itertools import combinations, permutations
+
+import pytest
+import torch
+from torch import Tensor
+
+from mixvae.objectives.coupling import COUPLING_KINDS, CouplingKind, batch_deviation, coupling
+
+KINDS = pytest.mark.parametrize("kind", COUPLING_KINDS)
+
+
+def logits_of(num_agents: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return (2 * torch.randn(num_agents, 7, 5, generator=generator, dtype=torch.float64)).to(dtype)
+
+
+def literal(log_q: Tensor, kind: str) -> Tensor:
+    """The definition, one scalar at a time."""
+    num_agents, batch, num_categories = log_q.shape
+    q = log_q.exp()
+    rows = []
+    for b in range(batch):
+        total = log_q.new_zeros(())
+        for first, second in combinations(range(num_agents), 2):
+            for k in range(num_categories):
+                u = []
+                for a in (first, second):
+                    if kind == "perturbed":
+                        spread = (q[a, :, k] - q[a, :, k].mean()).square().mean().sqrt()
+                        u.append(log_q[a, b, k] / spread)
+                    elif kind == "aitchison":
+                        u.append(log_q[a, b, k] - log_q[a, b].mean())
+                    else:
+                        u.append(q[a, b, k])
+                total = total + (u[0] - u[1]) ** 2
+        rows.append(total)
+    return torch.stack(rows)
+
+
+@KINDS
+@pytest.mark.parametrize("num_agents", [2, 3, 5])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+def test_equals_the_loop_over_pairs(
+    kind: CouplingKind, num_agents: int, dtype: torch.dtype, tolerance: float
+) -> None:
+    logits = logits_of(num_agents).requires_grad_()
+    weights = torch.linspace(0.5, 2, 7, dtype=torch.float64)
+    expected = literal(logits.log_softmax(-1), kind)
+    (expected_gradient,) = torch.autograd.grad((weights * expected).sum(), logits)
+
+    ours = logits.detach().to(dtype).requires_grad_()
+    value = coupling(ours.log_softmax(-1), kind)
+    (gradient,) = torch.autograd.grad((weights.to(dtype) * value).sum(), ours)
+
+    assert value.shape == (7,)
+    torch.testing.assert_close(value.double(), expected, rtol=tolerance, atol=tolerance)
+    scale = float(expected_gradient.abs().max())
+    torch.testing.assert_close(
+        gradient.double() / scale, expected_gradient / scale, rtol=tolerance, atol=tolerance
+    )
+
+
+@KINDS
+def test_order_of_agents_does_not_matter(kind: CouplingKind) -> None:
+    log_q = logits_of(3).log_softmax(-1)
+    for order in permutations(range(3)):
+        torch.testing.assert_close(coupling(log_q[list(order)], kind), coupling(log_q, kind))
+
+
+@KINDS
+def test_one_agent_costs_exactly_nothing(kind: CouplingKind) -> None:
+    logits = logits_of(1, dtype=torch.float32).requires_grad_()
+    value = coupling(logits.log_softmax(-1), kind)
+    value.sum().backward()
+    assert value.eq(0).all()
+    assert logits.grad is not None
+    assert logits.grad.eq(0).all()
+
+
+@KINDS
+def test_agents_that_agree_cost_nothing(kind: CouplingKind) -> None:
+    log_q = logits_of(1).log_softmax(-1).expand(4, -1, -1)
+    assert coupling(log_q, kind).abs().max() < 1e-20
+
+
+def test_float32_does_not_cancel_when_agents_agree() -> None:
+    # Agents that differ by 1e-3 around log-probabilities of size 10.
+    generator = torch.Generator().manual_seed(0)
+    shared = 10 * torch.randn(1, 64, 120, generator=generator, dtype=torch.float64)
+    own = 1e-3 * torch.randn(3, 64, 120, generator=generator, dtype=torch.float64)
+    u = (shared + own).float()
+    deviation = torch.ones(3, 120)
+    exact = sum(
+        (u[a].double() - u[b].double()).square().sum(-1) for a, b in ((0, 1), (0, 2), (1, 2))
+    )
+    ours = coupling(u, "perturbed", deviation)
+    uncentred = 3 * u.square().sum((0, -1)) - u.sum(0).square().sum(-1)
+    assert ((ours.double() - exact).abs() / exact).max() < 1e-3
+    assert ((uncentred.double() - exact).abs() / exact).max() > 1
+
+
+def test_deviation_is_the_population_deviation() -> None:
+    q = logits_of(2).softmax(-1)
+    torch.testing.assert_close(batch_deviation(q, floor=1e-9), q.std(dim=1, correction=0))
+
+
+def test_a_given_deviation_is_used() -> None:
+    # As under DDP, where the deviation comes from the samples of all ranks.
+    log_q = logits_of(3).log_softmax(-1)
+    deviation = batch_deviation(log_q.exp())
+    parts = [coupling(half, "perturbed", deviation) for half in log_q.split(4, dim=1)]
+    torch.testing.assert_close(torch.cat(parts), coupling(log_q, "perturbed"))
+
+
+def test_deviation_is_floored_and_has_a_gradient_only_above_the_floor() -> None:
+    q = torch.full((1, 4, 2), 0.5)
+    q[0, :, 0] = torch.tensor([0.1, 0.9, 0.2, 0.8])
+    q.requires_grad_()
+    deviation = batch_deviation(q)
+    assert deviation[0, 1].item() == pytest.approx(0.1 / 2)
+    deviation.sum().backward()
+    assert q.grad is not None
+    assert q.grad[..., 0].ne(0).all()
+    assert q.grad[..., 1].eq(0).all()
+    assert batch_deviation(q[:, :1]).eq(0.05).all()
+
+
+def test_gradient_of_the_coupling_flows_through_the_deviation() -> None:
+    logits = logits_of(2).requires_grad_()
+    log_q = logits.log_softmax(-1)
+    fixed = batch_deviation(log_q.exp()).detach()
+    (through,) = torch.autograd.grad(coupling(log_q, "perturbed").sum(), logits, retain_graph=True)
+    (past,) = torch.autograd.grad(coupling(log_q, "perturbed", fixed).sum(), logits)
+    assert (through - past).abs().max() > 0.1
+
+
+@KINDS
+def test_empty_category_stays_finite(kind: CouplingKind) -> None:
+    # Fault 3: nobody uses category 0, whose probability underflows in float32.
+    logits = logits_of(2, dtype=torch.float32)
+    logits[..., 0] -= 200
+    logits.requires_grad_()
+    log_q = logits.log_softmax(-1)
+    assert log_q.exp()[..., 0].eq(0).all()
+    value = coupling(log_q, kind)
+    value.sum().backward()
+    assert value.isfinite().all()
+    assert value.max() < 1e7
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
+@KINDS
+@pytest.mark.parametrize("given", [True, False])
+def test_masked_categories_are_left_out(kind: CouplingKind, given: bool) -> None:
+    mask = torch.tensor([True, False, True, True, False])
+    logits = logits_of(3).requires_grad_()
+    log_q = logits.masked_fill(~mask, -torch.inf).log_softmax(-1)
+    deviation = batch_deviation(log_q.exp(), floor=1e-3)
+    value = coupling(log_q, kind, deviation, mask if given else None)
+    kept = coupling(logits[..., mask].log_softmax(-1), kind, deviation[:, mask])
+    torch.testing.assert_close(value, kept)
+    coupling(log_q, kind, mask=mask if given else None).sum().backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+    assert logits.grad[..., ~mask].eq(0).all()
+    assert logits.grad[..., mask].ne(0).any()
+
+
+@KINDS
+def test_gradcheck(kind: CouplingKind) -> None:
+    logits = logits_of(3)[:, :4].requires_grad_()
+    assert torch.autograd.gradcheck(lambda z: coupling(z.log_softmax(-1), kind), (logits,))
+
+
+def test_unknown_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match="perturbed, aitchison, euclidean, got 'cosine'"):
+        coupling(logits_of(2), "cosine")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("floor", [0.0, -1.0, float("nan")])
+def test_floor_must_be_positive(floor: float) -> None:
+    with pytest.raises(ValueError, match="floor"):
+        batch_deviation(logits_of(2).softmax(-1), floor)

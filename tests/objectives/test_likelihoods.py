@@ -1,0 +1,106 @@
+"""Each family against torch.distributions, and the one convention: nats, summed over features."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch import distributions as td
+
+from mixvae.objectives.likelihoods import Bernoulli, Gaussian, Likelihood, SquaredError
+
+FAMILIES: list[Likelihood] = [Bernoulli(), Gaussian(), Gaussian(0.3), SquaredError()]
+every_family = pytest.mark.parametrize("family", FAMILIES, ids=repr)
+
+
+def params_and_data(*shape: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    params = 3 * torch.randn(2, 5, *shape, generator=generator, dtype=torch.float64)
+    return params, torch.rand(5, *shape, generator=generator, dtype=torch.float64)
+
+
+def test_bernoulli_equals_torch() -> None:
+    logits, x = params_and_data(1, 4, 4)
+    bits = x.round()
+    expected = -td.Bernoulli(logits=logits).log_prob(bits.expand_as(logits)).sum((2, 3, 4))
+    torch.testing.assert_close(Bernoulli().nll(logits, bits), expected)
+
+
+@pytest.mark.parametrize("variance", [0.1, 1.0, 4.0])
+def test_gaussian_equals_torch(variance: float) -> None:
+    mean, x = params_and_data(6)
+    expected = -td.Normal(mean, math.sqrt(variance)).log_prob(x).sum(-1)
+    torch.testing.assert_close(Gaussian(variance).nll(mean, x), expected)
+
+
+def test_squared_error_is_a_gaussian_of_variance_one_half_without_its_constant() -> None:
+    mean, x = params_and_data(6)
+    expected = Gaussian(0.5).nll(mean, x) - 3 * math.log(math.pi)
+    torch.testing.assert_close(SquaredError().nll(mean, x), expected)
+    torch.testing.assert_close(SquaredError().nll(mean, x), (mean - x).square().sum(-1))
+
+
+@every_family
+def test_shapes_and_shared_samples(family: Likelihood) -> None:
+    params, x = params_and_data(1, 3, 4)
+    shared = family.nll(params, x)
+    assert shared.shape == (2, 5)
+    assert torch.equal(shared, family.nll(params, x.expand_as(params)))
+    assert family.mean(params).shape == params.shape
+
+
+@every_family
+def test_summed_over_features(family: Likelihood) -> None:
+    # Fault 4: twice the features are twice the nats, in every family.
+    params, x = params_and_data(6)
+    twice = family.nll(torch.cat([params, params], -1), torch.cat([x, x], -1))
+    torch.testing.assert_close(twice, 2 * family.nll(params, x))
+
+
+@every_family
+def test_the_mean_is_the_most_likely_parameter(family: Likelihood) -> None:
+    params, _ = params_and_data(6)
+    params.requires_grad_()
+    (gradient,) = torch.autograd.grad(
+        family.nll(params, family.mean(params).detach()[0]).sum(), params
+    )
+    torch.testing.assert_close(gradient[0], torch.zeros_like(gradient[0]))
+
+
+@every_family
+def test_gradcheck(family: Likelihood) -> None:
+    params, x = params_and_data(3)
+    assert torch.autograd.gradcheck(lambda p: family.nll(p, x), (params.requires_grad_(),))
+
+
+def test_bernoulli_stays_finite_at_extreme_logits() -> None:
+    logits = torch.tensor([[[1e4, -1e4]]]).requires_grad_()
+    value = Bernoulli().nll(logits, torch.tensor([[0.0, 1.0]]))
+    value.sum().backward()
+    assert value.item() == 2e4
+    assert logits.grad is not None
+    assert logits.grad.tolist() == [[[1.0, -1.0]]]
+
+
+@pytest.mark.parametrize("bad", [-0.1, 1.5, float("nan"), float("inf")])
+def test_bernoulli_refuses_values_outside_of_zero_to_one(bad: float) -> None:
+    x = torch.full((3, 4), 0.5)
+    Bernoulli().check(x)
+    x[1, 2] = bad
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
+        Bernoulli().check(x)
+
+
+@pytest.mark.parametrize("family", [Gaussian(), SquaredError()], ids=repr)
+def test_others_refuse_values_that_are_not_finite(family: Likelihood) -> None:
+    x = torch.full((3, 4), -7.0)
+    family.check(x)
+    x[1, 2] = torch.nan
+    with pytest.raises(ValueError, match="finite values, got 1"):
+        family.check(x)
+
+
+@pytest.mark.parametrize("variance", [0.0, -1.0, float("nan"), float("inf")])
+def test_variance_must_be_positive(variance: float) -> None:
+    with pytest.raises(ValueError, match="variance"):
+        Gaussian(variance)

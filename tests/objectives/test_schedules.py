@@ -1,0 +1,106 @@
+"""Schedules: exact at both ends, monotone between, and strict about what they are given."""
+
+import math
+import pickle
+from itertools import pairwise
+
+import pytest
+from hydra.utils import instantiate
+
+from mixvae.objectives.schedules import (
+    AbstractRamp,
+    Constant,
+    Cosine,
+    Geometric,
+    Linear,
+    Schedule,
+    as_schedule,
+)
+
+RAMPS = pytest.mark.parametrize("ramp", [Linear, Cosine, Geometric])
+
+
+@RAMPS
+@pytest.mark.parametrize(("start", "end"), [(0.1, 0.7), (0.7, 0.1), (1e-9, 1e9), (0.3, 0.3)])
+def test_ends_exact_and_monotone(ramp: type[AbstractRamp], start: float, end: float) -> None:
+    schedule = ramp(start, end, begin=0.3, length=6.7)
+    assert schedule(0) == schedule(0.3) == start
+    assert schedule(0.3 + 6.7) == schedule(1e9) == end
+    values = [schedule(0.3 + 6.7 * step / 1000) for step in range(1001)]
+    sign = 1 if end >= start else -1
+    assert all(sign * before <= sign * after for before, after in pairwise(values))
+    assert min(values) == schedule.smallest == min(start, end)
+    assert max(values) == max(start, end)
+
+
+@RAMPS
+def test_zero_length_is_a_step(ramp: type[AbstractRamp]) -> None:
+    schedule = ramp(1.0, 2.0, begin=3, length=0)
+    assert schedule(math.nextafter(3, 0)) == 1
+    assert schedule(3) == 2
+    assert ramp(1.0, 2.0, length=0)(0) == 2
+
+
+def test_shapes_between_the_ends() -> None:
+    assert Linear(1, 3, length=8)(2) == 1.5
+    assert Cosine(1, 3, length=8)(2) == pytest.approx(1 + (1 - math.sqrt(0.5)))
+    assert Cosine(1, 3, length=8)(4) == pytest.approx(2)
+    assert Geometric(16, 1, length=8)(2) == pytest.approx(8)
+    assert Constant(0.25)(17.3) == 0.25
+
+
+@pytest.mark.parametrize("name", ["Linear", "Cosine", "Geometric"])
+def test_hydra_builds_them(name: str) -> None:
+    node = {"_target_": f"mixvae.objectives.schedules.{name}", "start": 1, "end": 2, "length": 4}
+    schedule = instantiate(node)
+    assert schedule(0) == 1
+    assert schedule(4) == 2
+    assert isinstance(schedule(4), float)
+
+
+def test_value_objects() -> None:
+    schedule = Linear(0, 1, length=2)
+    assert schedule == Linear(0, 1, 0.0, length=2)
+    assert pickle.loads(pickle.dumps(schedule)) == schedule
+    with pytest.raises(AttributeError):
+        schedule.start = 2  # type: ignore[misc]
+
+
+@RAMPS
+@pytest.mark.parametrize("bad", [math.nan, math.inf, "1", None, True])
+@pytest.mark.parametrize("field", ["start", "end", "begin", "length"])
+def test_bad_numbers_are_refused(ramp: type[AbstractRamp], field: str, bad: object) -> None:
+    good = {"start": 1.0, "end": 2.0, "begin": 0.0, "length": 1.0}
+    with pytest.raises(ValueError, match=field):
+        ramp(**{**good, field: bad})  # type: ignore[arg-type]
+
+
+def test_impossible_schedules_are_refused() -> None:
+    with pytest.raises(ValueError, match="length must be at least 0 epochs, got -1"):
+        Linear(0, 1, length=-1)
+    for start, end in ((0, 1), (1, 0), (-1, -2)):
+        with pytest.raises(ValueError, match="must be above 0"):
+            Geometric(start, end, length=1)
+    with pytest.raises(ValueError, match="value must be a finite number"):
+        Constant(math.nan)
+
+
+def test_a_number_is_a_constant_schedule() -> None:
+    assert as_schedule(2) == Constant(2.0)
+    linear = Linear(0, 1, length=2)
+    assert as_schedule(linear) is linear
+    assert isinstance(linear, Schedule)
+
+
+@pytest.mark.parametrize("bad", ["0.1", None, True, math.nan, [1.0]])
+def test_neither_a_number_nor_a_schedule_is_refused(bad: object) -> None:
+    with pytest.raises(ValueError, match="beta must be a finite number or a schedule"):
+        as_schedule(bad, name="beta")  # type: ignore[arg-type]
+
+
+def test_range_is_checked_over_all_epochs() -> None:
+    assert as_schedule(0, name="beta", at_least=0)(0) == 0
+    with pytest.raises(ValueError, match="beta must be at least 0, got -1"):
+        as_schedule(-1, name="beta", at_least=0)
+    with pytest.raises(ValueError, match="tau must be above 0, got 0"):
+        as_schedule(Linear(1, 0, length=3), name="tau", above=0)

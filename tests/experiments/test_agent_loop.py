@@ -1,0 +1,73 @@
+import pytest
+import torch
+
+from experiments.agent_loop import AgentLoop, Noise, Sizes, copy_weights
+from experiments.bench import build_model
+from mixvae.contracts import Batch
+
+DIGITS = Sizes(
+    features=12,
+    categories=4,
+    state_dim=3,
+    batch_size=7,
+    encoder=(9, 8, 5),
+    decoder=(6, 8),
+    batch_norm="before",
+    dropout=0.0,
+    tau=0.7,
+    double_softmax=False,
+    temperature=0.67,
+    binary=True,
+)
+GENES = DIGITS._replace(
+    batch_norm="after", double_softmax=True, binary=False, tau=0.05, state_dim=2, temperature=1.0
+)
+
+
+@pytest.mark.parametrize("num_agents", [1, 2, 3, 5])
+@pytest.mark.parametrize("sizes", [DIGITS, GENES, DIGITS._replace(batch_norm="none")])
+def test_the_loop_has_the_loss_and_the_gradients_of_the_batched_model(
+    num_agents: int, sizes: Sizes
+) -> None:
+    model = build_model(num_agents, sizes).double().train()
+    loop = AgentLoop(num_agents, sizes).double().train()
+    copy_weights(model, loop)
+    shape = (num_agents, sizes.batch_size)
+    x = torch.rand(sizes.batch_size, sizes.features, dtype=torch.float64)
+    rows = torch.arange(sizes.batch_size)
+
+    torch.manual_seed(1)
+    exponential = torch.empty(*shape, sizes.categories, dtype=torch.float64).exponential_()
+    normal = torch.empty(*shape, sizes.state_dim, dtype=torch.float64).normal_()
+    expected = loop.loss(x, Noise(exponential, normal))
+    expected.backward()
+    torch.manual_seed(1)
+    actual = model.training_step(Batch(x, rows, rows), 0)["loss"]
+    actual.backward()
+    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
+
+    # The gradients as weights of a third model, so that the same copying lines them up.
+    for parameter in model.parameters():
+        parameter.data.copy_(parameter.grad)
+    gradients = AgentLoop(num_agents, sizes).double()
+    copy_weights(model, gradients)
+    named = dict(gradients.named_parameters())
+    for name, parameter in loop.named_parameters():
+        torch.testing.assert_close(
+            named[name].detach(), parameter.grad, rtol=1e-9, atol=1e-9, msg=name
+        )
+
+
+def test_the_loop_has_as_many_parameters_as_the_batched_model() -> None:
+    for sizes in (DIGITS, GENES):
+        counts = [
+            sum(p.numel() for p in module.parameters())
+            for module in (build_model(3, sizes), AgentLoop(3, sizes))
+        ]
+        assert counts[0] == counts[1]
+
+
+def test_a_step_without_given_noise_draws_its_own() -> None:
+    loop = AgentLoop(2, DIGITS)
+    x = torch.rand(7, 12)
+    assert not torch.equal(loop.loss(x), loop.loss(x))

@@ -20,7 +20,8 @@ from mixvae.modules.base import (
 from mixvae.networks.agents import Agents, permute_categories
 from mixvae.networks.batched import frozen_statistics
 from mixvae.objectives.assignment import align_agents, joint_counts
-from mixvae.objectives.coupling import CouplingKind, batch_deviation, coupling
+from mixvae.objectives.coupling import COUPLING_KINDS, CouplingKind, batch_deviation
+from mixvae.objectives.coupling import coupling as coupling_distance
 from mixvae.objectives.divergences import (
     categorical_entropy,
     categorical_kl,
@@ -124,13 +125,19 @@ class CplMixVAE(AbstractModule):
         self.temperature = as_schedule(temperature, name="model.temperature", above=0)
         self.straight_through = straight_through
         self.beta = _weight("beta", beta)
+        if coupling not in COUPLING_KINDS:
+            raise ValueError(f"model.coupling must be one of {COUPLING_KINDS}, got {coupling!r}")
         self.coupling = coupling
         self.coupling_weight = _weight("coupling_weight", coupling_weight)
         self.entropy_weight = _weight("entropy_weight", entropy_weight)
         self.consistency_weight = _weight("consistency_weight", consistency_weight)
         self.adversarial_weight = _weight("adversarial_weight", adversarial_weight)
         self.information_weight = _weight("information_weight", information_weight)
-        self.marginal_weight = marginal_weight
+        self.marginal_weight = as_schedule(
+            marginal_weight, name="model.marginal_weight", at_least=0
+        )(0)
+        if min(align_epochs, default=0) < 0:
+            raise ValueError(f"model.align_epochs must all be at least 0, got {min(align_epochs)}")
         self.align_epochs = frozenset(align_epochs)
         self.augmenter = augmenter
         self.adversary = adversary
@@ -201,7 +208,7 @@ class CplMixVAE(AbstractModule):
         """The paper's coupling and entropy."""
         scale = max(self.num_agents - 1, 1)
         terms.add("entropy", categorical_entropy(log_q), -scale * self.entropy_weight(epoch))
-        distance = coupling(log_q, self.coupling, deviation=batch_deviation(log_q.exp()))
+        distance = coupling_distance(log_q, self.coupling, deviation=batch_deviation(log_q.exp()))
         terms.add("coupling", distance, self.coupling_weight(epoch), axes="B")
 
     def _add_discrimination(

@@ -64,7 +64,9 @@ class Agents(nn.Module):
         self.state_dim = state_dim
         self.encoder = encoder(num_agents=num_agents, shape=shape)
         self.decoder = decoder(num_agents=num_agents, shape=shape)
-        features, code = int(self.encoder.out_features), int(self.decoder.in_features)
+        features, code = self.encoder.out_features, self.decoder.in_features
+        assert isinstance(features, int)
+        assert isinstance(code, int)
         self.category_head = BatchedLinear(num_agents, features, num_categories)
         fan_in = features + num_categories
         self.state_from_features = BatchedLinear(num_agents, features, 2 * state_dim, fan_in=fan_in)

@@ -1,0 +1,288 @@
+"""CplMixVAE: the objective against a literal loop, switched-off parts, alignment, inference."""
+
+from __future__ import annotations
+
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.nn import functional
+
+from mixvae.augmenters.adversarial import Adversarial
+from mixvae.augmenters.noise import Identity, Noise
+from mixvae.contracts import Batch, MixtureModel
+from mixvae.modules import cpl_mixvae
+from mixvae.modules.cpl_mixvae import CplMixVAE
+from mixvae.networks.agents import Agents
+from mixvae.networks.mlp import MLPDecoder, MLPEncoder
+from mixvae.objectives.likelihoods import Bernoulli, Gaussian
+from mixvae.objectives.schedules import Linear
+
+D, K, S, B = 6, 4, 2, 16
+AGENTS = partial(
+    Agents,
+    encoder=partial(MLPEncoder, hidden=(8, 5)),
+    decoder=partial(MLPDecoder, hidden=(5, 8)),
+)
+OURS = {
+    "consistency_weight": 3.0,
+    "adversarial_weight": 2.0,
+    "adversary": Adversarial(radius=0.5),
+    "information_weight": 1.5,
+    "marginal_weight": 4.0,
+}
+
+
+def make(num_agents: int = 2, **options: object) -> CplMixVAE:
+    torch.manual_seed(0)
+    arguments = {
+        "shape": (D,),
+        "agents": AGENTS,
+        "augmenter": Identity(),
+        "likelihood": Bernoulli(),
+        "optimizer": partial(torch.optim.Adam, lr=1e-2),
+        "num_categories": K,
+        "state_dim": S,
+    }
+    return CplMixVAE(num_agents=num_agents, **{**arguments, **options})
+
+
+def batch(size: int = B) -> Batch:
+    x = torch.rand(size, D, generator=torch.Generator().manual_seed(1))
+    return Batch(x, torch.zeros(size, dtype=torch.int64), torch.arange(size))
+
+
+@pytest.fixture
+def without_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The samples of c and s are their means, so that a literal loop can follow."""
+    monkeypatch.setattr(cpl_mixvae, "gumbel_softmax", lambda log_q, *_, **__: log_q.exp())
+    monkeypatch.setattr(cpl_mixvae, "reparametrise", lambda mean, logvar: mean)
+
+
+class Fixed(torch.nn.Module):
+    """An augmenter whose copies are known."""
+
+    def __init__(self, copies: torch.Tensor) -> None:
+        super().__init__()
+        self.copies = copies
+
+    def forward(self, *_: object, **__: object) -> torch.Tensor:
+        return self.copies
+
+
+@torch.no_grad()
+def spread(model: CplMixVAE, x: torch.Tensor) -> None:
+    """Let an untrained model use all its categories, by scaled and centred logits."""
+    head = model.agents.category_head
+    head.weight.mul_(100)
+    head.bias.sub_(model.agents.logits(model.agents.features(x)).mean(1, keepdim=True))
+
+
+def entropy(q: torch.Tensor) -> torch.Tensor:
+    return -(q * q.log()).sum(-1)
+
+
+def literal_loss(
+    model: CplMixVAE, x: torch.Tensor, copies: torch.Tensor, near: torch.Tensor, ours: dict
+) -> torch.Tensor:
+    """The class's formula, agent by agent and pair by pair."""
+    num_agents = model.num_agents
+    q = model.log_q(x).exp()
+    q_copies = model.log_q(copies).exp()
+    q_near = model.log_q(near).exp()
+    features = model.agents.features(copies)
+    mean, logvar = model.agents.state(features, q_copies)
+    logits = model.agents.decode(q_copies, mean)
+    loss = torch.zeros((), dtype=x.dtype)
+    for a in range(num_agents):
+        p = logits[a].sigmoid()
+        nll = -(copies[a] * p.log() + (1 - copies[a]) * (1 - p).log()).sum(-1)
+        kl = 0.5 * (mean[a] ** 2 + logvar[a].exp() - 1 - logvar[a]).sum(-1)
+        one = nll + model.beta(0) * kl - model.entropy_weight(0) * entropy(q_copies[a])
+        fixed = q[a].detach()
+        stable = (fixed * (fixed / q_copies[a]).log()).sum(-1)
+        one = one + ours["consistency_weight"] * stable
+        adversarial = (fixed * (fixed / q_near[a]).log()).sum(-1)
+        one = one + ours["adversarial_weight"] * adversarial
+        marginal = ours["marginal_weight"] * entropy(q[a].mean(0))
+        information = marginal - entropy(q[a]).mean()
+        loss = loss + max(num_agents - 1, 1) * (
+            one.mean() - ours["information_weight"] * information
+        )
+    for a in range(num_agents):
+        for b in range(a + 1, num_agents):
+            u = [q_copies[i].log() / q_copies[i].std(0, correction=0) for i in (a, b)]
+            loss = loss + model.coupling_weight(0) * (u[0] - u[1]).square().sum(-1).mean()
+    return loss
+
+
+@pytest.mark.parametrize("num_agents", [1, 2, 3])
+@pytest.mark.parametrize("weights", [{}, OURS])
+def test_objective_equals_the_literal_loop_with_its_gradient(
+    num_agents: int, weights: dict, without_noise: None
+) -> None:
+    model = make(num_agents, beta=0.7, coupling_weight=0.3, entropy_weight=0.9, **weights).double()
+    x = batch().x.double()
+    spread(model, x)
+    copies = (x + 0.1 * torch.randn(num_agents, B, D).double()).clamp(0, 1)
+    near = x + 0.1 * torch.randn(num_agents, B, D).double()
+    model.augmenter = Fixed(copies)
+    model.adversary = Fixed(near)
+    ours = dict.fromkeys(OURS, 0.0) | {k: v for k, v in weights.items() if k != "adversary"}
+
+    total = model.terms(Batch(x, *batch()[1:])).total()
+    expected = literal_loss(model, x, copies, near, ours)
+
+    torch.testing.assert_close(total, expected, rtol=1e-10, atol=1e-10)
+    for got, want in zip(
+        torch.autograd.grad(total, model.parameters()),
+        torch.autograd.grad(expected, model.parameters()),
+        strict=True,
+    ):
+        torch.testing.assert_close(got, want, rtol=1e-8, atol=1e-10)
+
+
+def test_without_coupling_no_agent_has_a_gradient_in_another() -> None:
+    model = make(3, coupling_weight=0.0, **OURS)
+    terms = model.terms(batch())
+    first = sum(
+        terms[name].value[0].sum()
+        for name in ("reconstruction", "kl", "consistency", "adversarial", "information")
+    )
+    first.backward()
+    for parameter in model.parameters():
+        assert parameter.grad[0].abs().sum() >= 0
+        assert torch.equal(parameter.grad[1:], torch.zeros_like(parameter.grad[1:]))
+    assert model.agents.category_head.weight.grad[0].abs().sum() > 0
+
+
+def test_coupling_pulls_every_agent() -> None:
+    model = make(3)
+    model.terms(batch())["coupling"].value.sum().backward()
+    assert (model.agents.category_head.weight.grad.flatten(1).abs().sum(1) > 0).all()
+
+
+def test_one_agent_is_an_uncoupled_mixture_vae() -> None:
+    terms = make(1, coupling_weight=5.0).terms(batch())
+    assert torch.equal(terms["coupling"].value, torch.zeros(B))
+    without = {n: terms[n].value.mean() for n in ("reconstruction", "kl", "entropy")}
+    expected = without["reconstruction"] + without["kl"] - without["entropy"]
+    torch.testing.assert_close(terms.total(), expected)
+
+
+def test_parts_of_weight_zero_are_not_computed() -> None:
+    def fail(*_: object, **__: object) -> torch.Tensor:
+        raise AssertionError("asked for though its weight is 0")
+
+    model = make(2)
+    model.adversary = fail
+    terms = model.terms(batch())
+    assert {"consistency", "adversarial", "information"}.isdisjoint(terms.means())
+    passes = []
+    model.agents.encoder.register_forward_hook(lambda *_: passes.append(1))
+    model.terms(batch())
+    assert len(passes) == 1
+
+
+def test_weights_follow_their_schedules() -> None:
+    model = make(2, beta=Linear(0.0, 2.0, length=4), coupling_weight=0.0, entropy_weight=0.0)
+    model._trainer = SimpleNamespace(
+        num_training_batches=10, current_epoch=1, world_size=1, optimizers=[]
+    )
+    model._num_batches = 5
+    assert model.epoch == 1.5
+    torch.manual_seed(0)
+    terms = model.terms(batch())
+    expected = terms["reconstruction"].loss() + 0.75 * terms["kl"].loss()
+    torch.testing.assert_close(terms.total(), expected)
+
+
+def test_double_softmax_and_automatic_tau() -> None:
+    logits = torch.randn(2, B, K)
+    model = make(2, double_softmax=True)
+    model.agents.logits = lambda features: logits
+    assert model.tau == 1 / K
+    expected = functional.softmax(logits.softmax(-1) * K, dim=-1)
+    torch.testing.assert_close(model.log_q(batch().x).exp(), expected)
+
+    model = make(2, tau=0.5)
+    model.agents.logits = lambda features: logits
+    torch.testing.assert_close(model.log_q(batch().x).exp(), (2 * logits).softmax(-1))
+    assert make(2).tau == 1.0
+
+
+def test_alignment_gives_agents_that_differ_in_names_only_the_same_names() -> None:
+    model = make(3, align_epochs=[0])
+    agents = model.agents
+    permutations = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0], [3, 1, 0, 2]])
+    with torch.no_grad():
+        for parameter in agents.parameters():
+            parameter.copy_(parameter[:1].expand_as(parameter))
+    spread(model, batch(200).x)
+    # A batch that fills all categories fills the counts.
+    cpl_mixvae.permute_categories(agents.category_axes(), permutations)
+    model.terms(batch(200))
+    before = model.infer(batch().x)
+    assert (model.joint_counts[0, 0].diagonal() > 0).all()
+    assert not torch.equal(before.probs[0].argmax(-1), before.probs[1].argmax(-1))
+    decoded = model.decode(before.probs, before.state_mean)
+    reduce = SimpleNamespace(reduce=lambda counts, reduce_op: counts)
+    model._trainer = SimpleNamespace(
+        strategy=reduce,
+        optimizers=[torch.optim.Adam(model.parameters())],
+        current_epoch=0,
+        num_training_batches=1,
+    )
+    model.on_train_epoch_start()
+
+    after = model.infer(batch().x)
+    for agent in (1, 2):
+        torch.testing.assert_close(after.probs[agent], after.probs[0])
+    torch.testing.assert_close(model.decode(after.probs, after.state_mean), decoded)
+    assert not model.joint_counts.any()
+
+
+def test_inference_is_deterministic_and_each_sample_stands_alone() -> None:
+    model = make(2, augmenter=Noise(1.0)).eval()
+    assert isinstance(model, MixtureModel)
+    whole, again, part = (model.predict_step(b) for b in (batch(), batch(), batch(B)))
+    for one, two in zip(whole.posterior, again.posterior, strict=True):
+        assert torch.equal(one, two)
+    half = model.infer(batch().x[:5])
+    torch.testing.assert_close(half.probs, part.posterior.probs[:, :5])
+    assert torch.equal(whole.reconstruction, again.reconstruction)
+    assert whole.reconstruction.shape == whole.kl.shape == (2, B)
+
+
+def test_reconstruction_is_that_of_the_decoded_category_and_mean_state() -> None:
+    model = make(2, likelihood=Gaussian()).eval()
+    x = batch().x
+    step = model.predict_step(batch())
+    category = functional.one_hot(step.posterior.probs.argmax(-1), K).float()
+    mean = model.decode(category, step.posterior.state_mean)
+    expected = -torch.distributions.Normal(mean, 1.0).log_prob(x).sum(-1)
+    torch.testing.assert_close(step.reconstruction, expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_categories": 1}, "num_categories must be at least 2, got 1"),
+        ({"num_agents": 0}, "num_agents must be at least 1, got 0"),
+        ({"state_dim": -1}, "state_dim must be at least 0, got -1"),
+        ({"tau": 0.0}, "tau must be a number above 0 or auto, got 0"),
+        ({"tau": float("nan")}, "tau must be .* got nan"),
+        ({"tau": "automatic"}, "got automatic"),
+        ({"beta": -1.0}, r"model\.beta must be at least 0, got -1"),
+        ({"beta": Linear(1.0, -2.0, length=3)}, r"model\.beta must be at least 0, got -2"),
+        ({"temperature": 0.0}, r"model\.temperature must be above 0, got 0"),
+        ({"adversarial_weight": 1.0}, "model.adversary is needed"),
+        ({"coupling": "hyperbolic"}, "hyperbolic"),
+        ({"marginal_weight": -1.0}, "marginal_weight must be at least 0, got -1"),
+        ({"align_epochs": [-1]}, "align_epochs .* got -1"),
+    ],
+)
+def test_bad_settings_are_refused_when_the_model_is_built(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(**options)

@@ -46,6 +46,26 @@ def match_classes(table: ArrayLike) -> NDArray[np.int64]:
     return matched
 
 
+def order_by_class(table: ArrayLike) -> NDArray[np.int64]:
+    """Order the categories by their class, so that matched counts lie on the diagonal.
+
+    Args:
+        table: Counts of samples, shape (K, C).
+
+    Returns:
+        Numbers of the categories, shape (K,): first those with a class, see `match_classes`, in
+        the order of the classes; then those left over, the largest first.
+
+    Raises:
+        ValueError: If `table` does not have two axes or holds no sample.
+    """
+    counts = _as_counts(table)
+    matched = match_classes(counts)
+    rank = np.where(matched >= 0, matched, counts.shape[1])
+    order: NDArray[np.int64] = np.lexsort((-counts.sum(axis=1), rank))
+    return order
+
+
 def clustering_accuracy(table: ArrayLike) -> float:
     """Share of the samples whose category is matched to their class, by the best matching.
 

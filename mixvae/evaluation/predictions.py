@@ -13,6 +13,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from mixvae.contracts import Batch, MixturePosterior
 from mixvae.evaluation.consensus import vote
+from mixvae.evaluation.mixture import MixtureCounts
 
 
 class PredictionTable(NamedTuple):
@@ -95,3 +96,26 @@ class PredictionCollector(Metric):
             consensus=vote(probs).numpy(),
             state_mean=state_mean.numpy(),
         )
+
+
+def tabulate(table: PredictionTable, num_classes: int) -> MixtureCounts:
+    """Count the samples of a table by category, class and pairs of agents.
+
+    Args:
+        table: The predictions.
+        num_classes: Number of label classes C.
+
+    Returns:
+        The counts; samples of unknown label are left out of `labels` only.
+    """
+    num_agents, _, num_categories = table.probs.shape
+    chosen = np.eye(num_categories, dtype=np.int64)[table.category]
+    voted = np.eye(num_categories, dtype=np.int64)[table.consensus]
+    known = table.label >= 0
+    label = np.eye(num_classes, dtype=np.int64)[table.label[known]]
+    voters = np.concatenate([chosen, voted[None]])
+    joint = np.stack(
+        [[chosen[a].T @ chosen[b] for b in range(num_agents)] for a in range(num_agents)]
+    )
+    labels = np.stack([voter[known].T @ label for voter in voters])
+    return MixtureCounts(voters.sum(axis=1), labels, joint)

@@ -1,0 +1,285 @@
+"""Draws the figures of a run after its test, into the run folder and to every logger that can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from mixvae.callbacks.atomic import replacing
+from mixvae.callbacks.evaluation import data_spec
+from mixvae.callbacks.history import Curves, add_point, last_epoch, read_metrics_csv
+from mixvae.contracts import Batch, DataSpec, MixtureModel, MixtureStep
+from mixvae.evaluation.clustering import clustering_accuracy, order_by_class
+from mixvae.evaluation.consensus import mean_consensus_matrix
+from mixvae.evaluation.mixture import MixtureCounts
+from mixvae.evaluation.predictions import PredictionCollector, PredictionTable, tabulate
+from mixvae.figures.curves import learning_curves
+from mixvae.figures.samples import category_samples, reconstructions, traversal
+from mixvae.figures.scatter import state_scatter
+from mixvae.figures.tables import category_label_table, consensus_matrix, samples_per_category
+
+CHECKPOINT_KEY = "mixvae_learning_curves"
+
+NamedFigures = Iterator[tuple[str, Figure]]
+
+
+@runtime_checkable
+class PictureLogger(Protocol):
+    """A Lightning logger that takes pictures, such as the one of W&B."""
+
+    def log_image(self, key: str, images: list[Any], step: int | None = None) -> None:
+        """Log pictures, given as paths, under a name."""
+        ...
+
+
+class _Layout(NamedTuple):
+    samples_per_category: int
+    traversal_steps: int
+    max_categories: int
+    max_states: int
+
+
+class Figures(Callback):
+    """Draw `figures/*.png` at the end of a test, and keep the learning curves while training.
+
+    The curves travel in the checkpoints, so a resumed run draws them whole; a run that is only
+    evaluated takes them from `metrics.csv` in its folder. The processes of a distributed run each
+    give their predictions; samples are drawn from those of the first.
+
+    Args:
+        dirpath: Folder that gets `figures/` and may hold `metrics.csv`, usually the run folder.
+        samples_per_category: Real samples shown for each category.
+        traversal_steps: Values shown of a state, from its 5th to its 95th percentile in the data.
+        max_categories: Categories shown where one takes a row, the most populated ones.
+        max_states: State dimensions that get a traversal, the first ones.
+
+    Raises:
+        ValueError: If a number is below 1, or there are fewer than 2 steps.
+    """
+
+    def __init__(
+        self,
+        dirpath: str,
+        samples_per_category: int = 10,
+        traversal_steps: int = 9,
+        max_categories: int = 20,
+        max_states: int = 20,
+    ) -> None:
+        self.dirpath = Path(dirpath)
+        self.layout = _Layout(samples_per_category, traversal_steps, max_categories, max_states)
+        for name, value in self.layout._asdict().items():
+            least = 2 if name == "traversal_steps" else 1
+            if value < least:
+                raise ValueError(f"{name} must be {least} or more; got {value}")
+        self._curves: Curves = {}
+        self._ended_epoch: int | None = None
+        self._collector = PredictionCollector()
+        self._table: PredictionTable | None = None
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remember the validation metrics of this epoch."""
+        if not trainer.sanity_checking and trainer.state.fn == "fit":
+            self._remember(trainer, "val/", trainer.current_epoch + 1)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that the module is about to log the training metrics of this epoch."""
+        self._ended_epoch = trainer.current_epoch + 1
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remember the training metrics of the epoch before."""
+        self._remember_training(trainer)
+        self._ended_epoch = None
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remember the training metrics of the last epoch."""
+        self._remember_training(trainer)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Put the curves into the checkpoint."""
+        # Not in state_dict, which is taken before the metrics of the present epoch can be asked.
+        self._remember_training(trainer)
+        checkpoint[CHECKPOINT_KEY] = self._curves
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Take the curves back, unless longer ones are here: the best checkpoint is an old one."""
+        curves = checkpoint.get(CHECKPOINT_KEY, {})
+        if last_epoch(curves) > last_epoch(self._curves):
+            self._curves = curves
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start afresh."""
+        self._collector = PredictionCollector().to(pl_module.device)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Add a batch."""
+        assert isinstance(outputs, MixtureStep), "the step must return a contracts.MixtureStep"
+        self._collector.update(outputs.posterior, batch)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Gather all ranks."""
+        self._table = self._collector.compute()
+        self._collector.reset()
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw everything, on the first rank."""
+        table, self._table = self._table, None
+        if not trainer.is_global_zero or table is None:
+            return
+        assert isinstance(pl_module, MixtureModel)
+        for name, figure in self._draw(trainer, pl_module, table):
+            path = self.dirpath / "figures" / f"{name}.png"
+            with replacing(path) as temporary:
+                figure.savefig(temporary)
+            for logger in trainer.loggers:
+                if isinstance(logger, PictureLogger):
+                    logger.log_image(f"figures/{name}", [str(path)])
+
+    def _remember_training(self, trainer: Trainer) -> None:
+        if self._ended_epoch is not None:
+            self._remember(trainer, "train/", self._ended_epoch)
+
+    def _remember(self, trainer: Trainer, prefix: str, epoch: int) -> None:
+        for name, value in trainer.callback_metrics.items():
+            if name.startswith(prefix):
+                add_point(self._curves, name, epoch, float(value))
+
+    def _known_curves(self) -> Curves:
+        path = self.dirpath / "metrics.csv"
+        written = read_metrics_csv(path) if path.is_file() else {}
+        return written if last_epoch(written) > last_epoch(self._curves) else self._curves
+
+    def _draw(self, trainer: Trainer, model: MixtureModel, table: PredictionTable) -> NamedFigures:
+        spec = data_spec(trainer)
+        counts = tabulate(table, spec.num_classes)
+        curves = self._known_curves()
+        if any(name.startswith(("train/", "val/")) for name in curves):
+            yield "learning_curves", learning_curves(curves, model.num_categories)
+        yield from _draw_counts(counts, spec)
+        if model.state_dim > 0:
+            scatter = state_scatter(table.state_mean[0], table.consensus, model.num_categories)
+            yield "state_scatter", scatter
+            yield from _draw_traversals(model, table, counts, spec, self.layout)
+        yield from _draw_samples(trainer, model, table, counts, spec, self.layout)
+
+
+def _largest(occupancy: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
+    """Return the most populated categories, in the order of their numbers."""
+    return np.sort(np.argsort(-occupancy, kind="stable")[:limit])
+
+
+def _draw_counts(counts: MixtureCounts, spec: DataSpec) -> NamedFigures:
+    yield "samples_per_category", samples_per_category(counts.occupancy)
+    if len(counts.joint) > 1:
+        yield "consensus_matrix", consensus_matrix(mean_consensus_matrix(counts.joint))
+    voted = counts.labels[-1]
+    if voted.sum() > 0:
+        order = order_by_class(voted)
+        names = spec.class_names or tuple(str(c) for c in range(spec.num_classes))
+        accuracy = clustering_accuracy(voted)
+        yield (
+            "category_label_table",
+            category_label_table(voted[order], order.tolist(), names, accuracy),
+        )
+
+
+def _draw_traversals(
+    model: MixtureModel,
+    table: PredictionTable,
+    counts: MixtureCounts,
+    spec: DataSpec,
+    layout: _Layout,
+) -> NamedFigures:
+    """Draw agent 0's decoder over each state, the other states at their mean in the category."""
+    states, category = table.state_mean[0], table.category[0]
+    shown = _largest(counts.occupancy[0], layout.max_categories)
+    centre = np.stack(
+        [
+            states[category == k].mean(axis=0) if (category == k).any() else states.mean(axis=0)
+            for k in shown
+        ]
+    )
+    for dimension in range(min(model.state_dim, layout.max_states)):
+        low, high = np.percentile(states[:, dimension], [5, 95])
+        values = np.linspace(low, high, layout.traversal_steps)
+        state = np.repeat(centre[:, None], len(values), axis=1)
+        state[..., dimension] = values
+        one_hot = np.eye(model.num_categories, dtype=np.float32)[np.repeat(shown, len(values))]
+        decoded = _decode(model, one_hot, state.reshape(len(one_hot), -1))[0]
+        grid = decoded.reshape(len(shown), len(values), *spec.shape)
+        picture = traversal(grid, values, shown.tolist(), dimension, spec.value_range)
+        yield f"traversal_state{dimension}", picture
+
+
+def _draw_samples(
+    trainer: Trainer,
+    model: MixtureModel,
+    table: PredictionTable,
+    counts: MixtureCounts,
+    spec: DataSpec,
+    layout: _Layout,
+) -> NamedFigures:
+    shown = _largest(counts.occupancy[-1], layout.max_categories)
+    order = np.argsort(-table.confidence, kind="stable")
+    confident = [order[table.consensus[order] == k][: layout.samples_per_category] for k in shown]
+    # The first two of each category stand for all: the most confident would flatter the model.
+    typical = np.concatenate([np.flatnonzero(table.consensus == k)[:2] for k in shown])
+    wanted = np.unique(np.concatenate([*confident, typical]))
+    found = _find_samples(trainer, set(table.index[wanted].tolist()))
+
+    def pick(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        samples = [found[i] for i in table.index[rows].tolist() if i in found]
+        return np.stack(samples) if samples else np.empty((0, *spec.shape), dtype=np.float32)
+
+    grid = [pick(rows) for rows in confident]
+    yield "category_samples", category_samples(grid, shown.tolist(), spec.value_range)
+    typical = np.array([n for n in typical if int(table.index[n]) in found], dtype=np.int64)
+    one_hot = np.eye(model.num_categories, dtype=np.float32)[table.category[:, typical]]
+    decoded = _decode(model, one_hot, table.state_mean[:, typical])
+    categories = table.consensus[typical].tolist()
+    picture = reconstructions(pick(typical), decoded, categories, spec.value_range)
+    yield "reconstructions", picture
+
+
+def _find_samples(trainer: Trainer, wanted: set[int]) -> dict[int, NDArray[np.float32]]:
+    """Read the samples of some indices from the test data, where the first rank has them."""
+    found: dict[int, NDArray[np.float32]] = {}
+    datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+    for batch in datamodule.test_dataloader():
+        for row, index in enumerate(batch.index.tolist()):
+            if index in wanted:
+                found[index] = batch.x[row].cpu().numpy()
+        if len(found) == len(wanted):
+            break
+    return found
+
+
+def _decode(
+    model: MixtureModel, one_hot: NDArray[np.float32], state: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Decode categories and states, (B, K) and (B, S) for all agents alike or (A, B, ...)."""
+    assert isinstance(model, LightningModule)
+    shape = (model.num_agents, *one_hot.shape[-2:-1])
+    category = torch.from_numpy(one_hot).to(model.device).expand(*shape, -1)
+    states = torch.from_numpy(state).to(model.device, torch.float32).expand(*shape, -1)
+    with torch.inference_mode():
+        decoded: NDArray[np.float32] = model.decode(category, states).float().cpu().numpy()
+    return decoded

@@ -1,0 +1,119 @@
+"""How the measures of a run moved over its epochs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from mixvae.figures.style import COLOURS, FAINT, new_figure, tidy
+
+Curves = Mapping[str, tuple[Sequence[float], Sequence[float]]]
+
+
+class _Panel(NamedTuple):
+    title: str
+    unit: str
+    names: tuple[str, ...]
+    level: tuple[str, float] | None = None
+    unit_interval: bool = False
+
+
+def _panels(curves: Curves, num_categories: int) -> list[_Panel]:
+    panels = [
+        _Panel("Objective", "nats per sample", ("train/loss", "val/loss")),
+        _Panel(
+            "Reconstruction, -log p(x|s, c)",
+            "nats per sample",
+            ("train/reconstruction", "val/reconstruction"),
+        ),
+        _Panel("KL of the states to N(0, I)", "nats per sample", ("train/kl", "val/kl")),
+        _Panel(
+            "Entropy of q(c|x)",
+            "nats per sample",
+            ("train/entropy", "val/entropy"),
+            level=(f"log {num_categories}", math.log(num_categories)),
+        ),
+        _Panel(
+            "Consensus vote against labels",
+            "score",
+            ("val/accuracy", "val/nmi", "val/ari"),
+            unit_interval=True,
+        ),
+        _Panel(
+            "Consensus of the agents",
+            "share of samples",
+            ("val/consensus", "val/populated_consensus", "val/min_consensus"),
+            unit_interval=True,
+        ),
+        _Panel(
+            "Populated categories",
+            "categories",
+            ("val/populated_categories",),
+            level=(f"K = {num_categories}", num_categories),
+        ),
+    ]
+    shown = {name for panel in panels for name in panel.names}
+    rest = sorted(name for name in curves if name.startswith("train/") and name not in shown)
+    panels.append(_Panel("Other terms of the objective", "nats per sample", tuple(rest)))
+    return [panel for panel in panels if any(name in curves for name in panel.names)]
+
+
+def learning_curves(curves: Curves, num_categories: int) -> Figure:
+    """Draw the objective, its terms and the measures over epochs, one panel for each idea.
+
+    Args:
+        curves: For each metric, such as `val/entropy`, epochs trained and values. Metrics that no
+            panel asks for are not drawn, and a panel without its metrics is left out.
+        num_categories: Number of categories K, for the entropy's and the categories' upper bound.
+
+    Returns:
+        A figure with up to eight axes.
+
+    Raises:
+        ValueError: If there is nothing to draw.
+    """
+    panels = _panels(curves, num_categories)
+    if not panels:
+        raise ValueError(
+            f"no learning curve to draw: got {sorted(curves)}, expected metrics such as val/entropy"
+        )
+    num_columns = min(4, math.ceil(math.sqrt(len(panels))) + 1, len(panels))
+    num_rows = math.ceil(len(panels) / num_columns)
+    figure = new_figure(3.4 * num_columns, 2.7 * num_rows)
+    for number, panel in enumerate(panels):
+        axes = figure.add_subplot(num_rows, num_columns, number + 1)
+        _draw_panel(axes, panel, curves)
+    return figure
+
+
+def _draw_panel(axes: Axes, panel: _Panel, curves: Curves) -> None:
+    names = [name for name in panel.names if name in curves]
+    for name in names:
+        epochs, values = curves[name]
+        split = name.partition("/")[0]
+        is_pair = {n.partition("/")[0] for n in names} == {"train", "val"}
+        # Where a panel shows one quantity on two splits, the split is the difference to see.
+        colour = COLOURS[split == "train"] if is_pair else COLOURS[names.index(name) % len(COLOURS)]
+        axes.plot(
+            epochs,
+            values,
+            color=colour,
+            linewidth=1.4,
+            marker="o" if len(epochs) <= 25 else "",
+            markersize=3,
+            label=split if is_pair else name.partition("/")[2],
+        )
+    if panel.level is not None:
+        label, value = panel.level
+        axes.axhline(value, color=FAINT, linewidth=1, linestyle="--", label=label)
+    if panel.unit_interval:
+        axes.set_ylim(min(0.0, axes.get_ylim()[0]), 1.02)
+    tidy(axes, panel.title, x="epochs trained", y=panel.unit)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=7, frameon=False)

@@ -1,0 +1,194 @@
+"""Samples, their reconstructions and what the decoder draws, in rows and columns.
+
+Images become one mosaic. Other data, shape (D,), are drawn as heat maps, or as lines where a sample
+is to be compared with its reconstructions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from mixvae.figures.style import COLOURS, INK, new_figure, tidy, with_gaps
+
+Range = tuple[float, float] | None
+Array = NDArray[np.floating[Any]]
+
+
+def _limits(values: Array, value_range: Range) -> tuple[float, float]:
+    if value_range is not None:
+        return value_range
+    low, high = np.nanpercentile(values, [1, 99])
+    return float(low), float(max(high, low + 1e-6))
+
+
+def _mosaic(images: Array, value_range: Range) -> Array:
+    """Lay images, shape (rows, columns, channels, height, width), out in one with lines between.
+
+    Three channels are colours, scaled to [0, 1]; otherwise the first channel is shown. Images that
+    are not there, all NaN, stay so.
+    """
+    rows, columns, channels, height, width = images.shape
+    if channels == 3:
+        low, high = _limits(images, value_range)
+        shown = np.clip((images - low) / (high - low), 0, 1)
+    else:
+        shown = images[:, :, :1]
+    depth = shown.shape[2]
+    canvas = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, depth), np.nan)
+    for row in range(rows):
+        for column in range(columns):
+            top, left = row * (height + 1), column * (width + 1)
+            canvas[top : top + height, left : left + width] = np.moveaxis(shown[row, column], 0, -1)
+    return np.where(np.isnan(canvas), 1.0, canvas) if depth == 3 else canvas[..., 0]
+
+
+def _draw_mosaic(
+    images: Array, rows: Sequence[str], columns: Sequence[str], value_range: Range
+) -> tuple[Figure, Axes]:
+    num_rows, num_columns, _, height, width = images.shape
+    cell = float(np.clip(11.0 / num_columns, 0.3, 0.75))
+    figure = new_figure(cell * num_columns + 1.4, cell * num_rows * height / width + 1.1)
+    axes = figure.add_subplot()
+    low, high = _limits(images, value_range)
+    canvas = _mosaic(images, value_range)
+    axes.imshow(canvas, cmap=with_gaps("gray"), vmin=low, vmax=high, interpolation="nearest")
+    axes.set_yticks([row * (height + 1) + (height - 1) / 2 for row in range(num_rows)], rows)
+    axes.set_xticks([c * (width + 1) + (width - 1) / 2 for c in range(num_columns)], columns)
+    axes.tick_params(length=0)
+    axes.spines[["bottom", "left"]].set_visible(False)
+    return figure, axes
+
+
+def _draw_heat_maps(
+    panels: Sequence[Array], titles: Sequence[str], rows: str, value_range: Range
+) -> Figure:
+    """Draw one heat map per panel, shape (n, D), with a common colour scale."""
+    num_columns = min(3, len(panels))
+    num_rows = math.ceil(len(panels) / num_columns)
+    figure = new_figure(3.6 * num_columns + 0.8, 1.7 * num_rows + 0.6)
+    low, high = _limits(np.concatenate([panel.ravel() for panel in panels]), value_range)
+    drawn = []
+    for number, (panel, title) in enumerate(zip(panels, titles, strict=True)):
+        axes = figure.add_subplot(num_rows, num_columns, number + 1)
+        image = axes.imshow(
+            panel,
+            cmap=with_gaps("viridis"),
+            vmin=low,
+            vmax=high,
+            aspect="auto",
+            interpolation="nearest",
+        )
+        tidy(axes, title, x="feature", y=rows)
+        axes.set_yticks([])
+        drawn.append(axes)
+    figure.colorbar(image, ax=drawn, shrink=0.6, label="value")
+    return figure
+
+
+def reconstructions(
+    samples: Array, decoded: Array, categories: Sequence[int], value_range: Range
+) -> Figure:
+    """Draw samples above what each agent makes of them.
+
+    Args:
+        samples: Samples, shape (N, *shape).
+        decoded: Reconstructions of each agent, shape (A, N, *shape).
+        categories: Consensus category of each sample, length N.
+        value_range: Smallest and largest value a sample can take, None where unbounded.
+
+    Returns:
+        A mosaic of A+1 rows and N columns for images; for other data axes for each of the first
+        twelve samples, the sample and its reconstructions as lines.
+    """
+    title = "Samples and their reconstructions"
+    if samples.ndim == 4:
+        images = np.concatenate([samples[None], decoded])
+        rows = ["sample", *(f"agent {a}" for a in range(len(decoded)))]
+        columns = [str(category) for category in categories]
+        figure, axes = _draw_mosaic(images, rows, columns, value_range)
+        tidy(axes, title, x="consensus category")
+        axes.spines[["bottom", "left"]].set_visible(False)
+        return figure
+    count = min(12, len(samples))
+    num_columns = min(3, count)
+    num_rows = math.ceil(count / num_columns)
+    figure = new_figure(4.0 * num_columns, 1.8 * num_rows + 0.5)
+    for n in range(count):
+        axes = figure.add_subplot(num_rows, num_columns, n + 1)
+        axes.plot(samples[n], color=INK, linewidth=1.0, label="sample")
+        for a, lines in enumerate(decoded):
+            colour = COLOURS[a % (len(COLOURS) - 1)]
+            axes.plot(lines[n], color=colour, linewidth=1.0, alpha=0.8, label=f"agent {a}")
+        tidy(axes, f"category {categories[n]}", x="feature", y="value")
+    figure.suptitle(title, fontsize=10, color=INK)
+    figure.axes[0].legend(fontsize=7, frameon=False)
+    return figure
+
+
+def traversal(
+    decoded: Array, values: Array, categories: Sequence[int], state: int, value_range: Range
+) -> Figure:
+    """Draw what the decoder makes of each category while one dimension of the state moves.
+
+    Args:
+        decoded: Decoded data, shape (K', steps, *shape), for the categories shown.
+        values: Values of the state dimension, shape (steps,).
+        categories: Numbers of the categories shown, length K'.
+        state: Number of the state dimension.
+        value_range: Smallest and largest value a sample can take, None where unbounded.
+
+    Returns:
+        A mosaic with a row per category for images; for other data a heat map per category.
+    """
+    title = f"Traversal of state dimension {state}"
+    x = f"value of state {state} (prior standard deviations)"
+    if decoded.ndim == 5:
+        rows = [str(category) for category in categories]
+        figure, axes = _draw_mosaic(decoded, rows, [f"{v:.1f}" for v in values], value_range)
+        tidy(axes, title, x=x, y="category")
+        axes.spines[["bottom", "left"]].set_visible(False)
+        return figure
+    titles = [f"category {category}" for category in categories]
+    span = f"state {state}, {values[0]:.1f} (top)\nto {values[-1]:.1f}"
+    figure = _draw_heat_maps(list(decoded), titles, span, value_range)
+    figure.suptitle(title, fontsize=10, color=INK)
+    return figure
+
+
+def category_samples(
+    samples: Sequence[Array], categories: Sequence[int], value_range: Range
+) -> Figure:
+    """Draw real samples of each category, the most confident first.
+
+    Args:
+        samples: Samples of each category shown, each of shape (n, *shape), where n may differ and
+            be 0, but not for all.
+        categories: Numbers of the categories shown.
+        value_range: Smallest and largest value a sample can take, None where unbounded.
+
+    Returns:
+        A mosaic with a row per category for images; for other data a heat map per category.
+    """
+    title = "Samples of each consensus category, most confident first"
+    longest = max(len(row) for row in samples)
+    assert longest > 0, "no category holds a sample"
+    grid = np.full((len(samples), longest, *samples[0].shape[1:]), np.nan)
+    for row, members in zip(grid, samples, strict=True):
+        row[: len(members)] = members
+    if grid.ndim == 5:
+        rows = [str(category) for category in categories]
+        figure, axes = _draw_mosaic(grid, rows, [""] * longest, value_range)
+        tidy(axes, title, y="category")
+        axes.spines[["bottom", "left"]].set_visible(False)
+        return figure
+    titles = [f"category {category}" for category in categories]
+    figure = _draw_heat_maps(list(grid), titles, "samples", value_range)
+    figure.suptitle(title, fontsize=10, color=INK)
+    return figure

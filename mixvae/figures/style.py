@@ -1,0 +1,90 @@
+"""How all figures look: size, colours that colour-blind readers tell apart, colour maps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import Colormap
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+# Okabe & Ito 2008, without yellow, which is too pale for a line on white; black comes last.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
+INK = "#333333"
+FAINT = "#999999"
+MAX_NUMBERED = 20
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Make an empty figure that draws itself without a display or global state.
+
+    Args:
+        width: Width, inches.
+        height: Height, inches.
+
+    Returns:
+        The figure, laid out so that nothing overlaps.
+    """
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def tidy(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
+    """Give axes their words, and take away the lines that say nothing.
+
+    Args:
+        axes: The axes.
+        title: Title, left-aligned.
+        x: Label of the horizontal axis, with its unit.
+        y: Label of the vertical axis, with its unit.
+    """
+    axes.set_title(title, loc="left", fontsize=10, color=INK)
+    axes.set_xlabel(x, fontsize=9, color=INK)
+    axes.set_ylabel(y, fontsize=9, color=INK)
+    axes.tick_params(labelsize=8, colors=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def label_ticks(axes: Axes, rows: list[str], columns: list[str]) -> None:
+    """Name the rows and columns of a heat map, every n-th where there are too many to read.
+
+    Args:
+        axes: Axes with one row and one column per unit.
+        rows: Names of the rows.
+        columns: Names of the columns.
+    """
+    for axis, names in ((axes.yaxis, rows), (axes.xaxis, columns)):
+        every = int(np.ceil(len(names) / 40))
+        axis.set_ticks(range(0, len(names), every), names[::every])
+    longest = max((len(name) for name in columns), default=0)
+    axes.tick_params(axis="x", rotation=90 if longest > 3 else 0)
+
+
+def write_numbers(axes: Axes, values: NDArray[Any], texts: NDArray[np.str_], middle: float) -> None:
+    """Write a text into each cell of a heat map, in the ink that the cell's colour asks for.
+
+    Args:
+        axes: Axes that show `values` in a map from dark (low) to light (high).
+        values: Values shown, shape (rows, columns).
+        texts: Texts, same shape.
+        middle: Value from which cells count as light.
+    """
+    size = float(np.clip(90 / max(values.shape), 4, 8))
+    for (row, column), text in np.ndenumerate(texts):
+        ink = "black" if values[row, column] >= middle else "white"
+        axes.text(column, row, text, ha="center", va="center", fontsize=size, color=ink)
+
+
+def with_gaps(name: str) -> Colormap:
+    """Return a colour map that shows cells without a value in light grey.
+
+    Args:
+        name: Name of a matplotlib colour map.
+    """
+    return matplotlib.colormaps[name].with_extremes(bad="#E8E8E8")

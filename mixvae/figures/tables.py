@@ -1,0 +1,132 @@
+"""Counts of samples as pictures: consensus, categories against labels, category sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from mixvae.figures.style import (
+    COLOURS,
+    FAINT,
+    MAX_NUMBERED,
+    label_ticks,
+    new_figure,
+    tidy,
+    with_gaps,
+    write_numbers,
+)
+
+
+def _side(count: int) -> float:
+    return float(np.clip(0.38 * count, 2.5, 9.0))
+
+
+def consensus_matrix(matrix: NDArray[np.floating[Any]]) -> Figure:
+    """Draw the consensus of the agents' categories, its mean diagonal in the title.
+
+    Args:
+        matrix: Mean over pairs of agents a < b of their consensus, shape (K, K); rows are the
+            categories of a, columns those of b.
+
+    Returns:
+        A figure with a heat map and its colour bar.
+    """
+    num_categories = len(matrix)
+    side = _side(num_categories)
+    figure = new_figure(side + 1.8, side + 1.0)
+    axes = figure.add_subplot()
+    image = axes.imshow(matrix, vmin=0, vmax=1, cmap=with_gaps("cividis"))
+    figure.colorbar(image, ax=axes, shrink=0.8, label="consensus (1 = the same samples)")
+    names = [str(k) for k in range(num_categories)]
+    label_ticks(axes, names, names)
+    if num_categories <= MAX_NUMBERED:
+        texts = np.char.mod("%.2f", matrix)
+        write_numbers(axes, matrix, np.where(matrix >= 0.005, texts, ""), middle=0.5)
+    mean = float(np.diagonal(matrix).mean())
+    tidy(
+        axes,
+        f"Consensus of the agents (mean diagonal {mean:.3f})",
+        x="category of the other agent",
+        y="category of an agent",
+    )
+    return figure
+
+
+def category_label_table(
+    counts: NDArray[np.integer[Any]],
+    categories: Sequence[int],
+    class_names: Sequence[str],
+    accuracy: float,
+) -> Figure:
+    """Draw how each category's samples spread over the label classes.
+
+    Args:
+        counts: Samples per category and class, shape (K, C), rows in the order to draw.
+        categories: Number of the category of each row.
+        class_names: Names of the classes, length C.
+        accuracy: Clustering accuracy of these counts, for the title.
+
+    Returns:
+        A figure with a heat map of each category's shares, the counts written in, and a colour bar.
+    """
+    num_rows, num_columns = counts.shape
+    figure = new_figure(_side(num_columns) + 2.4, _side(num_rows) + 1.4)
+    axes = figure.add_subplot()
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
+    image = axes.imshow(shares, vmin=0, vmax=1, cmap=with_gaps("cividis"), aspect="auto")
+    figure.colorbar(image, ax=axes, shrink=0.8, label="share of the category's samples")
+    label_ticks(axes, [str(k) for k in categories], list(class_names))
+    if max(counts.shape) <= MAX_NUMBERED:
+        texts = np.where(counts > 0, counts.astype(str), "")
+        write_numbers(axes, np.nan_to_num(shares), texts, middle=0.5)
+    tidy(
+        axes,
+        f"Samples by category and label (accuracy {accuracy:.3f})",
+        x="label",
+        y="consensus category, matched to the labels",
+    )
+    return figure
+
+
+def samples_per_category(occupancy: NDArray[np.integer[Any]]) -> Figure:
+    """Draw how many samples each agent, and their vote, puts into each category.
+
+    Args:
+        occupancy: Number of samples, the vote last, shape (A+1, K).
+
+    Returns:
+        A figure with one group of bars per category and a line at the even split.
+    """
+    num_voters, num_categories = occupancy.shape
+    figure = new_figure(float(np.clip(0.12 * occupancy.size + 2.0, 5.0, 14.0)), 3.2)
+    axes = figure.add_subplot()
+    width = 0.8 / num_voters
+    for voter, counts in enumerate(occupancy):
+        is_vote = voter == num_voters - 1
+        axes.bar(
+            np.arange(num_categories) + (voter - (num_voters - 1) / 2) * width,
+            counts,
+            width=width,
+            # Black is the vote's: agents share the other colours.
+            color=COLOURS[-1] if is_vote else COLOURS[voter % (len(COLOURS) - 1)],
+            label="consensus vote" if is_vote else f"agent {voter}",
+        )
+    even = occupancy[-1].sum() / num_categories
+    axes.axhline(even, color=FAINT, linewidth=1, linestyle="--", label="even split")
+    axes.set_xlim(-0.6, num_categories - 0.4)
+    every = int(np.ceil(num_categories / 40))
+    axes.set_xticks(range(0, num_categories, every))
+    tidy(axes, "Samples per category", x="category", y="samples")
+    axes.legend(
+        fontsize=7,
+        frameon=False,
+        ncols=min(6, num_voters + 1),
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+    )
+    return figure

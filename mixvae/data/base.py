@@ -62,6 +62,11 @@ class AbstractResidentDataModule(LightningDataModule, ABC):
     def read_splits(self) -> dict[Split, SplitRows]:
         """Read the data and split them."""
 
+    def __str__(self) -> str:
+        """Name and sizes; Lightning's own version understands torch DataLoaders only."""
+        sizes = ", ".join(f"{split} {len(rows)}" for split, (_, rows) in self._splits.items())
+        return f"{type(self).__name__}({sizes or 'not set up'})"
+
     def setup(self, stage: str | None = None) -> None:
         """Read and split the data at the first call; later calls, of any stage, do nothing."""
         if self._splits:

@@ -85,10 +85,11 @@ class EpochOrder:
 class TrainLoader:
     """Batches for training: shuffled each epoch, of one size, shared equally by the processes.
 
-    A last partial batch is used if it holds at least half of `batch_size` samples, and left out of
-    this epoch otherwise: a batch of few samples gives poor batch statistics (batch normalisation,
-    deviations of q(c|x)), and the next epoch's order brings its samples back. `batch_size` is the
-    number over all processes, so the same run takes the same steps on any number of devices.
+    A last partial batch is used if it holds at least half of `batch_size` samples, and two for each
+    process; otherwise it is left out of this epoch. A batch of few samples gives poor batch
+    statistics (batch normalisation, deviations of q(c|x)), and the next epoch's order brings its
+    samples back. `batch_size` is the number over all processes, so the same run takes the same
+    steps on any number of devices.
 
     The loader can be stopped within an epoch: its state is the epoch and the batches yielded.
     """
@@ -140,7 +141,7 @@ class TrainLoader:
     def __len__(self) -> int:
         """Number of batches in an epoch, the same in every process."""
         full, tail = divmod(len(self.sampler.rows), self.batch_size)
-        return full + (2 * tail >= self.batch_size and tail >= self._world_size)
+        return full + (2 * tail >= self.batch_size and tail >= 2 * self._world_size)
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield this process's share of each batch of the present epoch.

@@ -35,6 +35,18 @@ def test_matching_leaves_equals_in_place() -> None:
     assert match_categories(counts).tolist() == [2, 1, 0, 3]
 
 
+def test_of_equal_matchings_the_one_with_most_in_place_is_taken() -> None:
+    rng = np.random.default_rng(0)
+    every = [np.array(p) for p in permutations(range(4))]
+    for _ in range(100):
+        counts = rng.integers(0, 3, (4, 4))
+        best = max(agreed(counts, p) for p in every)
+        in_place = max((p == np.arange(4)).sum() for p in every if agreed(counts, p) == best)
+        columns = match_categories(counts)
+        assert agreed(counts, columns) == best
+        assert (columns == np.arange(4)).sum() == in_place
+
+
 def test_preferences_never_cost_a_sample() -> None:
     # One sample more for a full rotation than for the identity, at K = 50 and large counts.
     counts = np.full((50, 50), 10_000)

@@ -170,6 +170,18 @@ def test_masked_categories_are_left_out(kind: CouplingKind, given: bool) -> None
 
 
 @KINDS
+def test_a_mask_counts_also_where_probabilities_are_left(kind: CouplingKind) -> None:
+    # Whoever masks without renormalising: the masked category still leaves no trace.
+    mask = torch.tensor([True, False, True, True, False])
+    log_q = logits_of(3).log_softmax(-1).requires_grad_()
+    deviation = torch.full((3, 5), 0.2, dtype=torch.float64)
+    value = coupling(log_q, kind, deviation, mask)
+    torch.testing.assert_close(value, coupling(log_q[..., mask], kind, deviation[:, mask]))
+    (gradient,) = torch.autograd.grad(value.sum(), log_q)
+    assert gradient[..., ~mask].eq(0).all()
+
+
+@KINDS
 def test_gradcheck(kind: CouplingKind) -> None:
     logits = logits_of(3)[:, :4].requires_grad_()
     assert torch.autograd.gradcheck(lambda z: coupling(z.log_softmax(-1), kind), (logits,))

@@ -34,6 +34,15 @@ def test_ends_exact_and_monotone(ramp: type[AbstractRamp], start: float, end: fl
 
 
 @RAMPS
+def test_rounding_never_leaves_the_range(ramp: type[AbstractRamp]) -> None:
+    edges = (math.nextafter(0, 1), 1e-300, 1e-16, 1 - 1e-16, math.nextafter(1, 0))
+    for tenths in range(1, 100):
+        schedule = ramp(tenths / 10, 10 / tenths, length=1)
+        low, high = sorted((tenths / 10, 10 / tenths))
+        assert all(low <= schedule(epoch) <= high for epoch in edges)
+
+
+@RAMPS
 def test_zero_length_is_a_step(ramp: type[AbstractRamp]) -> None:
     schedule = ramp(1.0, 2.0, begin=3, length=0)
     assert schedule(math.nextafter(3, 0)) == 1

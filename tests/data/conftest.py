@@ -79,8 +79,11 @@ def start_mirror(tmp_path: Path) -> Iterator[Callable[[str], Mirror]]:
         asked: list[str] = []
 
         class Handler(SimpleHTTPRequestHandler):
-            def log_message(self, format: str, *args: object) -> None:
+            def log_request(self, code: object = "-", size: object = "-") -> None:
                 asked.append(self.path)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Keep quiet."""
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

@@ -178,7 +178,7 @@ def test_tensors_move_once_to_the_device_of_the_trainer():
         assert {part.device.type for part in batch} == {"meta"}
 
 
-@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # of Python >= 3.12
 def test_two_processes_share_training_and_evaluate_each_sample_once(tmp_path):
     data = make_data(eval_batch_size=71)  # 144 = 2 * 71 + 2, and the test set has a remainder too
     trainer = make_trainer(tmp_path, devices=2, strategy="ddp_fork", max_epochs=2)

@@ -13,7 +13,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "mixvae"
 MAX_MODULE_LINES = 300
-MAX_FUNCTION_LINES = 60
+MAX_BODY_LINES = 50
 MAX_ENTRY_LINES = 60
 MAX_RETURNED = 3
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "misc", "common"}
@@ -127,8 +127,10 @@ def check_functions(tree: ast.Module, room: str) -> Iterator[str]:
             yield f"line {node.lineno}: dispatches on a name: {ast.unparse(node)}"
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
-        length = (node.end_lineno or node.lineno) - node.lineno + 1
-        if length > MAX_FUNCTION_LINES:
+        # The body alone: a signature and a docstring may take the lines that they need.
+        body = node.body[ast.get_docstring(node) is not None :]
+        length = (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
+        if length > MAX_BODY_LINES:
             yield f"line {node.lineno}: {node.name} has {length} lines"
         arguments = {
             a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
@@ -144,7 +146,7 @@ def check_functions(tree: ast.Module, room: str) -> Iterator[str]:
 
 def _is_name_dispatch(node: ast.Compare) -> bool:
     left = node.left
-    named = (isinstance(left, ast.Name) and left.id in {"name", "dataset", "model_name"}) or (
+    named = (isinstance(left, ast.Name) and left.id in {"dataset", "model_name"}) or (
         isinstance(left, ast.Attribute) and left.attr in {"name", "dataset"}
     )
     to_text = isinstance(node.comparators[0], ast.Constant) and isinstance(
@@ -181,7 +183,7 @@ def test_a_file_keeps_the_house_rules(file: Path) -> None:
     assert violations(file, PACKAGE) == []
 
 
-LONG = "def f():\n" + "    x = 1\n" * 60
+LONG = "def f():\n" + "    x = 1\n" * 51
 BAD = {
     "upward": ("objectives/a.py", "from mixvae.modules.base import x", "may not import mixvae.mo"),
     "relative": ("objectives/a.py", "from ..networks import mlp", "may not import mixvae.networks"),
@@ -199,7 +201,7 @@ BAD = {
     "vague": ("runtime/utils.py", "", "a vague name"),
     "entry": ("train.py", "x = 1\n" * 61, "more than 60"),
     "long file": ("data/a.py", "x = 1\n" * 301, "more than 300"),
-    "long function": ("data/a.py", LONG, "f has 61 lines"),
+    "long function": ("data/a.py", LONG, "f has 51 lines"),
     "tuple": ("data/a.py", "def f():\n    return 1, 2, 3, 4", "a tuple of 4"),
     "config": ("modules/a.py", "def f(cfg):\n    return cfg", "takes a config"),
     "dispatch": ("modules/a.py", "if self.name == 'mnist':\n    x = 1", "dispatches on a name"),

@@ -1,0 +1,110 @@
+"""Builds the parts of a run from its config: the only place that knows what goes where."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.utils import instantiate
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar
+from omegaconf import DictConfig
+
+from mixvae.runtime.checkpoint_io import AtomicCheckpointIO
+
+
+@dataclass
+class Parts:
+    """What a run is made of.
+
+    Attributes:
+        data: The data module, set up.
+        model: The model, at its initial weights.
+        trainer: The trainer with callbacks and loggers; it has written nothing yet.
+    """
+
+    data: LightningDataModule
+    model: LightningModule
+    trainer: Trainer
+
+
+def build(cfg: DictConfig) -> Parts:
+    """Build all parts; every value is checked by a constructor, and no run folder is touched.
+
+    What is cheap comes first, so that a wrong value is told before any data are fetched.
+
+    Args:
+        cfg: The run's config with `run_dir` set.
+
+    Returns:
+        The parts.
+
+    Raises:
+        ValueError: If a value is out of range.
+    """
+    quieten_lightning()
+    data = instantiate(cfg.data, _convert_="all")
+    model = build_model(cfg, data)
+    trainer = build_trainer(cfg)
+    data.prepare_data()
+    data.setup("fit")
+    return Parts(data, model, trainer)
+
+
+def build_model(cfg: DictConfig, data: Any) -> LightningModule:
+    """Build the model for the shape of the data.
+
+    Args:
+        cfg: The run's config.
+        data: The data module; its `spec` is known before it is read.
+
+    Returns:
+        The model.
+    """
+    augmenter = instantiate(cfg.augmenter, _convert_="all")
+    model = instantiate(cfg.model, _partial_=True, _convert_="all")
+    built = model(shape=data.spec.shape, augmenter=augmenter)
+    assert isinstance(built, LightningModule)
+    return built
+
+
+def build_trainer(cfg: DictConfig) -> Trainer:
+    """Build the trainer with its callbacks and loggers.
+
+    Args:
+        cfg: The run's config.
+
+    Returns:
+        The trainer.
+    """
+    callbacks: list[Callback] = _built(cfg.callbacks)
+    if not cfg.trainer.get("enable_progress_bar", True):
+        callbacks = [item for item in callbacks if not isinstance(item, ProgressBar)]
+    trainer = instantiate(cfg.trainer, _partial_=True, _convert_="all")
+    return trainer(
+        callbacks=callbacks,
+        logger=_built(cfg.logger) or False,
+        plugins=[AtomicCheckpointIO()],
+        enable_checkpointing=any(isinstance(item, Checkpoint) for item in callbacks),
+    )
+
+
+def _built(nodes: DictConfig | None) -> list[Any]:
+    """Build the named parts of a group; null switches one off."""
+    named = {} if nodes is None else nodes
+    return [instantiate(node, _convert_="all") for node in named.values() if node is not None]
+
+
+def quieten_lightning() -> None:
+    """Keep Lightning's hints to itself where they do not apply; its errors stay."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for hint in (
+        ".*does not have many workers.*",
+        "GPU available but not used.*",
+        r".*isinstance\(treespec, LeafSpec\).*",
+        ".*number of training batches.*is smaller than the logging interval.*",
+    ):
+        warnings.filterwarnings("ignore", hint)

@@ -1,0 +1,96 @@
+"""Reads and writes checkpoints: written whole or not at all, read without running their code."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from mixvae.callbacks.atomic import replacing
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the file and renames; Lightning's own moves from another folder, in pieces."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint so that a stop at any moment leaves the old one or the new one."""
+        with replacing(Path(path)) as temporary, temporary.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def load_checkpoint(
+        self,
+        path: str | os.PathLike[str],
+        map_location: Any = "cpu",
+        weights_only: bool | None = None,
+    ) -> dict[str, Any]:
+        """Read a checkpoint, see `load_checkpoint`; whatever is asked, no code in it is run."""
+        return load_checkpoint(Path(path))
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU without running any code in it.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The checkpoint as Lightning writes it.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is truncated or no checkpoint, or would run code.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no checkpoint {path}")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "Weights only load failed" in str(error) and "GLOBAL" in str(error):
+            raise ValueError(
+                f"checkpoint {path} refers to code that reading it would run, and was not loaded;"
+                " a checkpoint of mixvae holds tensors and plain values only"
+            ) from error
+        raise _damaged(path) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise _damaged(path) from error
+    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+        raise ValueError(f"{path} is no checkpoint of a model: it holds no state_dict")
+    return checkpoint
+
+
+def check_fits(checkpoint: dict[str, Any], model: torch.nn.Module, path: Path) -> None:
+    """Refuse the checkpoint of another model with one message.
+
+    Args:
+        checkpoint: The checkpoint.
+        model: The model to be loaded into.
+        path: Its file, for the message.
+
+    Raises:
+        ValueError: If names or shapes of the weights differ.
+    """
+    saved, own = checkpoint["state_dict"], model.state_dict()
+    problems = [f"{name} is missing" for name in own.keys() - saved.keys()]
+    problems += [f"{name} is unknown" for name in saved.keys() - own.keys()]
+    problems += [
+        f"{name} has shape {tuple(saved[name].shape)} instead of {tuple(own[name].shape)}"
+        for name in own.keys() & saved.keys()
+        if saved[name].shape != own[name].shape
+    ]
+    if problems:
+        raise ValueError(
+            f"checkpoint {path} is of another model: {sorted(problems)[0]}"
+            + (f", and {len(problems) - 1} more" if len(problems) > 1 else "")
+        )
+
+
+def _damaged(path: Path) -> ValueError:
+    return ValueError(f"checkpoint {path} is damaged or truncated, or no checkpoint at all")

@@ -1,0 +1,116 @@
+"""The config as a file: resolved when written, checked again when read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+from mixvae.runtime.nearest import suggestion
+from mixvae.runtime.run_folder import write_text
+from mixvae.runtime.schema import RunConfig
+
+# Stands for the run folder while everything else is resolved.
+PLACE = "@run_dir@"
+
+
+def close(cfg: DictConfig) -> DictConfig:
+    """Return the config under its schema, which `+key=value` on the command line bypasses.
+
+    Args:
+        cfg: A composed config.
+
+    Returns:
+        The same content, typed by `RunConfig`.
+
+    Raises:
+        ValueError: If there is an unknown key at the top level, a value of a wrong type, one that
+            is missing, or a reference to nothing.
+    """
+    try:
+        closed = OmegaConf.merge(
+            OmegaConf.structured(RunConfig), OmegaConf.to_container(cfg, resolve=False)
+        )
+    except ConfigKeyError as error:
+        known = list(RunConfig.__dataclass_fields__)
+        key = str(error.key)
+        raise ValueError(f"unknown key {key!r}{suggestion(key, known)}") from error
+    except OmegaConfBaseException as error:
+        raise ValueError(f"{error.full_key}: {first_line(error)}") from error
+    assert isinstance(closed, DictConfig)
+    missing = sorted(OmegaConf.missing_keys(closed))
+    if missing:
+        raise ValueError(f"{missing[0]} has no value; give one: {missing[0]}=...")
+    try:
+        OmegaConf.to_container(closed, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ValueError(f"{error.full_key}: {first_line(error)}") from error
+    return closed
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message: OmegaConf's later ones repeat the key."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """Return the config as plain values, references resolved.
+
+    Args:
+        cfg: A closed config.
+    """
+    content = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
+
+
+def save_config(cfg: DictConfig, path: Path) -> None:
+    """Write the config resolved, except for paths below `run_dir`: a run folder may be moved.
+
+    Args:
+        cfg: A closed config.
+        path: File to write.
+    """
+    content = cfg.copy()
+    content.run_dir = PLACE
+    plain = _replace(resolved(content), PLACE, "${run_dir}")
+    plain |= {"run_dir": None, "resume": None}
+    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    write_text(path, "# The resolved config of this run; see README, Repeating a run.\n" + text)
+
+
+def load_config(path: Path) -> DictConfig:
+    """Read the config of a run folder.
+
+    Args:
+        path: Its config.yaml.
+
+    Returns:
+        The closed config; `run_dir` is the folder that the file lies in.
+
+    Raises:
+        ValueError: If it is no config of mixvae.
+    """
+    try:
+        content = OmegaConf.load(path)
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no readable config: {first_line(error)}") from error
+    if not isinstance(content, DictConfig):
+        raise ValueError(f"{path} is no config of a run: it holds no keys")
+    content.run_dir = str(path.parent.absolute())
+    try:
+        return close(content)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _replace(value: Any, old: str, new: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _replace(item, old, new) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_replace(item, old, new) for item in value]
+    return value.replace(old, new) if isinstance(value, str) else value

@@ -1,0 +1,23 @@
+"""The nearest valid name, for messages about a wrong one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def suggestion(wrong: str, valid: Iterable[str]) -> str:
+    """Return the end of an error message: what was probably meant, or what there is.
+
+    Args:
+        wrong: The name given.
+        valid: The names that would be right.
+
+    Returns:
+        `; did you mean 'x'?`, or `; choose one of x, y` where nothing is near.
+    """
+    names = sorted(set(valid))
+    near = get_close_matches(wrong, names, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; choose one of {', '.join(names)}" if names else ""

@@ -1,0 +1,192 @@
+"""What a run tells of itself: files at its start, its summary, warnings, the last words."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.callbacks import Callback
+from omegaconf import DictConfig
+
+from mixvae.callbacks.checkpoints import Checkpoints
+from mixvae.runtime.build import Parts
+from mixvae.runtime.config_file import resolved, save_config
+from mixvae.runtime.provenance import describe_provenance
+from mixvae.runtime.run_folder import RunFolder, write_json, write_text
+from mixvae.runtime.wandb_logger import WandbRun
+
+
+@dataclass
+class Run:
+    """A run on its way.
+
+    Attributes:
+        folder: Where it writes.
+        cfg: Its config.
+        parts: What it is made of.
+        tested: The checkpoint that was tested, relative to the folder; None for none.
+        warnings: What was warned of so far.
+        metrics: The latest value of every logged metric.
+        started: When this process began, in seconds of the monotonic clock.
+    """
+
+    folder: RunFolder
+    cfg: DictConfig
+    parts: Parts
+    tested: str | None = None
+    warnings: list[str] = field(default_factory=list)
+    metrics: dict[str, float] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def checkpoints(self) -> Checkpoints | None:
+        """The callback that keeps checkpoints, if the config has one."""
+        found: list[Callback] = self.parts.trainer.callbacks  # type: ignore[attr-defined]
+        return next((item for item in found if isinstance(item, Checkpoints)), None)
+
+    def collect_metrics(self) -> None:
+        """Take over what the trainer has logged last."""
+        logged = self.parts.trainer.callback_metrics
+        self.metrics.update({name: float(value) for name, value in logged.items()})
+
+
+def write_start(folder: RunFolder, cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Write what is known before training; `provenance.json` also holds the run's id.
+
+    Args:
+        folder: An empty folder.
+        cfg: The run's config.
+        overrides: What the command line said.
+    """
+    save_config(cfg, folder.config)
+    write_text(folder.overrides, "".join(f"{line}\n" for line in overrides))
+    write_json(folder.provenance, {"id": uuid.uuid4().hex[:8], **describe_provenance()})
+    write_json(folder.summary, {"status": "running", "name": cfg.name, "seed": cfg.seed})
+
+
+def write_resumption(folder: RunFolder, cfg: DictConfig, epoch: int) -> None:
+    """Write that a run goes on, and with what.
+
+    Args:
+        folder: The run's folder.
+        cfg: Its config, maybe with more epochs than before.
+        epoch: Number of the epoch that training goes on with, from 0.
+    """
+    save_config(cfg, folder.config)
+    provenance = folder.read_provenance()
+    history = [*provenance.get("resumed", []), {"epoch": epoch, **describe_provenance()}]
+    write_json(folder.provenance, {**provenance, "resumed": history})
+    write_json(folder.summary, {**folder.read_summary(), "status": "running"})
+
+
+def start_loggers(run: Run, group: str | None) -> None:
+    """Tell W&B which run this is and what its config is.
+
+    Args:
+        run: The run, its folder written.
+        group: Name of the sweep that the run is part of, if any.
+    """
+    run_id = str(run.folder.read_provenance().get("id", run.folder.path.name))
+    for logger in run.parts.trainer.loggers:
+        if isinstance(logger, WandbRun):
+            logger.identify(run_id, group)
+            logger.log_hyperparams(resolved(run.cfg))
+
+
+def write_summary(run: Run, status: str) -> dict[str, Any]:
+    """Write summary.json and end the loggers.
+
+    Args:
+        run: The run.
+        status: `finished`, `interrupted` or `failed`.
+
+    Returns:
+        The summary.
+    """
+    trainer, checkpoints = run.parts.trainer, run.checkpoints
+    summary = {
+        "status": status,
+        "name": run.cfg.name,
+        "seed": run.cfg.seed,
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "seconds": round(time.monotonic() - run.started, 2),
+        "best_epoch": None if checkpoints is None else checkpoints.best_epoch,
+        "tested_checkpoint": run.tested,
+        "warnings": run.warnings,
+        **dict(sorted(run.metrics.items())),
+    }
+    write_json(run.folder.summary, summary)
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbRun):
+            logger.finish(summary, failed=status == "failed")
+    return summary
+
+
+def print_result(run: Run) -> None:
+    """Say where everything is.
+
+    Args:
+        run: A finished run.
+    """
+    print(f"run folder     {shown(run.folder.path)}")
+    accuracy = run.metrics.get("test/accuracy")
+    if accuracy is not None:
+        print(f"test/accuracy  {accuracy:.4f}  ({run.tested or 'the last weights'})")
+    for picture in sorted(run.folder.figures.glob("*.png")):
+        print(f"picture        {shown(picture)}")
+    for logger in run.parts.trainer.loggers:
+        if isinstance(logger, WandbRun) and logger.sync_folder is not None:
+            print(f"W&B            offline; to send it: wandb sync {shown(logger.sync_folder)}")
+    sys.stdout.flush()
+
+
+def shown(path: Path) -> str:
+    """Return a path as short as it can be typed from here.
+
+    Args:
+        path: Absolute path.
+    """
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+@contextmanager
+def listening(warnings: list[str]) -> Iterator[None]:
+    """Print what mixvae's callbacks say, and keep their warnings.
+
+    Args:
+        warnings: Where to put them.
+    """
+    logger = logging.getLogger("mixvae")
+    keeper = _Keeper(warnings)
+    printer = logging.StreamHandler(sys.stderr)
+    printer.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(keeper)
+    logger.addHandler(printer)
+    try:
+        yield
+    finally:
+        logger.removeHandler(keeper)
+        logger.removeHandler(printer)
+        logger.setLevel(level)
+
+
+class _Keeper(logging.Handler):
+    def __init__(self, kept: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self.kept = kept
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.kept.append(record.getMessage())

@@ -1,0 +1,81 @@
+"""Opens a stopped run again, or says why it cannot be continued."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig
+
+from mixvae.runtime.checkpoint_io import load_checkpoint
+from mixvae.runtime.config_file import load_config
+from mixvae.runtime.run_folder import RunFolder
+
+
+@dataclass
+class StoppedRun:
+    """A run that can go on.
+
+    Attributes:
+        cfg: Its config.
+        checkpoint: The state to go on from; None where it stopped before there was one.
+        epoch: Number of the epoch to go on with, from 0.
+    """
+
+    cfg: DictConfig
+    checkpoint: dict[str, Any] | None
+    epoch: int
+
+
+def check_is_run(folder: RunFolder) -> None:
+    """Refuse a folder that is no run's.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        OSError: If there is no such folder.
+        ValueError: If it holds no run.
+    """
+    if not folder.path.exists():
+        raise FileNotFoundError(f"there is no run folder {folder.path}")
+    if not folder.path.is_dir():
+        raise NotADirectoryError(f"{folder.path} is a file, not a run folder")
+    if not folder.config.is_file():
+        raise ValueError(f"{folder.path} is no run folder: it holds no {folder.config.name}")
+
+
+def open_stopped(folder: RunFolder, max_epochs: int | None = None) -> StoppedRun:
+    """Open a stopped run.
+
+    Args:
+        folder: Its folder.
+        max_epochs: Train up to so many epochs instead.
+
+    Returns:
+        The run.
+
+    Raises:
+        OSError: If there is no such folder.
+        ValueError: If it is no run, or a finished one, or its checkpoint cannot be read.
+    """
+    check_is_run(folder)
+    cfg = load_config(folder.config)
+    path = folder.last_checkpoint
+    if not path.exists() and folder.best_checkpoint.exists():
+        raise ValueError(f"run {folder.path} cannot go on: {path} is missing")
+    checkpoint = load_checkpoint(path) if path.exists() else None
+    epoch = 0 if checkpoint is None else int(checkpoint["epoch"])
+    if max_epochs is not None:
+        if max_epochs <= epoch:
+            raise ValueError(
+                f"trainer.max_epochs={max_epochs} asks for nothing:"
+                f" run {folder.path} has already trained {epoch} epochs"
+            )
+        cfg.trainer.max_epochs = max_epochs
+    elif folder.status == "finished":
+        raise ValueError(
+            f"run {folder.path} is finished after {epoch} epochs; to train it longer, add"
+            f" trainer.max_epochs={2 * epoch or 1}"
+        )
+    return StoppedRun(cfg, checkpoint, epoch)

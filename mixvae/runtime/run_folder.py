@@ -1,0 +1,208 @@
+"""The folder of a run: what it holds, when it may be made, and how its state is told."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from mixvae.callbacks.atomic import replacing
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run's files, by name.
+
+    Attributes:
+        path: The folder, absolute.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The config, resolved; only `run_dir` is left open, so the folder may be moved."""
+        return self.path / "config.yaml"
+
+    @property
+    def overrides(self) -> Path:
+        """What the command line said."""
+        return self.path / "overrides.txt"
+
+    @property
+    def provenance(self) -> Path:
+        """Code, versions, machine, command."""
+        return self.path / "provenance.json"
+
+    @property
+    def metrics(self) -> Path:
+        """Everything logged, one row per epoch."""
+        return self.path / "metrics.csv"
+
+    @property
+    def summary(self) -> Path:
+        """Status and final values."""
+        return self.path / "summary.json"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        """The best weights."""
+        return self.path / "checkpoints" / "best.ckpt"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """The state between two epochs from which a run goes on."""
+        return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def figures(self) -> Path:
+        """Pictures."""
+        return self.path / "figures"
+
+    def read_summary(self) -> dict[str, Any]:
+        """Return the summary; an empty one if there is none or it cannot be read."""
+        return _read_json(self.summary)
+
+    def read_provenance(self) -> dict[str, Any]:
+        """Return the provenance; an empty one if there is none or it cannot be read."""
+        return _read_json(self.provenance)
+
+    @property
+    def status(self) -> str:
+        """`running`, `finished`, `interrupted` or `failed`; `unknown` without a summary."""
+        return str(self.read_summary().get("status", "unknown"))
+
+
+def default_path(name: str) -> Path:
+    """Return a folder that does not exist: `runs/<name>/<date_time>`, numbered on a collision.
+
+    Args:
+        name: Name of the experiment.
+
+    Raises:
+        ValueError: If the name cannot be a folder's.
+    """
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ValueError(
+            f"name is {name!r}, but it names a folder: use letters, digits, '_', '-' and '.'"
+        )
+    base = Path("runs") / name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    return free_path(base).absolute()
+
+
+def free_path(base: Path) -> Path:
+    """Return `base`, or `base_2`, `base_3`, ...: the first that does not exist."""
+    path, number = base, 2
+    while path.exists():
+        path, number = base.with_name(f"{base.name}_{number}"), number + 1
+    return path
+
+
+def check_free(path: Path) -> None:
+    """Refuse a folder that a run may not be written into; nothing is made.
+
+    Args:
+        path: Where a new run wants to go.
+
+    Raises:
+        OSError: If it or a parent is a file, or cannot be written.
+        ValueError: If it holds another run or anything else.
+    """
+    for folder in (path, *path.parents):
+        if folder.exists():
+            break
+    if not folder.is_dir():
+        raise NotADirectoryError(f"run_dir {path} cannot be made: {folder} is a file")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(f"run_dir {path} cannot be made: {folder} is not writable")
+    if folder != path:
+        return
+    existing = RunFolder(path)
+    if existing.config.exists() or existing.summary.exists():
+        raise ValueError(
+            f"run_dir {path} already holds a run ({existing.status}); choose another folder"
+            + (f", or continue it: resume={path}" if existing.status != "finished" else "")
+        )
+    content = sorted(entry.name for entry in path.iterdir())
+    if content:
+        raise ValueError(
+            f"run_dir {path} is not empty: it holds {content[0]}"
+            + (f" and {len(content) - 1} more" if len(content) > 1 else "")
+            + "; choose another folder"
+        )
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write strict JSON as a whole or not at all; NaN and infinities become null.
+
+    Args:
+        path: File to write or overwrite.
+        content: Plain values.
+    """
+    text = json.dumps(_strict(content), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text as a whole or not at all.
+
+    Args:
+        path: File to write or overwrite.
+        text: Its content.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def claimed(folder: RunFolder) -> Iterator[None]:
+    """Hold a run folder, so that no second process continues the run meanwhile.
+
+    Args:
+        folder: An existing folder.
+
+    Raises:
+        ValueError: If another process holds it.
+    """
+    with (folder.path / ".lock").open("a") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ValueError(
+                    f"run {folder.path} is being written by another process; wait for it to end"
+                ) from error
+            except OSError:
+                # Some network file systems know no locks; then there is no protection.
+                pass
+        yield
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

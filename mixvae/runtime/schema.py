@@ -1,0 +1,71 @@
+"""What a run's config may hold at its top level; below it, constructors are the schema."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+
+
+@dataclass
+class RunConfig:
+    """The top level of `conf/train.yaml`; Hydra refuses any other key, and wrong types.
+
+    Attributes:
+        name: Name of the experiment, and of the folder its runs are gathered in.
+        seed: Seed of everything random: data split, weights, order, sampling noise.
+        data_root: Folder of data sets; null: MIXVAE_DATA_DIR, or else a cache folder of the user.
+        run_dir: Folder to write; null: `runs/<name>/<date_time>`.
+        resume: Folder of a stopped run to continue.
+        debug: Show the full traceback of an error.
+        tags: Words to find the run by in W&B.
+        num_threads: CPU threads of PyTorch; null leaves it to PyTorch.
+        test_checkpoint: Which weights to test: `best` by `callbacks.checkpoints`, or `last`.
+        objective: Logged metric that a run returns to a sweeper.
+        data: Data module.
+        model: LightningModule.
+        augmenter: Makes each agent's copy of a sample.
+        trainer: lightning.Trainer.
+        callbacks: Callbacks by name.
+        logger: Loggers by name.
+    """
+
+    name: str = "default"
+    seed: int = 0
+    data_root: str | None = None
+    run_dir: str | None = None
+    resume: str | None = None
+    debug: bool = False
+    tags: list[str] = field(default_factory=list)
+    num_threads: int | None = None
+    test_checkpoint: str = "best"
+    objective: str = "val/loss"
+    data: Any = None
+    model: Any = None
+    augmenter: Any = None
+    trainer: Any = None
+    callbacks: Any = None
+    logger: Any = None
+
+
+def register() -> None:
+    """Make the schema known to Hydra as `run_schema`."""
+    ConfigStore.instance().store(name="run_schema", node=RunConfig, provider="mixvae")
+
+
+def conf_dir() -> Path:
+    """Folder of the configs: `conf/` beside the package in a checkout, inside it in a wheel.
+
+    Raises:
+        FileNotFoundError: If neither exists.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package.parent / "conf", package / "conf"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise FileNotFoundError(
+        f"no configs: neither {package.parent / 'conf'} nor {package / 'conf'} holds train.yaml;"
+        " install mixvae again"
+    )

@@ -1,0 +1,31 @@
+"""The one seed of a run, and the threads that decide in which order sums are taken."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from lightning.pytorch import seed_everything
+
+LARGEST_SEED = 2**32 - 1
+
+
+def seed_run(seed: int, num_threads: int | None = None) -> None:
+    """Seed Python, NumPy, PyTorch and the workers of data loaders, and set the threads.
+
+    Args:
+        seed: From 0 to 2^32 - 1; the same seed gives the same numbers on one CPU.
+        num_threads: CPU threads of PyTorch; None leaves them as they are.
+
+    Raises:
+        ValueError: If the seed or the number of threads is out of range.
+    """
+    if not 0 <= seed <= LARGEST_SEED:
+        raise ValueError(f"seed must lie between 0 and {LARGEST_SEED}, got {seed}")
+    if num_threads is not None:
+        if num_threads < 1:
+            raise ValueError(f"num_threads must be 1 or more, or null, got {num_threads}")
+        torch.set_num_threads(num_threads)
+    # cuBLAS is deterministic only with a workspace of fixed size, chosen before CUDA starts.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    seed_everything(seed, workers=True, verbose=False)

@@ -1,0 +1,197 @@
+"""One run from its config to its summary: build, fit, test, record."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from omegaconf import DictConfig
+
+from mixvae.runtime.build import build, build_trainer
+from mixvae.runtime.checkpoint_io import check_fits
+from mixvae.runtime.config_file import close
+from mixvae.runtime.csv_logger import CsvLogger
+from mixvae.runtime.record import (
+    Run,
+    listening,
+    print_result,
+    shown,
+    start_loggers,
+    write_resumption,
+    write_start,
+    write_summary,
+)
+from mixvae.runtime.resume import open_stopped
+from mixvae.runtime.run_folder import RunFolder, check_free, claimed, default_path
+from mixvae.runtime.seeding import seed_run
+
+INTERRUPTED = 130
+TERMINATED = 143
+CHECKPOINTS = ("best", "last")
+# How the other processes of a run on several devices learn of the folder.
+FOLDER_VARIABLE = "MIXVAE_RUN_DIR"
+
+
+def train(
+    cfg: DictConfig, overrides: Sequence[str] = (), job_folder: Path | None = None
+) -> float | None:
+    """Train, test and record a new run.
+
+    Args:
+        cfg: A composed config.
+        overrides: What the command line said, to be kept.
+        job_folder: Folder of this job in a sweep, whose parent's name is the W&B group.
+
+    Returns:
+        The metric `objective` of the config, None if it was not logged.
+
+    Raises:
+        ValueError: If a value is out of range; then no folder was made.
+    """
+    cfg = close(cfg)
+    if cfg.test_checkpoint not in CHECKPOINTS:
+        raise ValueError(f"test_checkpoint is {cfg.test_checkpoint!r}; use best or last")
+    seed_run(cfg.seed, cfg.num_threads)
+    may_exist = cfg.run_dir is not None or job_folder is not None
+    path = _choose_path(cfg, job_folder)
+    cfg.run_dir = str(path)
+    parts = build(cfg)
+    main_process = rank_zero_only.rank == 0
+    if main_process:
+        made = _make_folder(cfg, path, may_exist=may_exist)
+        if made != path:
+            cfg.run_dir, path = str(made), made
+            parts.trainer = build_trainer(cfg)
+        os.environ[FOLDER_VARIABLE] = str(path)
+    folder = RunFolder(path)
+    with claimed(folder) if main_process else nullcontext():
+        if main_process:
+            write_start(folder, cfg, overrides)
+        group = None if job_folder is None else job_folder.parent.name
+        return _carry_out(Run(folder, cfg, parts), group)
+
+
+def resume(path: Path, max_epochs: int | None = None) -> float | None:
+    """Continue a stopped run to the same end as if it had never stopped.
+
+    Args:
+        path: The run's folder.
+        max_epochs: Train up to so many epochs, where that is more than the run was to have.
+
+    Returns:
+        The metric `objective` of the config, None if it was not logged.
+
+    Raises:
+        OSError: If there is no such folder.
+        ValueError: If it is no run, or a finished one, or its checkpoint cannot be used.
+    """
+    folder = RunFolder(path.absolute())
+    stopped = open_stopped(folder, max_epochs)
+    with claimed(folder):
+        seed_run(stopped.cfg.seed, stopped.cfg.num_threads)
+        parts = build(stopped.cfg)
+        if stopped.checkpoint is not None:
+            check_fits(stopped.checkpoint, parts.model, folder.last_checkpoint)
+        for logger in parts.trainer.loggers:
+            if isinstance(logger, CsvLogger):
+                logger.drop_from(stopped.epoch)
+        write_resumption(folder, stopped.cfg, stopped.epoch)
+        print(f"resuming {shown(folder.path)} at epoch {stopped.epoch + 1}", flush=True)
+        start = None if stopped.checkpoint is None else folder.last_checkpoint
+        return _carry_out(Run(folder, stopped.cfg, parts), None, start)
+
+
+def _choose_path(cfg: DictConfig, job_folder: Path | None) -> Path:
+    if rank_zero_only.rank != 0:
+        return Path(os.environ[FOLDER_VARIABLE])
+    default = default_path(cfg.name)
+    path = Path(cfg.run_dir).expanduser().absolute() if cfg.run_dir else job_folder or default
+    check_free(path)
+    return path
+
+
+def _make_folder(cfg: DictConfig, path: Path, *, may_exist: bool) -> Path:
+    """Make the folder, under another name if another run took this one in the meantime."""
+    while True:
+        try:
+            path.mkdir(parents=True, exist_ok=may_exist)
+        except FileExistsError:
+            path = default_path(cfg.name)
+        else:
+            return path
+
+
+def _carry_out(run: Run, group: str | None, checkpoint: Path | None = None) -> float | None:
+    """Fit, test and record; whatever happens, the summary says how it ended."""
+    status, before = "failed", signal.getsignal(signal.SIGINT)
+    try:
+        with listening(run.warnings):
+            start_loggers(run, group)
+            _fit(run, checkpoint)
+            _test(run)
+        status = "finished"
+    except (KeyboardInterrupt, SystemExit) as stop:
+        _ignore_interrupts()
+        status = "interrupted"
+        raise SystemExit(_exit_status(stop)) from stop
+    finally:
+        run.collect_metrics()
+        if rank_zero_only.rank == 0:
+            write_summary(run, status)
+            _say_how_it_ended(run, status)
+        if threading.current_thread() is threading.main_thread():
+            # Lightning has Ctrl-C ignored from the first one on.
+            signal.signal(signal.SIGINT, before)
+    return run.metrics.get(run.cfg.objective)
+
+
+def _fit(run: Run, checkpoint: Path | None) -> None:
+    trainer, model, data = run.parts.trainer, run.parts.model, run.parts.data
+    trainer.fit(model, datamodule=data, ckpt_path=None if checkpoint is None else str(checkpoint))
+    run.collect_metrics()
+
+
+def _test(run: Run) -> None:
+    """Test with the checkpoint asked for, or with the weights at hand where there is none."""
+    asked = {"best": run.folder.best_checkpoint, "last": run.folder.last_checkpoint}
+    path = asked[run.cfg.test_checkpoint]
+    kept = run.checkpoints is not None and path.is_file()
+    run.tested = str(path.relative_to(run.folder.path)) if kept else None
+    run.parts.trainer.test(
+        run.parts.model,
+        datamodule=run.parts.data,
+        ckpt_path=str(path) if kept else None,
+        verbose=False,
+    )
+    run.collect_metrics()
+
+
+def _ignore_interrupts() -> None:
+    """Let the summary be written though the user presses Ctrl-C again."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _exit_status(stop: BaseException) -> int:
+    return TERMINATED if isinstance(stop, SIGTERMException) else INTERRUPTED
+
+
+def _say_how_it_ended(run: Run, status: str) -> None:
+    if status == "finished":
+        print_result(run)
+        return
+    folder = shown(run.folder.path)
+    epochs = run.parts.trainer.current_epoch
+    print(
+        f"{status} after {epochs} whole epochs; to continue:"
+        f" python -m mixvae.train resume={folder}",
+        file=sys.stderr,
+        flush=True,
+    )

@@ -46,7 +46,7 @@ class Evaluation(Callback):
             is flat. `val/collapse_warning` is logged from the first epoch all the same.
     """
 
-    def __init__(self, patience_epochs: int = 3) -> None:
+    def __init__(self, patience_epochs: int = 5) -> None:
         if patience_epochs < 0:
             raise ValueError(f"patience_epochs must be 0 or more; got {patience_epochs}")
         self.patience_epochs = patience_epochs

@@ -148,7 +148,7 @@ class Figures(Callback):
         for name, figure in self._draw(trainer, pl_module, table):
             path = self.dirpath / "figures" / f"{name}.png"
             with replacing(path) as temporary:
-                figure.savefig(temporary)
+                figure.savefig(temporary, bbox_inches="tight", pad_inches=0.1)
             for logger in trainer.loggers:
                 if isinstance(logger, PictureLogger):
                     logger.log_image(f"figures/{name}", [str(path)])

@@ -20,7 +20,8 @@ class _Panel(NamedTuple):
     unit: str
     names: tuple[str, ...]
     level: tuple[str, float] | None = None
-    unit_interval: bool = False
+    from_zero: bool = False
+    signed_log: bool = False
 
 
 def _panels(curves: Curves, num_categories: int) -> list[_Panel]:
@@ -42,24 +43,27 @@ def _panels(curves: Curves, num_categories: int) -> list[_Panel]:
             "Consensus vote against labels",
             "score",
             ("val/accuracy", "val/nmi", "val/ari"),
-            unit_interval=True,
+            from_zero=True,
         ),
         _Panel(
             "Consensus of the agents",
-            "share of samples",
+            "consensus",
             ("val/consensus", "val/populated_consensus", "val/min_consensus"),
-            unit_interval=True,
+            from_zero=True,
         ),
         _Panel(
             "Populated categories",
             "categories",
             ("val/populated_categories",),
             level=(f"K = {num_categories}", num_categories),
+            from_zero=True,
         ),
     ]
     shown = {name for panel in panels for name in panel.names}
     rest = sorted(name for name in curves if name.startswith("train/") and name not in shown)
-    panels.append(_Panel("Other terms of the objective", "nats per sample", tuple(rest)))
+    # Before their weights, these differ by orders of magnitude.
+    others = _Panel("Other terms, unweighted", "nats per sample", tuple(rest), signed_log=True)
+    panels.append(others)
     return [panel for panel in panels if any(name in curves for name in panel.names)]
 
 
@@ -92,27 +96,29 @@ def learning_curves(curves: Curves, num_categories: int) -> Figure:
 
 
 def _draw_panel(axes: Axes, panel: _Panel, curves: Curves) -> None:
-    names = [name for name in panel.names if name in curves]
-    for name in names:
+    # Where a panel shows one measure, the split is the difference to name.
+    is_one_measure = len({name.partition("/")[2] for name in panel.names}) == 1
+    for number, name in enumerate(panel.names):
+        if name not in curves:
+            continue
         epochs, values = curves[name]
-        split = name.partition("/")[0]
-        is_pair = {n.partition("/")[0] for n in names} == {"train", "val"}
-        # Where a panel shows one quantity on two splits, the split is the difference to see.
-        colour = COLOURS[split == "train"] if is_pair else COLOURS[names.index(name) % len(COLOURS)]
+        split, _, measure = name.partition("/")
         axes.plot(
             epochs,
             values,
-            color=colour,
+            color=COLOURS[number % len(COLOURS)],
             linewidth=1.4,
             marker="o" if len(epochs) <= 25 else "",
             markersize=3,
-            label=split if is_pair else name.partition("/")[2],
+            label=split if is_one_measure else measure.replace("_", " "),
         )
     if panel.level is not None:
         label, value = panel.level
         axes.axhline(value, color=FAINT, linewidth=1, linestyle="--", label=label)
-    if panel.unit_interval:
-        axes.set_ylim(min(0.0, axes.get_ylim()[0]), 1.02)
+    if panel.from_zero:
+        axes.set_ylim(min(0.0, axes.get_ylim()[0]), max(1.02, axes.get_ylim()[1]))
+    if panel.signed_log:
+        axes.set_yscale("symlog", linthresh=1.0)
     tidy(axes, panel.title, x="epochs trained", y=panel.unit)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
     axes.grid(alpha=0.25)

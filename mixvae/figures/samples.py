@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mixvae.figures.style import COLOURS, INK, new_figure, tidy, with_gaps
+from mixvae.figures.style import COLOURS, INK, add_colour_bar, new_figure, tidy, with_gaps
 
 Range = tuple[float, float] | None
 Array = NDArray[np.floating[Any]]
@@ -47,6 +47,14 @@ def _mosaic(images: Array, value_range: Range) -> Array:
             top, left = row * (height + 1), column * (width + 1)
             canvas[top : top + height, left : left + width] = np.moveaxis(shown[row, column], 0, -1)
     return np.where(np.isnan(canvas), 1.0, canvas) if depth == 3 else canvas[..., 0]
+
+
+def _short(values: Array) -> list[str]:
+    """Write values with as many decimals as tell neighbours apart."""
+    step = float(np.abs(np.diff(values)).min())
+    decimals = int(np.clip(math.ceil(-math.log10(step)), 1, 6)) if step > 0 else 2
+    # Adding zero turns a rounded -0.0 into 0.0.
+    return [f"{np.round(value, decimals) + 0.0:.{decimals}f}" for value in values]
 
 
 def _draw_mosaic(
@@ -88,7 +96,7 @@ def _draw_heat_maps(
         tidy(axes, title, x="feature", y=rows)
         axes.set_yticks([])
         drawn.append(axes)
-    figure.colorbar(image, ax=drawn, shrink=0.6, label="value")
+    add_colour_bar(figure, image, drawn, "value")
     return figure
 
 
@@ -133,7 +141,12 @@ def reconstructions(
 
 
 def traversal(
-    decoded: Array, values: Array, categories: Sequence[int], state: int, value_range: Range
+    decoded: Array,
+    values: Array,
+    categories: Sequence[int],
+    state: int,
+    value_range: Range,
+    agent: int = 0,
 ) -> Figure:
     """Draw what the decoder makes of each category while one dimension of the state moves.
 
@@ -143,20 +156,21 @@ def traversal(
         categories: Numbers of the categories shown, length K'.
         state: Number of the state dimension.
         value_range: Smallest and largest value a sample can take, None where unbounded.
+        agent: Number of the agent whose decoder it is.
 
     Returns:
         A mosaic with a row per category for images; for other data a heat map per category.
     """
-    title = f"Traversal of state dimension {state}"
-    x = f"value of state {state} (prior standard deviations)"
+    title = f"Traversal of state {state} by agent {agent}"
+    x = f"value of state {state} (prior standard deviations), others at the category's mean"
     if decoded.ndim == 5:
         rows = [str(category) for category in categories]
-        figure, axes = _draw_mosaic(decoded, rows, [f"{v:.1f}" for v in values], value_range)
+        figure, axes = _draw_mosaic(decoded, rows, _short(values), value_range)
         tidy(axes, title, x=x, y="category")
         axes.spines[["bottom", "left"]].set_visible(False)
         return figure
     titles = [f"category {category}" for category in categories]
-    span = f"state {state}, {values[0]:.1f} (top)\nto {values[-1]:.1f}"
+    span = f"state {state}\n{' to '.join(_short(values)[:: len(values) - 1])}"
     figure = _draw_heat_maps(list(decoded), titles, span, value_range)
     figure.suptitle(title, fontsize=10, color=INK)
     return figure

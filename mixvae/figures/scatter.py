@@ -39,7 +39,10 @@ def _plane(state: NDArray[np.floating[Any]]) -> _Plane:
 
 
 def state_scatter(
-    state: NDArray[np.floating[Any]], category: NDArray[np.integer[Any]], num_categories: int
+    state: NDArray[np.floating[Any]],
+    category: NDArray[np.integer[Any]],
+    num_categories: int,
+    agent: int = 0,
 ) -> Figure:
     """Draw the mean states of samples in the plane, coloured by category.
 
@@ -50,6 +53,7 @@ def state_scatter(
         state: Mean states, shape (N, S), S at least 1.
         category: Category of each sample, shape (N,).
         num_categories: Number of categories K; colour and marker belong to the number.
+        agent: Number of the agent whose states they are.
 
     Returns:
         A figure with one set of points for each category that holds a sample.
@@ -78,7 +82,12 @@ def state_scatter(
             marker=MARKERS[k // len(COLOURS) % len(MARKERS)],
             label=str(k),
         )
-    tidy(axes, "States of the samples, by consensus category", x=plane.x, y=plane.y)
+    tidy(
+        axes,
+        f"States of the samples by agent {agent}, coloured by consensus category",
+        x=plane.x,
+        y=plane.y,
+    )
     if len(axes.collections) <= MAX_IN_LEGEND:
         axes.legend(
             title="category",

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 # Okabe & Ito 2008, without yellow, which is too pale for a line on white; black comes last.
@@ -49,6 +50,20 @@ def tidy(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
     axes.set_ylabel(y, fontsize=9, color=INK)
     axes.tick_params(labelsize=8, colors=INK)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def add_colour_bar(figure: Figure, image: AxesImage, axes: Axes | list[Axes], label: str) -> None:
+    """Explain the colours of a heat map beside it.
+
+    Args:
+        figure: The figure.
+        image: The heat map, or one of several that share their colours.
+        axes: Axes to take the room from.
+        label: What the colours measure, with its unit.
+    """
+    bar = figure.colorbar(image, ax=axes, shrink=0.8)
+    bar.set_label(label, fontsize=9, color=INK)
+    bar.ax.tick_params(labelsize=8, colors=INK)
 
 
 def label_ticks(axes: Axes, rows: list[str], columns: list[str]) -> None:

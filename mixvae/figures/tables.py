@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from mixvae.figures.style import (
     COLOURS,
     FAINT,
     MAX_NUMBERED,
+    add_colour_bar,
     label_ticks,
     new_figure,
     tidy,
@@ -40,7 +42,7 @@ def consensus_matrix(matrix: NDArray[np.floating[Any]]) -> Figure:
     figure = new_figure(side + 1.8, side + 1.0)
     axes = figure.add_subplot()
     image = axes.imshow(matrix, vmin=0, vmax=1, cmap=with_gaps("cividis"))
-    figure.colorbar(image, ax=axes, shrink=0.8, label="consensus (1 = the same samples)")
+    add_colour_bar(figure, image, axes, "consensus (1 = the same samples)")
     names = [str(k) for k in range(num_categories)]
     label_ticks(axes, names, names)
     if num_categories <= MAX_NUMBERED:
@@ -79,7 +81,7 @@ def category_label_table(
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
     image = axes.imshow(shares, vmin=0, vmax=1, cmap=with_gaps("cividis"), aspect="auto")
-    figure.colorbar(image, ax=axes, shrink=0.8, label="share of the category's samples")
+    add_colour_bar(figure, image, axes, "share of the category's samples")
     label_ticks(axes, [str(k) for k in categories], list(class_names))
     if max(counts.shape) <= MAX_NUMBERED:
         texts = np.where(counts > 0, counts.astype(str), "")
@@ -103,7 +105,7 @@ def samples_per_category(occupancy: NDArray[np.integer[Any]]) -> Figure:
         A figure with one group of bars per category and a line at the even split.
     """
     num_voters, num_categories = occupancy.shape
-    figure = new_figure(float(np.clip(0.12 * occupancy.size + 2.0, 5.0, 14.0)), 3.2)
+    figure = new_figure(float(np.clip(0.12 * occupancy.size + 3.0, 6.0, 15.0)), 3.2)
     axes = figure.add_subplot()
     width = 0.8 / num_voters
     for voter, counts in enumerate(occupancy):
@@ -123,10 +125,10 @@ def samples_per_category(occupancy: NDArray[np.integer[Any]]) -> Figure:
     axes.set_xticks(range(0, num_categories, every))
     tidy(axes, "Samples per category", x="category", y="samples")
     axes.legend(
-        fontsize=7,
+        fontsize=8,
         frameon=False,
-        ncols=min(6, num_voters + 1),
-        loc="lower right",
-        bbox_to_anchor=(1, 1),
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+        ncols=math.ceil((num_voters + 1) / 12),
     )
     return figure

@@ -15,6 +15,7 @@ from mixvae.evaluation.clustering import (
     clustering_accuracy,
     match_classes,
     normalised_mutual_information,
+    order_by_class,
 )
 
 MEASURES = [clustering_accuracy, normalised_mutual_information, adjusted_rand_index]
@@ -89,6 +90,11 @@ def test_with_more_categories_than_classes_the_ones_left_over_count_as_wrong() -
     table = np.array([[6, 0], [4, 0], [0, 7], [0, 3]])
     assert match_classes(table).tolist() == [0, -1, 1, -1]
     assert clustering_accuracy(table) == 13 / 20
+
+
+def test_order_puts_matched_counts_on_the_diagonal_and_the_rest_last_by_size() -> None:
+    table = np.array([[1, 0, 1], [0, 0, 9], [3, 2, 1], [8, 1, 0], [0, 7, 2]])
+    assert order_by_class(table).tolist() == [3, 4, 1, 2, 0]
 
 
 def test_rand_index_of_ten_million_samples_does_not_overflow() -> None:

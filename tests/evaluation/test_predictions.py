@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from mixvae.contracts import Batch, MixturePosterior
+from mixvae.contracts import Batch, MixturePosterior, MixtureStep
 from mixvae.evaluation.consensus import vote
-from mixvae.evaluation.predictions import PredictionCollector
+from mixvae.evaluation.mixture import MixtureEvaluation
+from mixvae.evaluation.predictions import PredictionCollector, tabulate
 
 A, N, K, S = 2, 23, 4, 3
 
@@ -49,3 +50,24 @@ def test_confidence_is_the_mean_probability_of_the_consensus() -> None:
         np.testing.assert_allclose(table.confidence[n], expected, rtol=1e-6)
         for a in range(A):
             assert table.probability[a, n] == table.probs[a, n, table.category[a, n]]
+
+
+def test_counts_of_the_table_are_those_of_the_evaluation() -> None:
+    posterior, batch = draw()
+    batch = batch._replace(label=batch.label.where(batch.index > 4, -1))
+    collector, evaluation = PredictionCollector(), MixtureEvaluation(A, K, K)
+    collector.update(posterior, batch)
+    zeros = torch.zeros(A, N)
+    evaluation.update(MixtureStep(posterior, zeros, zeros), batch.label)
+    counts = tabulate(collector.compute(), num_classes=K)
+    for ours, theirs in zip(counts, evaluation.counts(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_without_classes_the_label_counts_are_empty() -> None:
+    posterior, batch = draw()
+    collector = PredictionCollector()
+    collector.update(posterior, batch._replace(label=torch.full((N,), -1)))
+    counts = tabulate(collector.compute(), num_classes=0)
+    assert counts.labels.shape == (A + 1, K, 0)
+    assert counts.occupancy.sum() == (A + 1) * N

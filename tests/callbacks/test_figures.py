@@ -1,0 +1,227 @@
+"""The figures are drawn after a test, from the model and the data at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger, Logger
+from matplotlib.figure import Figure
+from PIL import Image
+
+import mixvae.callbacks.figures as module
+from mixvae.callbacks.checkpoints import Checkpoints
+from mixvae.callbacks.evaluation import Evaluation
+from mixvae.callbacks.figures import Figures, PictureLogger
+
+ALWAYS = {
+    "category_label_table",
+    "category_samples",
+    "consensus_matrix",
+    "reconstructions",
+    "samples_per_category",
+    "state_scatter",
+    "traversal_state0",
+    "traversal_state1",
+    "traversal_state2",
+}
+
+
+def names(folder: Path) -> set[str]:
+    """Name the pictures, each of which must be one."""
+    for path in (folder / "figures").iterdir():
+        with Image.open(path) as image:
+            assert image.size > (100, 100)
+    return {path.stem for path in (folder / "figures").iterdir()}
+
+
+class Album(Logger):
+    """A logger that keeps the pictures it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pictures: dict[str, list[str]] = {}
+
+    name = "album"
+    version = 0
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Ignore."""
+
+    def log_hyperparams(self, params: Any) -> None:
+        """Ignore."""
+
+    def log_image(self, key: str, images: list[Any], step: int | None = None) -> None:
+        """Keep the paths."""
+        self.pictures[key] = images
+
+
+def test_a_trained_model_gets_all_figures_in_files_and_loggers(
+    tmp_path, quiet_trainer, tiny_model, tiny_data
+) -> None:
+    album = Album()
+    loggers = [album, CSVLogger(tmp_path / "csv")]
+    callbacks = [Evaluation(), Figures(dirpath=str(tmp_path))]
+    trainer = quiet_trainer(callbacks=callbacks, logger=loggers, log_every_n_steps=1)
+    trainer.fit(tiny_model, datamodule=tiny_data)
+    trainer.test(tiny_model, datamodule=tiny_data, verbose=False)
+    assert names(tmp_path) == ALWAYS | {"learning_curves"}
+    assert set(album.pictures) == {f"figures/{name}" for name in names(tmp_path)}
+    assert all(Path(path).is_file() for (path,) in album.pictures.values())
+    assert not isinstance(loggers[1], PictureLogger)
+
+
+def test_a_second_test_overwrites_and_leaves_nothing_else(
+    tmp_path, quiet_trainer, tiny_model, tiny_data
+) -> None:
+    for _ in range(2):
+        trainer = quiet_trainer(callbacks=[Figures(dirpath=str(tmp_path))])
+        trainer.test(tiny_model, datamodule=tiny_data, verbose=False)
+        assert names(tmp_path) == ALWAYS
+
+
+@pytest.mark.parametrize(
+    ("sizes", "num_classes", "missing"),
+    [
+        ({"num_agents": 1}, 4, {"consensus_matrix"}),
+        ({}, 0, {"category_label_table"}),
+        (
+            {"state_dim": 0},
+            4,
+            {"state_scatter", "traversal_state0", "traversal_state1", "traversal_state2"},
+        ),
+        ({"num_categories": 2}, 4, set()),
+        ({"num_categories": 40}, 4, set()),
+    ],
+)
+def test_what_a_model_or_data_lack_is_left_out(
+    tmp_path, quiet_trainer, make_model, make_data, sizes, num_classes: int, missing: set[str]
+) -> None:
+    trainer = quiet_trainer(callbacks=[Figures(dirpath=str(tmp_path))])
+    data = make_data(num_classes=num_classes)
+    trainer.test(make_model(**sizes), datamodule=data, verbose=False)
+    assert names(tmp_path) == ALWAYS - missing
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[Any, ...]]]:
+    """Record what each drawing function is given, and draw nothing else."""
+    calls: dict[str, list[tuple[Any, ...]]] = {}
+
+    def record(name: str) -> Any:
+        def draw(*args: Any) -> Figure:
+            calls.setdefault(name, []).append(args)
+            return Figure()
+
+        return draw
+
+    for name in ("reconstructions", "traversal", "category_samples", "learning_curves"):
+        monkeypatch.setattr(module, name, record(name))
+    return calls
+
+
+def test_pictures_show_what_the_model_says(
+    tmp_path, quiet_trainer, tiny_model, tiny_data, drawn
+) -> None:
+    figures = Figures(dirpath=str(tmp_path), traversal_steps=3, samples_per_category=5)
+    quiet_trainer(callbacks=[figures]).test(tiny_model, datamodule=tiny_data, verbose=False)
+    x, _, index = (torch.stack(column) for column in zip(*tiny_data.rows, strict=True))
+    x = x[index.argsort()]
+    with torch.no_grad():
+        posterior = tiny_model.infer(x)
+    category = posterior.probs.argmax(-1)
+
+    ((samples, decoded, _, value_range),) = drawn["reconstructions"]
+    assert value_range == (0.0, 1.0)
+    rows = [int((x == torch.from_numpy(s)).flatten(1).all(1).nonzero()) for s in samples]
+    one_hot = torch.eye(4)[category[:, rows]]
+    with torch.no_grad():
+        expected = tiny_model.decode(one_hot, posterior.state_mean[:, rows])
+    np.testing.assert_allclose(decoded, expected, rtol=1e-4, atol=1e-6)
+
+    (grid, values, shown, state, _) = drawn["traversal"][1]
+    assert state == 1
+    states = posterior.state_mean[0]
+    np.testing.assert_allclose(values[[0, -1]], np.percentile(states[:, 1], [5, 95]), rtol=1e-4)
+    for row, k in enumerate(shown):
+        members = states[category[0] == k]
+        centre = members.mean(0) if len(members) else states.mean(0)
+        for column, value in enumerate(values):
+            at = centre.clone()
+            at[1] = value
+            with torch.no_grad():
+                code = torch.eye(4)[k].expand(2, 1, 4), at.expand(2, 1, 3)
+                image = tiny_model.decode(*code)[0, 0]
+            np.testing.assert_allclose(grid[row, column], image, rtol=1e-4, atol=1e-6)
+
+
+def test_category_samples_come_in_the_order_of_confidence(
+    tmp_path, quiet_trainer, tiny_model, tiny_data, drawn
+) -> None:
+    figures = Figures(dirpath=str(tmp_path), samples_per_category=4)
+    quiet_trainer(callbacks=[figures]).test(tiny_model, datamodule=tiny_data, verbose=False)
+    ((grid, shown, _),) = drawn["category_samples"]
+    assert shown == [0, 1, 2, 3]
+    for k, members in zip(shown, grid, strict=True):
+        if len(members) == 0:
+            continue
+        with torch.no_grad():
+            probs = tiny_model.infer(torch.from_numpy(members)).probs
+        confidence = probs[..., k].mean(0)
+        assert (confidence.diff() <= 1e-6).all()
+
+
+def train(folder: Path, quiet_trainer, model, data, max_epochs: int, resume: Path | None = None):
+    """Train with a checkpoint before each epoch and at the end, and return the curves."""
+    figures = Figures(dirpath=str(folder))
+    trainer = quiet_trainer(
+        callbacks=[Evaluation(), figures, Checkpoints(dirpath=str(folder), monitor="val/kl")],
+        max_epochs=max_epochs,
+        enable_checkpointing=True,
+    )
+    trainer.fit(model, datamodule=data, ckpt_path=resume)
+    return figures._curves
+
+
+def test_a_resumed_run_has_the_curves_of_an_uninterrupted_one(
+    tmp_path, quiet_trainer, make_model, tiny_data
+) -> None:
+    whole = train(tmp_path / "whole", quiet_trainer, make_model(), tiny_data, 4)
+    train(tmp_path / "part", quiet_trainer, make_model(), tiny_data, 2)
+    last = tmp_path / "part" / "last.ckpt"
+    part = train(tmp_path / "rest", quiet_trainer, make_model(), tiny_data, 4, resume=last)
+    assert set(whole) >= {"train/loss", "val/entropy", "val/accuracy"}
+    assert whole["train/loss"][0] == [1, 2, 3, 4]
+    assert set(part) == set(whole)
+    for name, (epochs, values) in whole.items():
+        assert part[name][0] == epochs
+        assert part[name][1] == pytest.approx(values, rel=1e-6)
+
+
+def test_an_old_checkpoint_does_not_shorten_the_curves(tmp_path) -> None:
+    figures = Figures(dirpath=str(tmp_path))
+    long, short = {"val/nmi": ([1, 2], [0.1, 0.2])}, {"val/nmi": ([1], [0.1])}
+    for curves in (long, short):
+        figures.on_load_checkpoint(None, None, {module.CHECKPOINT_KEY: curves})
+    figures.on_load_checkpoint(None, None, {})
+    assert figures._curves == long
+
+
+def test_an_evaluation_alone_draws_the_curves_of_metrics_csv(
+    tmp_path, quiet_trainer, tiny_model, tiny_data, drawn
+) -> None:
+    (tmp_path / "metrics.csv").write_text("epoch,step,val/nmi\n0,9,0.1\n1,19,0.2\n")
+    trainer = quiet_trainer(callbacks=[Figures(dirpath=str(tmp_path))])
+    trainer.test(tiny_model, datamodule=tiny_data, verbose=False)
+    assert drawn["learning_curves"] == [({"val/nmi": ([1, 2], [0.1, 0.2])}, 4)]
+
+
+@pytest.mark.parametrize(
+    ("option", "least"), [("samples_per_category", 1), ("traversal_steps", 2), ("max_states", 1)]
+)
+def test_too_small_numbers_are_refused(option: str, least: int) -> None:
+    with pytest.raises(ValueError, match=f"{option} must be {least} or more; got {least - 1}"):
+        Figures(dirpath=".", **{option: least - 1})

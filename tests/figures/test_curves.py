@@ -1,0 +1,61 @@
+"""Learning curves hold the given values, in the panels where one looks for them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from mixvae.figures.curves import learning_curves
+
+EPOCHS = [1, 2, 3]
+CURVES = {
+    "train/loss": (EPOCHS, [9.0, 8.0, 7.0]),
+    "val/loss": (EPOCHS, [9.5, 8.5, 8.0]),
+    "val/entropy": (EPOCHS, [2.2, 1.0, 0.5]),
+    "val/accuracy": (EPOCHS, [0.2, 0.4, 0.9]),
+    "train/coupling": (EPOCHS, [900.0, 9.0, 0.0]),
+    "train/information": (EPOCHS, [-1.0, 3.0, 4.0]),
+    "val/accuracy/agent0": (EPOCHS, [0.1, 0.2, 0.3]),
+    "test/accuracy": ([3], [0.9]),
+}
+
+
+def lines(figure) -> dict[str, dict[str, np.ndarray]]:
+    """Collect what each panel draws, by title and label."""
+    return {
+        axes.get_title(loc="left"): {
+            line.get_label(): np.asarray(line.get_xydata()) for line in axes.get_lines()
+        }
+        for axes in figure.axes
+    }
+
+
+def test_each_panel_draws_its_metrics() -> None:
+    drawn = lines(learning_curves(CURVES, num_categories=10))
+    assert {title: set(names) for title, names in drawn.items()} == {
+        "Objective": {"train", "val"},
+        "Entropy of q(c|x)": {"val", "log 10"},
+        "Consensus vote against labels": {"accuracy"},
+        "Other terms, unweighted": {"coupling", "information"},
+    }
+    values = np.column_stack(CURVES["val/loss"])
+    np.testing.assert_array_equal(drawn["Objective"]["val"], values)
+    values = np.column_stack(CURVES["train/coupling"])
+    np.testing.assert_array_equal(drawn["Other terms, unweighted"]["coupling"], values)
+    level = drawn["Entropy of q(c|x)"]["log 10"][:, 1]
+    np.testing.assert_allclose(level, math.log(10))
+
+
+def test_curves_of_different_lengths_and_a_single_epoch_are_drawn() -> None:
+    figure = learning_curves({"val/kl": ([4], [1.5]), "train/kl": ([3, 4], [2.0, 1.0])}, 2)
+    drawn = lines(figure)["KL of the states to N(0, I)"]
+    np.testing.assert_array_equal(drawn["val"], [[4, 1.5]])
+    assert len(drawn["train"]) == 2
+    figure.draw_without_rendering()
+
+
+def test_no_curve_is_refused() -> None:
+    with pytest.raises(ValueError, match="no learning curve to draw: got \\['test/nmi'\\]"):
+        learning_curves({"test/nmi": ([1], [0.5])}, 10)

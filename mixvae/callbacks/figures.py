@@ -244,6 +244,8 @@ def _draw_samples(
     typical = np.concatenate([np.flatnonzero(table.consensus == k)[:2] for k in shown])
     wanted = np.unique(np.concatenate([*confident, typical]))
     found = _find_samples(trainer, set(table.index[wanted].tolist()))
+    if not found:
+        return
 
     def pick(rows: NDArray[np.int64]) -> NDArray[np.float32]:
         samples = [found[i] for i in table.index[rows].tolist() if i in found]

@@ -40,6 +40,18 @@ def test_batches_are_joined_in_the_order_of_the_data() -> None:
     np.testing.assert_array_equal(table.consensus, vote(posterior.probs)[order])
 
 
+def test_ranks_are_joined_in_the_order_of_the_data() -> None:
+    posterior, batch = draw()
+    whole, ranks = PredictionCollector(), [PredictionCollector(), PredictionCollector()]
+    whole.update(posterior, batch)
+    for collector, rows in zip(ranks, [slice(0, 9), slice(9, N)], strict=True):
+        cut = MixturePosterior(*(value[:, rows] for value in posterior))
+        collector.update(cut, Batch(*(value[rows] for value in batch)))
+    ranks[0].merge_state(ranks[1])
+    for joined, expected in zip(ranks[0].compute(), whole.compute(), strict=True):
+        np.testing.assert_array_equal(joined, expected)
+
+
 def test_confidence_is_the_mean_probability_of_the_consensus() -> None:
     posterior, batch = draw()
     collector = PredictionCollector()

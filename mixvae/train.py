@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+
 import hydra
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from mixvae.runtime.command_line import launch_training, run_guarded
 from mixvae.runtime.schema import conf_dir, register
 
 register()
@@ -13,11 +16,22 @@ register()
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")
 def job(cfg: DictConfig) -> float | None:
-    """Run one job: the command itself, or one of a multirun."""
-    from mixvae.runtime.training import train
+    """Run one job: the whole command, or one of a sweep; return the metric `objective`."""
+    # Here, so that a wrong command line is refused before PyTorch is imported.
+    from mixvae.runtime.jobs import run_job
 
-    return train(cfg, overrides=HydraConfig.get().overrides.task)
+    return run_job(cfg)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    Args:
+        arguments: The command line without the program's name; None takes the process's own.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    return run_guarded(lambda: launch_training(given, job), given)
 
 
 if __name__ == "__main__":
-    job()
+    sys.exit(main())

@@ -42,7 +42,7 @@ def describe_provenance() -> dict[str, Any]:
         "mixvae": __version__,
         "git_commit": commit,
         "git_dirty": None if commit is None else bool(changes),
-        "command": shlex.join([Path(sys.executable).name, *_arguments()]),
+        "command": shlex.join(["python", "-m", "mixvae.train", *sys.argv[1:]]),
         "folder": os.getcwd(),
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -54,12 +54,6 @@ def describe_provenance() -> dict[str, Any]:
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "versions": {name: _version(name) for name in PACKAGES},
     }
-
-
-def _arguments() -> list[str]:
-    """The command line; `python -m` shows as the path of the module's file, so put it back."""
-    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    return ["-m", spec.name, *sys.argv[1:]] if spec is not None else sys.argv
 
 
 def _version(name: str) -> str | None:

@@ -8,7 +8,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from mixvae.runtime.checkpoint_io import load_checkpoint
-from mixvae.runtime.config_file import load_config
+from mixvae.runtime.config_file import load_config, resolved
+from mixvae.runtime.constructors import check_constructors
 from mixvae.runtime.run_folder import RunFolder
 
 
@@ -45,6 +46,25 @@ def check_is_run(folder: RunFolder) -> None:
         raise ValueError(f"{folder.path} is no run folder: it holds no {folder.config.name}")
 
 
+def open_run(folder: RunFolder) -> DictConfig:
+    """Read the config of a run; it may be someone else's, so it may not name just any code.
+
+    Args:
+        folder: The run's folder.
+
+    Returns:
+        The closed config, `run_dir` set to the folder.
+
+    Raises:
+        OSError: If there is no such folder.
+        ValueError: If it is no run's, or its config is not one that may be built.
+    """
+    check_is_run(folder)
+    cfg = load_config(folder.config)
+    check_constructors(resolved(cfg), trusted_only=True)
+    return cfg
+
+
 def open_stopped(folder: RunFolder, max_epochs: int | None = None) -> StoppedRun:
     """Open a stopped run.
 
@@ -59,8 +79,7 @@ def open_stopped(folder: RunFolder, max_epochs: int | None = None) -> StoppedRun
         OSError: If there is no such folder.
         ValueError: If it is no run, or a finished one, or its checkpoint cannot be read.
     """
-    check_is_run(folder)
-    cfg = load_config(folder.config)
+    cfg = open_run(folder)
     path = folder.last_checkpoint
     if not path.exists() and folder.best_checkpoint.exists():
         raise ValueError(f"run {folder.path} cannot go on: {path} is missing")

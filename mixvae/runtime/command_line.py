@@ -1,0 +1,236 @@
+"""The command line: help, checks before anything is created, one message for an error."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.utils import get_args_parser
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig, OmegaConf
+
+from mixvae.runtime.help_text import EVALUATE_HELP, train_help
+from mixvae.runtime.overrides import UsageError, check_command_line
+from mixvae.runtime.run_folder import free_path
+
+FAILED = 1
+REFUSED = 2
+INTERRUPTED = 130
+# What may be said beside `resume=`: all else would make another run of it.
+BESIDE_RESUME = ("resume", "trainer.max_epochs", "debug")
+
+
+class JobError(BaseException):
+    """Carries the error of a single job past Hydra, which would comment on an Exception.
+
+    Attributes:
+        error: What went wrong.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+class JobsFailedError(Exception):
+    """Some jobs of a sweep failed; each has said why."""
+
+
+def run_guarded(work: Callable[[], Any], arguments: Sequence[str]) -> int:
+    """Do the work and turn whatever stops it into one message and an exit status.
+
+    Args:
+        work: What to do.
+        arguments: The command line, which may ask for tracebacks (`debug=true`).
+
+    Returns:
+        0 if all went well, 1 if it failed, 2 if the command line was refused, 130 after Ctrl-C.
+    """
+    try:
+        work()
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except (Exception, JobError) as stop:
+        error = stop.error if isinstance(stop, JobError) else stop
+        if wants_traceback(arguments):
+            traceback.print_exception(error)
+        print(f"error: {message_of(error)}", file=sys.stderr)
+        return REFUSED if isinstance(error, UsageError) else FAILED
+    return 0
+
+
+def wants_traceback(arguments: Sequence[str]) -> bool:
+    """Whether the user asked for the traceback of an error.
+
+    Args:
+        arguments: The command line.
+    """
+    asked = any(line.lstrip("+").lower() == "debug=true" for line in arguments)
+    return asked or os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+
+def message_of(error: BaseException) -> str:
+    """Return what went wrong in the words of its first cause.
+
+    Args:
+        error: An exception.
+    """
+    while isinstance(error, InstantiationException) and error.__cause__ is not None:
+        error = error.__cause__
+    text = " ".join(str(error).split())
+    name = type(error).__name__
+    told = isinstance(error, ValueError | OSError | ArithmeticError | JobsFailedError)
+    # Lightning's own, named here since importing it takes seconds.
+    if text and (told or name == "MisconfigurationException"):
+        return text
+    return f"{name}{': ' if text else ''}{text} (HYDRA_FULL_ERROR=1 shows where)"
+
+
+def launch_training(arguments: Sequence[str], job: Callable[[], Any]) -> None:
+    """Check the command line of `mixvae.train` and run what it asks for.
+
+    Args:
+        arguments: The command line without the program's name.
+        job: The function decorated by `hydra.main`; it reads `sys.argv`.
+
+    Raises:
+        UsageError: If the command line cannot be run; then nothing was created.
+    """
+    if {"-h", "--help"} & set(arguments):
+        print(train_help(), end="")
+        return
+    parser = get_args_parser()
+    parser.prog = "mixvae.train"
+    args = parser.parse_intermixed_args(list(arguments))
+    if args.experimental_rerun:
+        raise UsageError("--experimental-rerun unpickles a file; use the run's config.yaml instead")
+    shows_only = args.cfg or args.info or args.shell_completion or args.hydra_help
+    if not shows_only and any(_key(line) == "resume" for line in args.overrides):
+        _resume(args)
+        return
+    overrides = list(args.overrides)
+    if not shows_only:
+        checked = check_command_line(
+            overrides,
+            multirun=args.multirun,
+            config_name=args.config_name or "train",
+            extra_folder=None if args.config_dir is None else Path(args.config_dir),
+        )
+        check_values(checked)
+        if args.multirun and not any(_key(line) == "hydra.sweep.dir" for line in overrides):
+            overrides.append(f"hydra.sweep.dir={_sweep_folder(checked[0].name)}")
+    with _as_hydra_sees_it([*_flags(arguments, args), *overrides]):
+        job()
+
+
+def launch_evaluation(arguments: Sequence[str]) -> None:
+    """Run what the command line of `mixvae.evaluate` asks for.
+
+    Args:
+        arguments: The command line without the program's name.
+
+    Raises:
+        UsageError: If it cannot be run.
+    """
+    if {"-h", "--help"} & set(arguments):
+        print(EVALUATE_HELP, end="")
+        return
+    from mixvae.runtime.evaluating import evaluate, parse_request
+
+    evaluate(parse_request(arguments))
+
+
+def check_values(jobs: Sequence[DictConfig]) -> None:
+    """Check the jobs' configs against constructors and each other; imports what they name.
+
+    Args:
+        jobs: Closed configs.
+
+    Raises:
+        UsageError: Naming the first key that is wrong.
+    """
+    from mixvae.runtime.constructors import check_constructors
+
+    folders = [job.run_dir for job in jobs if job.run_dir is not None]
+    if len(set(folders)) < len(folders):
+        raise UsageError(
+            f"run_dir={folders[0]} is one folder for {len(folders)} runs;"
+            " name the sweep's folder instead: hydra.sweep.dir=..."
+        )
+    for job in jobs:
+        if job.run_dir is None:
+            # Chosen later; here it only has to be a text.
+            job.run_dir = "."
+        config = OmegaConf.to_container(job, resolve=True)
+        assert isinstance(config, dict)
+        for part in ("data", "model", "augmenter", "trainer"):
+            if not isinstance(config[part], dict) or "_target_" not in config[part]:
+                raise UsageError(f"a run needs {part}; choose one: {part}=...")
+        try:
+            check_constructors({str(key): value for key, value in config.items()})
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+
+
+def _resume(args: Namespace) -> None:
+    said = {_key(line): line.partition("=")[2] for line in args.overrides}
+    wrong = [key for key in said if key not in BESIDE_RESUME]
+    if wrong:
+        raise UsageError(
+            f"resume= continues a run as it was begun, so {wrong[0]} cannot be changed;"
+            f" only {', '.join(BESIDE_RESUME[1:])} may be given beside it"
+        )
+    if args.multirun:
+        raise UsageError("resume= continues one run; leave out -m")
+    max_epochs = said.get("trainer.max_epochs")
+    if max_epochs is not None and not max_epochs.isdecimal():
+        raise UsageError(f"trainer.max_epochs is {max_epochs!r}; it must be a whole number")
+    if said["resume"] in ("", "null"):
+        raise UsageError("resume needs the folder of a run: resume=runs/...")
+    from mixvae.runtime.training import resume
+
+    resume(Path(said["resume"]).expanduser(), None if max_epochs is None else int(max_epochs))
+
+
+def _key(line: str) -> str:
+    return line.lstrip("+~").partition("=")[0]
+
+
+def _sweep_folder(name: str) -> Path:
+    """Return a folder of its own for a sweep, though two may start in one second."""
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    return free_path(Path("multirun") / name / stamp)
+
+
+def _flags(arguments: Sequence[str], args: Namespace) -> list[str]:
+    """Return the command line without the overrides, which Hydra wants to come last."""
+    left = list(arguments)
+    for line in args.overrides:
+        left.remove(line)
+    return left
+
+
+@contextmanager
+def _as_hydra_sees_it(arguments: Sequence[str]) -> Iterator[None]:
+    """Hand Hydra the command line, and have it leave exceptions to us."""
+    argv, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv = ["mixvae.train", *arguments]
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        sys.argv = argv
+        if full_error is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = full_error

@@ -1,0 +1,170 @@
+"""Tests a run again from its folder, on its own data or on others."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from mixvae.runtime.build import build_model, build_trainer, quieten_lightning
+from mixvae.runtime.checkpoint_io import check_fits, load_checkpoint
+from mixvae.runtime.config_file import close, resolved
+from mixvae.runtime.constructors import check_constructors
+from mixvae.runtime.nearest import suggestion
+from mixvae.runtime.overrides import UsageError, apply_overrides
+from mixvae.runtime.record import listening, shown
+from mixvae.runtime.resume import open_run
+from mixvae.runtime.run_folder import RunFolder, write_json
+from mixvae.runtime.seeding import seed_run
+
+
+@dataclass
+class Request:
+    """What `mixvae.evaluate` is asked for.
+
+    Attributes:
+        run: The run's folder.
+        checkpoint: `best` or `last`; None takes the one that training tested.
+        name: Name of the folder for results on other data; None makes one from `overrides`.
+        overrides: Changes to the run's config, on data and trainer only.
+    """
+
+    run: Path
+    checkpoint: str | None = None
+    name: str | None = None
+    overrides: list[str] = field(default_factory=list)
+
+
+def evaluate(request: Request) -> dict[str, float]:
+    """Rebuild a run from its folder and test it.
+
+    On the run's own data its predictions and figures are made again, in place. On other data, or
+    with another checkpoint, everything goes to `evaluations/<name>` inside the run folder.
+
+    Args:
+        request: What to test, and on what.
+
+    Returns:
+        The test metrics.
+
+    Raises:
+        OSError: If there is no such folder or checkpoint.
+        ValueError: If the folder is no run's, or data and model do not fit.
+    """
+    folder = RunFolder(request.run.expanduser().absolute())
+    cfg = close(apply_overrides(open_run(folder), request.overrides))
+    tested = _choose_checkpoint(folder, None)
+    checkpoint = _choose_checkpoint(folder, request.checkpoint)
+    name = _folder_name(request, None if checkpoint == tested else request.checkpoint)
+    target = folder.path if name is None else folder.path / "evaluations" / name
+    # No loggers: they would write over the run's records.
+    cfg.run_dir, cfg.logger = str(target), None
+    check_constructors(resolved(cfg), trusted_only=True)
+    metrics = _test(cfg, checkpoint)
+    _report(folder, target, checkpoint, request, metrics)
+    return metrics
+
+
+def _test(cfg: DictConfig, checkpoint: Path) -> dict[str, float]:
+    quieten_lightning()
+    seed_run(cfg.seed, cfg.num_threads)
+    content = load_checkpoint(checkpoint)
+    data = instantiate(cfg.data, _convert_="all")
+    model = build_model(cfg, data)
+    check_fits(content, model, checkpoint)
+    trainer = build_trainer(cfg)
+    with listening([]):
+        trainer.test(model, datamodule=data, ckpt_path=str(checkpoint), verbose=False)
+    return {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
+
+
+def _choose_checkpoint(folder: RunFolder, asked: str | None) -> Path:
+    """Return the checkpoint asked for, or the one that training tested."""
+    paths = {"best": folder.best_checkpoint, "last": folder.last_checkpoint}
+    if asked is not None:
+        if asked not in paths:
+            raise UsageError(f"checkpoint is {asked!r}; use best or last")
+        return paths[asked]
+    tested = folder.read_summary().get("tested_checkpoint")
+    named = {path.relative_to(folder.path).as_posix(): path for path in paths.values()}
+    if tested in named:
+        return named[str(tested)]
+    return paths["best"] if paths["best"].is_file() else paths["last"]
+
+
+def _folder_name(request: Request, checkpoint: str | None) -> str | None:
+    """Return the name of the folder for results that are not training's own; None for those."""
+    changes = [line for line in request.overrides if not line.lstrip("+~").startswith("trainer")]
+    if checkpoint is not None:
+        changes.append(checkpoint)
+    name = request.name or ",".join(line.removeprefix("data=") for line in changes)
+    if not name:
+        return None
+    plain = re.sub(r"[^\w.,=+-]", "_", name)
+    return plain.strip(".") or "_"
+
+
+def _report(
+    folder: RunFolder,
+    target: Path,
+    checkpoint: Path,
+    request: Request,
+    metrics: Mapping[str, float],
+) -> None:
+    path = target / "evaluation.json"
+    tested = checkpoint.relative_to(folder.path).as_posix()
+    write_json(path, {"checkpoint": tested, "overrides": request.overrides, **metrics})
+    print(f"results        {shown(path)}")
+    if "test/accuracy" in metrics:
+        print(f"test/accuracy  {metrics['test/accuracy']:.4f}  ({tested})")
+    for picture in sorted((target / "figures").glob("*.png")):
+        print(f"picture        {shown(picture)}")
+    summary = folder.read_summary()
+    if target == folder.path and summary.get("status") == "finished":
+        print(_compared(summary, metrics), flush=True)
+
+
+def _compared(summary: Mapping[str, Any], metrics: Mapping[str, float]) -> str:
+    """Say whether the metrics are those of training."""
+    known = {name: value for name, value in metrics.items() if name in summary}
+    differing = [
+        f"{name} {summary[name]} then, {value} now"
+        for name, value in known.items()
+        if summary[name] != (value if math.isfinite(value) else None)
+    ]
+    if not differing:
+        return f"the same as in training: {len(known)} metrics, exactly"
+    return "other than in training: " + "; ".join(differing)
+
+
+def parse_request(arguments: Sequence[str]) -> Request:
+    """Read the command line of `mixvae.evaluate`.
+
+    Args:
+        arguments: The command line without the program's name.
+
+    Raises:
+        UsageError: If it names no run, or a key that there is not.
+    """
+    own, overrides = {}, []
+    for line in arguments:
+        key, separator, value = line.partition("=")
+        root = re.split(r"[.\[]", key.lstrip("+~"))[0]
+        if not separator:
+            raise UsageError(f"{line!r} is not understood; write key=value")
+        if key in ("run", "checkpoint", "name", "debug"):
+            own[key] = value
+        elif root in ("data", "trainer", "data_root"):
+            overrides.append(line)
+        else:
+            known = ["run", "checkpoint", "name", "debug", "data", "data_root", "trainer"]
+            raise UsageError(f"unknown key {key!r}{suggestion(root, known)}")
+    if not own.get("run"):
+        raise UsageError("name the folder of a run: run=runs/...")
+    return Request(Path(own["run"]), own.get("checkpoint"), own.get("name"), overrides)

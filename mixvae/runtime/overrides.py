@@ -1,0 +1,243 @@
+"""Checks what a command line overrides: names of groups, options and keys, before anything else.
+
+Fast on purpose: no PyTorch is imported here, so a misspelt key is told in about a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mixvae.runtime.config_file import close, first_line
+from mixvae.runtime.nearest import suggestion
+from mixvae.runtime.schema import RunConfig, conf_dir
+
+
+class UsageError(ValueError):
+    """A command line that cannot be run."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The config groups and their options.
+
+    Attributes:
+        options: Option names of each group, such as `data` or `hydra/launcher`.
+    """
+
+    options: dict[str, list[str]]
+
+    @classmethod
+    def of(cls, folders: Sequence[Path]) -> Groups:
+        """List the groups in config folders."""
+        options: dict[str, list[str]] = {}
+        for folder in folders:
+            for file in sorted(folder.rglob("*.yaml")):
+                group = file.parent.relative_to(folder).as_posix()
+                if group != ".":
+                    options.setdefault(group, []).append(file.stem)
+        return cls(options)
+
+    def check(self, override: Override) -> None:
+        """Refuse an option that the group does not have."""
+        group, valid = override.key_or_group, self.options[override.key_or_group]
+        if group == "experiment" and not override.is_add():
+            raise UsageError(f"an experiment is added with a plus: +{override.input_line}")
+        if override.is_sweep_override():
+            chosen = list(override.sweep_string_iterator())
+        else:
+            value = override.value()
+            chosen = value if isinstance(value, list) else [value]
+        for option in chosen:
+            if option in (None, "null"):
+                raise UsageError(f"{override.input_line}: to take a group out, write ~{group}")
+            # ~group comes without an option.
+            if option != "" and option not in valid:
+                raise UsageError(
+                    f"{group} has no option {option!r}{suggestion(str(option), valid)}"
+                )
+
+
+def check_command_line(
+    overrides: Sequence[str],
+    *,
+    multirun: bool = False,
+    config_name: str = "train",
+    extra_folder: Path | None = None,
+) -> list[DictConfig]:
+    """Compose the config of every job; nothing is created.
+
+    Args:
+        overrides: What the command line overrides.
+        multirun: Whether several values mean several jobs.
+        config_name: The composition root.
+        extra_folder: A further config folder of the user's.
+
+    Returns:
+        The closed config of each job.
+
+    Raises:
+        UsageError: Naming the first thing that is wrong, and the nearest that would be right.
+    """
+    folders = [conf_dir(), *([extra_folder] if extra_folder else [])]
+    groups = Groups.of(folders)
+    search = [f"hydra.searchpath=[file://{extra_folder.absolute()}]"] if extra_folder else []
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        parsed = _parse(overrides)
+        for override in parsed:
+            _check_name(override, groups)
+        jobs = _expand(parsed, overrides, multirun=multirun)
+        bases: dict[tuple[str, ...], Any] = {}
+        checked = []
+        for job in jobs:
+            choices = tuple(line for line in job if _is_choice(line, groups))
+            if choices not in bases:
+                bases[choices] = OmegaConf.to_container(
+                    _compose(config_name, [*search, *choices]), resolve=False
+                )
+            for override in _parse(job):
+                if not _is_choice(override.input_line or "", groups):
+                    _check_key(override, bases[choices])
+            try:
+                checked.append(close(_compose(config_name, [*search, *job])))
+            except UsageError:
+                raise
+            except ValueError as error:
+                raise UsageError(str(error)) from error
+    return checked
+
+
+def apply_overrides(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """Change the config of an earlier run, with the same checks as a new command line.
+
+    Args:
+        cfg: A closed config.
+        overrides: Choices of groups, and keys that the config has.
+
+    Returns:
+        The changed config.
+
+    Raises:
+        UsageError: Naming the first thing that is wrong.
+    """
+    changed, groups = cfg.copy(), Groups.of([conf_dir()])
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        parsed = _parse(overrides)
+        _expand(parsed, overrides, multirun=False)
+        for override in parsed:
+            _check_name(override, groups)
+        chosen = [item for item in parsed if item.key_or_group in groups.options]
+        for override in chosen:
+            composed = _compose("train", [str(override.input_line)])
+            changed[override.key_or_group] = composed.get(override.key_or_group)
+    for override in parsed:
+        if override not in chosen:
+            _check_key(override, OmegaConf.to_container(changed, resolve=False))
+            if override.is_delete():
+                raise UsageError(f"{override.input_line}: nothing can be left out here")
+            OmegaConf.update(changed, override.key_or_group, override.value(), force_add=True)
+    if changed.data_root != cfg.data_root and "root" in changed.data:
+        changed.data.root = changed.data_root
+    return changed
+
+
+def _parse(overrides: Sequence[str]) -> list[Override]:
+    for line in overrides:
+        if "=" not in line and not line.startswith("~"):
+            raise UsageError(f"{line!r} is not understood; write key=value")
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    parsed = []
+    for line in overrides:
+        try:
+            parsed += parser.parse_overrides([line])
+        except HydraException as error:
+            raise UsageError(f"{line} cannot be read: {_told(error)}") from error
+    return parsed
+
+
+def _expand(
+    parsed: Sequence[Override], overrides: Sequence[str], *, multirun: bool
+) -> list[list[str]]:
+    """Return the overrides of each job."""
+    sweeps = [override for override in parsed if override.is_sweep_override()]
+    if not multirun:
+        if sweeps:
+            raise UsageError(
+                f"{sweeps[0].input_line} names several values; add -m to run a job for each"
+            )
+        return [list(overrides)]
+    ranges = [override for override in sweeps if not override.is_discrete_sweep()]
+    if ranges:
+        raise UsageError(f"{ranges[0].input_line} is no list of values; write key=a,b,c")
+    return BasicSweeper.split_arguments(list(parsed), None)[0]
+
+
+def _compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
+    try:
+        return compose(config_name, overrides=list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UsageError(_told(error)) from error
+
+
+def _told(error: BaseException) -> str:
+    """Return Hydra's message in one line; the cause, if any, says what was wrong."""
+    cause = error.__cause__
+    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        return f"{cause.full_key}: {first_line(cause)}"
+    text = str(error).partition("Config search path")[0].partition("See https")[0]
+    return " ".join(text.split())
+
+
+def _is_choice(line: str, groups: Groups) -> bool:
+    """Whether the override picks a group's option, or speaks to Hydra itself."""
+    key = line.lstrip("+~").split("=")[0].split("@")[0]
+    return key in groups.options or key.startswith(("hydra.", "hydra/"))
+
+
+def _check_name(override: Override, groups: Groups) -> None:
+    """Refuse an unknown group, option or top-level key."""
+    key = override.key_or_group
+    if key.startswith(("hydra.", "hydra/")):
+        return
+    if key in groups.options:
+        groups.check(override)
+        return
+    root = key.replace("[", ".").split(".")[0].split("/")[0]
+    fields = list(RunConfig.__dataclass_fields__)
+    if root not in fields or "/" in key:
+        wrong = key if "/" in key else root
+        raise UsageError(f"unknown key {key!r}{suggestion(wrong, [*fields, *groups.options])}")
+
+
+def _check_key(override: Override, base: Any) -> None:
+    """Refuse a key that the composed config does not have, unless it is added with a plus."""
+    adding = override.is_add() or override.is_force_add()
+    parts = override.key_or_group.replace("[", ".").replace("]", "").split(".")
+    node = base
+    for depth, part in enumerate(parts):
+        path = ".".join(parts[: depth + 1])
+        if isinstance(node, list) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+        elif isinstance(node, dict) and part in node:
+            node = node[part]
+        elif adding and depth > 0:
+            # Whether the constructor takes it is checked where constructors are looked at.
+            return
+        elif isinstance(node, dict):
+            siblings = [".".join([*parts[:depth], name]) for name in node if name[0] != "_"]
+            near = suggestion(path, siblings)
+            raise UsageError(f"unknown key {path!r}{near}")
+        else:
+            parent = ".".join(parts[:depth])
+            raise UsageError(f"unknown key {path!r}; {parent} is {node!r}, which has no keys")

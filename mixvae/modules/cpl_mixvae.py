@@ -219,7 +219,7 @@ class CplMixVAE(AbstractModule):
         target = log_q.detach()
         weight = self.consistency_weight(epoch)
         if weight > 0:
-            terms.add("consistency", categorical_kl(target, log_q_copies), scale * weight)
+            terms.add("consistency", categorical_kl(log_q, log_q_copies), scale * weight)
         weight = self.adversarial_weight(epoch)
         if weight > 0:
             assert self.adversary is not None

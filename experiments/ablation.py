@@ -1,0 +1,124 @@
+"""What each part that mixvae adds to cpl-mixVAE is worth: one run per variant and seed, one table.
+
+    python -m experiments.ablation mnist_cpl --seeds 0 1 2
+    python -m experiments.ablation digits_cpl --seeds 0 1 2 3 4
+
+Each run is `python -m mixvae.train +experiment=<experiment> seed=<seed> <the variant's overrides>`
+in a process of its own. Finished runs are kept: the same command goes on where it stopped, and
+makes the table again from what is there. Accuracies are on the test set, of the agents' vote.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results" / "ablation"
+VARIANTS: dict[str, list[str]] = {
+    "as shipped": [],
+    "without adversarial consistency": ["model.adversarial_weight=0"],
+    "without affine consistency": ["model.consistency_weight=0"],
+    "without information": ["model.information_weight=0"],
+    "without alignment": ["model.align_epochs=[]"],
+    "without coupling": ["model.coupling_weight=0"],
+    "one agent": ["model.num_agents=1"],
+}
+COLUMNS = {
+    "test/accuracy": "accuracy",
+    "test/nmi": "NMI",
+    "test/consensus": "consensus",
+    "test/populated_categories": "populated",
+    "test/reconstruction": "reconstruction (nats)",
+    "seconds": "seconds",
+}
+
+
+def run_folder(root: Path, variant: str, seed: int) -> Path:
+    """Where the run of a variant and seed is kept."""
+    return root / variant.replace(" ", "_") / f"seed{seed}"
+
+
+def finished(folder: Path) -> dict[str, float] | None:
+    """The summary of a finished run; None where it is missing or the run did not finish."""
+    path = folder / "summary.json"
+    if not path.is_file():
+        return None
+    summary = json.loads(path.read_text())
+    return summary if summary.get("status") == "finished" else None
+
+
+def run(experiment: str, root: Path, variant: str, seed: int, extra: Sequence[str]) -> None:
+    """Train one variant, unless it is done; an interrupted run is continued."""
+    folder = run_folder(root, variant, seed)
+    if finished(folder) is not None:
+        return
+    command = [sys.executable, "-m", "mixvae.train"]
+    if (folder / "checkpoints" / "last.ckpt").exists():
+        command.append(f"resume={folder}")
+    else:
+        command += [f"+experiment={experiment}", f"seed={seed}", f"run_dir={folder}"]
+        command += [*VARIANTS[variant], *extra]
+    print(f"{variant}, seed {seed}: {' '.join(command[1:])}", flush=True)
+    subprocess.run(command, check=True)
+
+
+def spread(values: Sequence[float], digits: int = 3) -> str:
+    """Mean and sample standard deviation as text."""
+    mean = f"{statistics.fmean(values):.{digits}f}"
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
+
+
+def table(summaries: Mapping[str, Mapping[int, Mapping[str, float]]]) -> str:
+    """Markdown table, a row for each variant: mean ± sd over its seeds."""
+    lines = ["| variant | seeds | " + " | ".join(COLUMNS.values()) + " |"]
+    lines.append("|" + "---|" * (len(COLUMNS) + 2))
+    for variant, by_seed in summaries.items():
+        if not by_seed:
+            continue
+        cells = [variant, " ".join(map(str, sorted(by_seed)))]
+        for name in COLUMNS:
+            values = [summary[name] for summary in by_seed.values() if name in summary]
+            cells.append(spread(values, 0 if name == "seconds" else 3) if values else "")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what is missing and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("experiment", help="a file of conf/experiment, such as mnist_cpl")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
+    parser.add_argument("--runs", type=Path, help="folder of the runs; runs/ablation/<experiment>")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the table")
+    parser.add_argument("overrides", nargs="*", help="overrides for every run, after --")
+    options = parser.parse_args(arguments)
+    root = options.runs or Path("runs", "ablation", options.experiment)
+    for seed in options.seeds:
+        for variant in options.variants:
+            run(options.experiment, root, variant, seed, options.overrides)
+    summaries = {
+        variant: {
+            seed: summary
+            for seed in options.seeds
+            if (summary := finished(run_folder(root, variant, seed))) is not None
+        }
+        for variant in options.variants
+    }
+    text = table(summaries)
+    options.results.mkdir(parents=True, exist_ok=True)
+    command = "python -m experiments.ablation " + " ".join(arguments or sys.argv[1:])
+    head = f"`{command}`, {date.today()}, {platform.processor() or platform.machine()}\n\n"
+    (options.results / f"{options.experiment}.md").write_text(head + text + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

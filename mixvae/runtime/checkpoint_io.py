@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +52,19 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint {path}")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "Weights only load failed" in str(error) and "GLOBAL" in str(error):
+        with warnings.catch_warnings():
+            # PyTorch warns of a pickle protocol that it does not write, before it says the rest.
+            warnings.simplefilter("ignore")
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        if _names_code(path, error):
             raise ValueError(
-                f"checkpoint {path} refers to code that reading it would run, and was not loaded;"
+                f"checkpoint {path} names code that reading it would run, and was not loaded;"
                 " a checkpoint of mixvae holds tensors and plain values only"
             ) from error
-        raise _damaged(path) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise _damaged(path) from error
+        raise ValueError(
+            f"checkpoint {path} is damaged or truncated, or no checkpoint at all"
+        ) from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise ValueError(f"{path} is no checkpoint of a model: it holds no state_dict")
     return checkpoint
@@ -92,5 +96,9 @@ def check_fits(checkpoint: dict[str, Any], model: torch.nn.Module, path: Path) -
         )
 
 
-def _damaged(path: Path) -> ValueError:
-    return ValueError(f"checkpoint {path} is damaged or truncated, or no checkpoint at all")
+def _names_code(path: Path, error: Exception) -> bool:
+    """Whether PyTorch stopped at a name of code, or at a bare pickle, which can hold any."""
+    if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
+        return True
+    with path.open("rb") as file:
+        return file.read(1) == pickle.PROTO

@@ -122,11 +122,24 @@ def read_metrics(path: Path) -> list[dict[str, str]]:
         path: The file.
 
     Returns:
-        Each row's values by column, empty ones left out, `epoch` and `step` always there.
+        Each row's values by column, empty ones left out, `epoch` and `step` always there; no rows
+        if there is no such file.
     """
+    if not path.is_file():
+        return []
     with path.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if None not in row.values()]
     return [{name: value for name, value in row.items() if value or name in KEYS} for row in rows]
+
+
+def last_values(rows: Sequence[Mapping[str, str]]) -> dict[str, float]:
+    """Return the last value of each metric.
+
+    Args:
+        rows: What `read_metrics` returned.
+    """
+    found = {name: value for row in rows for name, value in row.items() if name not in KEYS}
+    return {name: float(value) for name, value in found.items()}
 
 
 def _lines(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> str:

@@ -34,7 +34,8 @@ class Run:
         tested: The checkpoint that was tested, relative to the folder; None for none.
         warnings: What was warned of so far.
         metrics: The latest value of every logged metric.
-        started: When this process began, in seconds of the monotonic clock.
+        seconds_before: How long it ran before it was resumed.
+        started: When this process took it up, in seconds of the monotonic clock.
     """
 
     folder: RunFolder
@@ -43,7 +44,13 @@ class Run:
     tested: str | None = None
     warnings: list[str] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
+    seconds_before: float = 0.0
     started: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken so far, stops left out."""
+        return self.seconds_before + time.monotonic() - self.started
 
     @property
     def checkpoints(self) -> Checkpoints | None:
@@ -117,7 +124,7 @@ def write_summary(run: Run, status: str) -> dict[str, Any]:
         "seed": run.cfg.seed,
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
-        "seconds": round(time.monotonic() - run.started, 2),
+        "seconds": round(run.seconds, 2),
         "best_epoch": None if checkpoints is None else checkpoints.best_epoch,
         "tested_checkpoint": run.tested,
         "warnings": run.warnings,
@@ -189,4 +196,7 @@ class _Keeper(logging.Handler):
         self.kept = kept
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.kept.append(record.getMessage())
+        message = record.getMessage()
+        # A resumed run repeats its last epoch, and may say the same again.
+        if message not in self.kept:
+            self.kept.append(message)

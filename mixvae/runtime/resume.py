@@ -21,11 +21,15 @@ class StoppedRun:
         cfg: Its config.
         checkpoint: The state to go on from; None where it stopped before there was one.
         epoch: Number of the epoch to go on with, from 0.
+        warnings: What it warned of before it stopped.
+        seconds: How long it ran before it stopped, as far as it could tell.
     """
 
     cfg: DictConfig
     checkpoint: dict[str, Any] | None
     epoch: int
+    warnings: list[str]
+    seconds: float
 
 
 def check_is_run(folder: RunFolder) -> None:
@@ -97,4 +101,7 @@ def open_stopped(folder: RunFolder, max_epochs: int | None = None) -> StoppedRun
             f"run {folder.path} is finished after {epoch} epochs; to train it longer, add"
             f" trainer.max_epochs={2 * epoch or 1}"
         )
-    return StoppedRun(cfg, checkpoint, epoch)
+    summary = folder.read_summary()
+    # What a finished run warned of, it said of its test, which is done again.
+    warnings = [] if folder.status == "finished" else list(summary.get("warnings", []))
+    return StoppedRun(cfg, checkpoint, epoch, warnings, float(summary.get("seconds", 0.0)))

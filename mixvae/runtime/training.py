@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig
@@ -17,7 +18,7 @@ from omegaconf import DictConfig
 from mixvae.runtime.build import build, build_trainer
 from mixvae.runtime.checkpoint_io import check_fits
 from mixvae.runtime.config_file import close
-from mixvae.runtime.csv_logger import CsvLogger
+from mixvae.runtime.csv_logger import CsvLogger, last_values, read_metrics
 from mixvae.runtime.record import (
     Run,
     listening,
@@ -99,13 +100,25 @@ def resume(path: Path, max_epochs: int | None = None) -> float | None:
         parts = build(stopped.cfg)
         if stopped.checkpoint is not None:
             check_fits(stopped.checkpoint, parts.model, folder.last_checkpoint)
-        for logger in parts.trainer.loggers:
-            if isinstance(logger, CsvLogger):
-                logger.drop_from(stopped.epoch)
+        _rewind_logs(parts.trainer, stopped.epoch)
         write_resumption(folder, stopped.cfg, stopped.epoch)
         print(f"resuming {shown(folder.path)} at epoch {stopped.epoch + 1}", flush=True)
         start = None if stopped.checkpoint is None else folder.last_checkpoint
-        return _carry_out(Run(folder, stopped.cfg, parts), None, start)
+        run = Run(
+            folder,
+            stopped.cfg,
+            parts,
+            metrics=last_values(read_metrics(folder.metrics)),
+            warnings=stopped.warnings,
+            seconds_before=stopped.seconds,
+        )
+        return _carry_out(run, None, start)
+
+
+def _rewind_logs(trainer: Trainer, epoch: int) -> None:
+    for logger in trainer.loggers:
+        if isinstance(logger, CsvLogger):
+            logger.drop_from(epoch)
 
 
 def _choose_path(cfg: DictConfig, job_folder: Path | None) -> Path:
@@ -184,14 +197,15 @@ def _exit_status(stop: BaseException) -> int:
 
 
 def _say_how_it_ended(run: Run, status: str) -> None:
+    """Print the result, or how to go on; a failure is told where its error arrives."""
     if status == "finished":
         print_result(run)
-        return
-    folder = shown(run.folder.path)
-    epochs = run.parts.trainer.current_epoch
-    print(
-        f"{status} after {epochs} whole epochs; to continue:"
-        f" python -m mixvae.train resume={folder}",
-        file=sys.stderr,
-        flush=True,
-    )
+    elif status == "interrupted":
+        folder, epochs = shown(run.folder.path), run.parts.trainer.current_epoch
+        print(
+            f"interrupted after {epochs} whole epochs, saved in"
+            f" {shown(run.folder.last_checkpoint)}; to continue:"
+            f" python -m mixvae.train resume={folder}",
+            file=sys.stderr,
+            flush=True,
+        )

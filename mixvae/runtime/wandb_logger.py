@@ -19,6 +19,7 @@ Mode = Literal["auto", "online", "offline", "disabled"]
 MODES = ("auto", "online", "offline", "disabled")
 PROBE_SECONDS = 3.0
 INIT_SECONDS = 15.0
+FINISH_SECONDS = 60.0
 
 
 class WandbRun(WandbLogger):
@@ -57,7 +58,7 @@ class WandbRun(WandbLogger):
             tags=list(tags),
             group=group,
             entity=entity,
-            settings=wandb.Settings(silent=True, console="off", init_timeout=INIT_SECONDS),
+            settings=_settings(),
         )
         # Lightning passes it on unasked, and W&B warns of it.
         self._wandb_init.pop("anonymous", None)
@@ -107,6 +108,15 @@ class WandbRun(WandbLogger):
         self._experiment.summary.update(plain)
         self._experiment.finish(exit_code=int(failed))
         self._experiment = None
+
+
+def _settings() -> wandb.Settings:
+    """Return settings with which W&B neither speaks nor waits for long."""
+    settings = wandb.Settings(silent=True, console="off", init_timeout=INIT_SECONDS)
+    # Newer versions stop waiting for an upload; what is left can be sent by `wandb sync`.
+    if "finish_timeout" in wandb.Settings.model_fields:
+        settings.finish_timeout = FINISH_SECONDS
+    return settings
 
 
 def choose_mode(mode: str) -> str:

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mixvae.evaluate import main
+
+Make = Callable[..., Path]
+Read = Callable[[Path], dict[str, Any]]
+
+
+@pytest.fixture
+def evaluate(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    def command(*arguments: str) -> tuple[int, str, str]:
+        capfd.readouterr()
+        status = main(list(arguments))
+        return status, *capfd.readouterr()
+
+    return command
+
+
+Evaluate = Callable[..., tuple[int, str, str]]
+
+
+def of_test(summary: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in summary.items() if name.startswith("test/")}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("checkpoint", ["best", "last"])
+def test_training_and_evaluation_give_the_same_metrics(
+    run: Make, evaluate: Evaluate, read_json: Read, checkpoint: str
+) -> None:
+    folder = run("a", f"test_checkpoint={checkpoint}")
+    trained = of_test(read_json(folder / "summary.json"))
+    status, out, _ = evaluate("run=a")
+    assert status == 0
+    assert of_test(read_json(folder / "evaluation.json")) == trained
+    assert len(trained) >= 15
+    assert "the same as in training" in out
+
+
+def test_evaluation_makes_predictions_and_figures_again_and_touches_nothing_else(
+    train: Callable[..., Any], small: tuple[str, ...], tmp_path: Path, evaluate: Evaluate
+) -> None:
+    with_figures = [line for line in small if "figures" not in line]
+    assert train(*with_figures, "trainer.max_epochs=1", "run_dir=a").status == 0
+    before = contents(tmp_path / "a")
+    made = [name for name in before if name.startswith(("figures/", "predictions"))]
+    assert any(name.endswith(".png") for name in made)
+    for name in made:
+        (tmp_path / "a" / name).unlink()
+    status, out, _ = evaluate("run=a")
+    assert status == 0
+    after = contents(tmp_path / "a")
+    assert set(after) == {*before, "evaluation.json"}
+    kept = [name for name in before if not name.endswith((".png", ".npz"))]
+    assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
+    assert "a/figures/learning_curves.png" in out
+
+
+def test_other_data_go_to_a_folder_of_their_own(
+    run: Make, evaluate: Evaluate, read_json: Read
+) -> None:
+    folder = run("a")
+    before = contents(folder)
+    status, out, _ = evaluate("run=a", "data.eval_batch_size=100")
+    assert status == 0
+    made = folder / "evaluations" / "data.eval_batch_size=100"
+    assert (made / "predictions.csv").is_file()
+    assert "the same as in training" not in out
+    assert {name: contents(folder)[name] for name in before} == before
+    assert evaluate("run=a", "data=digits", "name=again")[0] == 0
+    again = read_json(folder / "evaluations" / "again" / "evaluation.json")
+    assert of_test(again) == of_test(read_json(folder / "summary.json"))
+
+
+def test_another_checkpoint_goes_to_a_folder_of_its_own(run: Make, evaluate: Evaluate) -> None:
+    folder = run("a")
+    assert evaluate("run=a", "checkpoint=last")[0] == 0
+    assert (folder / "evaluations" / "last" / "evaluation.json").is_file()
+    assert not (folder / "evaluation.json").exists()
+    assert evaluate("run=a", "checkpoint=best")[0] == 0
+    assert (folder / "evaluation.json").is_file()
+
+
+def test_a_moved_run_is_evaluated_where_it_is(
+    run: Make, evaluate: Evaluate, tmp_path: Path
+) -> None:
+    shutil.move(run("a"), tmp_path / "b")
+    assert evaluate("run=b")[0] == 0
+    assert (tmp_path / "b" / "evaluation.json").is_file()
+    assert not (tmp_path / "a").exists()
+
+
+WRONG = {
+    "no run": ((), "name the folder of a run"),
+    "missing": (("run=none",), "there is no run folder"),
+    "key": (("run=a", "dat=digits"), "unknown key 'dat'; did you mean 'data'?"),
+    "inner key": (("run=a", "data.batch=1"), "did you mean 'data.batch_size'?"),
+    "option": (("run=a", "data=digit"), "data has no option 'digit'; did you mean 'digits'?"),
+    "word": (("run=a", "best"), "write key=value"),
+    "checkpoint": (("run=a", "checkpoint=worst"), "use best or last"),
+    "several": (("run=a", "data=digits,mnist"), "names several values"),
+    "constructor": (("run=a", "+data.colour=red"), "unknown key 'data.colour'"),
+    "type": (("run=a", "data.eval_batch_size=x"), "must be a whole number"),
+    "value": (("run=a", "data.eval_batch_size=0"), "eval_batch_size"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG.values(), ids=WRONG.keys())
+def test_what_cannot_be_evaluated(
+    run: Make, evaluate: Evaluate, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    folder = run("a", "trainer.max_epochs=1")
+    before = contents(folder)
+    status, _, err = evaluate(*arguments)
+    assert status != 0
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert contents(folder) == before
+
+
+def test_a_model_that_does_not_fit_the_data(run: Make, evaluate: Evaluate, tmp_path: Path) -> None:
+    run("a")
+    status, _, err = evaluate("run=a", "data=mnist", "data.root=none")
+    assert status != 0
+    assert "is of another model" in err
+
+
+def test_a_damaged_checkpoint(run: Make, evaluate: Evaluate) -> None:
+    best = run("a") / "checkpoints" / "best.ckpt"
+    best.write_bytes(best.read_bytes()[:1000])
+    status, _, err = evaluate("run=a")
+    assert status != 0
+    assert "damaged or truncated" in err
+    best.unlink()
+    status, _, err = evaluate("run=a")
+    assert status != 0
+    assert "there is no checkpoint" in err
+
+
+def test_the_help_says_what_there_is(evaluate: Evaluate) -> None:
+    status, out, _ = evaluate("--help")
+    assert status == 0
+    assert "run=FOLDER" in out
+
+
+def test_best_and_last_differ_here(run: Make) -> None:
+    """Else the tests above would prove less than they say."""
+    folder = run("a", "trainer.max_epochs=4") / "checkpoints"
+    best, last = (
+        torch.load(folder / f"{name}.ckpt", weights_only=True)["state_dict"]
+        for name in ("best", "last")
+    )
+    assert any(not torch.equal(best[name], last[name]) for name in best)

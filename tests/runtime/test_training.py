@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+Make = Callable[..., Path]
+Read = Callable[[Path], dict[str, Any]]
+
+
+def weights(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
+    path = folder / "checkpoints" / f"{name}.ckpt"
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    first, second = weights(one), weights(other)
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_run_folder_holds_what_a_person_needs(run: Make, read_json: Read) -> None:
+    folder = run("a", "tags=[try,small]", "seed=3")
+    names = {path.name for path in folder.iterdir()}
+    assert names >= {
+        "config.yaml",
+        "overrides.txt",
+        "provenance.json",
+        "metrics.csv",
+        "summary.json",
+        "checkpoints",
+        "predictions.csv",
+        "predictions.npz",
+    }
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    summary = read_json(folder / "summary.json")
+    assert summary["status"] == "finished"
+    assert summary["epochs"] == 2
+    assert summary["seed"] == 3
+    assert summary["tested_checkpoint"] == "checkpoints/best.ckpt"
+    for name in ("accuracy", "nmi", "ari", "consensus", "populated_categories", "entropy"):
+        assert isinstance(summary[f"test/{name}"], float)
+    assert {"test/reconstruction", "test/accuracy/agent0", "val/loss", "train/loss"} <= set(summary)
+    provenance = read_json(folder / "provenance.json")
+    assert provenance["versions"]["torch"] == torch.__version__
+    assert "git_commit" in provenance
+    assert "seed=3" in (folder / "overrides.txt").read_text().splitlines()
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["data"]["seed"] == 3
+    assert config["tags"] == ["try", "small"]
+
+
+def test_the_summary_holds_the_last_metrics_under_their_logged_names(
+    run: Make, read_json: Read
+) -> None:
+    folder = run("a")
+    lines = (folder / "metrics.csv").read_text().splitlines()
+    columns = lines[0].split(",")
+    assert len(lines) == 1 + 2 + 1  # header, epochs, test
+    summary = read_json(folder / "summary.json")
+    last_epoch = dict(zip(columns, lines[2].split(","), strict=True))
+    test = dict(zip(columns, lines[3].split(","), strict=True))
+    assert float(last_epoch["val/loss"]) == summary["val/loss"]
+    assert float(last_epoch["train/loss"]) == summary["train/loss"]
+    assert float(test["test/accuracy"]) == summary["test/accuracy"]
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_the_same_seed_gives_the_same_numbers(run: Make, seed: int) -> None:
+    one, other = (run(name, f"seed={seed}", fresh=True) for name in "ab")
+    assert (one / "metrics.csv").read_text() == (other / "metrics.csv").read_text()
+    assert same_weights(one, other)
+
+
+def test_another_seed_gives_other_numbers(run: Make) -> None:
+    assert not same_weights(run("a", "seed=0"), run("b", "seed=1"))
+
+
+def test_the_default_folder_is_named_after_experiment_and_time(
+    train: Callable[..., Any], small: tuple[str, ...], tmp_path: Path
+) -> None:
+    for _ in range(2):
+        assert train(*small, "name=mine", "trainer.max_epochs=1").status == 0
+    folders = list((tmp_path / "runs" / "mine").iterdir())
+    assert len(folders) == 2
+    assert all((folder / "summary.json").is_file() for folder in folders)
+
+
+def test_what_a_finished_run_prints(train: Callable[..., Any], small: tuple[str, ...]) -> None:
+    outcome = train(*small, "run_dir=a")
+    lines = outcome.out.splitlines()
+    assert [line.split()[1] for line in lines[:2]] == ["1/2", "2/2"]
+    assert "run folder     a" in lines
+    assert any(line.startswith("test/accuracy  0.") for line in lines)
+
+
+def test_without_validation_the_last_weights_are_tested(run: Make, read_json: Read) -> None:
+    folder = run("a", "trainer.limit_val_batches=0")
+    summary = read_json(folder / "summary.json")
+    assert summary["tested_checkpoint"] is None
+    assert "test/accuracy" in summary
+
+
+def test_the_last_checkpoint_can_be_the_tested_one(run: Make, read_json: Read) -> None:
+    folder = run("a", "test_checkpoint=last")
+    assert read_json(folder / "summary.json")["tested_checkpoint"] == "checkpoints/last.ckpt"
+
+
+def test_a_fast_dev_run_works(train: Callable[..., Any], small: tuple[str, ...]) -> None:
+    outcome = train(*small, "run_dir=a", "trainer.fast_dev_run=true")
+    assert outcome.status == 0, outcome.err
+
+
+WRONG_VALUES = {
+    "K < 2": ("model.num_categories=1", "num_categories must be at least 2, got 1"),
+    "A < 1": ("model.num_agents=0", "num_agents must be at least 1, got 0"),
+    "S < 0": ("model.state_dim=-1", "state_dim must be at least 0, got -1"),
+    "tau": ("model.tau=0", "tau must be a number above 0 or auto, got 0"),
+    "beta": ("model.beta=-1", "beta"),
+    "seed": ("seed=-1", "seed"),
+    "threads": ("num_threads=0", "num_threads must be 1 or more"),
+    "checkpoint": ("test_checkpoint=worst", "use best or last"),
+    "mode": ("callbacks.checkpoints.mode=least", "min"),
+    "batch": ("data.batch_size=0", "batch_size"),
+    "accelerator": ("trainer.accelerator=abacus", "abacus"),
+    "name": ("name=a/b", "name is 'a/b'"),
+}
+
+
+@pytest.mark.parametrize(("override", "message"), WRONG_VALUES.values(), ids=WRONG_VALUES.keys())
+def test_a_wrong_value_is_refused_before_anything_is_made(
+    train: Callable[..., Any], small: tuple[str, ...], tmp_path: Path, override: str, message: str
+) -> None:
+    outcome = train(*small, override)
+    assert outcome.status != 0
+    assert message in outcome.err
+    assert outcome.err.startswith("error: ")
+    assert len(outcome.err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_holds_a_run_is_refused(
+    run: Make, train: Callable[..., Any], small: tuple[str, ...]
+) -> None:
+    folder = run("a")
+    before = (folder / "summary.json").read_text()
+    outcome = train(*small, "run_dir=a")
+    assert outcome.status != 0
+    assert "already holds a run (finished)" in outcome.err
+    assert (folder / "summary.json").read_text() == before
+
+
+def test_a_loss_that_becomes_nan_stops_and_keeps_the_last_good_checkpoint(
+    train: Callable[..., Any], small: tuple[str, ...], tmp_path: Path, read_json: Read
+) -> None:
+    outcome = train(*small, "model.optimizer.lr=1e30", "run_dir=a")
+    assert outcome.status == 1
+    assert "the loss became NaN or infinite at step 1 in the term" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert read_json(tmp_path / "a" / "summary.json")["status"] == "failed"
+    kept = weights(tmp_path / "a")
+    assert all(value.isfinite().all() for value in kept.values())
+
+
+def test_debug_shows_the_traceback(train: Callable[..., Any], small: tuple[str, ...]) -> None:
+    outcome = train(*small, "model.num_categories=1", "debug=true")
+    assert outcome.status != 0
+    assert "Traceback" in outcome.err
+
+
+def test_a_metric_to_monitor_that_is_not_logged(
+    train: Callable[..., Any], small: tuple[str, ...]
+) -> None:
+    outcome = train(*small, "callbacks.checkpoints.monitor=val/los", "run_dir=a")
+    assert outcome.status == 1
+    assert "monitor is 'val/los', which is not logged" in outcome.err
+    assert "val/loss" in outcome.err
+
+
+def test_a_sweep_is_a_run_per_value(
+    train: Callable[..., Any], small: tuple[str, ...], tmp_path: Path, read_json: Read
+) -> None:
+    outcome = train("-m", *small, "trainer.max_epochs=1", "seed=0,1")
+    assert outcome.status == 0, outcome.err
+    (sweep,) = (tmp_path / "multirun" / "default").iterdir()
+    assert [read_json(sweep / str(job) / "summary.json")["seed"] for job in (0, 1)] == [0, 1]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_one_failing_job_does_not_stop_a_sweep(
+    train: Callable[..., Any], small: tuple[str, ...], tmp_path: Path, read_json: Read
+) -> None:
+    outcome = train("-m", *small, "trainer.max_epochs=1", "model.num_categories=1,10")
+    assert outcome.status == 1
+    assert "error in job 0: model.num_categories must be at least 2, got 1" in outcome.err
+    (sweep,) = (tmp_path / "multirun" / "default").iterdir()
+    assert read_json(sweep / "1" / "summary.json")["status"] == "finished"
+    assert not (sweep / "0" / "config.yaml").exists()

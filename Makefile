@@ -36,8 +36,10 @@ setup:  ## Make .venv and install mixvae with the tested versions; quick when no
 	# Keep an environment that an earlier set-up finished; build anything else from nothing.
 	if [ -e .venv/.installing ] || ! $(RUN) -I -m pip --version >/dev/null 2>&1 \
 		|| { [ -e "$(STAMP)" ] && ! $(SOUND); }; then
-		if [ -z "$(PYTHON)" ]; then
-			echo "mixvae needs Python 3.10 or newer with venv; name one: make setup PYTHON=..." >&2
+		if ! "$(PYTHON)" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' \
+			>/dev/null 2>&1; then
+			echo "mixvae needs Python 3.10 or newer with venv, which '$(PYTHON)' is not;" \
+				"name another: make setup PYTHON=..." >&2
 			exit 1
 		fi
 		echo "Making .venv with $(PYTHON) ($$("$(PYTHON)" --version 2>&1))"

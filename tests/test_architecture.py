@@ -49,7 +49,7 @@ ROOMS = {
     ),
     "runtime": Room(
         {"runtime", "contracts", "modules", "data", "callbacks"},
-        {"hydra", "omegaconf", "wandb", "lightning", "torch", "numpy", "rich"},
+        {"hydra", "omegaconf", "yaml", "wandb", "lightning", "torch", "numpy", "rich"},
     ),
     "train": ENTRY,
     "evaluate": ENTRY,
@@ -147,7 +147,9 @@ def check_functions(tree: ast.Module, room: str) -> Iterator[str]:
 def _is_name_dispatch(node: ast.Compare) -> bool:
     left = node.left
     named = (isinstance(left, ast.Name) and left.id in {"dataset", "model_name"}) or (
-        isinstance(left, ast.Attribute) and left.attr in {"name", "dataset"}
+        isinstance(left, ast.Attribute)
+        and left.attr in {"name", "dataset"}
+        and ast.unparse(left) != "os.name"  # the operating system
     )
     to_text = isinstance(node.comparators[0], ast.Constant) and isinstance(
         node.comparators[0].value, str
@@ -214,6 +216,7 @@ GOOD = {
     "modules/a.py": "import torch\nfrom .base import B\nfrom mixvae.networks.mlp import C\n",
     "data/cells.py": "def f():\n    import scanpy\n    return scanpy\n",
     "runtime/build.py": "import hydra\nfrom mixvae import __version__\ndef f(cfg): ...\n",
+    "runtime/a.py": "import os\nif os.name == 'nt':\n    x = 1\n",
     "train.py": "from mixvae.runtime import build\n",
 }
 

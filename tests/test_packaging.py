@@ -22,7 +22,7 @@ else:
     import tomli as tomllib
 
 # What a distribution is called where its import has another name.
-DISTRIBUTIONS = {"hydra": "hydra-core", "sklearn": "scikit-learn"}
+DISTRIBUTIONS = {"hydra": "hydra-core", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 
 
 @pytest.fixture(scope="module")

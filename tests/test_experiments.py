@@ -1,0 +1,65 @@
+"""Every file of conf/experiment runs: composed, trained, tested, recorded; shrunk, but not faked."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mixvae.train import main
+
+EXPERIMENTS = sorted(
+    path.stem for path in (Path(__file__).parents[1] / "conf" / "experiment").glob("*.yaml")
+)
+SHRUNK = (
+    "trainer.max_epochs=2",
+    "trainer.limit_train_batches=3",
+    "trainer.limit_test_batches=1",
+    "model.num_agents=2",
+    "num_threads=1",
+)
+
+
+@pytest.fixture(scope="module")
+def small_mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with 600 + 100 images in MNIST's layout: noise, with labels."""
+    folder = tmp_path_factory.mktemp("data") / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    for split, size in (("train", 600), ("t10k", 100)):
+        for kind, shape in (("images-idx3", (size, 28, 28)), ("labels-idx1", (size,))):
+            array = generator.integers(0, 256 if len(shape) == 3 else 10, shape, dtype=np.uint8)
+            header = struct.pack(f">I{array.ndim}I", 0x0800 | array.ndim, *shape)
+            (folder / f"{split}-{kind}-ubyte").write_bytes(header + array.tobytes())
+    return folder.parents[1]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_experiment_runs_to_a_finished_run_folder(
+    experiment: str, tmp_path: Path, small_mnist: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MIXVAE_DATA_DIR", str(small_mnist))
+    own_files = ["data.checksum=false"] if experiment.startswith("mnist") else []
+    status = main([f"+experiment={experiment}", *SHRUNK, *own_files, "run_dir=run"])
+
+    assert status == 0
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["status"] == "finished"
+    assert summary["name"] == experiment
+    assert 0 <= summary["test/accuracy"] <= 1
+    for name in ("learning_curves", "consensus_matrix", "traversal_state0"):
+        assert (tmp_path / "run" / "figures" / f"{name}.png").stat().st_size > 1000
+
+
+def test_there_are_experiments() -> None:
+    assert {"digits_cpl", "mnist_cpl", "mnist_cpl_paper"} <= set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_experiment_says_what_it_is_for(experiment: str) -> None:
+    file = Path(__file__).parents[1] / "conf" / "experiment" / f"{experiment}.yaml"
+    assert file.read_text().startswith("# @package _global_\n# purpose: ")

@@ -1,4 +1,4 @@
-"""Every file of conf/experiment runs: composed, trained, tested, recorded; shrunk, but not faked."""
+"""Every file of conf/experiment runs: composed, trained, tested, recorded; shrunk, not faked."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from mixvae.runtime.nearest import suggestion
 from mixvae.runtime.run_folder import write_text
@@ -34,21 +34,21 @@ def close(cfg: DictConfig) -> DictConfig:
         closed = OmegaConf.merge(
             OmegaConf.structured(RunConfig), OmegaConf.to_container(cfg, resolve=False)
         )
+        assert isinstance(closed, DictConfig)
+        OmegaConf.to_container(closed, resolve=True, throw_on_missing=True)
     except ConfigKeyError as error:
-        known = list(RunConfig.__dataclass_fields__)
         key = str(error.key)
-        raise ValueError(f"unknown key {key!r}{suggestion(key, known)}") from error
+        raise ValueError(f"unknown key {key!r}{suggestion(key, _fields())}") from error
+    except MissingMandatoryValue as error:
+        raise ValueError(f"{error.full_key} has no value; give one") from error
     except OmegaConfBaseException as error:
-        raise ValueError(f"{error.full_key}: {first_line(error)}") from error
-    assert isinstance(closed, DictConfig)
-    missing = sorted(OmegaConf.missing_keys(closed))
-    if missing:
-        raise ValueError(f"{missing[0]} has no value; give one: {missing[0]}=...")
-    try:
-        OmegaConf.to_container(closed, resolve=True)
-    except OmegaConfBaseException as error:
-        raise ValueError(f"{error.full_key}: {first_line(error)}") from error
+        where = f"{error.full_key}: " if error.full_key else ""
+        raise ValueError(f"{where}{first_line(error)}") from error
     return closed
+
+
+def _fields() -> list[str]:
+    return list(RunConfig.__dataclass_fields__)
 
 
 def first_line(error: BaseException) -> str:

@@ -54,6 +54,8 @@ class Groups:
         group, valid = override.key_or_group, self.options[override.key_or_group]
         if group == "experiment" and not override.is_add():
             raise UsageError(f"an experiment is added with a plus: +{override.input_line}")
+        if override.is_delete() and override.value() is None:
+            return
         if override.is_sweep_override():
             chosen = list(override.sweep_string_iterator())
         else:
@@ -62,8 +64,7 @@ class Groups:
         for option in chosen:
             if option in (None, "null"):
                 raise UsageError(f"{override.input_line}: to take a group out, write ~{group}")
-            # ~group comes without an option.
-            if option != "" and option not in valid:
+            if option not in valid:
                 raise UsageError(
                     f"{group} has no option {option!r}{suggestion(str(option), valid)}"
                 )
@@ -196,7 +197,7 @@ def _told(error: BaseException) -> str:
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return f"{cause.full_key}: {first_line(cause)}"
     text = str(error).partition("Config search path")[0].partition("See https")[0]
-    return " ".join(text.split())
+    return " ".join(text.split()).removeprefix("LexerNoViableAltException: ")
 
 
 def _is_choice(line: str, groups: Groups) -> bool:

@@ -40,7 +40,9 @@ def one_agent(agents: Agents, nets: tuple, shape: tuple[int, ...], agent: int) -
     """A single-agent copy of one agent's slice, cut along axis 0 of every tensor."""
     single = make(nets, shape, num_agents=1)
     with torch.no_grad():
-        for own, source in zip(single.state_dict().values(), agents.state_dict().values()):
+        for own, source in zip(
+            single.state_dict().values(), agents.state_dict().values(), strict=True
+        ):
             share = source.shape[0] // A
             own.copy_(source[agent * share : (agent + 1) * share])
     return single

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from mixvae.runtime.config_file import close
+from mixvae.runtime.overrides import UsageError, apply_overrides, check_command_line
+from mixvae.runtime.schema import RunConfig, conf_dir, register
+
+register()
+
+WRONG = {
+    "top-level key": ("seeed=1", "unknown key 'seeed'; did you mean 'seed'?"),
+    "group": ("modle=cpl_mixvae", "unknown key 'modle'; did you mean 'model'?"),
+    "group in a path": ("modle.tau=1", "unknown key 'modle.tau'; did you mean 'model'?"),
+    "key": ("model.tua=1", "unknown key 'model.tua'; did you mean 'model.tau'?"),
+    "inner group": ("callbacks.checkpoint.mode=max", "did you mean 'callbacks.checkpoints'?"),
+    "deep key": ("model.optimizer.lrr=1", "did you mean 'model.optimizer.lr'?"),
+    "below a value": ("model.tau.x=1", "model.tau is 'auto', which has no keys"),
+    "list index": ("model.agents.encoder.hidden.9=1", "which has no keys"),
+    "brackets": ("model.agents.encoder.hidden[9]=1", "hidden[9]=1 cannot be read"),
+    "added at the top": ("+colour=1", "unknown key 'colour'"),
+    "forced at the top": ("++colour=1", "unknown key 'colour'"),
+    "left out": ("~model.tua", "did you mean 'model.tau'?"),
+    "option": ("data=mnits", "data has no option 'mnits'; did you mean 'mnist'?"),
+    "no near option": ("data=zzz", "data has no option 'zzz'; choose one of digits, mnist"),
+    "experiment": ("+experiment=digit_cpl", "did you mean 'digits_cpl'?"),
+    "experiment without plus": ("experiment=digits_cpl", "+experiment=digits_cpl"),
+    "null option": ("logger=null", "write ~logger"),
+    "twice": ("+data=digits", "data appears more than once"),
+    "type": ("seed=x", "seed: Value 'x'"),
+    "type of a flag": ("debug=maybe", "debug"),
+    "type of a list": ("tags=one", "tags"),
+    "no pair": ("seed", "'seed' is not understood; write key=value"),
+    "syntax": ("model.tau=[1", "model.tau=[1 cannot be read"),
+    "several values": ("seed=0,1", "names several values; add -m"),
+    "hydra's key": ("hydra.colour=1", "hydra.colour"),
+    "hydra's option": ("hydra/launcher=clever", "hydra/launcher"),
+    "reference": ("name=${nothing}", "name"),
+    "mandatory": ("model.tau=???", "model.tau has no value"),
+    "unknown path": ("data/fast=digits", "unknown key 'data/fast'"),
+}
+
+
+@pytest.mark.parametrize(("override", "message"), WRONG.values(), ids=WRONG.keys())
+def test_a_wrong_override_is_told_with_the_nearest_right_one(override: str, message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        check_command_line([override])
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_in_a_sweep_every_job_is_checked() -> None:
+    with pytest.raises(UsageError, match="'mnits'"):
+        check_command_line(["data=digits,mnits"], multirun=True)
+    with pytest.raises(UsageError, match="seed: Value 'x'"):
+        check_command_line(["seed=0,x"], multirun=True)
+    with pytest.raises(UsageError, match="is no list of values"):
+        check_command_line(["model.beta=interval(0,1)"], multirun=True)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=1",
+        "+experiment=digits_cpl",
+        "data=mnist",
+        "~logger",
+        "+model.tau2=1",
+        "hydra.verbose=true",
+    ],
+)
+def test_what_is_right_passes(override: str) -> None:
+    # Whether the model takes tau2 is asked of its constructor, elsewhere.
+    assert len(check_command_line([override])) == 1
+
+
+def test_a_sweep_is_a_config_per_job() -> None:
+    jobs = check_command_line(["seed=0,1", "model.tau=0.1,0.2,1"], multirun=True)
+    assert [(job.seed, job.model.tau) for job in jobs] == [
+        (seed, tau) for seed in (0, 1) for tau in (0.1, 0.2, 1)
+    ]
+    experiments = check_command_line(["+experiment=glob(digits*)"], multirun=True)
+    assert [job.name for job in experiments] == ["digits_cpl"]
+
+
+def test_a_key_of_an_experiment_can_be_overridden() -> None:
+    (job,) = check_command_line(["+experiment=digits_cpl", "model.num_agents=5"])
+    assert job.model.num_agents == 5
+    assert job.name == "digits_cpl"
+
+
+def test_a_config_folder_of_the_user(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nseed: 9\n")
+    (job,) = check_command_line(["+experiment=mine"], extra_folder=tmp_path)
+    assert job.seed == 9
+
+
+def test_every_shipped_config_composes() -> None:
+    for file in sorted(conf_dir().glob("*/*.yaml")):
+        group = file.parent.name
+        sign = "+" if group == "experiment" else ""
+        (job,) = check_command_line([f"{sign}{group}={file.stem}"])
+        assert set(job) == set(RunConfig.__dataclass_fields__)
+
+
+def test_every_shipped_config_says_its_purpose() -> None:
+    from mixvae.runtime.help_text import purpose
+
+    silent = [str(file) for file in conf_dir().rglob("*.yaml") if not purpose(file)]
+    assert silent == []
+
+
+def test_overrides_of_an_earlier_config() -> None:
+    (job,) = check_command_line(["seed=5"])
+    cfg = OmegaConf.create(OmegaConf.to_container(job, resolve=True))
+    changed = close(
+        apply_overrides(close(cfg), ["data=mnist", "data_root=here", "data.download=false"])
+    )
+    assert changed.data.root == "here"
+    assert changed.data.seed == 5
+    assert not changed.data.download
+    assert changed.model == job.model
+    for wrong in ("data.rooot=1", "~data.root", "data=none"):
+        with pytest.raises(UsageError):
+            apply_overrides(changed, [wrong])

@@ -56,7 +56,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             # PyTorch warns of a pickle protocol that it does not write, before it says the rest.
             warnings.simplefilter("ignore")
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    # Of a file that is no checkpoint, PyTorch's reader may fail in any way, IndexError included.
+    except Exception as error:
         if _names_code(path, error):
             raise ValueError(
                 f"checkpoint {path} names code that reading it would run, and was not loaded;"

@@ -37,7 +37,17 @@ def records(folder: Path) -> Iterator[Any]:
             yield record
 
 
-def read_back(folder: Path) -> dict[str, Any]:
+def read_back(folder: Path, seconds: float = 20.0) -> dict[str, Any]:
+    """Read a run once W&B's own process has written all of it."""
+    end = time.monotonic() + seconds
+    while True:
+        found = gather(folder)
+        if found["exit"] is not None or time.monotonic() > end:
+            return found
+        time.sleep(0.05)
+
+
+def gather(folder: Path) -> dict[str, Any]:
     """Gather an offline run's identity, config, summary and the last of its history."""
     found: dict[str, Any] = {"config": {}, "summary": {}, "history": {}, "exit": None}
     for record in records(folder):
@@ -90,9 +100,8 @@ def test_an_offline_run_holds_config_tags_summary_and_pictures(
     for name in ("test/accuracy", "val/loss", "train/loss"):
         assert found["summary"][name] == pytest.approx(summary[name])
     assert found["summary"]["status"] == "finished"
-    picture = found["history"]["figures/learning_curves"]
-    assert picture["_type"] == "images/separated"
-    (file,) = picture["filenames"]
+    assert found["history"]["figures/learning_curves/_type"] == "images/separated"
+    (file,) = found["history"]["figures/learning_curves/filenames"]
     assert list((folder / "wandb").glob(f"offline-run-*/files/{file}"))
     media = list((folder / "wandb").glob("offline-run-*/files/media/images/figures/*.png"))
     drawn = {path.stem for path in (folder / "figures").glob("*.png")}

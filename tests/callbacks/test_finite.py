@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from mixvae.callbacks.finite import FiniteLoss
+
+NAN = float("nan")
+
+
+def trainer_at(step: int) -> Any:
+    return SimpleNamespace(global_step=step + 1)
+
+
+def feed(callback: FiniteLoss, step: int, loss: float, **terms: float) -> None:
+    outputs = {
+        "loss": torch.tensor(loss),
+        "terms": {name: torch.tensor(value) for name, value in terms.items()},
+    }
+    callback.on_train_batch_end(trainer_at(step), None, outputs, None, step)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [NAN, float("inf"), -float("inf")])
+def test_a_bad_loss_is_told_with_its_step_and_terms(value: float) -> None:
+    callback = FiniteLoss()
+    feed(callback, 0, 1.0, kl=1.0, coupling=2.0)
+    with pytest.raises(FloatingPointError, match=r"at step 7 in the term coupling;"):
+        feed(callback, 7, value, kl=1.0, coupling=value)
+    with pytest.raises(FloatingPointError, match=r"in the terms kl, coupling;"):
+        feed(callback, 7, value, kl=value, coupling=value)
+
+
+def test_a_sum_that_overflows_though_no_term_is_bad() -> None:
+    with pytest.raises(FloatingPointError, match="each term alone is finite"):
+        feed(FiniteLoss(), 2, float("inf"), kl=1.0)
+
+
+def test_a_step_that_returns_a_bare_loss_or_nothing() -> None:
+    callback = FiniteLoss()
+    callback.on_train_batch_end(trainer_at(0), None, None, None, 0)  # type: ignore[arg-type]
+    good: Tensor = torch.tensor(1.0)
+    callback.on_train_batch_end(trainer_at(0), None, good, None, 0)  # type: ignore[arg-type]
+    bad: Tensor = torch.tensor(NAN)
+    with pytest.raises(FloatingPointError, match="at step 3"):
+        callback.on_train_batch_end(trainer_at(3), None, bad, None, 3)  # type: ignore[arg-type]
+
+
+def note(callback: FiniteLoss, step: int, loss: float, **terms: float) -> None:
+    """What is done of a loss on another device, here on the CPU."""
+    callback._note(
+        torch.tensor(loss), {name: torch.tensor(value) for name, value in terms.items()}, step
+    )
+
+
+def test_on_a_device_the_first_bad_step_is_remembered_until_the_next_look() -> None:
+    callback = FiniteLoss()
+    callback.on_train_epoch_start(trainer_at(0), None)  # type: ignore[arg-type]
+    note(callback, 10, 1.0, kl=1.0, coupling=1.0)
+    callback.on_validation_start(trainer_at(10), None)  # type: ignore[arg-type]
+    note(callback, 11, NAN, kl=1.0, coupling=NAN)
+    note(callback, 12, NAN, kl=NAN, coupling=NAN)
+    note(callback, 13, 1.0, kl=1.0, coupling=1.0)
+    with pytest.raises(FloatingPointError, match="at step 11 in the term coupling;"):
+        callback.on_train_epoch_end(trainer_at(13), None)  # type: ignore[arg-type]
+    callback.on_train_epoch_start(trainer_at(14), None)  # type: ignore[arg-type]
+    callback.on_train_epoch_end(trainer_at(14), None)  # type: ignore[arg-type]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_the_step_is_told_at_the_next_look() -> None:
+    callback = FiniteLoss(every_n_steps=4)
+    for step in range(4):
+        outputs = {"loss": torch.tensor(NAN if step else 1.0, device="cuda"), "terms": {}}
+        arguments = (trainer_at(step), None, outputs, None, step)
+        if step < 3:
+            callback.on_train_batch_end(*arguments)
+        else:
+            with pytest.raises(FloatingPointError, match="at step 1"):
+                callback.on_train_batch_end(*arguments)
+
+
+def test_how_often_to_look_must_be_sensible() -> None:
+    with pytest.raises(ValueError, match="1 or more, got 0"):
+        FiniteLoss(every_n_steps=0)

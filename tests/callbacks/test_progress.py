@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from mixvae.callbacks.progress import EpochBar, EpochLines, progress
+
+
+def trainer_in(epoch: int, limit: int | None = 3, **metrics: float) -> Any:
+    logged = {name: torch.tensor(value) for name, value in metrics.items()}
+    return SimpleNamespace(
+        current_epoch=epoch, max_epochs=limit, is_global_zero=True, callback_metrics=logged
+    )
+
+
+def test_one_line_per_epoch(capsys: pytest.CaptureFixture[str]) -> None:
+    lines, module = EpochLines(metrics=["train/loss", "val/loss", "missing"]), Any
+    lines.on_train_start(trainer_in(0), module)  # type: ignore[arg-type]
+    lines.on_train_epoch_start(trainer_in(0), module)  # type: ignore[arg-type]
+    first = trainer_in(1, **{"train/loss": 123.456, "val/loss": 0.5, "other": 1.0})
+    lines.on_train_epoch_start(first, module)  # type: ignore[arg-type]
+    lines.on_train_end(trainer_in(2, **{"val/loss": 0.25}), module)  # type: ignore[arg-type]
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 2
+    assert printed[0].startswith("epoch 1/3  train/loss 123.5  val/loss 0.5  0.")
+    assert printed[1].startswith("epoch 2/3  val/loss 0.25  0.")
+
+
+def test_without_a_last_epoch(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = EpochLines()
+    lines.on_train_epoch_start(trainer_in(0, limit=-1), Any)  # type: ignore[arg-type]
+    lines.on_train_end(trainer_in(1, limit=-1), Any)  # type: ignore[arg-type]
+    assert capsys.readouterr().out.startswith("epoch 1  ")
+
+
+def test_what_is_disabled_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = progress("none")
+    lines.print("a")
+    assert capsys.readouterr().out == ""
+    lines.enable()
+    lines.print("b")
+    assert capsys.readouterr().out == "b\n"
+
+
+def test_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert isinstance(progress(), EpochBar)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: False, raising=False)
+    assert isinstance(progress(), EpochLines)
+    assert isinstance(progress("bar"), EpochBar)
+
+
+def test_a_kind_that_there_is_not() -> None:
+    with pytest.raises(ValueError, match="use auto, bar, lines or none"):
+        progress("barr")  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mixvae.runtime.help_text import EVALUATE_HELP, train_help
 from mixvae.runtime.overrides import UsageError, check_command_line
+from mixvae.runtime.request import parse_request
 from mixvae.runtime.run_folder import free_path
 
 FAILED = 1
@@ -145,9 +146,11 @@ def launch_evaluation(arguments: Sequence[str]) -> None:
     if {"-h", "--help"} & set(arguments):
         print(EVALUATE_HELP, end="")
         return
-    from mixvae.runtime.evaluating import evaluate, parse_request
+    request = parse_request(arguments)
+    # Here, so that a wrong command line is refused before PyTorch is imported.
+    from mixvae.runtime.evaluating import evaluate
 
-    evaluate(parse_request(arguments))
+    evaluate(request)
 
 
 def check_values(jobs: Sequence[DictConfig]) -> None:

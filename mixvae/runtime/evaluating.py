@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +15,12 @@ from mixvae.runtime.build import build_model, build_trainer, quieten_lightning
 from mixvae.runtime.checkpoint_io import check_fits, load_checkpoint
 from mixvae.runtime.config_file import close, resolved
 from mixvae.runtime.constructors import check_constructors
-from mixvae.runtime.nearest import suggestion
 from mixvae.runtime.overrides import UsageError, apply_overrides
 from mixvae.runtime.record import listening, shown
+from mixvae.runtime.request import Request
 from mixvae.runtime.resume import open_run
 from mixvae.runtime.run_folder import RunFolder, write_json
 from mixvae.runtime.seeding import seed_run
-
-
-@dataclass
-class Request:
-    """What `mixvae.evaluate` is asked for.
-
-    Attributes:
-        run: The run's folder.
-        checkpoint: `best` or `last`; None takes the one that training tested.
-        name: Name of the folder for results on other data; None makes one from `overrides`.
-        overrides: Changes to the run's config, on data and trainer only.
-    """
-
-    run: Path
-    checkpoint: str | None = None
-    name: str | None = None
-    overrides: list[str] = field(default_factory=list)
 
 
 def evaluate(request: Request) -> dict[str, float]:
@@ -141,30 +123,3 @@ def _compared(summary: Mapping[str, Any], metrics: Mapping[str, float]) -> str:
     if not differing:
         return f"the same as in training: {len(known)} metrics, exactly"
     return "other than in training: " + "; ".join(differing)
-
-
-def parse_request(arguments: Sequence[str]) -> Request:
-    """Read the command line of `mixvae.evaluate`.
-
-    Args:
-        arguments: The command line without the program's name.
-
-    Raises:
-        UsageError: If it names no run, or a key that there is not.
-    """
-    own, overrides = {}, []
-    for line in arguments:
-        key, separator, value = line.partition("=")
-        root = re.split(r"[.\[]", key.lstrip("+~"))[0]
-        if not separator:
-            raise UsageError(f"{line!r} is not understood; write key=value")
-        if key in ("run", "checkpoint", "name", "debug"):
-            own[key] = value
-        elif root in ("data", "trainer", "data_root"):
-            overrides.append(line)
-        else:
-            known = ["run", "checkpoint", "name", "debug", "data", "data_root", "trainer"]
-            raise UsageError(f"unknown key {key!r}{suggestion(root, known)}")
-    if not own.get("run"):
-        raise UsageError("name the folder of a run: run=runs/...")
-    return Request(Path(own["run"]), own.get("checkpoint"), own.get("name"), overrides)

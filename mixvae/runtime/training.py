@@ -142,8 +142,12 @@ def _make_folder(cfg: DictConfig, path: Path, *, may_exist: bool) -> Path:
 
 
 def _carry_out(run: Run, group: str | None, checkpoint: Path | None = None) -> float | None:
-    """Fit, test and record; whatever happens, the summary says how it ended."""
-    status, before = "failed", signal.getsignal(signal.SIGINT)
+    """Fit, test and record; whatever happens, the summary says how it ended.
+
+    After an interrupt, Ctrl-C stays without effect: the process is about to end, and a second one
+    would only break its last words.
+    """
+    status = "failed"
     try:
         with listening(run.warnings):
             start_loggers(run, group)
@@ -159,9 +163,6 @@ def _carry_out(run: Run, group: str | None, checkpoint: Path | None = None) -> f
         if rank_zero_only.rank == 0:
             write_summary(run, status)
             _say_how_it_ended(run, status)
-        if threading.current_thread() is threading.main_thread():
-            # Lightning has Ctrl-C ignored from the first one on.
-            signal.signal(signal.SIGINT, before)
     return run.metrics.get(run.cfg.objective)
 
 

@@ -1,0 +1,200 @@
+"""The commands as a user starts them: exit statuses, what is printed, what is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+SMALL = (
+    "model.agents.encoder.hidden=[16,8]",
+    "model.agents.decoder.hidden=[16]",
+    "model.state_dim=2",
+    "num_threads=1",
+    "logger=csv",
+    "augmenter=noise",
+    "~callbacks.figures",
+)
+
+
+@pytest.fixture
+def environment(repo_root: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(repo_root)}
+
+
+@pytest.fixture
+def command(tmp_path: Path, environment: dict[str, str]) -> Callable[..., Any]:
+    """Run a module of mixvae to its end, in an empty folder."""
+
+    def run(module: str, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", f"mixvae.{module}", *arguments],
+            cwd=tmp_path,
+            env={**environment, **more},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    return run
+
+
+@pytest.fixture
+def start(tmp_path: Path, environment: dict[str, str]) -> Iterator[Callable[..., Any]]:
+    """Start a training, and end it with the test whatever happens."""
+    started = []
+
+    def begin(*arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mixvae.train", *SMALL, *arguments],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        with suppress(ProcessLookupError):
+            process.kill()
+        process.communicate()
+
+
+def wait_for(process: subprocess.Popen[str], words: str) -> None:
+    """Read what the process prints until a line begins with these words."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(words):
+            return
+    pytest.fail(f"it ended without printing {words!r}")
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    state = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert isinstance(state, dict)
+    return state
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    assert (one / "metrics.csv").read_text() == (other / "metrics.csv").read_text()
+    first, second = weights(one), weights(other)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("mode", [(), ("-m",)])
+def test_a_misspelt_key_is_refused_in_one_line_and_leaves_nothing(
+    command: Callable[..., Any], tmp_path: Path, mode: Sequence[str]
+) -> None:
+    done = command("train", *mode, "model.tua=0.1")
+    assert done.returncode == 2
+    assert done.stderr == "error: unknown key 'model.tua'; did you mean 'model.tau'?\n"
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_argument_of_a_constructor_is_refused(
+    command: Callable[..., Any], tmp_path: Path
+) -> None:
+    done = command("train", "+model.taw=0.1")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: unknown key 'model.taw'; did you mean 'model.tau'?")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_value_is_told_without_a_traceback_unless_asked_for(
+    command: Callable[..., Any], tmp_path: Path
+) -> None:
+    done = command("train", "model.num_categories=1")
+    assert done.returncode == 1
+    assert done.stderr == "error: model.num_categories must be at least 2, got 1\n"
+    done = command("train", "model.num_categories=1", HYDRA_FULL_ERROR="1")
+    assert done.returncode == 1
+    assert "Traceback (most recent call last)" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("module", ["train", "evaluate"])
+def test_help_is_quick_and_refusals_too(module: str, environment: dict[str, str]) -> None:
+    code = (
+        f"import sys; from mixvae.{module} import main;"
+        "statuses = [main(['--help']), main(['modl.x=1'])];"
+        "print(statuses, {'torch', 'lightning', 'wandb'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[0, 2] set()"
+
+
+def test_flags_may_stand_anywhere_and_a_config_is_only_shown(
+    command: Callable[..., Any], tmp_path: Path
+) -> None:
+    done = command("train", "seed=7", "--cfg", "job", "model.num_agents=3")
+    assert done.returncode == 0
+    assert "seed: 7" in done.stdout
+    assert "num_agents: 3" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pickled_configs_are_not_taken(command: Callable[..., Any], tmp_path: Path) -> None:
+    done = command("train", "--experimental-rerun", "config.pickle")
+    assert done.returncode == 2
+    assert "unpickles" in done.stderr
+
+
+def test_ctrl_c_saves_says_how_to_go_on_and_going_on_is_exact(
+    start: Callable[..., Any], command: Callable[..., Any], tmp_path: Path
+) -> None:
+    whole = command("train", *SMALL, "trainer.max_epochs=60", "run_dir=whole")
+    assert whole.returncode == 0, whole.stderr
+    process = start("trainer.max_epochs=60", "run_dir=part")
+    wait_for(process, "epoch 2/60")
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.01)
+    # Once more, as one does: this must break nothing.
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    told = [line for line in errors.splitlines() if "to continue: " in line]
+    assert len(told) == 1
+    assert told[0].endswith("python -m mixvae.train resume=part")
+    summary = json.loads((tmp_path / "part" / "summary.json").read_text())
+    assert summary["status"] == "interrupted"
+    assert 2 <= summary["epochs"] < 60
+    resumed = command("train", "resume=part")
+    assert resumed.returncode == 0, resumed.stderr
+    assert_same_run(tmp_path / "part", tmp_path / "whole")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_a_run_that_was_terminated_or_killed_can_be_resumed(
+    start: Callable[..., Any],
+    command: Callable[..., Any],
+    tmp_path: Path,
+    number: signal.Signals,
+    status: int,
+) -> None:
+    process = start("trainer.max_epochs=60", "run_dir=part")
+    wait_for(process, "epoch 3/60")
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == status
+    summary = json.loads((tmp_path / "part" / "summary.json").read_text())
+    assert summary["status"] == ("interrupted" if number == signal.SIGTERM else "running")
+    resumed = command("train", "resume=part")
+    assert resumed.returncode == 0, resumed.stderr
+    assert json.loads((tmp_path / "part" / "summary.json").read_text())["epochs"] == 60

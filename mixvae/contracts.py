@@ -86,8 +86,11 @@ class MixtureStep(NamedTuple):
 class Augmenter(Protocol):
     """Makes a copy of each sample for each agent, of the same type as the sample."""
 
-    def __call__(self, x: Tensor, num_agents: int, log_q: LogQ) -> Tensor:
-        """Copies of x, shape (B, *shape), as (A, B, *shape), on the device of x."""
+    def __call__(self, x: Tensor, num_agents: int, log_q: LogQ, strength: float = 1.0) -> Tensor:
+        """Copies of x, shape (B, *shape), as (A, B, *shape), on the device of x.
+
+        How far they may be from the sample is multiplied by `strength`, at least 0.
+        """
         ...
 
 
@@ -95,7 +98,12 @@ class Adversary(Protocol):
     """An augmenter that looks for copies on which q(c|x) changes."""
 
     def __call__(
-        self, x: Tensor, num_agents: int, log_q: LogQ, log_q_x: Tensor | None = None
+        self,
+        x: Tensor,
+        num_agents: int,
+        log_q: LogQ,
+        strength: float = 1.0,
+        log_q_x: Tensor | None = None,
     ) -> Tensor:
         """Copies of x as `Augmenter`; log_q_x is log q(c|x) itself, (A, B, K), where known."""
         ...

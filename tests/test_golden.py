@@ -27,7 +27,7 @@ RUNS = {
         "augmenter=noise",
     ],
     "convolutions": [
-        "augmenter=affine",
+        "augmenter=affine_mild",
         "networks=conv",
         "model.agents.encoder.channels=[8,8]",
         "model.agents.decoder.channels=[8,8]",

@@ -44,7 +44,12 @@ class Adversarial(nn.Module):
         self.num_power_steps = num_power_steps
 
     def forward(
-        self, x: Tensor, num_agents: int, log_q: LogQ, log_q_x: Tensor | None = None
+        self,
+        x: Tensor,
+        num_agents: int,
+        log_q: LogQ,
+        strength: float = 1.0,
+        log_q_x: Tensor | None = None,
     ) -> Tensor:
         """Adversarial copies of x, shape (B, *shape), as (A, B, *shape), detached.
 
@@ -53,7 +58,7 @@ class Adversarial(nn.Module):
         return virtual_adversarial_copy(
             x.expand(num_agents, *x.shape),
             log_q,
-            neighbour_radius(x, self.radius, self.neighbour),
+            neighbour_radius(x, self.radius, self.neighbour) * strength,
             xi=self.xi,
             num_power_steps=self.num_power_steps,
             log_q_clean=log_q_x,

@@ -39,8 +39,8 @@ class Affine(nn.Module):
             raise ValueError(f"augmenter.scale must be below 1, got {scale}")
         self.rotation, self.scale, self.shear, self.shift = rotation, scale, shear, shift
 
-    def forward(self, x: Tensor, num_agents: int, log_q: LogQ) -> Tensor:
-        """Affine copies of images x, shape (B, C, H, W), as (A, B, C, H, W).
+    def forward(self, x: Tensor, num_agents: int, log_q: LogQ, strength: float = 1.0) -> Tensor:
+        """Affine copies of images x, shape (B, C, H, W), as (A, B, C, H, W), limits x strength.
 
         Raises:
             ValueError: If x does not hold images.
@@ -50,17 +50,23 @@ class Affine(nn.Module):
                 f"augmenter=affine needs images (channels, height, width), got samples of shape "
                 f"{tuple(x.shape[1:])}; use augmenter=noise or augmenter=adversarial"
             )
-        maps = self.draw(num_agents * x.shape[0], x.device, x.dtype)
+        maps = self.draw(num_agents * x.shape[0], x.device, x.dtype, strength)
         images = x.expand(num_agents, *x.shape).flatten(0, 1)
         grid = functional.affine_grid(maps, list(images.shape), align_corners=False)
         copies = functional.grid_sample(images, grid, align_corners=False)
         return copies.unflatten(0, (num_agents, x.shape[0]))
 
-    def draw(self, count: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    def draw(
+        self, count: int, device: torch.device, dtype: torch.dtype, strength: float = 1.0
+    ) -> Tensor:
         """Random maps from output to input coordinates (both in [-1, 1]), shape (count, 2, 3)."""
 
         def uniform(limit: float) -> Tensor:
-            return torch.empty(count, device=device, dtype=dtype).uniform_(-limit, limit)
+            return (
+                torch.empty(count, device=device, dtype=dtype)
+                .uniform_(-limit, limit)
+                .mul_(strength)
+            )
 
         angle = uniform(math.radians(self.rotation))
         size = 1 + uniform(self.scale)

@@ -11,7 +11,7 @@ from mixvae.contracts import LogQ
 class Identity(nn.Module):
     """Every agent sees the sample itself."""
 
-    def forward(self, x: Tensor, num_agents: int, log_q: LogQ) -> Tensor:
+    def forward(self, x: Tensor, num_agents: int, log_q: LogQ, strength: float = 1.0) -> Tensor:
         """x, shape (B, *shape), expanded to (A, B, *shape) without a copy."""
         return x.expand(num_agents, *x.shape)
 
@@ -32,7 +32,9 @@ class Noise(nn.Module):
             raise ValueError(f"augmenter.scale must be at least 0, got {scale}")
         self.scale = scale
 
-    def forward(self, x: Tensor, num_agents: int, log_q: LogQ) -> Tensor:
+    def forward(self, x: Tensor, num_agents: int, log_q: LogQ, strength: float = 1.0) -> Tensor:
         """Noisy copies of x, shape (B, *shape), as (A, B, *shape)."""
         shape = (num_agents, *x.shape)
-        return torch.randn(shape, device=x.device, dtype=x.dtype).mul_(self.scale).add_(x)
+        return (
+            torch.randn(shape, device=x.device, dtype=x.dtype).mul_(self.scale * strength).add_(x)
+        )

@@ -8,7 +8,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from mixvae.contracts import Adversary, Augmenter, Batch, MixturePosterior, MixtureStep
 from mixvae.modules.base import (
@@ -29,7 +28,7 @@ from mixvae.objectives.divergences import (
 )
 from mixvae.objectives.information import information
 from mixvae.objectives.likelihoods import Likelihood
-from mixvae.objectives.relaxation import gumbel_softmax, reparametrise
+from mixvae.objectives.relaxation import gumbel_softmax, most_probable, reparametrise
 from mixvae.objectives.schedules import Schedule, as_schedule
 from mixvae.objectives.terms import Terms
 
@@ -76,6 +75,8 @@ class CplMixVAE(AbstractModule):
         information_weight: Weight of the information term, a number or a schedule over epochs.
         marginal_weight: How much the entropy of the mean of q(c|x) counts in it.
         align_epochs: Epochs at whose start the agents' labels are matched; none by default.
+        copy_strength: Factor on how far the copies of `augmenter` and `adversary` are from the
+            sample, a number or a schedule over epochs.
         learning_rate: Factor on the learning rate, a number or a schedule over epochs.
 
     Raises:
@@ -114,6 +115,7 @@ class CplMixVAE(AbstractModule):
         information_weight: float | Schedule = 0.0,
         marginal_weight: float = 4.0,
         align_epochs: Sequence[int] = (),
+        copy_strength: float | Schedule = 1.0,
         learning_rate: float | Schedule = 1.0,
     ) -> None:
         super().__init__(optimizer, learning_rate)
@@ -141,6 +143,7 @@ class CplMixVAE(AbstractModule):
         self.align_epochs = frozenset(align_epochs)
         self.augmenter = augmenter
         self.adversary = adversary
+        self.copy_strength = _weight("copy_strength", copy_strength)
         self.likelihood = likelihood
         ends = self.adversarial_weight(0.0), self.adversarial_weight(float("inf"))
         if adversary is None and max(ends) > 0:
@@ -168,16 +171,10 @@ class CplMixVAE(AbstractModule):
     def terms(self, batch: Batch) -> Terms:
         """The objective on a batch, see the class; what has weight 0 is left out."""
         epoch, x = self.epoch, batch.x
-        uses_sample = any(
-            weight(epoch) > 0
-            for weight in (
-                self.consistency_weight,
-                self.adversarial_weight,
-                self.information_weight,
-            )
-        )
+        ours = (self.consistency_weight, self.adversarial_weight, self.information_weight)
+        uses_sample = any(weight(epoch) > 0 for weight in ours)
         with frozen_statistics(self.agents):
-            copies = self.augmenter(x, self.num_agents, self.log_q)
+            copies = self.augmenter(x, self.num_agents, self.log_q, self.copy_strength(epoch))
         # Running statistics follow the samples themselves where those are seen at all.
         with frozen_statistics(self.agents) if uses_sample else nullcontext():
             features = self.agents.features(copies)
@@ -224,7 +221,9 @@ class CplMixVAE(AbstractModule):
         if weight > 0:
             assert self.adversary is not None
             with frozen_statistics(self.agents):
-                near = self.adversary(x, self.num_agents, self.log_q, log_q_x=target)
+                near = self.adversary(
+                    x, self.num_agents, self.log_q, self.copy_strength(epoch), log_q_x=target
+                )
                 log_q_near = self.log_q(near)
             terms.add("adversarial", categorical_kl(target, log_q_near), scale * weight)
         weight = self.information_weight(epoch)
@@ -255,7 +254,7 @@ class CplMixVAE(AbstractModule):
     def predict_step(self, batch: Batch, batch_idx: int = 0) -> MixtureStep:
         """Infer and reconstruct a batch, every agent seeing the sample itself."""
         posterior = self.infer(batch.x)
-        category = one_hot_of(posterior.probs)
+        category = most_probable(posterior.probs)
         parameters = self.agents.decode(category, posterior.state_mean)
         x = batch.x.expand(self.num_agents, *batch.x.shape)
         return MixtureStep(
@@ -285,17 +284,12 @@ class CplMixVAE(AbstractModule):
         """Categories and states of x, shape (B, *shape), see `contracts.MixturePosterior`."""
         features = self.agents.features(x)
         probs = self._log_categories(features).exp()
-        mean, logvar = self.agents.state(features, one_hot_of(probs))
+        mean, logvar = self.agents.state(features, most_probable(probs))
         return MixturePosterior(probs, mean, logvar)
 
     def decode(self, category: Tensor, state: Tensor) -> Tensor:
         """The mean of p(x|s, c), shape (A, B, *shape), from (A, B, K) and (A, B, S)."""
         return self.likelihood.mean(self.agents.decode(category, state))
-
-
-def one_hot_of(probs: Tensor) -> Tensor:
-    """The most probable category as a one-hot vector, same shape and type as probs."""
-    return functional.one_hot(probs.argmax(-1), probs.shape[-1]).to(probs.dtype)
 
 
 def _weight(name: str, value: float | Schedule) -> Schedule:

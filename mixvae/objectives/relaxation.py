@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 def gumbel_softmax(
@@ -57,3 +58,18 @@ def reparametrise(mean: Tensor, logvar: Tensor, generator: torch.Generator | Non
     """
     noise = torch.empty_like(mean).normal_(generator=generator)
     return mean + (0.5 * logvar).exp() * noise
+
+
+def most_probable(probs: Tensor) -> Tensor:
+    """Give the most probable category as a one-hot vector.
+
+    Args:
+        probs: Probabilities, shape (..., K); the first of equals counts.
+
+    Returns:
+        Shape (..., K), same type, without gradient.
+
+    Source:
+        Ours: what evaluation decodes, where training decodes a relaxed sample.
+    """
+    return functional.one_hot(probs.argmax(-1), probs.shape[-1]).to(probs.dtype)

@@ -19,6 +19,8 @@ def test_copies_lie_at_the_share_of_the_neighbour_distance_asked_for() -> None:
     copies = Adversarial(radius=0.3, neighbour=2)(x, 2, make_log_q())
     distance = torch.cdist(x, x).sort(dim=1).values[:, 2]
     torch.testing.assert_close((copies - x).norm(dim=-1), (0.3 * distance).expand(2, 12))
+    near = Adversarial(radius=0.3, neighbour=2)(x, 2, make_log_q(), 0.5)
+    torch.testing.assert_close((near - x).norm(dim=-1), (0.15 * distance).expand(2, 12))
 
 
 def test_copies_change_the_categories_more_than_random_steps_of_the_same_length() -> None:

@@ -21,7 +21,7 @@ def fixed(angle: float = 0.0, shift: tuple[float, float] = (0.0, 0.0)) -> Affine
     augmenter = Affine(**STILL)
     cos, sin = math.cos(angle), math.sin(angle)
     map_ = torch.tensor([[cos, -sin, shift[0]], [sin, cos, shift[1]]])
-    augmenter.draw = lambda count, device, dtype: map_.expand(count, 2, 3)
+    augmenter.draw = lambda count, device, dtype, strength: map_.expand(count, 2, 3)
     return augmenter
 
 
@@ -58,6 +58,16 @@ def test_draws_stay_within_the_limits_and_fill_them() -> None:
         assert values.abs().max() <= limit * (1 + 1e-4)
         # The second moment of a uniform draw on [-limit, limit].
         assert values.square().mean().item() == pytest.approx(limit**2 / 3, rel=0.05)
+
+
+def test_strength_multiplies_the_limits() -> None:
+    x = torch.rand(4, 1, 9, 9)
+    torch.testing.assert_close(
+        Affine()(x, 2, no_log_q, 0.0), x.expand(2, *x.shape), atol=1e-5, rtol=1e-5
+    )
+    half = Affine(rotation=20.0).draw(5000, torch.device("cpu"), torch.float32, strength=0.5)
+    angle = torch.atan2(half[:, 1, 0], half[:, 0, 0]) * 180 / math.pi
+    assert angle.abs().max().item() == pytest.approx(10.0, rel=0.01)
 
 
 def test_shear_moves_rows_against_each_other() -> None:

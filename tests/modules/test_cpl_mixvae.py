@@ -101,7 +101,7 @@ def literal_loss(
         kl = 0.5 * (mean[a] ** 2 + logvar[a].exp() - 1 - logvar[a]).sum(-1)
         one = nll + model.beta(0) * kl - model.entropy_weight(0) * entropy(q_copies[a])
         fixed = q[a].detach()
-        stable = (fixed * (fixed / q_copies[a]).log()).sum(-1)
+        stable = (q[a] * (q[a] / q_copies[a]).log()).sum(-1)
         one = one + ours["consistency_weight"] * stable
         adversarial = (fixed * (fixed / q_near[a]).log()).sum(-1)
         one = one + ours["adversarial_weight"] * adversarial

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mixvae.objectives.relaxation import gumbel_softmax, reparametrise
+from mixvae.objectives.relaxation import gumbel_softmax, most_probable, reparametrise
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -125,3 +125,9 @@ def test_gradcheck() -> None:
     assert torch.autograd.gradcheck(
         lambda a: gumbel_softmax(a.log_softmax(-1), 0.7, generator=generator()), (z,)
     )
+
+
+def test_most_probable_is_the_one_hot_vector_of_the_largest_entry() -> None:
+    probs = torch.tensor([[0.2, 0.5, 0.3], [0.4, 0.2, 0.4]], dtype=torch.float64)
+    expected = torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], dtype=torch.float64)
+    torch.testing.assert_close(most_probable(probs), expected)

@@ -24,6 +24,13 @@ from mixvae.runtime.run_folder import free_path
 FAILED = 1
 REFUSED = 2
 INTERRUPTED = 130
+# What conf/train.yaml says to Hydra, for a config that does not, such as one from a run folder.
+OWN_FOLDERS = (
+    "hydra.output_subdir=null",
+    "hydra.run.dir=.",
+    "hydra/job_logging=none",
+    "hydra/hydra_logging=none",
+)
 # What may be said beside `resume=`: all else would make another run of it.
 BESIDE_RESUME = ("resume", "trainer.max_epochs", "debug")
 
@@ -88,10 +95,12 @@ def message_of(error: BaseException) -> str:
     """
     while isinstance(error, InstantiationException) and error.__cause__ is not None:
         error = error.__cause__
-    text = " ".join(str(error).split())
-    name = type(error).__name__
-    told = isinstance(error, ValueError | OSError | ArithmeticError | JobsFailedError)
-    # Lightning's own, named here since importing it takes seconds.
+    name, text = type(error).__name__, str(error).strip()
+    # Lightning's own is named here since importing it takes seconds.
+    told = isinstance(error, ValueError | OSError | ArithmeticError)
+    if text and type(error).__module__.startswith("mixvae."):
+        return text
+    text = " ".join(text.split())
     if text and (told or name == "MisconfigurationException"):
         return text
     return f"{name}{': ' if text else ''}{text} (HYDRA_FULL_ERROR=1 shows where)"
@@ -120,6 +129,8 @@ def launch_training(arguments: Sequence[str], job: Callable[[], Any]) -> None:
         _resume(args)
         return
     overrides = list(args.overrides)
+    if args.config_name is not None:
+        overrides += OWN_FOLDERS
     if not shows_only:
         checked = check_command_line(
             overrides,

@@ -91,10 +91,14 @@ def check_command_line(
     Raises:
         UsageError: Naming the first thing that is wrong, and the nearest that would be right.
     """
+    if extra_folder is not None and not extra_folder.is_dir():
+        raise UsageError(f"--config-dir {extra_folder} is no folder")
     folders = [conf_dir(), *([extra_folder] if extra_folder else [])]
     groups = Groups.of(folders)
-    search = [f"hydra.searchpath=[file://{extra_folder.absolute()}]"] if extra_folder else []
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    # The composition root must lie in the first folder; the second is searched after it.
+    folders.sort(key=lambda folder: not (folder / f"{config_name}.yaml").is_file())
+    search = [f"hydra.searchpath=[file://{folder.absolute()}]" for folder in folders[1:]]
+    with initialize_config_dir(str(folders[0].absolute()), version_base="1.3"):
         parsed = _parse(overrides)
         for override in parsed:
             _check_name(override, groups)

@@ -139,6 +139,37 @@ def test_a_resumed_run_is_bit_for_bit_an_uninterrupted_one(
     assert timeless[0] == timeless[1]
 
 
+def test_ctrl_c_ends_a_whole_sweep(
+    train: Train,
+    small: tuple[str, ...],
+    tmp_path: Path,
+    read_json: Read,
+    stopping: Callable[[StopAt | None], None],
+) -> None:
+    stopping(StopAt("on_train_batch_end", 1, KeyboardInterrupt))
+    assert train("-m", *small, "seed=0,1").status == 130
+    (sweep,) = (tmp_path / "multirun" / "default").iterdir()
+    assert read_json(sweep / "0" / "summary.json")["status"] == "interrupted"
+    assert not (sweep / "1").exists()
+
+
+def test_a_run_limited_in_steps_resumes_exactly(
+    run: Make,
+    train: Train,
+    small: tuple[str, ...],
+    tmp_path: Path,
+    stopping: Callable[[StopAt | None], None],
+) -> None:
+    whole = run("whole", "trainer.max_steps=13", "trainer.max_epochs=-1")
+    stopping(StopAt("on_train_batch_end", 1, KeyboardInterrupt, batch=2))
+    train(*small, "trainer.max_steps=13", "trainer.max_epochs=-1", "run_dir=part")
+    stopping(None)
+    assert train("resume=part").status == 0
+    part = tmp_path / "part"
+    assert_same_state(checkpoint(part)["state_dict"], checkpoint(whole)["state_dict"])
+    assert (part / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
+
+
 def test_a_failed_run_can_be_resumed(
     run: Make,
     train: Train,

@@ -199,3 +199,51 @@ def test_one_failing_job_does_not_stop_a_sweep(
     (sweep,) = (tmp_path / "multirun" / "default").iterdir()
     assert read_json(sweep / "1" / "summary.json")["status"] == "finished"
     assert not (sweep / "0" / "config.yaml").exists()
+
+
+def test_a_run_can_be_repeated_from_its_config(
+    run: Make, train: Callable[..., Any], tmp_path: Path
+) -> None:
+    folder = run("a", "seed=5", "augmenter=noise")
+    before = {path.name for path in tmp_path.iterdir()}
+    outcome = train("--config-dir", "a", "--config-name", "config", "run_dir=b")
+    assert outcome.status == 0, outcome.err
+    assert (tmp_path / "b" / "metrics.csv").read_text() == (folder / "metrics.csv").read_text()
+    assert {path.name for path in tmp_path.iterdir()} == {*before, "b"}
+    wrong = train("--config-dir", "a", "--config-name", "config", "model.tua=1", "run_dir=c")
+    assert "did you mean 'model.tau'?" in wrong.err
+    assert train("--config-dir", "none", "--config-name", "config").status != 0
+
+
+BARE = {
+    "no callbacks": ("~callbacks.figures", "~callbacks"),
+    "no loggers": ("logger=csv", "~logger"),
+    "no epochs": ("trainer.max_epochs=2", "trainer.max_epochs=0"),
+    "no test": ("", "trainer.limit_test_batches=0"),
+    "steps": ("", "trainer.max_steps=7"),
+}
+
+
+@pytest.mark.parametrize(("instead_of", "override"), BARE.values(), ids=BARE.keys())
+def test_runs_with_less_than_usual_end_well(
+    train: Callable[..., Any],
+    small: tuple[str, ...],
+    tmp_path: Path,
+    read_json: Read,
+    instead_of: str,
+    override: str,
+) -> None:
+    kept = [line for line in small if line != instead_of]
+    outcome = train(*kept, override, "run_dir=a")
+    assert outcome.status == 0, outcome.err
+    assert read_json(tmp_path / "a" / "summary.json")["status"] == "finished"
+
+
+def test_a_data_root_that_is_a_file_is_refused_before_a_run_folder_is_made(
+    train: Callable[..., Any], small: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    outcome = train(*small, "data=mnist", "data_root=file")
+    assert outcome.status == 1
+    assert "is a file, not a folder" in outcome.err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

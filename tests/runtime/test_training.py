@@ -165,10 +165,17 @@ def test_a_loss_that_becomes_nan_stops_and_keeps_the_last_good_checkpoint(
     assert all(value.isfinite().all() for value in kept.values())
 
 
-def test_debug_shows_the_traceback(train: Callable[..., Any], small: tuple[str, ...]) -> None:
+def test_a_traceback_is_shown_where_it_is_asked_for(
+    train: Callable[..., Any], small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Traceback" not in train(*small, "model.num_categories=1").err
     outcome = train(*small, "model.num_categories=1", "debug=true")
     assert outcome.status != 0
-    assert "Traceback" in outcome.err
+    assert "Traceback (most recent call last)" in outcome.err
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    outcome = train(*small, "model.num_categories=1")
+    assert outcome.status != 0
+    assert "Traceback (most recent call last)" in outcome.err
 
 
 def test_a_metric_to_monitor_that_is_not_logged(

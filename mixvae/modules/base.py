@@ -62,7 +62,8 @@ class AbstractModule(LightningModule, ABC):
     def on_train_epoch_end(self) -> None:
         """Log the epoch's mean of each term as `train/<term>`."""
         count = max(self._num_batches, 1)
-        self.log_dict({f"train/{name}": total / count for name, total in self._sums.items()})
+        means = {f"train/{name}": total / count for name, total in self._sums.items()}
+        self.log_dict(means, sync_dist=True)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set the learning rate of this moment: a function of time alone, so resuming is exact."""

@@ -35,7 +35,7 @@ def consensus_matrix(joint: ArrayLike) -> NDArray[np.float64]:
         Values in [0, 1], shape (K, K); 0 for a pair of categories that both are empty.
 
     Source:
-        Marghi et al. (cpl-mixVAE), as METHODS section 1 states it.
+        Marghi et al. (cpl-mixVAE), as the authors' code MMIDAS measures it.
     """
     counts = np.asarray(joint, dtype=np.float64)
     assert counts.ndim == 2

@@ -52,7 +52,7 @@ def diagnose_collapse(
         The sentence, or None for a healthy posterior.
 
     Source:
-        METHODS section 1, "Collapse".
+        Ours; K = 120 with too large a tau silently left MMIDAS 11 populated categories.
     """
     limit = math.log(num_categories)
     flat = entropy >= FLAT_FRACTION * limit
@@ -69,7 +69,7 @@ def diagnose_collapse(
         reasons.append(f"only {populated} of {num_categories} categories are populated")
     if reconstruction is not None and reconstruction[1] < reconstruction[0]:
         reasons.append(
-            f"the reconstruction improves without them ({reconstruction[0]:.1f} to"
+            f"the reconstruction improves all the same ({reconstruction[0]:.1f} to"
             f" {reconstruction[1]:.1f} nats)"
         )
     return f"{', and '.join(reasons)}; likely cause: {_likely_cause(flat, reconstruction)}"

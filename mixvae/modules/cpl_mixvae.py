@@ -83,7 +83,7 @@ class CplMixVAE(AbstractModule):
         ValueError: If a size, a weight, tau or the temperature is out of its range.
 
     Source:
-        cpl-mixVAE, objective of section 1 of METHODS; for A = 1 the paper's sum over pairs is
+        cpl-mixVAE (Marghi et al., arXiv:2007.09880); for A = 1 the paper's sum over pairs is
         empty, and so would be its entropy, which stays here as the ELBO's with a uniform prior
         on c. Adversarial and information terms follow Hu et al. 2017 (IMSAT).
     """

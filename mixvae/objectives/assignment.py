@@ -81,8 +81,8 @@ def align_agents(joint: ArrayLike, reference: int | None = None) -> NDArray[np.i
         ValueError: If `joint` is not of shape (A, A, K, K), or there is no such reference.
 
     Source:
-        Ours: METHODS section 1 found that agents which first find their categories alone end with
-        the same ones in a different order.
+        Ours: agents that first find their categories alone end with much the same ones in another
+        order, and a coupling started then pulls between permutations.
     """
     table = np.asarray(joint, dtype=np.float64)
     if table.ndim != 4 or table.shape[0] != table.shape[1] or table.shape[2] != table.shape[3]:

@@ -41,10 +41,9 @@ def coupling(
         ValueError: If `kind` is not one of `COUPLING_KINDS`.
 
     Source:
-        cpl-mixVAE (Marghi et al., arXiv:2007.09880), the coupling and its "perturbed" form, as
-        METHODS section 1 states them. The public code loops over pairs and adds 1e-8 under the
-        deviation, so that an empty or pruned category costs 1e10 (fault 3): here the deviation is
-        floored and masked categories are left out.
+        cpl-mixVAE (Marghi et al., arXiv:2007.09880), the coupling and its "perturbed" form. The
+        public code loops over pairs and adds 1e-8 under the deviation, so that an empty or pruned
+        category costs 1e10: here the deviation is floored and masked categories are left out.
     """
     if kind not in COUPLING_KINDS:
         raise ValueError(f"coupling must be one of {', '.join(COUPLING_KINDS)}, got {kind!r}")
@@ -83,7 +82,7 @@ def batch_deviation(q: Tensor, floor: float | None = None) -> Tensor:
 
     Source:
         cpl-mixVAE (Marghi et al., arXiv:2007.09880), sigma of the perturbed distance. The public
-        code has no floor but 1e-8 (fault 3).
+        code has no floor but 1e-8.
     """
     if floor is None:
         floor = 0.1 / q.shape[-1]

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 class Likelihood(Protocol):
     """A family of distributions over a sample, one set of parameters per feature.
 
-    One convention for every family: nats, summed over features (fault 4 of the public code, where
+    One convention for every family: nats, summed over features (unlike the public code, where
     some are sums and some are means), so beta and lambda keep their meaning when it changes.
     """
 

@@ -54,7 +54,7 @@ def reparametrise(mean: Tensor, logvar: Tensor, generator: torch.Generator | Non
         One draw, shape (..., S), in the unit of `mean`.
 
     Source:
-        Kingma & Welling 2014. The public code of MMIDAS draws uniform noise (fault 1): normal here.
+        Kingma & Welling 2014. The public code of MMIDAS draws uniform noise: normal here.
     """
     noise = torch.empty_like(mean).normal_(generator=generator)
     return mean + (0.5 * logvar).exp() * noise

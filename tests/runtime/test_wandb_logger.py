@@ -29,6 +29,8 @@ def records(folder: Path) -> Iterator[Any]:
             position += left
             continue
         _, length, kind = struct.unpack_from("<IHB", content, position)
+        if position + 7 + length > len(content):
+            return  # W&B's process is still writing this part
         parts += content[position + 7 : position + 7 + length]
         position += 7 + length
         if kind in (1, 4):  # the whole of a record, or its end

@@ -37,7 +37,7 @@ from mixvae.objectives.likelihoods import Bernoulli, SquaredError
 RESULTS = Path(__file__).parent / "results" / "bench"
 
 SIZES = {
-    # conf/experiment/mnist_cpl.yaml's networks.
+    # conf/networks/mlp.yaml's widths.
     "mnist": Sizes(
         features=784,
         categories=10,

@@ -53,6 +53,8 @@ class BatchedLinear(nn.Module):
         Returns:
             Shape (A, B, out).
         """
+        if x.dim() == 3 and x.stride(0) == 0:
+            x = x[0]  # expanded, not copied: the same input for all
         if x.dim() == 2:
             # One wide product reads the shared input once instead of once for each agent.
             wide = self.weight.permute(1, 0, 2).flatten(1)

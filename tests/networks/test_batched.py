@@ -37,6 +37,18 @@ def test_batched_linear_equals_a_loop_of_linear_layers(shared: bool, bias: bool)
         torch.testing.assert_close(grads[2][:, 0], torch.stack([s.bias.grad for s in loop]))
 
 
+def test_an_expanded_input_is_a_shared_one_with_its_gradient() -> None:
+    layer = BatchedLinear(A, D, H).double()
+    x = torch.randn(B, D, dtype=torch.float64, requires_grad=True)
+    expanded, copied = layer(x.expand(A, B, D)), layer(x.expand(A, B, D).contiguous())
+    torch.testing.assert_close(expanded, copied)
+    weight = torch.randn(A, B, H).double()
+    torch.testing.assert_close(
+        torch.autograd.grad((expanded * weight).sum(), x)[0],
+        torch.autograd.grad((copied * weight).sum(), x)[0],
+    )
+
+
 def test_batched_linear_starts_on_the_scale_of_linear() -> None:
     weight = BatchedLinear(2, 400, 300).weight
     assert weight.abs().max() <= 1 / 20

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
+import shlex
 import statistics
 import subprocess
 import sys
@@ -98,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--runs", type=Path, help="folder of the runs; runs/ablation/<experiment>")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the table")
-    parser.add_argument("overrides", nargs="*", help="overrides for every run, after --")
+    parser.add_argument("--overrides", nargs="+", default=[], help="for every run, key=value")
     options = parser.parse_args(arguments)
     root = options.runs or Path("runs", "ablation", options.experiment)
     for seed in options.seeds:
@@ -114,8 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     text = table(summaries)
     options.results.mkdir(parents=True, exist_ok=True)
-    command = "python -m experiments.ablation " + " ".join(arguments or sys.argv[1:])
-    head = f"`{command}`, {date.today()}, {platform.processor() or platform.machine()}\n\n"
+    command = "python -m experiments.ablation " + shlex.join(arguments or sys.argv[1:])
+    head = f"`{command}`, {date.today()}, {platform.machine()}, {os.cpu_count()} cores\n\n"
     (options.results / f"{options.experiment}.md").write_text(head + text + "\n")
     print(text)
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mixvae.callbacks.atomic import replacing
+from mixvae.callbacks.collecting import AbstractPredictionCallback
 from mixvae.callbacks.evaluation import data_spec
 from mixvae.callbacks.history import Curves, add_point, last_epoch, read_metrics_csv
-from mixvae.contracts import Batch, DataSpec, MixtureModel, MixtureStep
+from mixvae.contracts import DataSpec, MixtureModel
 from mixvae.evaluation.clustering import clustering_accuracy, order_by_class
 from mixvae.evaluation.consensus import mean_consensus_matrix
 from mixvae.evaluation.mixture import MixtureCounts
-from mixvae.evaluation.predictions import PredictionCollector, PredictionTable, tabulate
+from mixvae.evaluation.predictions import PredictionTable, tabulate
 from mixvae.figures.curves import learning_curves
 from mixvae.figures.samples import category_samples, reconstructions, traversal
 from mixvae.figures.scatter import state_scatter
@@ -46,7 +46,7 @@ class _Layout(NamedTuple):
     max_states: int
 
 
-class Figures(Callback):
+class Figures(AbstractPredictionCallback):
     """Draw `figures/*.png` at the end of a test, and keep the learning curves while training.
 
     The curves travel in the checkpoints, so a resumed run draws them whole; a run that is only
@@ -72,7 +72,7 @@ class Figures(Callback):
         max_categories: int = 20,
         max_states: int = 20,
     ) -> None:
-        self.dirpath = Path(dirpath)
+        super().__init__(dirpath)
         self.layout = _Layout(samples_per_category, traversal_steps, max_categories, max_states)
         for name, value in self.layout._asdict().items():
             least = 2 if name == "traversal_steps" else 1
@@ -80,8 +80,6 @@ class Figures(Callback):
                 raise ValueError(f"{name} must be {least} or more; got {value}")
         self._curves: Curves = {}
         self._ended_epoch: int | None = None
-        self._collector = PredictionCollector()
-        self._table: PredictionTable | None = None
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remember the validation metrics of this epoch."""
@@ -117,32 +115,10 @@ class Figures(Callback):
         if last_epoch(curves) > last_epoch(self._curves):
             self._curves = curves
 
-    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start afresh."""
-        self._collector = PredictionCollector().to(pl_module.device)
-
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Add a batch."""
-        assert isinstance(outputs, MixtureStep), "the step must return a contracts.MixtureStep"
-        self._collector.update(outputs.posterior, batch)
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Gather all ranks."""
-        self._table = self._collector.compute()
-        self._collector.reset()
-
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw everything, on the first rank."""
-        table, self._table = self._table, None
-        if not trainer.is_global_zero or table is None:
+        table = self.take_table(trainer)
+        if table is None:
             return
         assert isinstance(pl_module, MixtureModel)
         for name, figure in self._draw(trainer, pl_module, table):

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 
 from mixvae.callbacks.atomic import replacing
-from mixvae.contracts import Batch, MixtureStep
-from mixvae.evaluation.predictions import PredictionCollector, PredictionTable
+from mixvae.callbacks.collecting import AbstractPredictionCallback
+from mixvae.evaluation.predictions import PredictionTable
 
 
 def write_csv(table: PredictionTable, path: Path) -> None:
@@ -58,38 +58,16 @@ def _decimals(values: np.ndarray[Any, np.dtype[np.float32]]) -> list[str]:
     return [f"{value:.6g}" for value in values.tolist()]
 
 
-class Predictions(Callback):
+class Predictions(AbstractPredictionCallback):
     """Write `predictions.csv` and `predictions.npz` at the end of a test, ordered by index.
 
     Args:
         dirpath: Folder to write into, usually the run folder.
     """
 
-    def __init__(self, dirpath: str) -> None:
-        self.dirpath = Path(dirpath)
-        self._collector = PredictionCollector()
-
-    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start afresh."""
-        self._collector = PredictionCollector().to(pl_module.device)
-
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Add a batch."""
-        assert isinstance(outputs, MixtureStep), "the step must return a contracts.MixtureStep"
-        self._collector.update(outputs.posterior, batch)
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Gather all ranks and write."""
-        table = self._collector.compute()
-        self._collector.reset()
-        if trainer.is_global_zero:
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write both files, on the first rank."""
+        table = self.take_table(trainer)
+        if table is not None:
             write_csv(table, self.dirpath / "predictions.csv")
             write_npz(table, self.dirpath / "predictions.npz")

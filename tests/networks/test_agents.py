@@ -53,21 +53,8 @@ def run(agents: Agents, x: torch.Tensor, c: torch.Tensor, s: torch.Tensor) -> li
     return [agents.logits(features), *agents.state(features, c), agents.decode(c, s)]
 
 
-@pytest.mark.parametrize(("nets", "shape"), [pair for pair in SHAPES if pair[0] is MLP])
-def test_batched_mlp_agents_equal_a_loop_of_single_agents(nets: tuple, shape: tuple) -> None:
-    agents = make(nets, shape)
-    x, c, s = torch.randn(A, B, *shape), torch.rand(A, B, K), torch.randn(A, B, S)
-    x, c, s = x.double(), c.double(), s.double()
-    outputs = run(agents, x, c, s)
-    for agent in range(A):
-        one = slice(agent, agent + 1)
-        single = run(one_agent(agents, nets, shape, agent), x[one], c[one], s[one])
-        for ours, theirs in zip(outputs, single, strict=True):
-            torch.testing.assert_close(ours[one], theirs)
-
-
-@pytest.mark.parametrize(("nets", "shape"), [pair for pair in SHAPES if pair[0] is CONV])
-def test_grouped_conv_agents_equal_a_loop_of_single_agents(nets: tuple, shape: tuple) -> None:
+@pytest.mark.parametrize(("nets", "shape"), SHAPES)
+def test_batched_agents_equal_a_loop_of_single_agents(nets: tuple, shape: tuple) -> None:
     agents = make(nets, shape)
     x, c, s = torch.randn(A, B, *shape), torch.rand(A, B, K), torch.randn(A, B, S)
     x, c, s = x.double(), c.double(), s.double()

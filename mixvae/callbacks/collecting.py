@@ -1,0 +1,51 @@
+"""What callbacks share that need the inference of the whole test set at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from mixvae.contracts import Batch, MixtureStep
+from mixvae.evaluation.predictions import PredictionCollector, PredictionTable
+
+
+class AbstractPredictionCallback(Callback):
+    """Collects the predictions of a test over batches and ranks; a subclass uses them at its end.
+
+    Args:
+        dirpath: Folder to write into, usually the run folder.
+    """
+
+    def __init__(self, dirpath: str) -> None:
+        self.dirpath = Path(dirpath)
+        self._collector = PredictionCollector()
+        self._table: PredictionTable | None = None
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start afresh."""
+        self._collector = PredictionCollector().to(pl_module.device)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Add a batch."""
+        assert isinstance(outputs, MixtureStep), "the step must return a contracts.MixtureStep"
+        self._collector.update(outputs.posterior, batch)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Gather all ranks."""
+        self._table = self._collector.compute()
+        self._collector.reset()
+
+    def take_table(self, trainer: Trainer) -> PredictionTable | None:
+        """Hand the table over, once, on the first rank; None on the others."""
+        table, self._table = self._table, None
+        return table if trainer.is_global_zero else None

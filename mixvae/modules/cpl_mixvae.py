@@ -19,7 +19,7 @@ from mixvae.modules.base import (
 from mixvae.networks.agents import Agents, permute_categories
 from mixvae.networks.batched import frozen_statistics
 from mixvae.objectives.assignment import align_agents, joint_counts
-from mixvae.objectives.coupling import COUPLING_KINDS, CouplingKind, batch_deviation
+from mixvae.objectives.coupling import COUPLING_KINDS, CouplingKind
 from mixvae.objectives.coupling import coupling as coupling_distance
 from mixvae.objectives.divergences import (
     categorical_entropy,
@@ -122,6 +122,8 @@ class CplMixVAE(AbstractModule):
         check_sizes(num_agents, num_categories, state_dim)
         self.num_agents, self.num_categories = num_agents, num_categories
         self.state_dim = state_dim
+        # What each agent's own terms count in the sum over pairs.
+        self.scale = max(num_agents - 1, 1)
         self.tau = resolve_tau(tau, num_categories, double_softmax)
         self.double_softmax = double_softmax
         self.temperature = as_schedule(temperature, name="model.temperature", above=0)
@@ -197,26 +199,23 @@ class CplMixVAE(AbstractModule):
         category = gumbel_softmax(log_q, self.temperature(epoch), hard=self.straight_through)
         mean, logvar = self.agents.state(features, category)
         parameters = self.agents.decode(category, reparametrise(mean, logvar))
-        scale = max(self.num_agents - 1, 1)
-        terms.add("reconstruction", self.likelihood.nll(parameters, x), scale)
-        terms.add("kl", kl_to_standard_normal(mean, logvar), scale * self.beta(epoch))
+        terms.add("reconstruction", self.likelihood.nll(parameters, x), self.scale)
+        terms.add("kl", kl_to_standard_normal(mean, logvar), self.scale * self.beta(epoch))
 
     def _add_agreement(self, terms: Terms, log_q: Tensor, epoch: float) -> None:
         """The paper's coupling and entropy."""
-        scale = max(self.num_agents - 1, 1)
-        terms.add("entropy", categorical_entropy(log_q), -scale * self.entropy_weight(epoch))
-        distance = coupling_distance(log_q, self.coupling, deviation=batch_deviation(log_q.exp()))
+        terms.add("entropy", categorical_entropy(log_q), -self.scale * self.entropy_weight(epoch))
+        distance = coupling_distance(log_q, self.coupling)
         terms.add("coupling", distance, self.coupling_weight(epoch), axes="B")
 
     def _add_discrimination(
         self, terms: Terms, x: Tensor, log_q: Tensor, log_q_copies: Tensor, epoch: float
     ) -> None:
         """Our terms: a category that is stable near the sample and says much about it."""
-        scale = max(self.num_agents - 1, 1)
         target = log_q.detach()
         weight = self.consistency_weight(epoch)
         if weight > 0:
-            terms.add("consistency", categorical_kl(log_q, log_q_copies), scale * weight)
+            terms.add("consistency", categorical_kl(log_q, log_q_copies), self.scale * weight)
         weight = self.adversarial_weight(epoch)
         if weight > 0:
             assert self.adversary is not None
@@ -225,11 +224,11 @@ class CplMixVAE(AbstractModule):
                     x, self.num_agents, self.log_q, self.copy_strength(epoch), log_q_x=target
                 )
                 log_q_near = self.log_q(near)
-            terms.add("adversarial", categorical_kl(target, log_q_near), scale * weight)
+            terms.add("adversarial", categorical_kl(target, log_q_near), self.scale * weight)
         weight = self.information_weight(epoch)
         if weight > 0:
             gain = information(log_q, self.marginal_weight)
-            terms.add("information", gain, -scale * weight, axes="A")
+            terms.add("information", gain, -self.scale * weight, axes="A")
 
     def on_train_epoch_start(self) -> None:
         """Match the agents' labels where the schedule says so, by last epoch's assignments."""
@@ -271,13 +270,12 @@ class CplMixVAE(AbstractModule):
         """
         end = float("inf")
         terms = Terms()
-        scale = max(self.num_agents - 1, 1)
         log_q = step.posterior.probs.clamp_min(torch.finfo(step.posterior.probs.dtype).tiny).log()
-        terms.add("reconstruction", step.reconstruction, scale)
-        terms.add("kl", step.kl, scale * self.beta(end))
+        terms.add("reconstruction", step.reconstruction, self.scale)
+        terms.add("kl", step.kl, self.scale * self.beta(end))
         self._add_agreement(terms, log_q, end)
         gain = information(log_q, self.marginal_weight)
-        terms.add("information", gain, -scale * self.information_weight(end), axes="A")
+        terms.add("information", gain, -self.scale * self.information_weight(end), axes="A")
         return terms.total()
 
     def infer(self, x: Tensor) -> MixturePosterior:

@@ -5,7 +5,7 @@ Nothing here computes. Every other room may import this one; it imports only tor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -24,11 +24,14 @@ class Batch(NamedTuple):
         x: Samples, shape (B, *shape), float32.
         label: Class of each sample for evaluation only, shape (B,), int64; `UNKNOWN_LABEL` if none.
         index: Row of each sample in its source data set, shape (B,), int64.
+        counts: Raw counts of each sample for likelihoods of counts, shape (B, *shape), float32;
+            None where the data have none or the run needs none.
     """
 
     x: Tensor
     label: Tensor
     index: Tensor
+    counts: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class DataSpec:
         num_classes: Number of label classes C; 0 where there are no labels.
         class_names: Names of the classes, length C.
         value_range: Smallest and largest value a sample can take; None where unbounded.
+        feature_names: Names of the features, such as genes, length D; empty where they have none.
     """
 
     name: str
@@ -48,6 +52,7 @@ class DataSpec:
     num_classes: int = 0
     class_names: tuple[str, ...] = field(default_factory=tuple)
     value_range: tuple[float, float] | None = None
+    feature_names: tuple[str, ...] = field(default_factory=tuple)
 
     @property
     def is_image(self) -> bool:
@@ -116,6 +121,8 @@ class MixtureModel(Protocol):
     num_agents: int
     num_categories: int
     state_dim: int
+    category_mask: Tensor
+    """Categories that are kept (True) and not pruned, shape (K,)."""
 
     def infer(self, x: Tensor) -> MixturePosterior:
         """Infer categories and states of x, shape (B, *shape), seen by every agent unaugmented."""
@@ -123,4 +130,104 @@ class MixtureModel(Protocol):
 
     def decode(self, category: Tensor, state: Tensor) -> Tensor:
         """Decode probabilities (A, B, K) and states (A, B, S) into data, shape (A, B, *shape)."""
+        ...
+
+
+class MultimodalBatch(NamedTuple):
+    """One batch of events, each seen by up to M modalities.
+
+    Attributes:
+        x: Samples of each modality, M tensors (B, *shape_m), float32; 0 where missing.
+        present: Whether each modality of each event is there, shape (B, M), bool.
+        label: Class of each event for evaluation only, shape (B,), int64; `UNKNOWN_LABEL` if none.
+        index: Row of each event in its split's table of events, shape (B,), int64.
+        rows: Row of each modality's sample in that modality's own array, shape (B, M), int64; -1
+            where missing. Modalities need not be stored event by event: the same sample may take
+            part in other events of another epoch.
+    """
+
+    x: tuple[Tensor, ...]
+    present: Tensor
+    label: Tensor
+    index: Tensor
+    rows: Tensor
+
+
+@dataclass(frozen=True)
+class ModalitySpec:
+    """One modality of a multimodal data set.
+
+    Attributes:
+        name: Its name, as metrics and figures show it.
+        shape: Shape of one sample.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class MultimodalSpec:
+    """What a model, an evaluation and a figure need to know of a multimodal data set.
+
+    Attributes:
+        name: Short name, such as `hippocampus`.
+        modalities: The M modalities, in the order of `MultimodalBatch.x`.
+        num_classes: Number of label classes C; 0 where there are no labels.
+        class_names: Names of the classes, length C.
+    """
+
+    name: str
+    modalities: tuple[ModalitySpec, ...]
+    num_classes: int = 0
+    class_names: tuple[str, ...] = field(default_factory=tuple)
+
+
+class MultimodalPosterior(NamedTuple):
+    """What a multimodal model infers of a batch, without sampling.
+
+    Attributes:
+        mean: Means of the unimodal posteriors q(z|x_m), shape (M, B, L); 0 where missing.
+        logvar: Their log-variances, natural log, shape (M, B, L); 0 where missing.
+        joint_mean: Mean of the joint posterior q(z|X), shape (B, L); None for models without one.
+        joint_logvar: Its log-variance, shape (B, L); None for models without one.
+    """
+
+    mean: Tensor
+    logvar: Tensor
+    joint_mean: Tensor | None = None
+    joint_logvar: Tensor | None = None
+
+
+class MultimodalStep(NamedTuple):
+    """What a multimodal model's validation, test and predict steps return.
+
+    Attributes:
+        posterior: The inference, see `MultimodalPosterior`.
+        reconstruction: -log p(x_m|z) of each modality, from the posterior mean that the model
+            decodes it from, shape (M, B), nats, summed over features; 0 where missing.
+        imputation: -log p(x_n|z_m) of modality n decoded from the posterior mean of modality m,
+            shape (M, M, B) as [m, n], nats; 0 where m or n is missing.
+        kl: The regulariser of the model, shape (B,), nats, summed over modalities.
+    """
+
+    posterior: MultimodalPosterior
+    reconstruction: Tensor
+    imputation: Tensor
+    kl: Tensor
+
+
+@runtime_checkable
+class MultimodalModel(Protocol):
+    """What evaluation and figures ask of a model of several modalities."""
+
+    num_modalities: int
+    latent_dim: int
+
+    def infer(self, x: Sequence[Tensor], present: Tensor) -> MultimodalPosterior:
+        """Infer the latents of x, M tensors (B, *shape_m), where `present`, (B, M), says so."""
+        ...
+
+    def decode(self, latent: Tensor, modality: int) -> Tensor:
+        """The mean of p(x_m|z), shape (B, *shape_m), from latents (B, L)."""
         ...

@@ -48,7 +48,7 @@ ROOMS = {
         {"lightning", "torch", "numpy", "matplotlib"},
     ),
     "runtime": Room(
-        {"runtime", "contracts", "modules", "data", "callbacks"},
+        {"runtime", "contracts", "augmenters", "evaluation", "modules", "data", "callbacks"},
         {"hydra", "omegaconf", "yaml", "wandb", "lightning", "torch", "numpy", "rich"},
     ),
     "train": ENTRY,

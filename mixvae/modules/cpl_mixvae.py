@@ -89,6 +89,7 @@ class CplMixVAE(AbstractModule):
     """
 
     joint_counts: Tensor
+    category_mask: Tensor
 
     def __init__(
         self,
@@ -159,6 +160,7 @@ class CplMixVAE(AbstractModule):
         # How often agents a and b put a sample of this epoch into categories i and j.
         counts = torch.zeros([num_agents] * 2 + [num_categories] * 2, dtype=torch.int64)
         self.register_buffer("joint_counts", counts)
+        self.register_buffer("category_mask", torch.ones(num_categories, dtype=torch.bool))
 
     def log_q(self, x: Tensor) -> Tensor:
         """Log q(c|x), shape (A, B, K), of x, shape (A, B, *shape) or (B, *shape)."""

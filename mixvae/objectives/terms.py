@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Axes = Literal["AB", "B", "A", ""]
+Axes = Literal["AB", "MB", "B", "A", ""]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Term:
     Args:
         value: The term, nats, one entry per element of `axes`.
         weight: Its factor in the loss.
-        axes: What its axes are: agents A, batch B.
+        axes: What its axes are: agents A, modalities M, batch B.
 
     Source:
         Ours.
@@ -29,12 +29,12 @@ class Term:
     axes: Axes
 
     def mean(self) -> Tensor:
-        """Mean over the agents and over the batch, a scalar, nats, without the weight."""
+        """Mean over agents or modalities and the batch, a scalar, nats, without the weight."""
         return self.value.mean()
 
     def loss(self) -> Tensor:
-        """Sum over the agents of the mean over the batch, a scalar, nats, without the weight."""
-        return self.mean() * (self.value.shape[0] if "A" in self.axes else 1)
+        """Sum over agents or modalities of the batch's mean, a scalar, nats, without the weight."""
+        return self.mean() * (self.value.shape[0] if self.axes[:1] in ("A", "M") else 1)
 
 
 class Terms:
@@ -54,10 +54,10 @@ class Terms:
 
         Args:
             name: Its name, not yet taken.
-            value: The term, nats, summed over features, shape as `axes` says: (A, B), (B,), (A,)
-                or ().
+            value: The term, nats, summed over features, shape as `axes` says: (A, B), (M, B),
+                (B,), (A,) or ().
             weight: Its factor in the loss.
-            axes: `AB`, `B`, `A` or the empty string.
+            axes: `AB`, `MB`, `B`, `A` or the empty string.
         """
         assert name not in self._terms, name
         assert value.dim() == len(axes), (name, tuple(value.shape), axes)

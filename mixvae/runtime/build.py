@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import warnings
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from omegaconf import DictConfig
 
+from mixvae.augmenters.noise import Identity
 from mixvae.runtime.checkpoint_io import AtomicCheckpointIO
 
 
@@ -54,18 +56,42 @@ def build(cfg: DictConfig) -> Parts:
 
 
 def build_model(cfg: DictConfig, data: Any) -> LightningModule:
-    """Build the model for the shape of the data.
+    """Build the model for the data: its constructor is given what it asks for by name.
+
+    A constructor may ask for `shape` (of one sample), `modalities` (of a multimodal data set) and
+    `augmenter`.
 
     Args:
         cfg: The run's config.
-        data: The data module; its `spec` is known before it is read.
+        data: The data module.
 
     Returns:
         The model.
+
+    Raises:
+        ValueError: If model and data do not belong together, or the model takes no augmenter and
+            the config names one.
     """
-    augmenter = instantiate(cfg.augmenter, _convert_="all")
     model = instantiate(cfg.model, _partial_=True, _convert_="all")
-    built = model(shape=data.spec.shape, augmenter=augmenter)
+    wanted = inspect.signature(model.func).parameters
+    given = {}
+    for name in ("shape", "modalities"):
+        if name in wanted:
+            if not hasattr(data.spec, name):
+                kind = {"shape": "one array of samples", "modalities": "several modalities"}[name]
+                raise ValueError(
+                    f"model {model.func.__name__} is for {kind}, which data {data.spec.name} is not"
+                )
+            given[name] = getattr(data.spec, name)
+    augmenter = instantiate(cfg.augmenter, _convert_="all")
+    if "augmenter" in wanted:
+        given["augmenter"] = augmenter
+    elif not isinstance(augmenter, Identity):
+        raise ValueError(
+            f"model {model.func.__name__} takes no augmenter, but augmenter is"
+            f" {type(augmenter).__name__}; leave it at augmenter=none"
+        )
+    built = model(**given)
     assert isinstance(built, LightningModule)
     return built
 

@@ -23,6 +23,7 @@ class TinyMixture(lightning.LightningModule):
         self.num_agents = num_agents
         self.num_categories = num_categories
         self.state_dim = state_dim
+        self.category_mask = torch.ones(num_categories, dtype=torch.bool)
         self.head = nn.ModuleList(
             nn.Linear(16, num_categories + 2 * state_dim) for _ in range(num_agents)
         )

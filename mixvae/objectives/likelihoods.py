@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -16,19 +16,35 @@ class Likelihood(Protocol):
 
     One convention for every family: nats, summed over features (unlike the public code, where
     some are sums and some are means), so beta and lambda keep their meaning when it changes.
+
+    A family with one parameter per feature takes the decoder's output in the shape of the sample.
+    One with P parameters is for vectors, and takes (A, B, P*D): P blocks of D features.
     """
+
+    @property
+    def params_per_feature(self) -> int:
+        """How many numbers P the decoder gives for each feature."""
+        ...
+
+    @property
+    def counts(self) -> bool:
+        """Whether the samples are raw counts, `Batch.counts`, and not `Batch.x`."""
+        ...
 
     def nll(self, params: Tensor, x: Tensor) -> Tensor:
         """-log p(x), shape (A, B), nats, summed over features.
 
         Args:
-            params: The decoder's output, shape (A, B, *shape).
+            params: The decoder's output, shape (A, B, *shape), or (A, B, P*D).
             x: Samples, shape (A, B, *shape), or (B, *shape) where the agents share them.
         """
         ...
 
     def mean(self, params: Tensor) -> Tensor:
-        """Expected sample, in data units, of the shape of `params`."""
+        """Expected sample, shape (A, B, *shape), in units of the data that the encoder sees.
+
+        That is x itself, except for counts, whose mean profile is given in log1p(CPM).
+        """
         ...
 
     def check(self, x: Tensor) -> None:
@@ -46,6 +62,9 @@ class Bernoulli:
     Source:
         Kingma & Welling 2014, appendix C.1.
     """
+
+    params_per_feature: ClassVar[int] = 1
+    counts: ClassVar[bool] = False
 
     def nll(self, params: Tensor, x: Tensor) -> Tensor:
         """-log p(x) from logits (A, B, *shape): shape (A, B), nats, summed over features."""
@@ -79,6 +98,9 @@ class Gaussian:
 
     variance: float = 1.0
 
+    params_per_feature: ClassVar[int] = 1
+    counts: ClassVar[bool] = False
+
     def __post_init__(self) -> None:
         if not 0 < self.variance < math.inf:
             raise ValueError(f"the variance must be above 0 and finite, got {self.variance}")
@@ -105,6 +127,9 @@ class SquaredError:
         MMIDAS (Marghi et al. 2024), the reconstruction loss `MSE` of its public code, which also
         sums over features.
     """
+
+    params_per_feature: ClassVar[int] = 1
+    counts: ClassVar[bool] = False
 
     def nll(self, params: Tensor, x: Tensor) -> Tensor:
         """Squared error of means (A, B, *shape): shape (A, B), nats, summed over features."""

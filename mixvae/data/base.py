@@ -8,18 +8,18 @@ from typing import Literal, NamedTuple
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from mixvae.contracts import DataSpec
+from mixvae.contracts import DataSpec, MultimodalSpec
 from mixvae.data.checks import check_count, check_fraction, check_seed
-from mixvae.data.resident import EvalLoader, ResidentTensors, TrainLoader
+from mixvae.data.resident import EvalLoader, Resident, TrainLoader
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 class SplitRows(NamedTuple):
-    """One split of a data set: rows of resident tensors, shape (N,)."""
+    """One split of a data set: rows of resident samples, shape (N,)."""
 
-    tensors: ResidentTensors
+    tensors: Resident
     rows: Tensor
 
 
@@ -55,7 +55,7 @@ class AbstractResidentDataModule(LightningDataModule, ABC):
 
     @property
     @abstractmethod
-    def spec(self) -> DataSpec:
+    def spec(self) -> DataSpec | MultimodalSpec:
         """What the data are, known before they are read."""
 
     @abstractmethod

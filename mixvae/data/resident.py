@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,6 +16,27 @@ from torch import Tensor
 
 from mixvae.contracts import Batch
 from mixvae.data.checks import check_count, check_seed
+
+
+class Resident(Protocol):
+    """Samples in memory of which batches are cut by row number; the loaders need no more."""
+
+    @property
+    def label(self) -> Tensor:
+        """Labels, shape (N,), int64; they tell the device."""
+        ...
+
+    def batch(self, rows: Tensor) -> Any:
+        """Cut the batch of these rows, shape (B,), int64, on the device of the samples."""
+        ...
+
+    def at_epoch(self, epoch: int) -> Resident:
+        """Return the samples as training sees them in an epoch, which only this may choose."""
+        ...
+
+    def to(self, device: torch.device) -> Resident:
+        """Return the same samples on `device`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -52,6 +74,10 @@ class ResidentTensors:
         if self.unit != 1.0:
             x = x.div_(self.unit)  # a division keeps the largest value at exactly 1
         return Batch(x=x, label=self.label.index_select(0, rows), index=rows)
+
+    def at_epoch(self, epoch: int) -> ResidentTensors:
+        """Return the same samples: they do not change from epoch to epoch."""
+        return self
 
     def to(self, device: torch.device) -> ResidentTensors:
         """Return the same samples on `device`."""
@@ -96,7 +122,7 @@ class TrainLoader:
 
     def __init__(
         self,
-        tensors: ResidentTensors,
+        tensors: Resident,
         rows: Tensor,
         batch_size: int,
         *,
@@ -143,7 +169,7 @@ class TrainLoader:
         full, tail = divmod(len(self.sampler.rows), self.batch_size)
         return full + (2 * tail >= self.batch_size and tail >= 2 * self._world_size)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         """Yield this process's share of each batch of the present epoch.
 
         The order is drawn at the first `next`, not here: Lightning makes the first iterator before
@@ -154,11 +180,12 @@ class TrainLoader:
             self._yielded = self._resume[1]
         self._resume = None
         order = self.sampler.permuted().to(self._tensors.label.device)
+        tensors = self._tensors.at_epoch(self._epoch)
         while self._yielded < len(self):
             rows = order[self._yielded * self.batch_size :][: self.batch_size]
             equal = len(rows) - len(rows) % self._world_size
             self._yielded += 1
-            yield self._tensors.batch(rows[:equal][self._rank :: self._world_size])
+            yield tensors.batch(rows[:equal][self._rank :: self._world_size])
 
     def state_dict(self) -> dict[str, int]:
         """Where the loader stands: the epoch and the number of batches yielded in it."""
@@ -179,7 +206,7 @@ class EvalLoader:
 
     def __init__(
         self,
-        tensors: ResidentTensors,
+        tensors: Resident,
         rows: Tensor,
         batch_size: int,
         *,
@@ -215,7 +242,7 @@ class EvalLoader:
         """Number of batches, the same in every process."""
         return self._num_batches
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         """Yield this process's rows in order."""
         for rows in torch.tensor_split(self._share, self._num_batches):
             yield self._tensors.batch(rows)

@@ -48,7 +48,16 @@ ROOMS = {
         {"lightning", "torch", "numpy", "matplotlib"},
     ),
     "runtime": Room(
-        {"runtime", "contracts", "augmenters", "evaluation", "modules", "data", "callbacks"},
+        {
+            "runtime",
+            "contracts",
+            "augmenters",
+            "evaluation",
+            "modules",
+            "data",
+            "callbacks",
+            "figures",
+        },
         {"hydra", "omegaconf", "yaml", "wandb", "lightning", "torch", "numpy", "rich"},
     ),
     "train": ENTRY,

@@ -20,6 +20,7 @@ from mixvae.runtime.help_text import EVALUATE_HELP, train_help
 from mixvae.runtime.overrides import UsageError, check_command_line
 from mixvae.runtime.request import parse_request
 from mixvae.runtime.run_folder import free_path
+from mixvae.runtime.sweeping import begin, finish, resumed_overrides, split_resume
 
 FAILED = 1
 REFUSED = 2
@@ -128,7 +129,11 @@ def launch_training(arguments: Sequence[str], job: Callable[[], Any]) -> None:
     if not shows_only and any(_key(line) == "resume" for line in args.overrides):
         _resume(args)
         return
-    overrides = list(args.overrides)
+    stopped, overrides = split_resume(args.overrides)
+    if stopped is not None:
+        if not args.multirun:
+            raise UsageError("sweep.resume continues a sweep; add -m")
+        overrides = resumed_overrides(stopped, overrides)
     if args.config_name is not None:
         overrides += OWN_FOLDERS
     if not shows_only:
@@ -139,10 +144,21 @@ def launch_training(arguments: Sequence[str], job: Callable[[], Any]) -> None:
             extra_folder=None if args.config_dir is None else Path(args.config_dir),
         )
         check_values(checked)
-        if args.multirun and not any(_key(line) == "hydra.sweep.dir" for line in overrides):
-            overrides.append(f"hydra.sweep.dir={_sweep_folder(checked[0].name)}")
-    with _as_hydra_sees_it([*_flags(arguments, args), *overrides]):
-        job()
+    flags = _flags(arguments, args)
+    if shows_only or not args.multirun:
+        with _as_hydra_sees_it([*flags, *overrides]):
+            job()
+        return
+    folder = stopped or _sweep_folder(overrides, checked[0].name)
+    if stopped is None:
+        begin(folder, overrides)
+    own = [line for line in overrides if _key(line) != "hydra.sweep.dir"]
+    try:
+        with _as_hydra_sees_it([*flags, *own, f"hydra.sweep.dir='{folder}'"]):
+            job()
+    finally:
+        if any(path.is_dir() for path in folder.iterdir()):
+            finish(folder)
 
 
 def launch_evaluation(arguments: Sequence[str]) -> None:
@@ -220,8 +236,14 @@ def _key(line: str) -> str:
     return line.lstrip("+~").partition("=")[0]
 
 
-def _sweep_folder(name: str) -> Path:
-    """Return a folder of its own for a sweep, though two may start in one second."""
+def _sweep_folder(overrides: Sequence[str], name: str) -> Path:
+    """Return the folder asked for, or one of its own, though two may start in one second."""
+    for line in overrides:
+        if _key(line) == "hydra.sweep.dir":
+            folder = line.partition("=")[2].strip("'\"")
+            if "${" in folder:
+                raise UsageError(f"{line}: write the sweep's folder out")
+            return Path(folder).expanduser()
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     return free_path(Path("multirun") / name / stamp)
 

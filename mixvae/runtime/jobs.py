@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -10,7 +11,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from mixvae.runtime.command_line import JobError, JobsFailedError, message_of
-from mixvae.runtime.training import train
+from mixvae.runtime.run_folder import RunFolder, free_path, write_json, write_text
+from mixvae.runtime.training import resume, train
 
 
 def run_job(cfg: DictConfig) -> float | None:
@@ -33,9 +35,39 @@ def run_job(cfg: DictConfig) -> float | None:
             return train(cfg, overrides)
         except Exception as error:
             raise JobError(error) from error
-    print(f"job {hydra.job.num}: {' '.join(overrides)}", flush=True)
+    folder = RunFolder(Path(hydra.runtime.output_dir))
     try:
-        return train(cfg, overrides, Path(hydra.runtime.output_dir))
+        return _run_in_sweep(cfg, overrides, folder, int(hydra.job.num))
     except Exception as error:
-        print(f"error in job {hydra.job.num}: {message_of(error)}", file=sys.stderr, flush=True)
+        message = message_of(error)
+        print(f"error in job {hydra.job.num}: {message}", file=sys.stderr, flush=True)
+        _record_failure(folder, overrides, message)
         raise JobsFailedError(f"job {hydra.job.num} of the sweep failed") from error
+
+
+def _run_in_sweep(
+    cfg: DictConfig, overrides: list[str], folder: RunFolder, number: int
+) -> float | None:
+    """Do what is left to do of a job: all of it, the rest of it, or nothing."""
+    status, told = folder.status, f"job {number}: {' '.join(overrides)}"
+    if status == "finished":
+        print(f"{told} (finished before)", flush=True)
+        value = folder.read_summary().get(cfg.objective)
+        return None if value is None else float(value)
+    print(told, flush=True)
+    if status in ("interrupted", "running"):
+        return resume(folder.path, group=folder.path.parent.name)
+    if status == "failed":
+        # What it left may tell why it failed, so it is moved and not removed.
+        folder.path.rename(free_path(folder.path.with_name(folder.path.name + "_failed")))
+        folder.path.mkdir()
+    return train(cfg, overrides, folder.path)
+
+
+def _record_failure(folder: RunFolder, overrides: list[str], message: str) -> None:
+    """Leave word of a job that failed, also where it failed before it wrote anything."""
+    summary = {**folder.read_summary(), "status": "failed", "error": message}
+    with suppress(OSError):
+        if not folder.overrides.exists():
+            write_text(folder.overrides, "".join(f"{line}\n" for line in overrides))
+        write_json(folder.summary, summary)

@@ -22,6 +22,9 @@ from mixvae.runtime.provenance import describe_provenance
 from mixvae.runtime.run_folder import RunFolder, write_json, write_text
 from mixvae.runtime.wandb_logger import WandbRun
 
+# What a run's last words tell, where it was measured.
+HEADLINES = ("test/accuracy", "test/consensus", "test/probe_accuracy", "test/coherence")
+
 
 @dataclass
 class Run:
@@ -144,9 +147,9 @@ def print_result(run: Run) -> None:
         run: A finished run.
     """
     print(f"run folder     {shown(run.folder.path)}")
-    accuracy = run.metrics.get("test/accuracy")
-    if accuracy is not None:
-        print(f"test/accuracy  {accuracy:.4f}  ({run.tested or 'the last weights'})")
+    for name in HEADLINES:
+        if name in run.metrics:
+            print(f"{name:<14} {run.metrics[name]:.4f}  ({run.tested or 'the last weights'})")
     for picture in sorted(run.folder.figures.glob("*.png")):
         print(f"picture        {shown(picture)}")
     for logger in run.parts.trainer.loggers:

@@ -79,12 +79,13 @@ def train(
         return _carry_out(Run(folder, cfg, parts), group)
 
 
-def resume(path: Path, max_epochs: int | None = None) -> float | None:
+def resume(path: Path, max_epochs: int | None = None, group: str | None = None) -> float | None:
     """Continue a stopped run to the same end as if it had never stopped.
 
     Args:
         path: The run's folder.
         max_epochs: Train up to so many epochs, where that is more than the run was to have.
+        group: W&B group of the sweep that the run is part of, if any.
 
     Returns:
         The metric `objective` of the config, None if it was not logged.
@@ -112,7 +113,7 @@ def resume(path: Path, max_epochs: int | None = None) -> float | None:
             warnings=stopped.warnings,
             seconds_before=stopped.seconds,
         )
-        return _carry_out(run, None, start)
+        return _carry_out(run, group, start)
 
 
 def _rewind_logs(trainer: Trainer, epoch: int) -> None:

@@ -1,0 +1,149 @@
+"""Sweeps from the command line: where they are kept, how they go on, their tables."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mixvae.runtime.overrides import UsageError
+from mixvae.runtime.run_folder import write_text
+
+COMMAND = "overrides.txt"
+RESUME_KEY = "sweep.resume"
+SWEEP_HELP = """\
+Make the tables of a sweep again: python -m mixvae.sweep collect=FOLDER
+
+  collect=FOLDER      a sweep's folder, multirun/<name>/<date_time>: writes sweep.csv (every job),
+                      aggregate.csv (mean and standard deviation over seeds of what else is equal)
+                      and sweep.png, from the jobs that are there
+  debug=true          show the full traceback of an error
+
+Sweeps themselves are multiruns of mixvae.train, which writes the same files at its end:
+  python -m mixvae.train -m +experiment=digits_cpl seed=0,1,2
+  python -m mixvae.train -m sweep.resume=multirun/digits_cpl/...     go on with a stopped one
+"""
+
+
+def split_resume(overrides: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """Part `sweep.resume=FOLDER` from the other overrides.
+
+    Args:
+        overrides: What the command line overrides.
+
+    Returns:
+        The folder, None if none is named, and the other overrides.
+
+    Raises:
+        UsageError: If the folder is no sweep's.
+    """
+    folders = [
+        line.partition("=")[2]
+        for line in overrides
+        if line.lstrip("+").partition("=")[0] == RESUME_KEY
+    ]
+    others = [line for line in overrides if line.lstrip("+").partition("=")[0] != RESUME_KEY]
+    if not folders:
+        return None, others
+    folder = Path(folders[-1]).expanduser()
+    if not (folder / COMMAND).is_file():
+        what = "holds no sweep" if folder.is_dir() else "does not exist"
+        raise UsageError(f"{RESUME_KEY}={folders[-1]}: the folder {what}; name multirun/<name>/...")
+    return folder, others
+
+
+def resumed_overrides(folder: Path, overrides: Sequence[str]) -> list[str]:
+    """What a stopped sweep overrode; it can be said again, but not otherwise.
+
+    Args:
+        folder: The sweep's folder.
+        overrides: What the command line says beside `sweep.resume`; nothing is enough.
+
+    Returns:
+        The overrides of the sweep's first start.
+
+    Raises:
+        UsageError: If the command line says something else than the sweep's own did.
+    """
+    before = (folder / COMMAND).read_text(encoding="utf-8").splitlines()
+    if overrides and sorted(overrides) != sorted(before):
+        said = [line for line in overrides if line not in before]
+        left = [line for line in before if line not in overrides]
+        raise UsageError(
+            f"{RESUME_KEY} goes on with the same jobs, but the command line"
+            + (f" adds {shlex.join(said)}" if said else "")
+            + (" and" if said and left else "")
+            + (f" leaves out {shlex.join(left)}" if left else "")
+            + f"; say only -m {RESUME_KEY}={folder}"
+        )
+    return before
+
+
+def begin(folder: Path, overrides: Sequence[str]) -> None:
+    """Make a new sweep's folder and keep its command line in it.
+
+    Args:
+        folder: Where the sweep goes.
+        overrides: What its command line overrides.
+
+    Raises:
+        UsageError: If the folder already holds something.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(
+            f"the sweep's folder {folder} is not empty; choose another hydra.sweep.dir,"
+            f" or go on with the sweep in it: -m {RESUME_KEY}={folder}"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / COMMAND, "".join(f"{line}\n" for line in overrides))
+
+
+def finish(folder: Path) -> None:
+    """Write a sweep's tables and say where they are.
+
+    Args:
+        folder: The sweep's folder.
+
+    Raises:
+        OSError: If there is no such folder, or it cannot be written.
+        ValueError: If it holds no job.
+    """
+    # Here, so that a wrong command line is refused before matplotlib is imported.
+    from mixvae.runtime.sweep_folder import collect
+
+    jobs = collect(folder)
+    counts: dict[str, int] = {}
+    for job in jobs:
+        counts[job.status] = counts.get(job.status, 0) + 1
+    told = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    print(f"sweep          {folder}: {told}")
+    for name in ("sweep.csv", "aggregate.csv", "sweep.png"):
+        if (folder / name).is_file():
+            print(f"               {folder / name}")
+    if set(counts) - {"finished"}:
+        print(f"to go on: python -m mixvae.train -m {RESUME_KEY}={folder}", file=sys.stderr)
+    sys.stdout.flush()
+
+
+def launch_sweep_command(arguments: Sequence[str]) -> None:
+    """Run what the command line of `mixvae.sweep` asks for.
+
+    Args:
+        arguments: The command line without the program's name.
+
+    Raises:
+        UsageError: If it cannot be run.
+    """
+    if {"-h", "--help"} & set(arguments):
+        print(SWEEP_HELP, end="")
+        return
+    said = {}
+    for line in arguments:
+        key, separator, value = line.partition("=")
+        if key not in ("collect", "debug") or not separator:
+            raise UsageError(f"{line!r} is not understood; write collect=FOLDER")
+        said[key] = value
+    if not said.get("collect"):
+        raise UsageError("name the folder of a sweep: collect=multirun/...")
+    finish(Path(said["collect"]).expanduser())

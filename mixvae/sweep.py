@@ -1,0 +1,26 @@
+"""Make the tables of a sweep again: `python -m mixvae.sweep collect=FOLDER`; see --help."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from mixvae.runtime.command_line import run_guarded
+from mixvae.runtime.schema import register
+from mixvae.runtime.sweeping import launch_sweep_command
+
+register()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    Args:
+        arguments: The command line without the program's name; None takes the process's own.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    return run_guarded(lambda: launch_sweep_command(given), given)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from mixvae.contracts import Batch, DataSpec, MixturePosterior, MixtureStep
+from mixvae.contracts import (
+    Batch,
+    DataSpec,
+    MixturePosterior,
+    MixtureStep,
+    ModalitySpec,
+    MultimodalBatch,
+    MultimodalPosterior,
+    MultimodalSpec,
+    MultimodalStep,
+)
 
 
 class TinyMixture(lightning.LightningModule):
@@ -164,3 +175,153 @@ def quiet_trainer() -> Callable[..., lightning.Trainer]:
         return lightning.Trainer(**{**quiet, **options})
 
     return build
+
+
+SHAPES = {"left": (6,), "right": (9,), "middle": (1, 4, 4)}
+
+
+class TinyMultimodal(lightning.LightningModule):
+    """Linear encoders and decoders of three modalities; a joint posterior on request."""
+
+    def __init__(self, latent_dim: int = 2, has_joint: bool = False) -> None:
+        super().__init__()
+        self.num_modalities = len(SHAPES)
+        self.latent_dim = latent_dim
+        self.has_joint = has_joint
+        sizes = [int(np.prod(shape)) for shape in SHAPES.values()]
+        self.encoder = nn.ModuleList(nn.Linear(size, 2 * latent_dim) for size in sizes)
+        self.decoder = nn.ModuleList(nn.Linear(latent_dim, size) for size in sizes)
+
+    def infer(self, x: Sequence[Tensor], present: Tensor) -> MultimodalPosterior:
+        """Infer each modality; the joint posterior is the mean over those present."""
+        out = [encoder(part.flatten(1)) for encoder, part in zip(self.encoder, x, strict=True)]
+        there = present.T[..., None]
+        mean, logvar = (there * torch.stack(out)).chunk(2, dim=-1)
+        if not self.has_joint:
+            return MultimodalPosterior(mean, logvar)
+        count = there.sum(0)
+        return MultimodalPosterior(mean, logvar, mean.sum(0) / count, logvar.sum(0) / count)
+
+    def decode(self, latent: Tensor, modality: int) -> Tensor:
+        """Decode one modality."""
+        return self.decoder[modality](latent).unflatten(-1, list(SHAPES.values())[modality])
+
+    def step(self, batch: MultimodalBatch) -> MultimodalStep:
+        """Infer, decode across modalities and measure."""
+        posterior = self.infer(batch.x, batch.present)
+        there = batch.present.T
+        count = self.num_modalities
+        error = torch.stack(
+            [
+                (self.decode(mean, n) - batch.x[n]).square().flatten(1).sum(-1)
+                for mean in posterior.mean
+                for n in range(count)
+            ]
+        ).unflatten(0, (count, count))
+        error = error * (there[:, None] & there[None])
+        return MultimodalStep(
+            posterior, error.diagonal().T, error, posterior.mean.square().sum((0, 2))
+        )
+
+    def training_step(self, batch: MultimodalBatch, batch_idx: int) -> Tensor:
+        """Fit the reconstruction."""
+        loss = self.step(batch).reconstruction.sum(0).mean()
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.label))
+        return loss
+
+    def validation_step(self, batch: MultimodalBatch, batch_idx: int) -> MultimodalStep:
+        """Return the step."""
+        return self.step(batch)
+
+    def test_step(self, batch: MultimodalBatch, batch_idx: int) -> MultimodalStep:
+        """Return the step."""
+        return self.step(batch)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return Adam."""
+        return torch.optim.Adam(self.parameters(), lr=3e-2)
+
+
+class TinyMultimodalData(lightning.LightningDataModule):
+    """Three views of a class: a pattern and noise each; events share the samples of `right`."""
+
+    def __init__(self, num_classes: int = 3, missing: bool = False) -> None:
+        super().__init__()
+        modalities = tuple(ModalitySpec(name, shape) for name, shape in SHAPES.items())
+        names = tuple(f"class {c}" for c in range(num_classes))
+        self.spec = MultimodalSpec("tiny", modalities, num_classes, names)
+        self.missing = missing
+        generator = torch.Generator().manual_seed(1)
+        self.patterns = [
+            2 * torch.rand(3, *shape, generator=generator) for shape in SHAPES.values()
+        ]
+        self.splits = {
+            name: self.make(size, seed)
+            for seed, (name, size) in enumerate({"train": 60, "val": 24, "test": 36}.items())
+        }
+
+    def make(self, size: int, seed: int) -> MultimodalBatch:
+        """Make all events of a split as one batch."""
+        generator = torch.Generator().manual_seed(seed)
+        kind = torch.arange(size) % 3
+        rows = torch.arange(size)[:, None].repeat(1, 3) + 1000 * seed
+        rows[:, 1] = rows[:, 1] // 6 * 6 + kind  # each sample of `right` takes part in two events
+        x = []
+        for m, pattern in enumerate(self.patterns):
+            noise = torch.rand(2 * size + 3000, *pattern.shape[1:], generator=generator)
+            x.append(pattern[kind] + 0.3 * noise[rows[:, m]])
+        present = torch.ones(size, 3, dtype=torch.bool)
+        if self.missing:
+            present[::4, 0] = False
+            present[1::4, 2] = False
+        x = [part * present[:, m].view(-1, *[1] * (part.ndim - 1)) for m, part in enumerate(x)]
+        label = kind if self.spec.num_classes else torch.full_like(kind, -1)
+        rows = torch.where(present, rows, -1)
+        return MultimodalBatch(tuple(x), present, label, torch.arange(size), rows)
+
+    def eval_dataloader(self, split: str) -> DataLoader[MultimodalBatch]:
+        """Return all events in batches of 8."""
+        whole = self.splits[split]
+
+        def cut(events: list[int]) -> MultimodalBatch:
+            x = tuple(part[events] for part in whole.x)
+            return MultimodalBatch(x, *(part[events] for part in whole[1:]))
+
+        return DataLoader(range(len(whole.label)), batch_size=8, collate_fn=cut)
+
+    def sample_table(self, split: str, modality_index: int) -> dict[str, np.ndarray]:
+        """Return what is known of the samples of a modality, in a shuffled order."""
+        whole = self.splits[split]
+        rows, first = np.unique(whole.rows[:, modality_index].numpy(), return_index=True)
+        rows, first = rows[rows >= 0][::-1], first[rows >= 0][::-1]
+        label = whole.label.numpy()[first]
+        return {"row": rows, "label": label, "trial": rows // 2, "window": rows % 2}
+
+    def train_dataloader(self) -> DataLoader[MultimodalBatch]:
+        """Return the training events."""
+        return self.eval_dataloader("train")
+
+    def val_dataloader(self) -> DataLoader[MultimodalBatch]:
+        """Return the validation events."""
+        return self.eval_dataloader("val")
+
+    def test_dataloader(self) -> DataLoader[MultimodalBatch]:
+        """Return the test events."""
+        return self.eval_dataloader("test")
+
+
+@pytest.fixture
+def make_multimodal() -> Callable[..., TinyMultimodal]:
+    """Build a multimodal model with fixed weights."""
+
+    def build(**options: Any) -> TinyMultimodal:
+        torch.manual_seed(0)
+        return TinyMultimodal(**options)
+
+    return build
+
+
+@pytest.fixture
+def make_multimodal_data() -> Callable[..., TinyMultimodalData]:
+    """Build a multimodal data module."""
+    return TinyMultimodalData

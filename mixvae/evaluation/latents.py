@@ -1,0 +1,182 @@
+"""What a multimodal model infers of a split, by event and by the samples of each modality."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from mixvae.contracts import MultimodalBatch, MultimodalPosterior
+
+
+class ModalityLatents(NamedTuple):
+    """Inferences for N samples of one modality, ordered by row, each sample once.
+
+    Attributes:
+        row: Row of each sample in its modality's own array, shape (N,), int64.
+        label: Class, -1 where unknown, shape (N,), int64.
+        mean: Mean of q(z|x_m), shape (N, L), float32.
+        logvar: Its log-variance, natural log, shape (N, L), float32.
+    """
+
+    row: NDArray[np.int64]
+    label: NDArray[np.int64]
+    mean: NDArray[np.float32]
+    logvar: NDArray[np.float32]
+
+
+class LatentTable(NamedTuple):
+    """Inferences for N events, ordered by their index, each event once.
+
+    Attributes:
+        index: Row of each event in its split's table of events, shape (N,), int64.
+        label: Class, -1 where unknown, shape (N,), int64.
+        rows: Row of each modality's sample in its own array, -1 where missing, shape (N, M), int64.
+        mean: Means of the unimodal posteriors, shape (M, N, L), float32; 0 where missing.
+        logvar: Their log-variances, shape (M, N, L), float32; 0 where missing.
+        joint_mean: Mean of the joint posterior, shape (N, L), float32; None without one.
+        joint_logvar: Its log-variance, shape (N, L), float32; None without one.
+    """
+
+    index: NDArray[np.int64]  # type: ignore[assignment]  # shadows the method of tuple
+    label: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    mean: NDArray[np.float32]
+    logvar: NDArray[np.float32]
+    joint_mean: NDArray[np.float32] | None = None
+    joint_logvar: NDArray[np.float32] | None = None
+
+    def of_modality(self, modality: int) -> ModalityLatents:
+        """Take the samples of one modality, each once though several events may share it.
+
+        Args:
+            modality: Number of the modality.
+        """
+        rows, first = np.unique(self.rows[:, modality], return_index=True)
+        rows, first = rows[rows >= 0], first[rows >= 0]
+        mean, logvar = self.mean[modality, first], self.logvar[modality, first]
+        return ModalityLatents(rows, self.label[first], mean, logvar)
+
+
+class LatentCollector(Metric):
+    """Collects inferences over batches and ranks; grows with the number of events."""
+
+    full_state_update = False
+    higher_is_better = None
+    is_differentiable = False
+
+    index: list[Tensor]
+    label: list[Tensor]
+    rows: list[Tensor]
+    mean: list[Tensor]
+    logvar: list[Tensor]
+    joint_mean: list[Tensor]
+    joint_logvar: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in LatentTable._fields:
+            self.add_state(name, [], dist_reduce_fx="cat")
+
+    def update(self, posterior: MultimodalPosterior, batch: MultimodalBatch) -> None:
+        """Add a batch.
+
+        Args:
+            posterior: What the model inferred of the batch.
+            batch: The batch.
+        """
+        self.index.append(batch.index)
+        self.label.append(batch.label)
+        self.rows.append(torch.where(batch.present, batch.rows, -1))
+        # Events come first, so that ranks are joined along them.
+        self.mean.append(posterior.mean.float().transpose(0, 1))
+        self.logvar.append(posterior.logvar.float().transpose(0, 1))
+        if posterior.joint_mean is not None and posterior.joint_logvar is not None:
+            self.joint_mean.append(posterior.joint_mean.float())
+            self.joint_logvar.append(posterior.joint_logvar.float())
+
+    def compute(self) -> LatentTable:
+        """Join all batches of all ranks, ordered by index; a repeated event is kept once."""
+        index, first = np.unique(_joined(self.index), return_index=True)
+        has_joint = len(self.joint_mean) > 0
+        return LatentTable(
+            index=index,
+            label=_joined(self.label)[first],
+            rows=_joined(self.rows)[first],
+            mean=_joined(self.mean)[first].transpose(1, 0, 2),
+            logvar=_joined(self.logvar)[first].transpose(1, 0, 2),
+            joint_mean=_joined(self.joint_mean)[first] if has_joint else None,
+            joint_logvar=_joined(self.joint_logvar)[first] if has_joint else None,
+        )
+
+
+class Samples(NamedTuple):
+    """Samples of one modality, ordered by row, each once.
+
+    Attributes:
+        row: Row of each sample in its modality's own array, shape (N,), int64.
+        label: Class, -1 where unknown, shape (N,), int64.
+        x: The samples, shape (N, *shape), float32.
+    """
+
+    row: NDArray[np.int64]
+    label: NDArray[np.int64]
+    x: NDArray[np.float32]
+
+
+class SampleCollector(Metric):
+    """Collects the samples of each modality over batches and ranks, each sample once.
+
+    Args:
+        num_modalities: Number of modalities M.
+        max_samples: Largest number of samples kept of a modality by each rank, the first ones.
+    """
+
+    full_state_update = False
+    higher_is_better = None
+    is_differentiable = False
+
+    def __init__(self, num_modalities: int, max_samples: int) -> None:
+        super().__init__()
+        self.num_modalities = num_modalities
+        self.max_samples = max_samples
+        self._seen: list[set[int]] = [set() for _ in range(num_modalities)]
+        for m in range(num_modalities):
+            for name in Samples._fields:
+                self.add_state(f"{name}{m}", [], dist_reduce_fx="cat")
+
+    def update(self, batch: MultimodalBatch) -> None:
+        """Add the samples of a batch that were not met before.
+
+        Args:
+            batch: The batch.
+        """
+        for m, seen in enumerate(self._seen):
+            new = []
+            rows, there = batch.rows[:, m].tolist(), batch.present[:, m].tolist()
+            for event, (row, is_there) in enumerate(zip(rows, there, strict=True)):
+                if is_there and row not in seen and len(seen) < self.max_samples:
+                    seen.add(row)
+                    new.append(event)
+            chosen = torch.tensor(new, dtype=torch.int64, device=batch.label.device)
+            getattr(self, f"row{m}").append(batch.rows[chosen, m])
+            getattr(self, f"label{m}").append(batch.label[chosen])
+            getattr(self, f"x{m}").append(batch.x[m][chosen].float())
+
+    def compute(self) -> list[Samples]:
+        """Join the samples of all ranks, one table for each modality."""
+        tables = []
+        for m in range(self.num_modalities):
+            row, first = np.unique(_joined(getattr(self, f"row{m}")), return_index=True)
+            label, x = (_joined(getattr(self, f"{name}{m}"))[first] for name in ("label", "x"))
+            tables.append(Samples(row, label, x))
+        return tables
+
+
+def _joined(parts: list[Tensor]) -> NDArray:
+    return dim_zero_cat(parts).cpu().numpy()

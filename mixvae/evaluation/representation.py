@@ -1,0 +1,173 @@
+"""How well the latents of several modalities tell the classes, and whether decoding keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from mixvae.evaluation.coherence import Decode, coherence_matrix, mean_coherence
+from mixvae.evaluation.latents import LatentTable, Samples
+from mixvae.evaluation.probe import (
+    Classifier,
+    Labelled,
+    accuracy,
+    balanced_accuracy,
+    fit_logistic,
+    known,
+)
+
+Fit = Callable[[Labelled], Classifier]
+
+
+class SplitInference(NamedTuple):
+    """What a model infers of a split, and the samples that it was shown.
+
+    Attributes:
+        latents: The inferences.
+        samples: The samples of each modality, length M.
+    """
+
+    latents: LatentTable
+    samples: Sequence[Samples]
+
+
+class Judges(NamedTuple):
+    """Classifiers fitted on training data; None where these hold fewer than two known classes.
+
+    Attributes:
+        probes: For each modality, a probe of its posterior means, length M.
+        shared: One probe of the posterior means of all modalities.
+        joint: A probe of the means of the joint posterior; None without one.
+        classifiers: For each modality, a classifier of its real samples, length M.
+    """
+
+    probes: list[Classifier | None]
+    shared: Classifier | None
+    joint: Classifier | None
+    classifiers: list[Classifier | None]
+
+
+def fit_judges(train: SplitInference, fit_samples: Fit) -> Judges:
+    """Fit every classifier that the measures need on the training split.
+
+    Args:
+        train: The training split, each sample of a modality counted once.
+        fit_samples: Fits a classifier of real samples.
+
+    Returns:
+        The judges.
+
+    Raises:
+        ValueError: If no modality has training samples of two known classes.
+    """
+    means = [_means(train.latents, m) for m in range(len(train.samples))]
+    judges = Judges(
+        probes=[_fit(fit_logistic, data) for data in means],
+        shared=_fit(fit_logistic, _pooled(means)),
+        joint=None,
+        classifiers=[_fit(fit_samples, known(s.x, s.label)) for s in train.samples],
+    )
+    if judges.shared is None:
+        raise ValueError("no two classes are known among the labels of the training split")
+    joint = _joint_means(train.latents)
+    return judges if joint is None else judges._replace(joint=_fit(fit_logistic, joint))
+
+
+def measure_probes(
+    judges: Judges, latents: LatentTable, modalities: Sequence[str]
+) -> dict[str, float]:
+    """Test the probes on the posterior means of a split.
+
+    Args:
+        judges: From `fit_judges`.
+        latents: Inferences of the split; each sample of a modality counts once.
+        modalities: Names of the M modalities.
+
+    Returns:
+        Shares of samples by name: `probe_accuracy/<m>`, `probe_balanced_accuracy/<m>` (mean over
+        classes) and `shared_probe_accuracy/<m>`, each without `/<m>` the mean over modalities;
+        for models with a joint posterior `.../joint`, over events, which no mean includes.
+    """
+    values: dict[str, float] = {}
+    for m, name in enumerate(modalities):
+        data, probe = _means(latents, m), judges.probes[m]
+        if len(data.label) == 0:
+            continue
+        if probe is not None:
+            values[f"probe_accuracy/{name}"] = accuracy(probe, data)
+            values[f"probe_balanced_accuracy/{name}"] = balanced_accuracy(probe, data)
+        if judges.shared is not None:
+            values[f"shared_probe_accuracy/{name}"] = accuracy(judges.shared, data)
+    values |= _averaged(values)
+    joint = _joint_means(latents)
+    if joint is not None and judges.joint is not None and len(joint.label) > 0:
+        values["probe_accuracy/joint"] = accuracy(judges.joint, joint)
+        values["probe_balanced_accuracy/joint"] = balanced_accuracy(judges.joint, joint)
+    return values
+
+
+def measure_coherence(
+    judges: Judges, split: SplitInference, modalities: Sequence[str], decode: Decode
+) -> dict[str, float]:
+    """Test what is decoded across modalities with classifiers of real data.
+
+    Args:
+        judges: From `fit_judges`.
+        split: The split; each sample of a modality counts once.
+        modalities: Names of the M modalities.
+        decode: Decodes latents into a modality.
+
+    Returns:
+        Shares by name: `classifier_accuracy/<n>` on real samples of the split, its mean over
+        modalities without `/<n>`, `coherence/<m>_to_<n>`, `coherence` (their mean, m != n),
+        `self_coherence/<m>` and `self_coherence` (m to m). What cannot be measured is left out.
+    """
+    values: dict[str, float] = {}
+    usable = [n for n, classifier in enumerate(judges.classifiers) if classifier is not None]
+    classifiers = [judges.classifiers[n] for n in usable]
+    for n, classify in zip(usable, classifiers, strict=True):
+        data = known(split.samples[n].x, split.samples[n].label)
+        if classify is not None and len(data.label) > 0:
+            values[f"classifier_accuracy/{modalities[n]}"] = accuracy(classify, data)
+    latents = [_means(split.latents, n) for n in usable]
+    matrix = coherence_matrix(
+        latents,
+        lambda points, position: decode(points, usable[position]),
+        [classify for classify in classifiers if classify is not None],
+    )
+    for row, m in enumerate(usable):
+        for column, n in enumerate(usable):
+            if not np.isnan(matrix[row, column]):
+                same, pair = m == n, f"{modalities[m]}_to_{modalities[n]}"
+                name = f"self_coherence/{modalities[m]}" if same else f"coherence/{pair}"
+                values[name] = float(matrix[row, column])
+    values |= _averaged({k: v for k, v in values.items() if not k.startswith("coherence/")})
+    across = mean_coherence(matrix)
+    return values if np.isnan(across) else {**values, "coherence": across}
+
+
+def _averaged(values: dict[str, float]) -> dict[str, float]:
+    """Mean over modalities of each measure, under the name without the modality."""
+    measures: dict[str, list[float]] = {}
+    for name, value in values.items():
+        measures.setdefault(name.partition("/")[0], []).append(value)
+    return {measure: float(np.mean(parts)) for measure, parts in measures.items()}
+
+
+def _means(latents: LatentTable, modality: int) -> Labelled:
+    table = latents.of_modality(modality)
+    return known(table.mean, table.label)
+
+
+def _joint_means(latents: LatentTable) -> Labelled | None:
+    return None if latents.joint_mean is None else known(latents.joint_mean, latents.label)
+
+
+def _pooled(parts: Sequence[Labelled]) -> Labelled:
+    return Labelled(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _fit(fit: Fit, data: Labelled) -> Classifier | None:
+    return fit(data) if len(np.unique(data.label)) >= 2 else None

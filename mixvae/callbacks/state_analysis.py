@@ -1,0 +1,224 @@
+"""Finds after a test the genes that each category's state changes; tables and a heat map."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from numpy.typing import NDArray
+
+from mixvae.callbacks.atomic import replacing
+from mixvae.callbacks.collecting import AbstractPredictionCallback
+from mixvae.callbacks.evaluation import data_spec
+from mixvae.callbacks.figures import PictureLogger
+from mixvae.callbacks.tables import Row, write_table
+from mixvae.contracts import MixtureModel
+from mixvae.evaluation.gene_sets import find_members, read_gene_sets, score_sets
+from mixvae.evaluation.predictions import PredictionTable
+from mixvae.evaluation.traversal import (
+    Decode,
+    StateTraversal,
+    overlap_at,
+    rank_features,
+    top_share,
+    traverse_states,
+)
+from mixvae.figures.genes import state_genes
+
+logger = logging.getLogger("mixvae")
+
+
+class StateAnalysis(AbstractPredictionCallback):
+    """Write what each category's state changes, for data whose features have names.
+
+    For every category that is kept, each state dimension is moved over the range that the test
+    samples of the category have, and decoded; see `evaluation.traversal`. Files, in `dirpath`:
+
+    - `state_analysis/category<k>.csv`: all genes by state dimension and rank,
+    - `state_genes.csv`: the first `num_genes` of each category and state dimension,
+    - `state_pathways.csv`: each gene set's score, where gene sets are given,
+    - `figures/state_genes.png`.
+
+    `change` is in the unit of the data, above 0 where a gene goes up with the state; which end of a
+    state is up is arbitrary. `agents` is the share of the other agents that have the gene among
+    the first of the category, `overlap` its mean over the agent's own first genes.
+
+    Args:
+        dirpath: Folder to write into, usually the run folder.
+        num_genes: Genes that count as a category's first.
+        gene_sets: File of gene sets, .gmt or .toml; none by default.
+        agent: The agent whose states are told of.
+        num_steps: Values of a state on its way, at least 2.
+        min_samples: Test samples that a category needs.
+
+    Raises:
+        FileNotFoundError: If there is no such file of gene sets.
+        ValueError: If a number is out of range, or the gene sets cannot be read.
+    """
+
+    def __init__(
+        self,
+        dirpath: str,
+        num_genes: int = 20,
+        gene_sets: str | None = None,
+        agent: int = 0,
+        num_steps: int = 9,
+        min_samples: int = 10,
+    ) -> None:
+        super().__init__(dirpath)
+        least = {
+            "num_genes": (num_genes, 1),
+            "agent": (agent, 0),
+            "num_steps": (num_steps, 2),
+            "min_samples": (min_samples, 2),
+        }
+        for name, (value, smallest) in least.items():
+            if value < smallest:
+                raise ValueError(f"{name} must be {smallest} or more, got {value}")
+        self.num_genes = num_genes
+        self.agent = agent
+        self.num_steps = num_steps
+        self.min_samples = min_samples
+        self.gene_sets = {} if gene_sets is None else read_gene_sets(Path(gene_sets).expanduser())
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse before training what could not be analysed after it."""
+        assert isinstance(pl_module, MixtureModel)
+        if self.agent >= pl_module.num_agents:
+            raise ValueError(
+                f"callbacks.state_analysis.agent is {self.agent}, but the agents are numbered"
+                f" from 0 to {pl_module.num_agents - 1}"
+            )
+        genes = data_spec(trainer).feature_names
+        if not self.gene_sets or not genes:
+            return
+        found = find_members(self.gene_sets, genes).any(axis=1)
+        empty = [name for name, some in zip(self.gene_sets, found, strict=True) if not some]
+        if not found.any():
+            raise ValueError(
+                f"no gene of the {len(found)} gene sets is among the data's genes; the sets have"
+                f" {next(iter(self.gene_sets.values()))[0]!r}, the data {genes[0]!r}"
+            )
+        if empty and trainer.is_global_zero:
+            logger.warning("gene sets with no gene in the data: %s", ", ".join(empty))
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Analyse and write, on the first rank."""
+        table, spec = self.take_table(trainer), data_spec(trainer)
+        if table is None:
+            return
+        assert isinstance(pl_module, MixtureModel)
+        if not spec.feature_names or pl_module.state_dim == 0:
+            why = (
+                "the model has state_dim 0" if spec.feature_names else "the features have no names"
+            )
+            logger.info("no state analysis: %s", why)
+            return
+        traversal = self._traverse(pl_module, table)
+        if len(traversal.category) == 0:
+            logger.warning(
+                "no state analysis: agent %d puts no %d test samples into any category",
+                self.agent,
+                self.min_samples,
+            )
+            return
+        self._write_tables(traversal, spec.feature_names)
+        self._draw(trainer, traversal, spec.feature_names)
+
+    def _traverse(self, model: MixtureModel, table: PredictionTable) -> StateTraversal:
+        """Traverse the categories that are kept and hold enough samples."""
+        count = np.bincount(table.category[self.agent], minlength=model.num_categories)
+        kept = model.category_mask.cpu().numpy() & (count >= self.min_samples)
+        return traverse_states(
+            decoder_of(model),
+            table.category,
+            table.state_mean,
+            np.flatnonzero(kept).tolist(),
+            model.num_categories,
+            num_steps=self.num_steps,
+            min_samples=self.min_samples,
+        )
+
+    def _write_tables(self, traversal: StateTraversal, genes: Sequence[str]) -> None:
+        company = top_share(traversal, self.num_genes, self.agent)
+        overlap = overlap_at(traversal, self.num_genes, self.agent)
+        header = ["state", "rank", "gene", "change", "direction", "agents"]
+        for stale in (self.dirpath / "state_analysis").glob("category*.csv"):
+            stale.unlink()
+        first: list[Row] = []
+        for j, k in enumerate(traversal.category.tolist()):
+            change = traversal.change[self.agent, j]
+            rows = list(_ranked(change, genes, company[j]))
+            write_table(self.dirpath / "state_analysis" / f"category{k}.csv", header, rows)
+            ends = traversal.low[self.agent, j], traversal.high[self.agent, j]
+            for row in rows:
+                state, rank = row[:2]
+                if rank <= self.num_genes:
+                    where = [_text(end[state]) for end in ends]
+                    number = int(traversal.num_samples[self.agent, j])
+                    first.append([k, *row, number, *where, _text(overlap[j])])
+        longer = ["category", *header, "num_samples", "low", "high", "overlap"]
+        write_table(self.dirpath / "state_genes.csv", longer, first)
+        if self.gene_sets:
+            pathways = list(self._score(traversal, genes))
+            titles = ["category", "state", "set", "num_genes", "inside", "outside", "z"]
+            write_table(self.dirpath / "state_pathways.csv", titles, pathways)
+
+    def _score(self, traversal: StateTraversal, genes: Sequence[str]) -> Iterator[Row]:
+        members, names = find_members(self.gene_sets, genes), list(self.gene_sets)
+        for j, k in enumerate(traversal.category.tolist()):
+            for state, change in enumerate(traversal.change[self.agent, j]):
+                for score in score_sets(change, members, names):
+                    measures = (score.inside, score.outside, score.z)
+                    yield [k, state, score.name, score.num_genes, *map(_text, measures)]
+
+    def _draw(self, trainer: Trainer, traversal: StateTraversal, genes: Sequence[str]) -> None:
+        change = traversal.change[self.agent]
+        # Of several dimensions the one that moves the gene most, with its sign.
+        leading = np.abs(change).argmax(axis=1)[:, None]
+        shown = np.take_along_axis(change, leading, axis=1)[:, 0]
+        figure = state_genes(shown, traversal.category.tolist(), genes)
+        path = self.dirpath / "figures" / "state_genes.png"
+        with replacing(path) as temporary:
+            figure.savefig(temporary, bbox_inches="tight", pad_inches=0.1)
+        for log in trainer.loggers:
+            if isinstance(log, PictureLogger):
+                log.log_image("figures/state_genes", [str(path)])
+
+
+def decoder_of(model: MixtureModel) -> Decode:
+    """Return all agents' decoders as a function of arrays, see `evaluation.traversal.Decode`.
+
+    Args:
+        model: A Lightning module; its decoders are used as they are, in evaluation mode after a
+            test.
+    """
+    assert isinstance(model, LightningModule)
+    device = model.device
+
+    def decode(category: NDArray[np.float32], state: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            tensors = [torch.tensor(values, device=device) for values in (category, state)]
+            decoded: NDArray[np.float32] = model.decode(*tensors).float().flatten(2).cpu().numpy()
+        return decoded
+
+    return decode
+
+
+def _ranked(
+    change: NDArray[np.float32], genes: Sequence[str], company: NDArray[np.float64]
+) -> Iterator[Row]:
+    """Yield the genes of a category, (S, D), by state dimension and rank."""
+    for state, order in enumerate(rank_features(change)):
+        for rank, gene in enumerate(order.tolist(), start=1):
+            value = float(change[state, gene])
+            direction = "up" if value > 0 else "down" if value < 0 else "none"
+            yield [state, rank, genes[gene], _text(value), direction, _text(company[gene])]
+
+
+def _text(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.6g}"

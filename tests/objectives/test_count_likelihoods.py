@@ -1,0 +1,186 @@
+"""Negative binomial and its zero-inflated form against scipy, Monte Carlo and their limits."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+
+from mixvae.objectives.count_likelihoods import (
+    NegativeBinomial,
+    ZeroInflatedNegativeBinomial,
+    negative_binomial_log_prob,
+)
+from mixvae.objectives.likelihoods import Gaussian, Likelihood
+
+A, B, D = 2, 5, 7
+FAMILIES: list[Likelihood] = [NegativeBinomial(), ZeroInflatedNegativeBinomial()]
+every_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda f: type(f).__name__)
+
+
+def counts() -> Tensor:
+    rates = torch.tensor([0.1, 0.5, 1.0, 3.0, 10.0, 100.0, 2000.0], dtype=torch.float64)
+    return torch.poisson(rates.expand(B, D), generator=torch.Generator().manual_seed(1))
+
+
+def parameters(family: Likelihood, dispersion: float = 1.0) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    shape = (A, B, family.params_per_feature * D)
+    params = 2 * torch.randn(shape, generator=generator, dtype=torch.float64)
+    params[..., D : 2 * D] += dispersion
+    return params
+
+
+def scipy_nll(params: Tensor, x: Tensor) -> np.ndarray:
+    """-log p(x) by scipy, from the mean to the last sum; a third block inflates the zeros."""
+    logits, log_dispersion, *dropout = params.numpy().reshape(A, B, -1, D).swapaxes(0, 2)
+    exp = np.exp(logits.swapaxes(0, 1))
+    mean = x.numpy().sum(-1)[None, :, None] * exp / exp.sum(-1, keepdims=True)
+    dispersion = np.exp(log_dispersion.swapaxes(0, 1))
+    log_prob = stats.nbinom.logpmf(x.numpy(), dispersion, dispersion / (dispersion + mean))
+    if dropout:
+        logit = dropout[0].swapaxes(0, 1)
+        log_lost, log_kept = stats.logistic.logcdf(logit), stats.logistic.logsf(logit)
+        zero = np.logaddexp(log_lost, log_kept + log_prob)
+        log_prob = np.where(x.numpy() == 0, zero, log_kept + log_prob)
+    return -log_prob.sum(-1)
+
+
+@every_family
+@pytest.mark.parametrize("dispersion", [-3.0, 1.0, 4.0, 8.0])
+def test_equals_scipy(family: Likelihood, dispersion: float) -> None:
+    params, x = parameters(family, dispersion), counts()
+    expected = torch.from_numpy(scipy_nll(params, x))
+    torch.testing.assert_close(family.nll(params, x), expected, rtol=1e-9, atol=1e-6)
+
+
+@every_family
+def test_shapes_shared_samples_and_the_sum_over_genes(family: Likelihood) -> None:
+    params, x = parameters(family), counts()
+    value = family.nll(params, x)
+    assert value.shape == (A, B)
+    torch.testing.assert_close(value, family.nll(params, x.expand(A, B, D)))
+    order = torch.randperm(D)
+    shuffled = params.unflatten(-1, (-1, D))[..., order].flatten(-2)
+    torch.testing.assert_close(value, family.nll(shuffled, x[:, order]))
+
+
+@every_family
+def test_summed_over_genes(family: Likelihood) -> None:
+    # Fault 4: nats are summed. A second half like the first, of equal depth, doubles them.
+    params, x = parameters(family), counts()
+    twice = params.unflatten(-1, (-1, D)).repeat(1, 1, 1, 2).flatten(-2)
+    torch.testing.assert_close(family.nll(twice, x.repeat(1, 2)), 2 * family.nll(params, x))
+
+
+@every_family
+def test_gradcheck(family: Likelihood) -> None:
+    params, x = parameters(family).requires_grad_(), counts()
+    assert torch.autograd.gradcheck(lambda p: family.nll(p, x), (params,), rtol=1e-4)
+
+
+@pytest.mark.parametrize("log_dispersion", [-1.0, 2.0, 3.46, 3.47, 6.0])
+def test_mean_and_variance_by_summation(log_dispersion: float) -> None:
+    # All counts that matter, instead of draws: exact, on both sides of where the series takes over.
+    x = torch.arange(5000, dtype=torch.float64)
+    log_dispersion_ = torch.tensor(log_dispersion, dtype=torch.float64)
+    prob = negative_binomial_log_prob(torch.tensor(12.0).double().log(), log_dispersion_, x).exp()
+    mean = (prob * x).sum()
+    variance = (prob * (x - mean) ** 2).sum()
+    assert prob.sum().item() == pytest.approx(1, rel=1e-9)
+    assert mean.item() == pytest.approx(12, rel=1e-8)
+    assert variance.item() == pytest.approx(12 + 144 / math.exp(log_dispersion), rel=1e-8)
+
+
+def test_draws_have_the_mean_and_the_variance_that_the_docstring_says() -> None:
+    dispersion, mean = 2.0, 12.0
+    rate = torch.distributions.Gamma(dispersion, dispersion / mean).sample((200_000,))
+    x = torch.poisson(rate)
+    assert x.mean().item() == pytest.approx(mean, rel=0.05)
+    assert x.var().item() == pytest.approx(mean + mean**2 / dispersion, rel=0.05)
+    log_prob = negative_binomial_log_prob(
+        torch.tensor(mean).log(), torch.tensor(dispersion).log(), x
+    )
+    reference = stats.nbinom(dispersion, dispersion / (dispersion + mean)).entropy()
+    assert -log_prob.mean().item() == pytest.approx(float(reference), rel=0.05)
+
+
+def test_a_large_dispersion_is_a_poisson() -> None:
+    x = torch.tensor([0.0, 1.0, 7.0, 300.0], dtype=torch.float64)
+    log_mean = torch.tensor([-2.0, 0.0, 2.0, 5.5], dtype=torch.float64)
+    got = negative_binomial_log_prob(log_mean, torch.full_like(x, 40.0), x)
+    expected = torch.distributions.Poisson(log_mean.exp()).log_prob(x)
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
+    # In single precision lgamma(x + r) - lgamma(r) would be off by thousands of nats.
+    single = negative_binomial_log_prob(log_mean.float(), torch.full((4,), 18.0), x.float())
+    torch.testing.assert_close(single.double(), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_without_dropout_the_inflated_form_is_the_plain_one() -> None:
+    plain, x = parameters(FAMILIES[0]), counts()
+    params = torch.cat([plain, torch.full((A, B, D), -1e4, dtype=torch.float64)], -1)
+    torch.testing.assert_close(FAMILIES[1].nll(params, x), FAMILIES[0].nll(plain, x))
+
+
+def test_certain_dropout_explains_zeros_for_free() -> None:
+    params = torch.cat([torch.zeros(1, 1, 2 * D), torch.full((1, 1, D), 60.0)], -1)
+    assert FAMILIES[1].nll(params, torch.zeros(1, D)).item() == pytest.approx(0, abs=1e-6)
+
+
+@every_family
+@pytest.mark.parametrize("extreme", [-1e4, -100.0, 100.0, 1e4])
+@pytest.mark.parametrize("block", [0, 1, 2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_finite_value_and_gradient_at_extremes(
+    family: Likelihood, extreme: float, block: int, dtype: torch.dtype
+) -> None:
+    x = torch.tensor([[0.0, 1.0, 1e6], [0.0, 0.0, 0.0]], dtype=dtype)
+    params = torch.zeros(1, 2, family.params_per_feature, 3, dtype=dtype)
+    params[:, :, min(block, family.params_per_feature - 1), ::2] = extreme
+    params = params.flatten(-2).requires_grad_()
+    value = family.nll(params, x)
+    value.sum().backward()
+    assert torch.isfinite(value).all()
+    assert params.grad is not None
+    assert torch.isfinite(params.grad).all()
+
+
+@every_family
+def test_depth_is_no_part_of_the_profile(family: Likelihood) -> None:
+    params, x = parameters(family), counts()
+    logits = params.clone().requires_grad_()
+    family.nll(logits, 10 * x).sum().backward()
+    moved = params.clone()
+    moved[..., :D] += 5  # logits are relative: a shift of all changes nothing
+    torch.testing.assert_close(family.nll(moved, x), family.nll(params, x))
+    torch.testing.assert_close(family.mean(moved), family.mean(params))
+
+
+@every_family
+def test_the_mean_is_a_profile_in_log1p_counts_per_million(family: Likelihood) -> None:
+    profile = family.mean(parameters(family))
+    assert profile.shape == (A, B, D)
+    torch.testing.assert_close(profile.expm1().sum(-1), torch.full((A, B), 1e6).double())
+
+
+@pytest.mark.parametrize("bad", [-1.0, 0.5, math.nan, math.inf])
+@every_family
+def test_what_is_no_count_is_refused(family: Likelihood, bad: float) -> None:
+    x = counts()
+    family.check(x)
+    x[1, 2] = bad
+    with pytest.raises(ValueError, match=f"got {bad:g} .1 of 35 values are no counts"):
+        family.check(x)
+
+
+def test_each_family_says_how_many_parameters_it_needs_and_of_what() -> None:
+    families: list[Likelihood] = [Gaussian(), *FAMILIES]
+    assert [(f.params_per_feature, f.counts) for f in families] == [
+        (1, False),
+        (2, True),
+        (3, True),
+    ]

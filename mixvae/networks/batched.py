@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mixvae.networks.processes import mean_over_processes, num_processes
+
 
 class BatchedLinear(nn.Module):
     """A linear layer for each agent.
@@ -98,7 +100,12 @@ class BatchedBatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(shape))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise x, shape (A, B, F), over the batch (training) or by the running statistics."""
+        """Normalise x, shape (A, B, F), over the batch (training) or by the running statistics.
+
+        In distributed training the batch is that of all processes together.
+        """
+        if self.training and num_processes() > 1:
+            return self._normalise_over_processes(x)
         use_running = not self.training or self.update_statistics
         # Agents and features side by side are the channels of one ordinary batch norm.
         y = functional.batch_norm(
@@ -112,6 +119,21 @@ class BatchedBatchNorm(nn.Module):
             self.eps,
         )
         return y.unflatten(1, (x.shape[0], x.shape[2])).transpose(0, 1)
+
+    def _normalise_over_processes(self, x: Tensor) -> Tensor:
+        """Normalise over the batches of all processes, which are of one size."""
+        mean = mean_over_processes(x.mean(dim=1))
+        centred = x - mean.unsqueeze(1)
+        var = mean_over_processes(centred.square().mean(dim=1))
+        if self.update_statistics:
+            size = x.shape[1] * num_processes()
+            with torch.no_grad():
+                self.running_mean.lerp_(mean, self.momentum)
+                self.running_var.lerp_(var * (size / (size - 1)), self.momentum)
+        y = centred * (var + self.eps).rsqrt().unsqueeze(1)
+        if self.weight is None or self.bias is None:
+            return y
+        return y * self.weight.unsqueeze(1) + self.bias.unsqueeze(1)
 
 
 class ByteDropout(nn.Module):

@@ -11,14 +11,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mixvae.data.digits import DigitsDataModule
     from mixvae.data.fetch import FetchError
+    from mixvae.data.hippocampus import HippocampusDataModule
     from mixvae.data.mnist import MNISTDataModule
+    from mixvae.data.rat_simulator import RatSimulator
 
-__all__ = ["DigitsDataModule", "FetchError", "MNISTDataModule"]
+__all__ = [
+    "DigitsDataModule",
+    "FetchError",
+    "HippocampusDataModule",
+    "MNISTDataModule",
+    "RatSimulator",
+]
 
 _HOME = {
     "DigitsDataModule": "mixvae.data.digits",
     "FetchError": "mixvae.data.fetch",
+    "HippocampusDataModule": "mixvae.data.hippocampus",
     "MNISTDataModule": "mixvae.data.mnist",
+    "RatSimulator": "mixvae.data.rat_simulator",
 }
 
 

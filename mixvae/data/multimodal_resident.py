@@ -1,0 +1,107 @@
+"""Several modalities in memory: one store of samples for each, and a table of events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mixvae.contracts import MultimodalBatch
+
+EventsOfEpoch = Callable[[int], Tensor]
+"""The table of events of an epoch, (N, M) int64, on any device, as a function of its number."""
+
+
+class ModalityStores:
+    """The samples of each modality, which several splits share."""
+
+    def __init__(self, arrays: Sequence[Tensor]) -> None:
+        """Hold M tensors (N_m, *shape_m), float32."""
+        self.arrays = tuple(arrays)
+        self._moved: dict[torch.device, ModalityStores] = {}
+
+    def to(self, device: torch.device) -> ModalityStores:
+        """Return the same samples on `device`, moved once for all that share them."""
+        if device == self.arrays[0].device:
+            return self
+        if device not in self._moved:
+            self._moved[device] = ModalityStores([array.to(device) for array in self.arrays])
+        return self._moved[device]
+
+
+@dataclass(frozen=True)
+class MultimodalTensors:
+    """The events of one split.
+
+    Attributes:
+        stores: The samples of each modality, of all splits.
+        events: Row of each event's samples in the stores, shape (N, M), int64; -1 where missing.
+        label: Class of each event, shape (N,), int64.
+        events_of: The table of events in an epoch of training; None if it is always `events`.
+            Labels stay.
+    """
+
+    stores: ModalityStores
+    events: Tensor
+    label: Tensor
+    events_of: EventsOfEpoch | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a table that does not belong to the stores and labels."""
+        assert self.events.shape == (len(self.label), len(self.stores.arrays))
+
+    def batch(self, rows: Tensor) -> MultimodalBatch:
+        """Cut the batch of these events; `index` of the batch is the number of the event.
+
+        Args:
+            rows: Numbers of events, shape (B,), int64, on the device of the stores.
+
+        Returns:
+            The events.
+        """
+        events = self.events.index_select(0, rows)
+        present = events >= 0
+        # a missing sample is read from row 0 and then set to 0, which spares a synchronisation
+        taken = events.clamp(min=0)
+        x = []
+        for modality, store in enumerate(self.stores.arrays):
+            sample = store.index_select(0, taken[:, modality])
+            absent = ~present[:, modality].view(-1, *[1] * (sample.dim() - 1))
+            x.append(sample.masked_fill_(absent, 0.0))
+        return MultimodalBatch(tuple(x), present, self.label.index_select(0, rows), rows, events)
+
+    def at_epoch(self, epoch: int) -> MultimodalTensors:
+        """Return the same samples in the events of an epoch."""
+        if self.events_of is None:
+            return self
+        return replace(self, events=self.events_of(epoch).to(self.label.device))
+
+    def to(self, device: torch.device) -> MultimodalTensors:
+        """Return the same events on `device`."""
+        return replace(
+            self,
+            stores=self.stores.to(device),
+            events=self.events.to(device),
+            label=self.label.to(device),
+        )
+
+
+def standardised(samples: np.ndarray, training_rows: np.ndarray) -> np.ndarray:
+    """Give each feature mean 0 and standard deviation 1 over the training rows.
+
+    Args:
+        samples: Samples, shape (N, *shape), float32.
+        training_rows: Rows that mean and deviation are taken of, shape (T,).
+
+    Returns:
+        A new array of the same shape. A feature that is constant in training becomes 0 there, and
+        its deviations elsewhere keep their unit.
+    """
+    training = samples[training_rows].astype(np.float64)
+    mean, deviation = training.mean(axis=0), training.std(axis=0)
+    constant = deviation <= 1e-6 * np.maximum(1.0, np.abs(mean))
+    deviation[constant] = 1.0
+    return ((samples - mean) / deviation).astype(np.float32)

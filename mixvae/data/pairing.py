@@ -1,0 +1,131 @@
+"""Which samples of different modalities make one event, and which of them are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from mixvae.data.checks import check_fraction
+
+MISSING = -1
+Groups = Mapping[int, np.ndarray]
+"""Rows of one modality by class: class -> rows, shape (n,), int64."""
+
+
+class Events(NamedTuple):
+    """A table of events.
+
+    Attributes:
+        rows: Row of each modality's sample, shape (N, M), int64; -1 where missing.
+        label: Class of each event, shape (N,), int64.
+    """
+
+    rows: np.ndarray
+    label: np.ndarray
+
+
+def pair_by_class(groups: Sequence[Groups], generator: np.random.Generator) -> Events:
+    """Pair samples of all modalities at random within each class.
+
+    A class gives as many events as its largest modality has rows, so that each row takes part. A
+    modality with fewer goes through all of its rows again in a new order.
+
+    Args:
+        groups: The rows of each modality, M in number, with the same classes, none empty.
+        generator: Draws the orders.
+
+    Returns:
+        The events, class by class. How many there are of each does not depend on the draw.
+    """
+    parts = []
+    for label in sorted(groups[0]):
+        most = max(len(group[label]) for group in groups)
+        columns = []
+        for group in groups:
+            rounds = -(-most // len(group[label]))
+            orders = [generator.permutation(group[label]) for _ in range(rounds)]
+            columns.append(np.concatenate(orders)[:most])
+        parts.append(Events(np.stack(columns, axis=1), np.full(most, label)))
+    return _joined(parts)
+
+
+def pair_in_order(groups: Sequence[Groups]) -> Events:
+    """Pair the first rows of each class, as many as the smallest modality has.
+
+    Args:
+        groups: The rows of each modality, M in number, with the same classes.
+
+    Returns:
+        The events, class by class.
+    """
+    parts = []
+    for label in sorted(groups[0]):
+        least = min(len(group[label]) for group in groups)
+        columns = [group[label][:least] for group in groups]
+        parts.append(Events(np.stack(columns, axis=1), np.full(least, label)))
+    return _joined(parts)
+
+
+def drop_at_random(rows: np.ndarray, fraction: float, generator: np.random.Generator) -> np.ndarray:
+    """Let modalities go missing, each with the same probability; one of each event stays.
+
+    Args:
+        rows: A table of events, shape (N, M).
+        fraction: Probability that a sample goes missing, in [0, 1).
+        generator: Draws them.
+
+    Returns:
+        The table with -1 for what is missing. An event that would lose all of its samples keeps
+        one of those it has, drawn at random.
+    """
+    present = rows != MISSING
+    order = generator.random(rows.shape)
+    kept = present & (order >= fraction)
+    # the largest draw among those present stays in any case
+    last = np.where(present, order, -1.0).argmax(axis=1)
+    kept[np.arange(len(rows)), last] = True
+    return np.where(kept & present, rows, MISSING)
+
+
+def check_missing_fraction(value: float) -> None:
+    """Refuse a probability outside [0, 1)."""
+    if value != 0 or isinstance(value, bool):
+        check_fraction("missing_fraction", value)
+
+
+def split_by_class(
+    groups: Groups, fractions: Sequence[float], generator: np.random.Generator
+) -> tuple[dict[int, np.ndarray], ...]:
+    """Split the rows of each class at random into parts that share no row.
+
+    Args:
+        groups: Rows by class, each class with at least `len(fractions) + 1` rows.
+        fractions: Share of each part but the last one, which is what remains. Every part gets at
+            least one row of each class.
+        generator: Draws the split.
+
+    Returns:
+        `len(fractions) + 1` parts, each rows by class, sorted.
+    """
+    parts: tuple[dict[int, np.ndarray], ...] = tuple({} for _ in (*fractions, None))
+    for label in sorted(groups):
+        rows = generator.permutation(groups[label])
+        left = len(rows) - len(fractions)
+        assert left >= 1, f"{len(rows)} rows of class {label} for {len(parts)} parts"
+        begin = 0
+        for part, fraction in zip(parts, fractions, strict=False):
+            size = min(max(1, round(fraction * len(rows))), left)
+            left -= size - 1
+            part[label] = np.sort(rows[begin : begin + size])
+            begin += size
+        parts[-1][label] = np.sort(rows[begin:])
+    return parts
+
+
+def _joined(parts: Sequence[Events]) -> Events:
+    return Events(
+        np.concatenate([part.rows for part in parts]),
+        np.concatenate([part.label for part in parts]),
+    )

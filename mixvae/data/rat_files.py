@@ -1,0 +1,157 @@
+"""The rats' recordings: files as Dryad has them, checked and cut into windows.
+
+A rat has two files in a folder of its own name, `<rat>_spike_data_binned.npy` and
+`<rat>_trial_info.npy`, in any capitalisation; files that lie in the upper folder itself are found
+too. Local field potentials (`<rat>_lfp_data_sampled.npy`) are not read.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+
+SPIKES = "spike_data_binned.npy"
+TRIALS = "trial_info.npy"
+BIN_SECONDS = 0.01
+ENTRY_BIN = 200  # the rat's nose enters the port here
+CORRECT, IN_SEQUENCE, POSITION, ODOUR = range(4)  # columns of the trial table
+ODOUR_NAMES = ("A", "B", "C", "D", "E")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One rat's session.
+
+    Attributes:
+        rat: Name of the rat.
+        spikes: Spikes per bin of 10 ms, shape (trials, neurons, bins).
+        trials: Correct (1, 0), in sequence (1, 0), position (1-5) and odour (1-5) of each trial,
+            shape (trials, 4 or more).
+        source: Where it comes from, for messages.
+    """
+
+    rat: str
+    spikes: np.ndarray
+    trials: np.ndarray
+    source: str
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that cannot be a session."""
+        if self.spikes.ndim != 3 or 0 in self.spikes.shape:
+            raise ValueError(
+                f"the spikes of {self.rat} ({self.source}) have the shape {self.spikes.shape};"
+                " they must be (trials, neurons, bins), none of them 0"
+            )
+        if self.trials.ndim != 2 or self.trials.shape[1] < 4:
+            raise ValueError(
+                f"the trial table of {self.rat} ({self.source}) has the shape {self.trials.shape};"
+                " it must be (trials, 4 or more): correct, in sequence, position, odour"
+            )
+        if len(self.spikes) != len(self.trials):
+            raise ValueError(
+                f"{self.rat} ({self.source}) has spikes of {len(self.spikes)} trials but a table"
+                f" of {len(self.trials)}; both files must be of the same session"
+            )
+        for what, array in (("spikes", self.spikes), ("trial table", self.trials)):
+            if array.dtype.kind not in "buif":
+                raise ValueError(
+                    f"the {what} of {self.rat} ({self.source}) hold {array.dtype}, not numbers"
+                )
+
+
+def find_file(folder: Path, rat: str, ending: str) -> Path:
+    """Find a rat's file, whatever the capitalisation.
+
+    Args:
+        folder: The folder that holds the rats' folders.
+        rat: Name of the rat.
+        ending: What follows the rat's name in the file's.
+
+    Returns:
+        The file.
+
+    Raises:
+        FileNotFoundError: If it is not there, saying what was found.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"data.path is {str(folder)!r}, which is no folder; it must hold one folder for each"
+            " rat. Without data.path a simulator makes the recordings"
+        )
+    wanted = f"{rat}_{ending}".lower()
+    inside = [entry for entry in _entries(folder) if entry.is_dir() and entry.name.lower() == rat]
+    for place in (*inside, folder):
+        for entry in _entries(place):
+            if entry.name.lower() == wanted and entry.is_file():
+                return entry
+    place = inside[0] if inside else folder
+    found = [entry.name for entry in _entries(place)]
+    near = get_close_matches(rat, [name.lower() for name in found], n=1)
+    hint = f"; did you mean the rat {near[0]!r}?" if near and not inside else ""
+    raise FileNotFoundError(
+        f"no {wanted} for the rat {rat!r} in {place}; found there:"
+        f" {', '.join(found[:20]) or 'nothing'}{hint}"
+    )
+
+
+def read_rat(folder: Path, rat: str) -> Recording:
+    """Read one rat's session; its spikes stay on disk until they are cut.
+
+    Args:
+        folder: The folder that holds the rats' folders.
+        rat: Name of the rat.
+
+    Returns:
+        The session.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If a file holds something else.
+    """
+    spikes, trials = (find_file(folder, rat, ending) for ending in (SPIKES, TRIALS))
+    return Recording(rat, _load(spikes), np.asarray(_load(trials)), str(spikes.parent))
+
+
+def write_rat(folder: Path, recording: Recording) -> list[Path]:
+    """Write one rat's session as the files that `read_rat` reads.
+
+    Args:
+        folder: The folder for the rats' folders.
+        recording: The session.
+
+    Returns:
+        The files written.
+    """
+    own = folder / recording.rat.capitalize()
+    own.mkdir(parents=True)
+    files = {SPIKES: recording.spikes, TRIALS: recording.trials}
+    paths = []
+    for ending, array in files.items():
+        path = own / f"{recording.rat}_{ending}"
+        np.save(path, array, allow_pickle=False)
+        paths.append(path)
+    return paths
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir())
+
+
+def _load(path: Path) -> np.ndarray:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{path} is no readable .npy file of numbers: {error}") from error
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{path} holds several arrays; it must be one .npy array")
+    return array
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether a folder, or the first one above it that exists, may be written to."""
+    place = next(place for place in (folder, *folder.parents) if place.exists())
+    return os.access(place, os.W_OK)

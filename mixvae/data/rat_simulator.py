@@ -1,0 +1,186 @@
+"""A simulator of the five rats' recordings: odour-tuned Poisson neurons under private nuisances."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from mixvae.data.checks import check_count, check_seed
+from mixvae.data.rat_files import BIN_SECONDS, ENTRY_BIN, Recording
+
+NUM_ODOURS = 5
+
+
+class Rat(NamedTuple):
+    """What one rat's recording is like."""
+
+    num_neurons: int
+    num_trials: int
+    tuning: float
+    """Standard deviation of a neuron's log-rates over odours."""
+    skill: float
+    """Probability of a correct response."""
+
+
+RATS = {
+    "barat": Rat(92, 232, 0.33, 0.88),
+    "buchanan": Rat(79, 258, 0.38, 0.90),
+    "mitt": Rat(104, 268, 0.30, 0.92),
+    "stella": Rat(49, 221, 0.36, 0.86),
+    "superchris": Rat(46, 245, 0.42, 0.90),
+}
+"""Neurons as recorded, and superchris' trials; the other figures are ours."""
+
+
+@dataclass(frozen=True)
+class RatSimulator:
+    """Makes recordings of spikes around port entry, as the files of Dryad hold them.
+
+    What the rats share is the odour, and how the response to it rises and falls after port entry.
+    Each neuron has a log-rate of its own for every odour; rats differ in how far these lie apart,
+    in numbers of neurons and trials, and in skill. What they do not share is what moves a
+    population of hippocampal neurons most in a window of 100 ms:
+
+    - theta: an oscillation of 8 Hz, in a phase that is new in every trial, to which each neuron is
+      locked at a phase of its own. It turns population activity round a circle, which is two
+      dimensions of variance;
+    - gain: the excitability of the whole population in a trial;
+    - state: such as speed or arousal, which excites some neurons and inhibits others, slowly
+      varying over trials;
+    - drift: each neuron's rate changes in the course of the session.
+
+    So a two-dimensional code of one rat alone has better uses than the odour, while a code that
+    rats must agree on has no other. An incorrect response ends the sequence, as in the task, and
+    some sequences have one odour out of its place.
+
+    The recordings are a function of the settings alone, and a rat's own does not depend on which
+    others are simulated.
+    """
+
+    seed: int = 0
+    tuning: float = 1.0
+    theta: float = 0.8
+    gain: float = 0.25
+    state: float = 0.3
+    drift: float = 0.2
+    num_trials: int | None = None
+    num_bins: int = 400
+
+    def __post_init__(self) -> None:
+        """Check the settings.
+
+        Args (of the constructor):
+            seed: Seed of everything.
+            tuning: Factor of the rats' tuning to odours; 0 leaves nothing to decode.
+            theta: Modulation of log-rates by the oscillation, standard deviation over neurons.
+            gain: Standard deviation of the population's log-gain over trials.
+            state: Standard deviation of the neurons' loadings on the slow state.
+            drift: Standard deviation over neurons of the change of log-rate over a session.
+            num_trials: Trials of every rat; None gives each its own number.
+            num_bins: Bins of 10 ms of a trial, port entry being at bin 200.
+
+        Raises:
+            ValueError: If a setting is out of its range.
+        """
+        check_seed(self.seed)
+        for name in ("tuning", "theta", "gain", "state", "drift"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+                raise ValueError(f"simulator.{name} is {value!r}; it must be a number, 0 or more")
+        if self.num_trials is not None:
+            check_count("simulator.num_trials", self.num_trials)
+        check_count("simulator.num_bins", self.num_bins)
+
+    def record(self, rat: str) -> Recording:
+        """Simulate the session of one rat.
+
+        Args:
+            rat: One of `RATS`.
+
+        Returns:
+            Its spikes, uint8, and its table of trials, int64.
+        """
+        traits = RATS[rat]
+        generator = np.random.default_rng([self.seed, zlib.crc32(rat.encode())])
+        num_trials = traits.num_trials if self.num_trials is None else self.num_trials
+        trials = _trials(num_trials, traits.skill, generator)
+        log_rates = self._log_rates(traits, trials[:, 3] - 1, generator)
+        expected = np.exp(log_rates, out=log_rates)
+        expected *= BIN_SECONDS
+        np.minimum(expected, 2.0, out=expected)  # no neuron fires above 200 Hz
+        spikes = generator.poisson(expected).astype(np.uint8)
+        return Recording(rat, spikes, trials, "simulated")
+
+    def _log_rates(
+        self, traits: Rat, odours: np.ndarray, generator: np.random.Generator
+    ) -> np.ndarray:
+        """Log of each neuron's rate in Hz, shape (trials, neurons, bins), float32."""
+        num_trials, num_neurons = len(odours), traits.num_neurons
+        seconds = (np.arange(self.num_bins) - ENTRY_BIN) * BIN_SECONDS
+        base = generator.normal(np.log(6.0), 0.7, num_neurons)
+        responses = generator.normal(0, self.tuning * traits.tuning, (NUM_ODOURS, num_neurons))
+        per_trial = base + self.gain * generator.normal(size=(num_trials, 1))
+        loadings = generator.normal(0, self.state, num_neurons)
+        per_trial += _slow(num_trials, generator)[:, None] * loadings
+        progress = np.linspace(-0.5, 0.5, num_trials)[:, None]
+        per_trial += progress * generator.normal(0, self.drift, num_neurons)
+        # Theta: cos(2 pi f t + phase - preferred) written as two products, so that only one
+        # array of the full size is made.
+        depth = self.theta * np.abs(generator.normal(size=num_neurons))
+        preferred = generator.uniform(0, 2 * np.pi, num_neurons)
+        frequency = generator.uniform(7.5, 8.5, (num_trials, 1))
+        phase = generator.uniform(0, 2 * np.pi, (num_trials, 1))
+        angle = 2 * np.pi * frequency * seconds + phase
+        in_time = np.stack(
+            [np.cos(angle), np.sin(angle), np.tile(_course(seconds), (num_trials, 1))]
+        )
+        in_neurons = np.stack(
+            [
+                np.tile(depth * np.cos(preferred), (num_trials, 1)),
+                np.tile(depth * np.sin(preferred), (num_trials, 1)),
+                responses[odours],
+            ]
+        )
+        log_rates = np.einsum(
+            "fkt,fkn->knt", in_time.astype(np.float32), in_neurons.astype(np.float32), optimize=True
+        )
+        log_rates += per_trial.astype(np.float32)[:, :, None]
+        return log_rates
+
+
+def _course(seconds: np.ndarray) -> np.ndarray:
+    """How strong the response to the odour is: it rises after port entry and fades slowly."""
+    rise = 1 / (1 + np.exp(-(seconds - 0.15) / 0.05))
+    return rise * np.exp(-np.clip(seconds - 0.3, 0, None) / 1.5)
+
+
+def _slow(num_trials: int, generator: np.random.Generator) -> np.ndarray:
+    """A state of variance 1 that forgets itself over some ten trials, shape (trials,)."""
+    kept = 0.9
+    noise = generator.normal(size=num_trials) * np.sqrt(1 - kept**2)
+    state = np.empty(num_trials)
+    before = generator.normal()
+    for trial in range(num_trials):
+        before = kept * before + noise[trial]
+        state[trial] = before
+    return state
+
+
+def _trials(num_trials: int, skill: float, generator: np.random.Generator) -> np.ndarray:
+    """Correct, in sequence, position and odour of each trial, shape (trials, 4), int64."""
+    rows: list[tuple[int, int, int, int]] = []
+    while len(rows) < num_trials:
+        odours = np.arange(1, NUM_ODOURS + 1)
+        if generator.random() < 0.5:
+            # one odour of the sequence comes out of its place
+            position = generator.integers(1, NUM_ODOURS)
+            odours[position] = generator.choice(np.delete(odours, position))
+        for position, odour in enumerate(odours, start=1):
+            correct = generator.random() < skill
+            rows.append((int(correct), int(odour == position), position, int(odour)))
+            if not correct:
+                break
+    return np.array(rows[:num_trials], dtype=np.int64)

@@ -84,6 +84,7 @@ class StateAnalysis(AbstractPredictionCallback):
         self.num_steps = num_steps
         self.min_samples = min_samples
         self.gene_sets = {} if gene_sets is None else read_gene_sets(Path(gene_sets).expanduser())
+        self._told = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse before training what could not be analysed after it."""
@@ -103,8 +104,9 @@ class StateAnalysis(AbstractPredictionCallback):
                 f"no gene of the {len(found)} gene sets is among the data's genes; the sets have"
                 f" {next(iter(self.gene_sets.values()))[0]!r}, the data {genes[0]!r}"
             )
-        if empty and trainer.is_global_zero:
+        if empty and trainer.is_global_zero and not self._told:
             logger.warning("gene sets with no gene in the data: %s", ", ".join(empty))
+        self._told = True
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Analyse and write, on the first rank."""

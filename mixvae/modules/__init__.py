@@ -1,3 +1,7 @@
 """Floor 2: LightningModules, wiring only: encode, sample, decode, objectives."""
 
+from mixvae.modules.autoencoder import Autoencoder as Autoencoder
 from mixvae.modules.cpl_mixvae import CplMixVAE as CplMixVAE
+from mixvae.modules.joint_posterior import JointPosteriorVAE as JointPosteriorVAE
+from mixvae.modules.mmvae_plus import MMVAEPlus as MMVAEPlus
+from mixvae.modules.mmvm import MMVM as MMVM

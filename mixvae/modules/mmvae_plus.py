@@ -1,0 +1,169 @@
+"""MMVAE+: a mixture of experts over shared latents, and latents of its own for each modality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mixvae.contracts import ModalitySpec, MultimodalBatch, MultimodalPosterior, MultimodalStep
+from mixvae.modules.base import OptimizerFactory
+from mixvae.modules.multimodal import AbstractMultimodalModule, NetworksFactory
+from mixvae.objectives.divergences import kl_to_standard_normal
+from mixvae.objectives.likelihoods import Likelihood
+from mixvae.objectives.mixture_prior import log_density, log_mixture, num_present, present_or_zero
+from mixvae.objectives.posteriors import GaussianMixture, kl_bound, moments
+from mixvae.objectives.relaxation import reparametrise
+from mixvae.objectives.schedules import Schedule
+from mixvae.objectives.terms import Terms
+
+
+class MMVAEPlus(AbstractMultimodalModule):
+    """Shared latents z that any modality can give, private latents w_m that only m can.
+
+    Minimises, in nats, summed over features and averaged over the batch,
+
+        (1/M) sum_m { sum_n -weight_n E log p(x_n|z_m, v_n)
+                      + beta [ KL(q(z|X) || N(0, I)) at z_m + KL(q(w_m|x_m) || N(0, I)) ] }
+
+    with z_m ~ q(z|x_m), q(z|X) the mixture of these, v_m ~ q(w_m|x_m) for n = m, and for n != m v_n
+    from the learned private prior r_n(w), so that nothing private can pass from m to n.
+
+    Args:
+        modalities: Name and shape of each modality.
+        networks: Builds the networks from shapes and latent_dim.
+        likelihood: p(x_m|z) of every modality without one of its own.
+        optimizer: Builds the optimiser from the parameters.
+        latent_dim: Number of shared latent dimensions L, at least 1; what the posteriors hold.
+        private_dim: Number of private latent dimensions of each modality, at least 1.
+        beta: Weight of the KL divergences, a number or a schedule over epochs, at least 0.
+        likelihoods: p(x_m|z) of some modalities, by name.
+        weights: Weight of the reconstruction of some modalities, by name; 1 for others.
+        learning_rate: Factor on the learning rate, a number or a schedule over epochs.
+
+    Raises:
+        ValueError: If a value is out of its range, or a name is that of no modality.
+
+    Source:
+        Palumbo, Daunhawer & Vogt 2023 (MMVAE+), eq. (4), with one draw in place of their
+        importance-weighted bound (IWAE, DReG gradients), and normal distributions in place of their
+        Laplace ones; the mixture's KL is estimated with the draws. The mean of r_n is learned too;
+        `decode` puts it in the place of w_n.
+    """
+
+    def __init__(
+        self,
+        *,
+        modalities: Sequence[ModalitySpec],
+        networks: NetworksFactory,
+        likelihood: Likelihood,
+        optimizer: OptimizerFactory,
+        latent_dim: int = 2,
+        private_dim: int = 2,
+        beta: float | Schedule = 1.0,
+        likelihoods: Mapping[str, Likelihood] | None = None,
+        weights: Mapping[str, float] | None = None,
+        learning_rate: float | Schedule = 1.0,
+    ) -> None:
+        if private_dim < 1:
+            raise ValueError(f"model.private_dim must be at least 1, got {private_dim}")
+        super().__init__(
+            modalities=modalities,
+            networks=networks,
+            likelihood=likelihood,
+            optimizer=optimizer,
+            latent_dim=latent_dim,
+            private_dim=private_dim,
+            beta=beta,
+            likelihoods=likelihoods,
+            weights=weights,
+            learning_rate=learning_rate,
+        )
+        self.private_dim = private_dim
+        shape = (self.num_modalities, private_dim)
+        self.private_prior_mean = nn.Parameter(torch.zeros(shape))
+        self.private_prior_logvar = nn.Parameter(torch.zeros(shape))
+
+    def _split(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Shared and private parts of (M, B, L + P)."""
+        shared, private = values.split([self.latent_dim, self.private_dim], dim=-1)
+        return shared, private
+
+    def terms(self, batch: MultimodalBatch) -> Terms:
+        """The objective on a batch, see the class; the reconstruction is summed over n."""
+        present = batch.present
+        (mean, private_mean), (logvar, private_logvar) = map(
+            self._split, self.encode(batch.x, present)
+        )
+        shared = present_or_zero(reparametrise(mean, logvar), present)
+        private = present_or_zero(reparametrise(private_mean, private_logvar), present)
+        nll = torch.stack(
+            [self._cross_nll(shared, private[n], batch, n) for n in range(self.num_modalities)],
+            dim=1,
+        )
+        terms = Terms()
+        reconstruction = self.weighted(self._over_sources(nll, present))
+        terms.add("reconstruction", reconstruction, axes="B")
+        usable = present | ~present.any(dim=1, keepdim=True)
+        standard = log_density(shared, torch.zeros_like(shared), torch.zeros_like(shared))
+        mixture = log_mixture(shared, mean, logvar, usable) - standard
+        terms.add("kl", self._average(mixture, present), self.beta(self.epoch), axes="B")
+        private_kl = kl_to_standard_normal(private_mean, private_logvar)
+        average = self._average(private_kl, present)
+        terms.add("private_kl", average, self.beta(self.epoch), axes="B")
+        return terms
+
+    def _cross_nll(self, shared: Tensor, own: Tensor, batch: MultimodalBatch, n: int) -> Tensor:
+        """-log p(x_n|z_m, v_n) for each m, from shared draws (M, B, L): shape (M, B), nats."""
+        size = (*shared.shape[:2], self.private_dim)
+        prior = (self.private_prior_mean[n], self.private_prior_logvar[n])
+        private = reparametrise(*(value.expand(size) for value in prior))
+        is_own = (torch.arange(self.num_modalities, device=shared.device) == n)[:, None, None]
+        return self._nll(torch.cat([shared, torch.where(is_own, own, private)], -1), batch, n)
+
+    def _average(self, values: Tensor, present: Tensor) -> Tensor:
+        """The mean of (M, B) over the modalities present: shape (B,)."""
+        return present_or_zero(values, present).sum(dim=0) / num_present(values, present)
+
+    def _over_sources(self, nll: Tensor, present: Tensor) -> Tensor:
+        """The mean of [m, n], shape (M, M, B), over the sources m present: shape (M, B)."""
+        total = present_or_zero(nll.transpose(1, 2), present).sum(dim=0)
+        return total.t() / num_present(nll[0], present)
+
+    def code_of(self, latent: Tensor, modality: int) -> Tensor:
+        """Shared latents (..., L) with the mean of the private prior of a modality."""
+        private = self.private_prior_mean[modality].expand(*latent.shape[:-1], -1)
+        return torch.cat([latent, private], dim=-1)
+
+    def infer(self, x: Sequence[Tensor], present: Tensor) -> MultimodalPosterior:
+        """The posteriors of the shared latents, and the moments of their mixture."""
+        mean, logvar = (self._split(values)[0] for values in self.encode(x, present))
+        return self._posterior(mean, logvar, present)
+
+    def _posterior(self, mean: Tensor, logvar: Tensor, present: Tensor) -> MultimodalPosterior:
+        mixture = GaussianMixture(mean, logvar, present | ~present.any(dim=1, keepdim=True))
+        return MultimodalPosterior(mean, logvar, *moments(mixture))
+
+    def predict_step(self, batch: MultimodalBatch, batch_idx: int = 0) -> MultimodalStep:
+        """Reconstruct m from its own z_m and w_m, and impute others from z_m; all at the means.
+
+        The KL of the mixture is its upper bound, the mean over modalities, as it needs no draw.
+        """
+        present = batch.present
+        codes, logvars = self.encode(batch.x, present)
+        (mean, private_mean), (logvar, private_logvar) = map(self._split, (codes, logvars))
+        mixture = GaussianMixture(mean, logvar, present | ~present.any(dim=1, keepdim=True))
+        private_kl = kl_to_standard_normal(private_mean, private_logvar)
+        return MultimodalStep(
+            posterior=self._posterior(mean, logvar, present),
+            reconstruction=self.reconstruction(codes, batch),
+            imputation=self.imputation(mean, batch),
+            kl=kl_bound(mixture) + self._average(private_kl, present),
+        )
+
+    def settled_reconstruction(self, step: MultimodalStep, present: Tensor) -> Tensor:
+        """The mean over sources m of n's error, its own from its own private latents: (M, B)."""
+        own = torch.eye(self.num_modalities, dtype=torch.bool, device=present.device)
+        each = torch.where(own.unsqueeze(-1), step.reconstruction, step.imputation)
+        return self._over_sources(each, present)

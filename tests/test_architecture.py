@@ -40,7 +40,14 @@ ROOMS = {
     "figures": Room({"figures", "contracts"}, {"numpy", "matplotlib"}),
     "data": Room({"data", "contracts"}, {"torch", "lightning", "numpy", "sklearn", "pooch"}),
     "modules": Room(
-        {"contracts", "objectives", "networks", "modules.base"},
+        {
+            "contracts",
+            "objectives",
+            "networks",
+            "modules.base",
+            "modules.mixture",
+            "modules.multimodal",
+        },
         {"torch", "lightning", "torchmetrics"},
     ),
     "callbacks": Room(
@@ -68,10 +75,19 @@ ROOMS = {
 # Files that may import more than their room.
 EXTRA = {
     "objectives/assignment.py": {"numpy", "scipy"},
+    "data/backed.py": {"anndata", "scipy"},
+    "data/cell_base.py": {"scipy"},
+    "data/cell_files.py": {"anndata", "pandas", "scanpy", "scipy"},
+    "data/cell_generator.py": {"scipy"},
     "data/cells.py": {"anndata", "scanpy", "scipy"},
+    "data/cells_synthetic.py": {"anndata", "pandas", "scipy"},
+    "data/expression.py": {"scipy"},
+    "data/genes.py": {"anndata", "scanpy", "scipy"},
+    "data/smartseq.py": {"anndata", "pandas", "scipy"},
+    "data/sparse.py": {"scipy"},
 }
 # Optional dependencies: inside a function, so that the package works without them.
-LAZY = {"anndata", "scanpy"}
+LAZY = {"anndata", "pandas", "scanpy"}
 # The rooms that are built from parts and never see a config.
 CONFIG_ROOMS = {"runtime", "train", "evaluate", "annotate", "sweep"}
 

@@ -36,6 +36,9 @@ class AbstractModule(LightningModule, ABC):
     def terms(self, batch: Batch) -> Terms:
         """The named terms of the training objective on a batch."""
 
+    def check(self, batch: Batch) -> None:
+        """Raise ValueError where a batch of the training data cannot be modelled."""
+
     @property
     def epoch(self) -> float:
         """Time since the start of training, in epochs, with the fraction of the present one."""
@@ -77,32 +80,3 @@ class AbstractModule(LightningModule, ABC):
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
         return optimizer
-
-
-def check_sizes(num_agents: int, num_categories: int, state_dim: int) -> None:
-    """Refuse sizes that make no mixture.
-
-    Raises:
-        ValueError: Naming the size, its value and the smallest allowed.
-    """
-    least = {
-        "num_agents": (num_agents, 1),
-        "num_categories": (num_categories, 2),
-        "state_dim": (state_dim, 0),
-    }
-    for name, (value, smallest) in least.items():
-        if value < smallest:
-            raise ValueError(f"model.{name} must be at least {smallest}, got {value}")
-
-
-def resolve_tau(tau: float | str, num_categories: int, double_softmax: bool) -> float:
-    """The tau to divide logits by.
-
-    Raises:
-        ValueError: If tau is neither a number above 0 nor `auto`.
-    """
-    if tau == "auto":
-        return 1 / num_categories if double_softmax else 1.0
-    if isinstance(tau, str) or not 0 < tau < float("inf"):
-        raise ValueError(f"model.tau must be a number above 0 or auto, got {tau}")
-    return float(tau)

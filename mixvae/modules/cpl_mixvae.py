@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from mixvae.contracts import Adversary, Augmenter, Batch, MixturePosterior, MixtureStep
-from mixvae.modules.base import (
-    AbstractModule,
-    OptimizerFactory,
-    check_sizes,
-    resolve_tau,
-)
-from mixvae.networks.agents import Agents, permute_categories
+from mixvae.contracts import Adversary, Augmenter, Batch, MixtureStep
+from mixvae.modules.base import OptimizerFactory
+from mixvae.modules.mixture import AbstractMixture, AgentsFactory, Tau
 from mixvae.networks.batched import frozen_statistics
-from mixvae.objectives.assignment import align_agents, joint_counts
-from mixvae.objectives.coupling import COUPLING_KINDS, CouplingKind
+from mixvae.objectives.assignment import joint_counts
+from mixvae.objectives.coupling import COUPLING_KINDS, CouplingKind, deviation_floor
 from mixvae.objectives.coupling import coupling as coupling_distance
 from mixvae.objectives.divergences import (
     categorical_entropy,
@@ -28,14 +22,12 @@ from mixvae.objectives.divergences import (
 )
 from mixvae.objectives.information import information
 from mixvae.objectives.likelihoods import Likelihood
-from mixvae.objectives.relaxation import gumbel_softmax, most_probable, reparametrise
+from mixvae.objectives.relaxation import gumbel_softmax, reparametrise
 from mixvae.objectives.schedules import Schedule, as_schedule
 from mixvae.objectives.terms import Terms
 
-AgentsFactory = Callable[..., Agents]
 
-
-class CplMixVAE(AbstractModule):
+class CplMixVAE(AbstractMixture):
     """Coupled mixture VAEs: N agents, one tensor axis, one objective.
 
     Minimises, in nats, summed over features and averaged over the batch,
@@ -53,7 +45,7 @@ class CplMixVAE(AbstractModule):
 
     Args:
         shape: Shape of one sample.
-        agents: Builds the networks from shape, num_agents, num_categories and state_dim.
+        agents: Builds the networks, see `AbstractMixture`.
         augmenter: Makes each agent's copy x_a of the sample x.
         likelihood: p(x|s, c).
         optimizer: Builds the optimiser from the parameters.
@@ -89,7 +81,6 @@ class CplMixVAE(AbstractModule):
     """
 
     joint_counts: Tensor
-    category_mask: Tensor
 
     def __init__(
         self,
@@ -102,7 +93,7 @@ class CplMixVAE(AbstractModule):
         num_agents: int = 2,
         num_categories: int = 10,
         state_dim: int = 10,
-        tau: float | Literal["auto"] = "auto",
+        tau: Tau = "auto",
         double_softmax: bool = False,
         temperature: float | Schedule = 0.67,
         straight_through: bool = False,
@@ -119,14 +110,20 @@ class CplMixVAE(AbstractModule):
         copy_strength: float | Schedule = 1.0,
         learning_rate: float | Schedule = 1.0,
     ) -> None:
-        super().__init__(optimizer, learning_rate)
-        check_sizes(num_agents, num_categories, state_dim)
-        self.num_agents, self.num_categories = num_agents, num_categories
-        self.state_dim = state_dim
+        super().__init__(
+            shape=shape,
+            agents=agents,
+            likelihood=likelihood,
+            optimizer=optimizer,
+            num_agents=num_agents,
+            num_categories=num_categories,
+            state_dim=state_dim,
+            tau=tau,
+            double_softmax=double_softmax,
+            learning_rate=learning_rate,
+        )
         # What each agent's own terms count in the sum over pairs.
         self.scale = max(num_agents - 1, 1)
-        self.tau = resolve_tau(tau, num_categories, double_softmax)
-        self.double_softmax = double_softmax
         self.temperature = as_schedule(temperature, name="model.temperature", above=0)
         self.straight_through = straight_through
         self.beta = _weight("beta", beta)
@@ -147,30 +144,12 @@ class CplMixVAE(AbstractModule):
         self.augmenter = augmenter
         self.adversary = adversary
         self.copy_strength = _weight("copy_strength", copy_strength)
-        self.likelihood = likelihood
         ends = self.adversarial_weight(0.0), self.adversarial_weight(float("inf"))
         if adversary is None and max(ends) > 0:
             raise ValueError("model.adversarial_weight is above 0, so model.adversary is needed")
-        self.agents = agents(
-            shape=shape,
-            num_agents=num_agents,
-            num_categories=num_categories,
-            state_dim=state_dim,
-        )
         # How often agents a and b put a sample of this epoch into categories i and j.
         counts = torch.zeros([num_agents] * 2 + [num_categories] * 2, dtype=torch.int64)
         self.register_buffer("joint_counts", counts)
-        self.register_buffer("category_mask", torch.ones(num_categories, dtype=torch.bool))
-
-    def log_q(self, x: Tensor) -> Tensor:
-        """Log q(c|x), shape (A, B, K), of x, shape (A, B, *shape) or (B, *shape)."""
-        return self._log_categories(self.agents.features(x))
-
-    def _log_categories(self, features: Tensor) -> Tensor:
-        logits = self.agents.logits(features)
-        if self.double_softmax:
-            logits = logits.softmax(dim=-1)
-        return (logits / self.tau).log_softmax(dim=-1)
 
     def terms(self, batch: Batch) -> Terms:
         """The objective on a batch, see the class; what has weight 0 is left out."""
@@ -182,9 +161,10 @@ class CplMixVAE(AbstractModule):
         # Running statistics follow the samples themselves where those are seen at all.
         with frozen_statistics(self.agents) if uses_sample else nullcontext():
             features = self.agents.features(copies)
-        log_q_copies = self._log_categories(features)
+        log_q_copies = self.log_categories(features)
         terms = Terms()
-        self._add_evidence(terms, copies, features, log_q_copies, epoch)
+        target = self.target(batch, copies)
+        self._add_evidence(terms, target, features, log_q_copies, epoch)
         self._add_agreement(terms, log_q_copies, epoch)
         log_q = log_q_copies
         if uses_sample:
@@ -197,7 +177,7 @@ class CplMixVAE(AbstractModule):
     def _add_evidence(
         self, terms: Terms, x: Tensor, features: Tensor, log_q: Tensor, epoch: float
     ) -> None:
-        """The evidence lower bound of each agent, estimated with one sample."""
+        """The evidence lower bound of each agent for x, estimated with one sample."""
         category = gumbel_softmax(log_q, self.temperature(epoch), hard=self.straight_through)
         mean, logvar = self.agents.state(features, category)
         parameters = self.agents.decode(category, reparametrise(mean, logvar))
@@ -207,7 +187,9 @@ class CplMixVAE(AbstractModule):
     def _add_agreement(self, terms: Terms, log_q: Tensor, epoch: float) -> None:
         """The paper's coupling and entropy."""
         terms.add("entropy", categorical_entropy(log_q), -self.scale * self.entropy_weight(epoch))
-        distance = coupling_distance(log_q, self.coupling)
+        mask = None if self.num_kept == self.num_categories else self.category_mask
+        floor = deviation_floor(self.num_kept)
+        distance = coupling_distance(log_q, self.coupling, floor=floor, mask=mask)
         terms.add("coupling", distance, self.coupling_weight(epoch), axes="B")
 
     def _add_discrimination(
@@ -237,32 +219,8 @@ class CplMixVAE(AbstractModule):
         super().on_train_epoch_start()
         if self.current_epoch in self.align_epochs and self.joint_counts.any():
             counts = self.trainer.strategy.reduce(self.joint_counts, reduce_op="sum")
-            permutations = torch.as_tensor(align_agents(counts.cpu().numpy()))
-            optimizer = self.trainer.optimizers[0]
-            permute_categories(self.agents.category_axes(), permutations, optimizer)
+            self.align(counts)
         self.joint_counts.zero_()
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> MixtureStep:
-        """Measure a batch without sampling, and log the objective at its final weights."""
-        step = self.predict_step(batch)
-        self.log("val/loss", self.settled_loss(step), batch_size=len(batch.x), sync_dist=True)
-        return step
-
-    def test_step(self, batch: Batch, batch_idx: int) -> MixtureStep:
-        """Measure a batch without sampling."""
-        return self.predict_step(batch)
-
-    def predict_step(self, batch: Batch, batch_idx: int = 0) -> MixtureStep:
-        """Infer and reconstruct a batch, every agent seeing the sample itself."""
-        posterior = self.infer(batch.x)
-        category = most_probable(posterior.probs)
-        parameters = self.agents.decode(category, posterior.state_mean)
-        x = batch.x.expand(self.num_agents, *batch.x.shape)
-        return MixtureStep(
-            posterior=posterior,
-            reconstruction=self.likelihood.nll(parameters, x),
-            kl=kl_to_standard_normal(posterior.state_mean, posterior.state_logvar),
-        )
 
     def settled_loss(self, step: MixtureStep) -> Tensor:
         """The objective of a measured batch at the schedules' last values, a scalar in nats.
@@ -272,24 +230,14 @@ class CplMixVAE(AbstractModule):
         """
         end = float("inf")
         terms = Terms()
-        log_q = step.posterior.probs.clamp_min(torch.finfo(step.posterior.probs.dtype).tiny).log()
+        probs = step.posterior.probs
+        log_q = self.mask_log(probs.clamp_min(torch.finfo(probs.dtype).tiny).log())
         terms.add("reconstruction", step.reconstruction, self.scale)
         terms.add("kl", step.kl, self.scale * self.beta(end))
         self._add_agreement(terms, log_q, end)
         gain = information(log_q, self.marginal_weight)
         terms.add("information", gain, -self.scale * self.information_weight(end), axes="A")
         return terms.total()
-
-    def infer(self, x: Tensor) -> MixturePosterior:
-        """Categories and states of x, shape (B, *shape), see `contracts.MixturePosterior`."""
-        features = self.agents.features(x)
-        probs = self._log_categories(features).exp()
-        mean, logvar = self.agents.state(features, most_probable(probs))
-        return MixturePosterior(probs, mean, logvar)
-
-    def decode(self, category: Tensor, state: Tensor) -> Tensor:
-        """The mean of p(x|s, c), shape (A, B, *shape), from (A, B, K) and (A, B, S)."""
-        return self.likelihood.mean(self.agents.decode(category, state))
 
 
 def _weight(name: str, value: float | Schedule) -> Schedule:

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from mixvae.networks.batched import BatchedLinear
+from mixvae.networks.batched import BatchedLinear, ByteDropout
 
 
 class EncoderFactory(Protocol):
@@ -48,6 +48,9 @@ class Agents(nn.Module):
         state_dim: Number of state dimensions S.
         encoder: Builds sample -> features.
         decoder: Builds code -> parameters of p(x|s, c).
+        decoded_shape: Shape of these parameters; None is that of the sample.
+        state_dropout: Probability of dropping a state dimension where the decoder takes it in
+            (MMIDAS: 0.2).
     """
 
     def __init__(
@@ -59,11 +62,15 @@ class Agents(nn.Module):
         state_dim: int,
         encoder: EncoderFactory,
         decoder: DecoderFactory,
+        decoded_shape: Sequence[int] | None = None,
+        state_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.state_dim = state_dim
         self.encoder = encoder(num_agents=num_agents, shape=shape)
-        self.decoder = decoder(num_agents=num_agents, shape=shape)
+        decoded_shape = shape if decoded_shape is None else decoded_shape
+        self.decoder = decoder(num_agents=num_agents, shape=decoded_shape)
+        self.state_dropout = ByteDropout(state_dropout)
         features, code = self.encoder.out_features, self.decoder.in_features
         assert isinstance(features, int)
         assert isinstance(code, int)
@@ -96,7 +103,8 @@ class Agents(nn.Module):
         return both[..., : self.state_dim], both[..., self.state_dim :]
 
     def decode(self, category: Tensor, state: Tensor) -> Tensor:
-        """Parameters of p(x|s, c), shape (A, B, *shape), from (A, B, K) and (A, B, S)."""
+        """Parameters of p(x|s, c), (A, B, *decoded_shape), from (A, B, K) and (A, B, S)."""
+        state = self.state_dropout(state)
         return self.decoder(self.code_from_category(category) + self.code_from_state(state))
 
     def category_axes(self) -> list[CategoryAxis]:

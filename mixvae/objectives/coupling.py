@@ -18,6 +18,7 @@ def coupling(
     kind: CouplingKind,
     deviation: Tensor | None = None,
     mask: Tensor | None = None,
+    floor: float | None = None,
 ) -> Tensor:
     """Sum over the pairs of agents of the squared distance between their q(c|x).
 
@@ -29,9 +30,10 @@ def coupling(
         kind: Coordinates u. `perturbed`: log q over the batch deviation of q, which makes an unused
             category expensive; `aitchison`: centred log-ratio; `euclidean`: q itself.
         deviation: For `perturbed`, the floored deviation from `batch_deviation`, shape (A, K);
-            None takes it from this batch with the default floor. Ignored by the other kinds.
+            None takes it from this batch, floored by `floor`. Ignored by the other kinds.
         mask: Categories that are kept (True), shape (K,). None keeps, sample by sample, those that
             no agent gives log-probability -inf.
+        floor: See `batch_deviation`; where categories are masked, give that of the kept ones.
 
     Returns:
         Shape (B,), summed over pairs and kept categories: squared nats for `aitchison`, without
@@ -55,7 +57,7 @@ def coupling(
         u = torch.where(keep, log_q.exp(), 0.0)
     else:
         if deviation is None:
-            deviation = batch_deviation(log_q.exp())
+            deviation = batch_deviation(log_q.exp(), floor)
         u = torch.where(keep, log_q, 0.0) / deviation.unsqueeze(1)
     return num_agents * (u - u.mean(dim=0)).square().sum(dim=(0, -1))
 
@@ -69,10 +71,7 @@ def batch_deviation(q: Tensor, floor: float | None = None) -> Tensor:
 
     Args:
         q: q(c|x) of each agent, shape (A, B, K), over all ranks where training is distributed.
-        floor: Smallest deviation, above 0. None takes 0.1 / K, a tenth of the flat probability: the
-            deviation of a category that a share 0.01 / K^2 of the samples takes with certainty,
-            one in 10,000 at K = 10. An unused category then costs at most about 100 K times what
-            one in even use does, instead of 1e10.
+        floor: Smallest deviation, above 0; None takes `deviation_floor` of all K categories.
 
     Returns:
         Shape (A, K), as probabilities; population deviation, so a batch of one gives the floor.
@@ -85,8 +84,27 @@ def batch_deviation(q: Tensor, floor: float | None = None) -> Tensor:
         code has no floor but 1e-8.
     """
     if floor is None:
-        floor = 0.1 / q.shape[-1]
+        floor = deviation_floor(q.shape[-1])
     if not floor > 0:
         raise ValueError(f"the floor of the batch deviation must be above 0, got {floor}")
     # The square is floored, not the root, whose slope at 0 is infinite.
     return q.var(dim=1, correction=0).clamp_min(floor**2).sqrt()
+
+
+def deviation_floor(num_categories: int) -> float:
+    """The smallest deviation that a category is taken to have: a tenth of the flat probability.
+
+    It is that of a category that a share 0.01 / K^2 of the samples takes with certainty, one in
+    10,000 at K = 10. An unused category then costs at most about 100 K times what one in even use
+    does, instead of 1e10.
+
+    Args:
+        num_categories: Number of categories K in use.
+
+    Returns:
+        0.1 / K, as a probability.
+
+    Source:
+        Ours.
+    """
+    return 0.1 / num_categories

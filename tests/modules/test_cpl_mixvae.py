@@ -14,7 +14,7 @@ from mixvae.augmenters.noise import Identity, Noise
 from mixvae.contracts import Batch, MixtureModel
 from mixvae.modules import cpl_mixvae
 from mixvae.modules.cpl_mixvae import CplMixVAE
-from mixvae.networks.agents import Agents
+from mixvae.networks.agents import Agents, permute_categories
 from mixvae.networks.mlp import MLPDecoder, MLPEncoder
 from mixvae.objectives.likelihoods import Bernoulli, Gaussian
 from mixvae.objectives.schedules import Linear
@@ -221,7 +221,7 @@ def test_alignment_gives_agents_that_differ_in_names_only_the_same_names() -> No
             parameter.copy_(parameter[:1].expand_as(parameter))
     spread(model, batch(200).x)
     # A batch that fills all categories fills the counts.
-    cpl_mixvae.permute_categories(agents.category_axes(), permutations)
+    permute_categories(agents.category_axes(), permutations)
     model.terms(batch(200))
     before = model.infer(batch().x)
     assert (model.joint_counts[0, 0].diagonal() > 0).all()

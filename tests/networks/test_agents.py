@@ -97,6 +97,24 @@ def test_a_state_of_zero_dimensions_works() -> None:
     assert outputs[-1].shape == (A, B, 7)
 
 
+def test_state_dropout_drops_what_the_decoder_takes_in_while_training() -> None:
+    agents = Agents(
+        shape=(7,),
+        num_agents=A,
+        num_categories=K,
+        state_dim=S,
+        encoder=MLP[0],
+        decoder=partial(MLPDecoder, hidden=(6, 9)),
+        state_dropout=0.5,
+    )
+    c, s = torch.rand(A, 200, K), torch.randn(A, 200, S)
+    features = agents.features(torch.randn(A, 200, 7))
+    assert torch.equal(agents.state(features, c)[0], agents.state(features, c)[0])
+    assert not torch.equal(agents.decode(c, s), agents.decode(c, s))
+    agents.eval()
+    assert torch.equal(agents.decode(c, s), agents.decode(c, s))
+
+
 def test_permuting_categories_renames_them_and_changes_nothing_else() -> None:
     agents = make(MLP, (7,)).eval()
     optimizer = torch.optim.Adam(agents.parameters(), lr=1e-2)

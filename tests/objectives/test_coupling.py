@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from mixvae.objectives.coupling import COUPLING_KINDS, CouplingKind, batch_deviation, coupling
+from mixvae.objectives.coupling import (
+    COUPLING_KINDS,
+    CouplingKind,
+    batch_deviation,
+    coupling,
+    deviation_floor,
+)
 
 KINDS = pytest.mark.parametrize("kind", COUPLING_KINDS)
 
@@ -196,3 +202,10 @@ def test_unknown_kind_is_refused() -> None:
 def test_floor_must_be_positive(floor: float) -> None:
     with pytest.raises(ValueError, match="floor"):
         batch_deviation(logits_of(2).softmax(-1), floor)
+
+
+def test_the_floor_is_that_of_the_categories_in_use() -> None:
+    mask = torch.tensor([True, False, True, True, False])
+    log_q = logits_of(3).mul(1e-3).masked_fill(~mask, -torch.inf).log_softmax(-1)
+    value = coupling(log_q, "perturbed", floor=deviation_floor(3), mask=mask)
+    torch.testing.assert_close(value, coupling(log_q[..., mask], "perturbed"))

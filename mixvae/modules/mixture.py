@@ -1,0 +1,254 @@
+"""What models with categories and states share: inference, decoding, measuring, pruning."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from mixvae.contracts import Batch, MixturePosterior, MixtureStep
+from mixvae.modules.base import AbstractModule, OptimizerFactory
+from mixvae.networks.agents import Agents, permute_categories
+from mixvae.objectives.assignment import align_agents
+from mixvae.objectives.divergences import kl_to_standard_normal
+from mixvae.objectives.likelihoods import Likelihood
+from mixvae.objectives.relaxation import most_probable
+from mixvae.objectives.schedules import Schedule
+
+AgentsFactory = Callable[..., Agents]
+Tau = float | Literal["auto"]
+
+
+class AbstractMixture(AbstractModule, ABC):
+    """A model of categories and states, see `contracts.MixtureModel`; a subclass adds the terms.
+
+    Categories can be masked: a masked one has probability exactly 0 everywhere, so no sample, no
+    term and no gradient knows of it, as if it had never been there.
+
+    Args:
+        shape: Shape of one sample.
+        agents: Builds the networks from shape, num_agents, num_categories, state_dim and
+            decoded_shape.
+        likelihood: p(x|s, c).
+        optimizer: Builds the optimiser from the parameters.
+        num_agents: Number of agents A, at least 1.
+        num_categories: Number of categories K, at least 2.
+        state_dim: Number of state dimensions S, at least 0.
+        tau: q(c|x) = softmax(logits / tau); `auto` is 1, which is neutral since the network scales
+            its logits, or 1/K with `double_softmax`, which caps them.
+        double_softmax: Reproduces MMIDAS, q(c|x) = softmax(softmax(logits) / tau).
+        learning_rate: Factor on the learning rate, a number or a schedule over epochs.
+
+    Raises:
+        ValueError: If a size or tau is out of its range, or the likelihood is not for such samples.
+    """
+
+    category_mask: Tensor
+
+    def __init__(
+        self,
+        *,
+        shape: Sequence[int],
+        agents: AgentsFactory,
+        likelihood: Likelihood,
+        optimizer: OptimizerFactory,
+        num_agents: int,
+        num_categories: int,
+        state_dim: int,
+        tau: Tau = "auto",
+        double_softmax: bool = False,
+        learning_rate: float | Schedule = 1.0,
+    ) -> None:
+        super().__init__(optimizer, learning_rate)
+        check_sizes(num_agents, num_categories, state_dim)
+        self.num_agents, self.num_categories = num_agents, num_categories
+        self.state_dim = state_dim
+        self.tau = resolve_tau(tau, num_categories, double_softmax)
+        self.double_softmax = double_softmax
+        self.likelihood = likelihood
+        self.agents = agents(
+            shape=shape,
+            num_agents=num_agents,
+            num_categories=num_categories,
+            state_dim=state_dim,
+            decoded_shape=_decoded_shape(shape, likelihood),
+        )
+        self.register_buffer("category_mask", torch.ones(num_categories, dtype=torch.bool))
+        # The number of kept categories as a plain one: reading the buffer makes a GPU wait.
+        self.num_kept = num_categories
+        self.register_load_state_dict_post_hook(_count_kept)
+
+    @abstractmethod
+    def settled_loss(self, step: MixtureStep) -> Tensor:
+        """The objective of a measured batch at the schedules' last values, a scalar in nats.
+
+        Comparable over epochs, so that the best checkpoint can be chosen without labels.
+        """
+
+    def check(self, batch: Batch) -> None:
+        """Refuse data that the likelihood cannot describe, and a batch of one sample.
+
+        Raises:
+            ValueError: Saying what is wrong, and which setting to change.
+        """
+        if len(batch.x) < 2:
+            raise ValueError(
+                f"a training batch holds {len(batch.x)} sample, but the categories are compared"
+                " over a batch; set data.batch_size to at least 2"
+            )
+        if not self.likelihood.counts:
+            self.likelihood.check(batch.x)
+        elif batch.counts is None:
+            raise ValueError(
+                f"model.likelihood {type(self.likelihood).__name__} describes raw counts, which"
+                " the data do not give; set data.counts_layer to where they are, or choose a"
+                " likelihood of normalised values such as the gaussian one"
+            )
+        else:
+            self.likelihood.check(batch.counts)
+
+    def log_q(self, x: Tensor) -> Tensor:
+        """Log q(c|x), shape (A, B, K), of x, shape (A, B, *shape) or (B, *shape)."""
+        return self.log_categories(self.agents.features(x))
+
+    def log_categories(self, features: Tensor) -> Tensor:
+        """Log q(c|x), shape (A, B, K), of features (A, B, H); -inf where masked."""
+        logits = self.mask_log(self.agents.logits(features))
+        if self.double_softmax:
+            logits = self.mask_log(logits.softmax(dim=-1))
+        return (logits / self.tau).log_softmax(dim=-1)
+
+    def mask_log(self, values: Tensor) -> Tensor:
+        """Values (..., K), -inf where the category is masked, with gradient 0 there."""
+        if self.num_kept == self.num_categories:
+            return values
+        return values.masked_fill(~self.category_mask, -math.inf)
+
+    def target(self, batch: Batch, x: Tensor) -> Tensor:
+        """What the decoder explains: x, the copies or the samples themselves, or the raw counts."""
+        if not self.likelihood.counts:
+            return x
+        assert batch.counts is not None, "check() comes before training"
+        return batch.counts
+
+    def infer(self, x: Tensor) -> MixturePosterior:
+        """Categories and states of x, shape (B, *shape), see `contracts.MixturePosterior`."""
+        features = self.agents.features(x)
+        probs = self.log_categories(features).exp()
+        mean, logvar = self.agents.state(features, most_probable(probs))
+        return MixturePosterior(probs, mean, logvar)
+
+    def decode(self, category: Tensor, state: Tensor) -> Tensor:
+        """The mean of p(x|s, c), shape (A, B, *shape), from (A, B, K) and (A, B, S)."""
+        return self.likelihood.mean(self.agents.decode(category, state))
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> MixtureStep:
+        """Measure a batch without sampling, and log the objective at its final weights."""
+        step = self.predict_step(batch)
+        self.log("val/loss", self.settled_loss(step), batch_size=len(batch.x), sync_dist=True)
+        return step
+
+    def test_step(self, batch: Batch, batch_idx: int) -> MixtureStep:
+        """Measure a batch without sampling."""
+        return self.predict_step(batch)
+
+    def predict_step(self, batch: Batch, batch_idx: int = 0) -> MixtureStep:
+        """Infer and reconstruct a batch, every agent seeing the sample itself."""
+        posterior = self.infer(batch.x)
+        category = most_probable(posterior.probs)
+        parameters = self.agents.decode(category, posterior.state_mean)
+        x = batch.x.expand(self.num_agents, *batch.x.shape)
+        return MixtureStep(
+            posterior=posterior,
+            reconstruction=self.likelihood.nll(parameters, self.target(batch, x)),
+            kl=kl_to_standard_normal(posterior.state_mean, posterior.state_logvar),
+        )
+
+    def prune(self, categories: Sequence[int]) -> None:
+        """Mask categories, numbered from 0, from now on.
+
+        Raises:
+            ValueError: If a number is none of a kept category, or fewer than 2 would be left.
+        """
+        kept = set(self.category_mask.nonzero().flatten().tolist())
+        for category in categories:
+            if category not in kept:
+                raise ValueError(f"category {category} cannot be pruned: it is not a kept one")
+        if len(kept - set(categories)) < 2:
+            raise ValueError(
+                f"pruning {len(set(categories))} of {len(kept)} categories would leave fewer than 2"
+            )
+        self.category_mask[list(categories)] = False
+        _count_kept(self)
+
+    def align(self, joint: Tensor) -> bool:
+        """Rename each agent's kept categories as the other agents name theirs, in place.
+
+        The optimiser's moments are renamed with the parameters. Masked categories stay in place.
+
+        Args:
+            joint: Samples that agent a puts into category i and agent b into j, shape
+                (A, A, K, K) as [a, b, i, j], over all processes.
+
+        Returns:
+            Whether a name changed.
+        """
+        kept = self.category_mask.to(joint.device)
+        # Without samples in a masked category, no matching is better for moving it.
+        counts = joint * (kept[:, None] & kept)
+        permutations = torch.as_tensor(align_agents(counts.cpu().numpy()))
+        if torch.equal(permutations, torch.arange(self.num_categories).expand_as(permutations)):
+            return False
+        optimizer = self.trainer.optimizers[0] if self.trainer.optimizers else None
+        permute_categories(self.agents.category_axes(), permutations, optimizer)
+        return True
+
+
+def _count_kept(module: Any, _: object = None) -> None:
+    module.num_kept = int(module.category_mask.sum())
+
+
+def _decoded_shape(shape: Sequence[int], likelihood: Likelihood) -> Sequence[int]:
+    """The shape of the decoder's output, see `objectives.likelihoods.Likelihood`."""
+    count = likelihood.params_per_feature
+    if count == 1:
+        return shape
+    if len(shape) != 1:
+        raise ValueError(
+            f"model.likelihood {type(likelihood).__name__} takes {count} parameters per feature,"
+            f" which is for vectors; the data have samples of shape {tuple(shape)}"
+        )
+    return (count * shape[0],)
+
+
+def check_sizes(num_agents: int, num_categories: int, state_dim: int) -> None:
+    """Refuse sizes that make no mixture.
+
+    Raises:
+        ValueError: Naming the size, its value and the smallest allowed.
+    """
+    least = {
+        "num_agents": (num_agents, 1),
+        "num_categories": (num_categories, 2),
+        "state_dim": (state_dim, 0),
+    }
+    for name, (value, smallest) in least.items():
+        if value < smallest:
+            raise ValueError(f"model.{name} must be at least {smallest}, got {value}")
+
+
+def resolve_tau(tau: float | str, num_categories: int, double_softmax: bool) -> float:
+    """The tau to divide logits by.
+
+    Raises:
+        ValueError: If tau is neither a number above 0 nor `auto`.
+    """
+    if tau == "auto":
+        return 1 / num_categories if double_softmax else 1.0
+    if isinstance(tau, str) or not 0 < tau < float("inf"):
+        raise ValueError(f"model.tau must be a number above 0 or auto, got {tau}")
+    return float(tau)

@@ -11,8 +11,8 @@ SHELL := bash
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.10 python3.13 python3; do \
 	"$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' \
 	>/dev/null 2>&1 && echo "$$python" && break; done)
-# Which optional dependencies to install; the tests need cells. EXTRAS=dev,cells,sweep for all.
-EXTRAS ?= dev,cells
+# Which optional dependencies to install: all, since the tests use them.
+EXTRAS ?= dev,cells,sweep
 
 # Always .venv's interpreter, whatever environment the shell has activated.
 unexport PYTHONPATH

@@ -6,12 +6,14 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from mixvae.runtime.command_line import JobError, JobsFailedError, message_of
 from mixvae.runtime.run_folder import RunFolder, free_path, write_json, write_text
+from mixvae.runtime.sharing import take_gpu, threads_for_each, visible_gpus
 from mixvae.runtime.training import resume, train
 
 
@@ -37,12 +39,23 @@ def run_job(cfg: DictConfig) -> float | None:
             raise JobError(error) from error
     folder = RunFolder(Path(hydra.runtime.output_dir))
     try:
+        _share_machine(cfg, hydra.launcher.get("n_jobs"), folder.path.parent)
         return _run_in_sweep(cfg, overrides, folder, int(hydra.job.num))
     except Exception as error:
         message = message_of(error)
         print(f"error in job {hydra.job.num}: {message}", file=sys.stderr, flush=True)
         _record_failure(folder, overrides, message)
         raise JobsFailedError(f"job {hydra.job.num} of the sweep failed") from error
+
+
+def _share_machine(cfg: DictConfig, num_jobs: int | None, sweep: Path) -> None:
+    """Give a job that runs beside others its own GPU, or its part of the cores."""
+    if num_jobs is None or num_jobs == 1:
+        return
+    if cfg.num_threads is None:
+        cfg.num_threads = threads_for_each(num_jobs)
+    if cfg.trainer.get("accelerator") in ("gpu", "cuda", "auto"):
+        take_gpu(sweep, visible_gpus(torch.cuda.device_count()), num_jobs)
 
 
 def _run_in_sweep(

@@ -74,6 +74,7 @@ ROOMS = {
 }
 # Files that may import more than their room.
 EXTRA = {
+    "callbacks/multimodal_predictions.py": {"anndata"},
     "objectives/assignment.py": {"numpy", "scipy"},
     "data/backed.py": {"anndata", "scipy"},
     "data/cell_base.py": {"scipy"},

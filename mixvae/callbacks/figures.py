@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mixvae.callbacks.atomic import replacing
 from mixvae.callbacks.collecting import AbstractPredictionCallback
+from mixvae.callbacks.curve_keeping import AbstractCurveCallback
 from mixvae.callbacks.evaluation import data_spec
-from mixvae.callbacks.history import Curves, add_point, last_epoch, read_metrics_csv
+from mixvae.callbacks.pictures import NamedFigures, save_pictures
 from mixvae.contracts import DataSpec, MixtureModel
 from mixvae.evaluation.clustering import clustering_accuracy, order_by_class
 from mixvae.evaluation.consensus import mean_consensus_matrix
@@ -25,19 +23,6 @@ from mixvae.figures.samples import category_samples, reconstructions, traversal
 from mixvae.figures.scatter import state_scatter
 from mixvae.figures.tables import category_label_table, consensus_matrix, samples_per_category
 
-CHECKPOINT_KEY = "mixvae_learning_curves"
-
-NamedFigures = Iterator[tuple[str, Figure]]
-
-
-@runtime_checkable
-class PictureLogger(Protocol):
-    """A Lightning logger that takes pictures, such as the one of W&B."""
-
-    def log_image(self, key: str, images: list[Any], step: int | None = None) -> None:
-        """Log pictures, given as paths, under a name."""
-        ...
-
 
 class _Layout(NamedTuple):
     samples_per_category: int
@@ -46,7 +31,7 @@ class _Layout(NamedTuple):
     max_states: int
 
 
-class Figures(AbstractPredictionCallback):
+class Figures(AbstractCurveCallback, AbstractPredictionCallback):
     """Draw `figures/*.png` at the end of a test, and keep the learning curves while training.
 
     The curves travel in the checkpoints, so a resumed run draws them whole; a run that is only
@@ -72,48 +57,13 @@ class Figures(AbstractPredictionCallback):
         max_categories: int = 20,
         max_states: int = 20,
     ) -> None:
-        super().__init__(dirpath)
+        AbstractCurveCallback.__init__(self)
+        AbstractPredictionCallback.__init__(self, dirpath)
         self.layout = _Layout(samples_per_category, traversal_steps, max_categories, max_states)
         for name, value in self.layout._asdict().items():
             least = 2 if name == "traversal_steps" else 1
             if value < least:
                 raise ValueError(f"{name} must be {least} or more; got {value}")
-        self._curves: Curves = {}
-        self._ended_epoch: int | None = None
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remember the validation metrics of this epoch."""
-        if not trainer.sanity_checking and trainer.state.fn == "fit":
-            self._remember(trainer, "val/", trainer.current_epoch + 1)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note that the module is about to log the training metrics of this epoch."""
-        self._ended_epoch = trainer.current_epoch + 1
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remember the training metrics of the epoch before."""
-        self._remember_training(trainer)
-        self._ended_epoch = None
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remember the training metrics of the last epoch."""
-        self._remember_training(trainer)
-
-    def on_save_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Put the curves into the checkpoint."""
-        # Not in state_dict, which is taken before the metrics of the present epoch can be asked.
-        self._remember_training(trainer)
-        checkpoint[CHECKPOINT_KEY] = self._curves
-
-    def on_load_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Take the curves back, unless longer ones are here: the best checkpoint is an old one."""
-        curves = checkpoint.get(CHECKPOINT_KEY, {})
-        if last_epoch(curves) > last_epoch(self._curves):
-            self._curves = curves
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw everything, on the first rank."""
@@ -121,32 +71,12 @@ class Figures(AbstractPredictionCallback):
         if table is None:
             return
         assert isinstance(pl_module, MixtureModel)
-        for name, figure in self._draw(trainer, pl_module, table):
-            path = self.dirpath / "figures" / f"{name}.png"
-            with replacing(path) as temporary:
-                figure.savefig(temporary, bbox_inches="tight", pad_inches=0.1)
-            for logger in trainer.loggers:
-                if isinstance(logger, PictureLogger):
-                    logger.log_image(f"figures/{name}", [str(path)])
-
-    def _remember_training(self, trainer: Trainer) -> None:
-        if self._ended_epoch is not None:
-            self._remember(trainer, "train/", self._ended_epoch)
-
-    def _remember(self, trainer: Trainer, prefix: str, epoch: int) -> None:
-        for name, value in trainer.callback_metrics.items():
-            if name.startswith(prefix):
-                add_point(self._curves, name, epoch, float(value))
-
-    def _known_curves(self) -> Curves:
-        path = self.dirpath / "metrics.csv"
-        written = read_metrics_csv(path) if path.is_file() else {}
-        return written if last_epoch(written) > last_epoch(self._curves) else self._curves
+        save_pictures(trainer, self.dirpath, self._draw(trainer, pl_module, table))
 
     def _draw(self, trainer: Trainer, model: MixtureModel, table: PredictionTable) -> NamedFigures:
         spec = data_spec(trainer)
         counts = tabulate(table, spec.num_classes)
-        curves = self._known_curves()
+        curves = self.known_curves(self.dirpath)
         if any(name.startswith(("train/", "val/")) for name in curves):
             yield "learning_curves", learning_curves(curves, model.num_categories)
         yield from _draw_counts(counts, spec)

@@ -24,7 +24,7 @@ class _Panel(NamedTuple):
     signed_log: bool = False
 
 
-def _panels(curves: Curves, num_categories: int) -> list[_Panel]:
+def _mixture_panels(curves: Curves, num_categories: int) -> list[_Panel]:
     panels = [
         _Panel("Objective", "nats per sample", ("train/loss", "val/loss")),
         _Panel(
@@ -59,12 +59,34 @@ def _panels(curves: Curves, num_categories: int) -> list[_Panel]:
             from_zero=True,
         ),
     ]
+    return _with_others(panels, curves)
+
+
+def _multimodal_panels(curves: Curves) -> list[_Panel]:
+    modalities = sorted(
+        name for name in curves if name.startswith("val/reconstruction/") and name.count("/") == 2
+    )
+    panels = [
+        _Panel("Objective", "nats per event", ("train/loss", "val/loss")),
+        _Panel(
+            "Reconstruction, -log p(x|z), over modalities",
+            "nats per event",
+            ("train/reconstruction", "val/reconstruction"),
+        ),
+        _Panel("Reconstruction of each modality", "nats per sample", tuple(modalities)),
+        _Panel("Imputation of one modality from another", "nats per sample", ("val/imputation",)),
+        _Panel("Regulariser, before its weight", "nats per event", ("train/kl", "val/kl")),
+    ]
+    return _with_others(panels, curves)
+
+
+def _with_others(panels: list[_Panel], curves: Curves) -> list[_Panel]:
+    """Add a panel of the training terms that none shows, and leave out those without metrics."""
     shown = {name for panel in panels for name in panel.names}
     rest = sorted(name for name in curves if name.startswith("train/") and name not in shown)
     # Before their weights, these differ by orders of magnitude.
     others = _Panel("Other terms, unweighted", "nats per sample", tuple(rest), signed_log=True)
-    panels.append(others)
-    return [panel for panel in panels if any(name in curves for name in panel.names)]
+    return [panel for panel in [*panels, others] if any(name in curves for name in panel.names)]
 
 
 def learning_curves(curves: Curves, num_categories: int) -> Figure:
@@ -81,10 +103,29 @@ def learning_curves(curves: Curves, num_categories: int) -> Figure:
     Raises:
         ValueError: If there is nothing to draw.
     """
-    panels = _panels(curves, num_categories)
+    return _draw(_mixture_panels(curves, num_categories), curves)
+
+
+def multimodal_learning_curves(curves: Curves) -> Figure:
+    """Draw the objective, what it is made of and its other terms, of a multimodal model.
+
+    Args:
+        curves: For each metric, such as `val/imputation`, epochs trained and values. Metrics that
+            no panel asks for are not drawn, and a panel without its metrics is left out.
+
+    Returns:
+        A figure with one panel for each idea.
+
+    Raises:
+        ValueError: If there is nothing to draw.
+    """
+    return _draw(_multimodal_panels(curves), curves)
+
+
+def _draw(panels: Sequence[_Panel], curves: Curves) -> Figure:
     if not panels:
         raise ValueError(
-            f"no learning curve to draw: got {sorted(curves)}, expected metrics such as val/entropy"
+            f"no learning curve to draw: got {sorted(curves)}, expected metrics such as val/loss"
         )
     num_columns = min(4, math.ceil(math.sqrt(len(panels))) + 1, len(panels))
     num_rows = math.ceil(len(panels) / num_columns)

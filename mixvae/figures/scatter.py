@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from mixvae.figures.plane import find_plane
 from mixvae.figures.style import COLOURS, MARKERS, new_figure, tidy
 
 MAX_POINTS = 5000
 MAX_IN_LEGEND = 30
-
-
-class _Plane(NamedTuple):
-    points: NDArray[np.float64]
-    x: str
-    y: str
-
-
-def _plane(state: NDArray[np.floating[Any]]) -> _Plane:
-    """Find two coordinates to show, shape (N, 2), and what they are."""
-    points = np.asarray(state, dtype=np.float64)
-    if points.shape[1] == 1:
-        # One state: spread the samples by their rank in the data, which means nothing.
-        order = np.linspace(0, 1, len(points))[:, None]
-        return _Plane(np.hstack([points, order]), "state 0", "order in the data")
-    if points.shape[1] == 2:
-        return _Plane(points, "state 0", "state 1")
-    centred = points - points.mean(axis=0)
-    _, scale, axes = np.linalg.svd(centred, full_matrices=False)
-    share = scale**2 / max(float((scale**2).sum()), 1e-12)
-    # The sign of a principal axis is arbitrary: fix it, so that the same data look the same.
-    axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
-    names = [f"principal axis {i} of the states ({share[i]:.0%} of the variance)" for i in (0, 1)]
-    return _Plane(centred @ axes[:2].T, names[0], names[1])
 
 
 def state_scatter(
@@ -65,7 +42,7 @@ def state_scatter(
         raise ValueError("no state to draw: the model has state_dim 0")
     figure = new_figure(7.2, 5.4)
     axes = figure.add_subplot()
-    plane = _plane(state)
+    plane = find_plane(state, "state")
     every = int(np.ceil(len(state) / MAX_POINTS))
     points, shown = plane.points[::every], category[::every]
     for k in range(num_categories):

@@ -14,8 +14,10 @@ from PIL import Image
 
 import mixvae.callbacks.figures as module
 from mixvae.callbacks.checkpoints import Checkpoints
+from mixvae.callbacks.curve_keeping import CHECKPOINT_KEY
 from mixvae.callbacks.evaluation import Evaluation
-from mixvae.callbacks.figures import Figures, PictureLogger
+from mixvae.callbacks.figures import Figures
+from mixvae.callbacks.pictures import PictureLogger
 
 ALWAYS = {
     "category_label_table",
@@ -205,7 +207,7 @@ def test_an_old_checkpoint_does_not_shorten_the_curves(tmp_path) -> None:
     figures = Figures(dirpath=str(tmp_path))
     long, short = {"val/nmi": ([1, 2], [0.1, 0.2])}, {"val/nmi": ([1], [0.1])}
     for curves in (long, short):
-        figures.on_load_checkpoint(None, None, {module.CHECKPOINT_KEY: curves})
+        figures.on_load_checkpoint(None, None, {CHECKPOINT_KEY: curves})
     figures.on_load_checkpoint(None, None, {})
     assert figures._curves == long
 

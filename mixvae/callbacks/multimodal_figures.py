@@ -1,0 +1,162 @@
+"""Draws the figures of a multimodal run after its test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import LightningModule, Trainer
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from mixvae.callbacks.curve_keeping import AbstractCurveCallback
+from mixvae.callbacks.multimodal_inference import (
+    AbstractLatentCallback,
+    decoder_of,
+    multimodal_spec,
+)
+from mixvae.callbacks.pictures import NamedFigures, save_pictures
+from mixvae.contracts import MultimodalSpec
+from mixvae.evaluation.coherence import Decode
+from mixvae.evaluation.latents import LatentTable
+from mixvae.figures.coherence import accuracy_bars, coherence_heat_map
+from mixvae.figures.curves import multimodal_learning_curves
+from mixvae.figures.imputations import imputations
+from mixvae.figures.latents import LatentCloud, latent_planes
+
+BARS = {
+    "probe_accuracy": "probe of its own latents",
+    "shared_probe_accuracy": "one probe of all modalities' latents",
+    "self_coherence": "classifier of samples, on its own reconstructions",
+    "classifier_accuracy": "classifier of samples, on samples",
+}
+
+
+class MultimodalFigures(AbstractCurveCallback, AbstractLatentCallback):
+    """Draw `figures/*.png` at the end of a test, and keep the learning curves while training.
+
+    Accuracies and coherence are drawn where they were measured in this test. The processes of a
+    distributed run each give their latents; samples are drawn from those of the first.
+
+    Args:
+        dirpath: Folder that gets `figures/` and may hold `metrics.csv`, usually the run folder.
+        events_per_class: Events shown of each class, or in all of data without labels.
+
+    Raises:
+        ValueError: If `events_per_class` is below 1.
+    """
+
+    def __init__(self, dirpath: str, events_per_class: int = 4) -> None:
+        AbstractCurveCallback.__init__(self)
+        AbstractLatentCallback.__init__(self, dirpath)
+        if events_per_class < 1:
+            raise ValueError(f"events_per_class must be 1 or more; got {events_per_class}")
+        self.events_per_class = events_per_class
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw everything, on the first rank."""
+        table = self.take_table(trainer)
+        if table is not None:
+            save_pictures(trainer, self.dirpath, self._draw(trainer, pl_module, table))
+
+    def _draw(self, trainer: Trainer, model: LightningModule, table: LatentTable) -> NamedFigures:
+        spec = multimodal_spec(trainer)
+        curves = self.known_curves(self.dirpath)
+        if any(name.startswith(("train/", "val/")) for name in curves):
+            yield "learning_curves", multimodal_learning_curves(curves)
+        yield "latents", _draw_latents(table, spec)
+        shown = _choose_events(table.label, self.events_per_class)
+        yield "reconstructions", _draw_decoded(trainer, decoder_of(model), table, shown)
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        yield from _draw_accuracies(metrics, spec)
+
+
+def _draw_latents(table: LatentTable, spec: MultimodalSpec) -> Figure:
+    clouds = []
+    for m, modality in enumerate(spec.modalities):
+        latents = table.of_modality(m)
+        clouds.append(LatentCloud(modality.name, latents.mean, latents.label))
+    joint = None
+    if table.joint_mean is not None:
+        joint = LatentCloud("joint posterior, by event", table.joint_mean, table.label)
+    return latent_planes(clouds, spec.class_names, joint)
+
+
+def _choose_events(label: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Choose events of each class, evenly spaced over the data, in the order of the classes."""
+    chosen = []
+    for k in np.unique(label):
+        members = np.flatnonzero(label == k)
+        wanted = count if k >= 0 else 3 * count
+        spaced = np.linspace(0, len(members) - 1, min(wanted, len(members)))
+        chosen.append(members[np.unique(spaced.round().astype(int))])
+    return np.concatenate(chosen)
+
+
+def _draw_decoded(
+    trainer: Trainer, decode: Decode, table: LatentTable, shown: NDArray[np.int64]
+) -> Figure:
+    spec = multimodal_spec(trainer)
+    found = _find_samples(trainer, set(table.index[shown].tolist()))
+    shown = np.array([n for n in shown if int(table.index[n]) in found], dtype=np.int64)
+    there = table.rows[shown] >= 0
+    samples, decoded = [], []
+    for n in range(len(spec.modalities)):
+        real = np.stack([found[int(i)][n] for i in table.index[shown]])
+        samples.append(_blanked(real, there[:, n]))
+        decoded.append(
+            [
+                _blanked(decode(table.mean[m, shown], n), there[:, m])
+                for m in range(len(spec.modalities))
+            ]
+        )
+    events = [_class_name(spec, int(k)) for k in table.label[shown]]
+    return imputations(samples, decoded, [modality.name for modality in spec.modalities], events)
+
+
+def _class_name(spec: MultimodalSpec, label: int) -> str:
+    return spec.class_names[label] if 0 <= label < len(spec.class_names) else ""
+
+
+def _blanked(samples: NDArray[Any], there: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Replace the samples of missing modalities by NaN."""
+    shape = (-1, *[1] * (samples.ndim - 1))
+    return np.where(there.reshape(shape), samples, np.float32("nan"))
+
+
+def _find_samples(trainer: Trainer, wanted: set[int]) -> dict[int, list[NDArray[np.float32]]]:
+    """Read all modalities of some events from the test data, where the first rank has them."""
+    found: dict[int, list[NDArray[np.float32]]] = {}
+    datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+    for batch in datamodule.test_dataloader():
+        for position, index in enumerate(batch.index.tolist()):
+            if index in wanted:
+                found[index] = [part[position].float().cpu().numpy() for part in batch.x]
+        if len(found) == len(wanted):
+            break
+    return found
+
+
+def _draw_accuracies(metrics: Mapping[str, float], spec: MultimodalSpec) -> NamedFigures:
+    names = [modality.name for modality in spec.modalities]
+    if "test/coherence" in metrics:
+        matrix = [
+            [
+                metrics.get(
+                    f"test/self_coherence/{m}" if m == n else f"test/coherence/{m}_to_{n}",
+                    float("nan"),
+                )
+                for n in names
+            ]
+            for m in names
+        ]
+        mean = metrics["test/coherence"]
+        yield "coherence_matrix", coherence_heat_map(np.array(matrix), names, mean)
+    if "test/probe_accuracy" in metrics:
+        series = {}
+        for measure, text in BARS.items():
+            values = [metrics.get(f"test/{measure}/{name}", float("nan")) for name in names]
+            if not np.isnan(values).all():
+                series[text] = values
+        yield "probe_accuracy", accuracy_bars(series, names, 1 / spec.num_classes)

@@ -1,0 +1,129 @@
+"""Writes what a multimodal model infers of every test sample into the run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import LightningModule, Trainer
+from numpy.typing import NDArray
+
+from mixvae.callbacks.atomic import replacing
+from mixvae.callbacks.multimodal_inference import AbstractLatentCallback, multimodal_spec
+from mixvae.callbacks.tables import write_table
+from mixvae.evaluation.latents import LatentTable
+
+Columns = dict[str, NDArray[Any]]
+
+OWN_COLUMNS = ("row", "label", "mean", "logvar")
+
+
+class MultimodalPredictions(AbstractLatentCallback):
+    """Write `predictions.npz` and `predictions.csv` at the end of a test.
+
+    For each modality: `row` in its own array, `label`, what else the data module tells of a sample
+    (such as `trial` and `window`), `mean` and `logvar` of q(z|x_m); for models with a joint
+    posterior the same under `joint`, where `row` is the event. In the .npz the arrays are named
+    `<modality>/<column>`, and `events/rows` tells which samples make an event.
+
+    Args:
+        dirpath: Folder to write into, usually the run folder.
+        anndata: Also write `predictions_<modality>.h5ad`, the latents in `obsm["X_latent"]`.
+
+    Raises:
+        ModuleNotFoundError: If `anndata` is asked for and not installed.
+    """
+
+    def __init__(self, dirpath: str, anndata: bool = False) -> None:
+        super().__init__(dirpath)
+        if anndata and find_spec("anndata") is None:
+            raise ModuleNotFoundError(
+                "callbacks.predictions.anndata=true needs anndata: pip install mixvae[cells]"
+            )
+        self.anndata = anndata
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the files, on the first rank."""
+        table = self.take_table(trainer)
+        if table is None:
+            return
+        tables = _tables(trainer, table)
+        arrays = {
+            f"{name}/{column}": values
+            for name, columns in tables.items()
+            for column, values in columns.items()
+        }
+        events = {"index": table.index, "label": table.label, "rows": table.rows}
+        arrays |= {f"events/{column}": values for column, values in events.items()}
+        with replacing(self.dirpath / "predictions.npz") as temporary:
+            np.savez_compressed(temporary, **arrays)
+        header, rows = _lines(tables)
+        write_table(self.dirpath / "predictions.csv", header, rows)
+        if self.anndata:
+            for name, columns in tables.items():
+                with replacing(self.dirpath / f"predictions_{name}.h5ad") as temporary:
+                    _as_anndata(columns).write_h5ad(temporary)
+
+
+def _tables(trainer: Trainer, table: LatentTable) -> dict[str, Columns]:
+    """Gather the columns of each modality and of the joint posterior, by name."""
+    datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+    tables: dict[str, Columns] = {}
+    for m, modality in enumerate(multimodal_spec(trainer).modalities):
+        latents = table.of_modality(m)
+        told = datamodule.sample_table("test", m)
+        order = np.argsort(told["row"], kind="stable")
+        place = order[np.searchsorted(told["row"], latents.row, sorter=order)]
+        assert np.array_equal(told["row"][place], latents.row), "a sample is no test sample"
+        extra = {name: values[place] for name, values in told.items() if name not in OWN_COLUMNS}
+        tables[modality.name] = {
+            "row": latents.row,
+            **extra,
+            "label": latents.label,
+            "mean": latents.mean,
+            "logvar": latents.logvar,
+        }
+    if table.joint_mean is not None and table.joint_logvar is not None:
+        tables["joint"] = {
+            "row": table.index,
+            "label": table.label,
+            "mean": table.joint_mean,
+            "logvar": table.joint_logvar,
+        }
+    return tables
+
+
+def _lines(tables: Mapping[str, Columns]) -> tuple[list[str], Iterator[Sequence[Any]]]:
+    """Give the header and the lines of the table that a person reads, one line per sample."""
+    names = [name for columns in tables.values() for name in columns if name not in OWN_COLUMNS]
+    extra = list(dict.fromkeys(names))
+    latent_dim = max(columns["mean"].shape[1] for columns in tables.values())
+    latents = [f"{kind}{d}" for kind in ("mean", "logvar") for d in range(latent_dim)]
+
+    def lines() -> Iterator[Sequence[Any]]:
+        for modality, columns in tables.items():
+            for n, row in enumerate(columns["row"].tolist()):
+                known = [columns[name][n] if name in columns else "" for name in extra]
+                values = [
+                    f"{value:.6g}"
+                    for kind in ("mean", "logvar")
+                    for value in columns[kind][n].tolist()
+                ]
+                yield [modality, row, *known, int(columns["label"][n]), *values]
+
+    return ["modality", "row", *extra, "label", *latents], lines()
+
+
+def _as_anndata(columns: Columns) -> Any:
+    from anndata import AnnData
+
+    table = AnnData(shape=(len(columns["row"]), 0))
+    table.obs_names = [str(row) for row in columns["row"].tolist()]
+    for name, values in columns.items():
+        if name not in ("mean", "logvar"):
+            table.obs[name] = values
+    table.obsm["X_latent"] = columns["mean"]
+    table.obsm["latent_logvar"] = columns["logvar"]
+    return table

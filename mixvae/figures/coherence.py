@@ -1,0 +1,83 @@
+"""What classifiers find in latents and in what is decoded from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from mixvae.figures.style import (
+    COLOURS,
+    FAINT,
+    MAX_NUMBERED,
+    add_colour_bar,
+    label_ticks,
+    new_figure,
+    tidy,
+    with_gaps,
+    write_numbers,
+)
+
+
+def coherence_heat_map(
+    matrix: NDArray[np.floating[Any]], names: Sequence[str], coherence: float
+) -> Figure:
+    """Draw how often the class survives decoding from one modality into another.
+
+    Args:
+        matrix: Coherence [m, n] from modality m to n, shape (M, M), NaN where it is not known.
+        names: Names of the modalities, length M.
+        coherence: Mean over pairs of different modalities, for the title.
+
+    Returns:
+        A figure with a heat map and its colour bar.
+    """
+    side = float(np.clip(0.75 * len(names), 2.5, 9.0))
+    figure = new_figure(side + 2.4, side + 1.2)
+    axes = figure.add_subplot()
+    image = axes.imshow(matrix, vmin=0, vmax=1, cmap=with_gaps("cividis"))
+    add_colour_bar(figure, image, axes, "share of samples whose class is found")
+    label_ticks(axes, list(names), list(names))
+    if len(names) <= MAX_NUMBERED:
+        shown = np.nan_to_num(matrix, nan=1.0)
+        texts = np.where(np.isnan(matrix), "", np.char.mod("%.2f", shown))
+        write_numbers(axes, shown, texts, middle=0.5)
+    tidy(
+        axes,
+        f"Coherence (mean over pairs {coherence:.3f})",
+        x="modality decoded and classified",
+        y="modality encoded",
+    )
+    return figure
+
+
+def accuracy_bars(
+    series: Mapping[str, Sequence[float]], names: Sequence[str], chance: float
+) -> Figure:
+    """Draw accuracies of several classifiers side by side for each modality.
+
+    Args:
+        series: For each classifier, its accuracy in each modality, length M, NaN for none.
+        names: Names of the modalities, length M.
+        chance: Accuracy of guessing, drawn as a line.
+
+    Returns:
+        A figure with one group of bars per modality.
+    """
+    figure = new_figure(float(np.clip(1.1 * len(names) + 3.2, 5.0, 15.0)), 3.4)
+    axes = figure.add_subplot()
+    width = 0.8 / len(series)
+    for number, (label, values) in enumerate(series.items()):
+        offset = (number - (len(series) - 1) / 2) * width
+        heights = np.asarray(values, dtype=np.float64)
+        colour = COLOURS[number % len(COLOURS)]
+        axes.bar(np.arange(len(names)) + offset, heights, width=width, color=colour, label=label)
+    axes.axhline(chance, color=FAINT, linewidth=1, linestyle="--", label="chance")
+    axes.set_xticks(range(len(names)), names)
+    axes.set_ylim(0, 1)
+    tidy(axes, "What classifiers find in each modality", y="accuracy on held-out samples")
+    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure

@@ -1,0 +1,46 @@
+"""Two coordinates in which to show points of any number of dimensions."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Plane(NamedTuple):
+    """Points in the plane.
+
+    Attributes:
+        points: Coordinates, shape (N, 2).
+        x: What the first one is.
+        y: What the second one is.
+    """
+
+    points: NDArray[np.float64]
+    x: str
+    y: str
+
+
+def find_plane(points: NDArray[np.floating[Any]], word: str) -> Plane:
+    """Take the two coordinates there are, or the first two principal axes of more.
+
+    One coordinate is shown against the order in the data, which means nothing.
+
+    Args:
+        points: Points, shape (N, S), S at least 1.
+        word: What a coordinate is called, such as `state`.
+    """
+    points = np.asarray(points, dtype=np.float64)
+    if points.shape[1] == 1:
+        order = np.linspace(0, 1, len(points))[:, None]
+        return Plane(np.hstack([points, order]), f"{word} 0", "order in the data")
+    if points.shape[1] == 2:
+        return Plane(points, f"{word} 0", f"{word} 1")
+    centred = points - points.mean(axis=0)
+    _, scale, axes = np.linalg.svd(centred, full_matrices=False)
+    share = scale**2 / max(float((scale**2).sum()), 1e-12)
+    # The sign of a principal axis is arbitrary: fix it, so that the same data look the same.
+    axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
+    names = [f"principal axis {i} of the {word}s ({share[i]:.0%} of the variance)" for i in (0, 1)]
+    return Plane(centred @ axes[:2].T, names[0], names[1])

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mixvae.data.cells_synthetic import SyntheticCellsDataModule
     from mixvae.data.digits import DigitsDataModule
     from mixvae.data.fetch import FetchError
     from mixvae.data.hippocampus import HippocampusDataModule
@@ -21,6 +22,7 @@ __all__ = [
     "HippocampusDataModule",
     "MNISTDataModule",
     "RatSimulator",
+    "SyntheticCellsDataModule",
 ]
 
 _HOME = {
@@ -29,6 +31,7 @@ _HOME = {
     "HippocampusDataModule": "mixvae.data.hippocampus",
     "MNISTDataModule": "mixvae.data.mnist",
     "RatSimulator": "mixvae.data.rat_simulator",
+    "SyntheticCellsDataModule": "mixvae.data.cells_synthetic",
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mixvae.data.checks import check_fraction, check_seed
@@ -39,3 +40,45 @@ def split_indices(num_samples: int, fractions: Sequence[float], seed: int) -> tu
         )
     order = torch.from_numpy(np.random.default_rng(seed).permutation(num_samples))
     return tuple(part.sort().values for part in torch.split(order, sizes))
+
+
+def stratified_indices(
+    classes: NDArray[np.int64],
+    class_names: Sequence[str],
+    fraction: float,
+    seed: int,
+    least: int = 2,
+) -> tuple[Tensor, Tensor]:
+    """Split the rows 0..N-1 in two, with the same share of every class and one row of it at least.
+
+    Args:
+        classes: Class of each row, shape (N,); a negative number marks rows without one, which are
+            shared out like a class but may be few.
+        class_names: Names of the classes, for a message.
+        fraction: Share of each class in the first part, in (0, 1), rounded to the nearest count.
+        seed: The split is a function of `classes`, `fraction` and this seed only.
+        least: Fewest rows that a class may have.
+
+    Returns:
+        Sorted row numbers of the first part and of the rest, each int64, together N long.
+
+    Raises:
+        ValueError: If a class has fewer than `least` rows.
+    """
+    check_seed(seed)
+    check_fraction("a split's fraction", fraction)
+    random = np.random.default_rng(seed)
+    first = np.zeros(len(classes), dtype=bool)
+    for number in np.unique(classes):
+        rows = random.permutation(np.flatnonzero(classes == number))
+        if number >= 0 and len(rows) < least:
+            raise ValueError(
+                f"class {class_names[number]!r} has {len(rows)} of {len(classes)} samples; each"
+                f" needs at least {least} to be shared out over the splits: merge or remove it,"
+                " or set data.stratify=false"
+            )
+        size = round(fraction * len(rows))
+        if number >= 0:
+            size = min(max(size, 1), len(rows) - 1)
+        first[rows[:size]] = True
+    return torch.from_numpy(np.flatnonzero(first)), torch.from_numpy(np.flatnonzero(~first))

@@ -1,0 +1,196 @@
+"""Cells of known types and known continuous states: what a method finds can be compared with them.
+
+Every cell has a type and, within it, a state that moves a known set of genes up and down: its
+programme. Types come in families of sisters that share markers, as subclasses of neurons or of T
+cells do. Activities that cross the types (cell cycle, stress, interferon) move many genes a little,
+and make sisters touch in a neighbourhood graph though their own markers tell them apart. Counts
+vary by library size, by biological overdispersion and by dropout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from mixvae.data.cell_design import (
+    CellDesign,
+    Columns,
+    DesignSizes,
+    DesignStrengths,
+    draw_design,
+)
+from mixvae.data.checks import check_count, check_seed
+
+BLOCK_ENTRIES = 5_000_000  # expected counts drawn at a time: memory does not grow with the cells
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SyntheticCells:
+    """N cells with everything that is known of them.
+
+    Attributes:
+        counts: Counts, CSR of shape (N, G), float32 of whole numbers.
+        type: Type of each cell, shape (N,), int64, in 0..K-1.
+        state: State of each cell within its type, shape (N, S), uniform, mean 0, variance 1.
+        activity: Activities of each cell, shape (N, F), standard normal, independent of the type.
+        library: Expected counts of each cell before dropout, shape (N,).
+        design: Which genes make types and states.
+    """
+
+    counts: sparse.csr_matrix
+    type: NDArray[np.int64]
+    state: Array
+    activity: Array
+    library: Array
+    design: CellDesign = field(repr=False)
+
+    @property
+    def gene_names(self) -> tuple[str, ...]:
+        """Names of the genes, length G."""
+        return tuple(f"gene{number:04d}" for number in range(self.counts.shape[1]))
+
+    @property
+    def cell_names(self) -> tuple[str, ...]:
+        """Names of the cells, length N."""
+        return tuple(f"cell{number:06d}" for number in range(self.counts.shape[0]))
+
+    @property
+    def type_names(self) -> tuple[str, ...]:
+        """Names of the types, length K."""
+        return tuple(f"type{number:03d}" for number in range(len(self.design.profile)))
+
+    @property
+    def programme_genes(self) -> tuple[Columns, ...]:
+        """For each type the columns that its states move, sorted."""
+        return tuple(np.flatnonzero(np.any(effect != 0, axis=0)) for effect in self.design.effects)
+
+
+def generate_cells(
+    num_cells: int = 5000,
+    num_genes: int = 500,
+    num_types: int = 10,
+    num_states: int = 1,
+    seed: int = 0,
+    marker_strength: float = 1.4,
+    programme_strength: float = 1.6,
+    activity_strength: float = 0.7,
+    num_activities: int = 4,
+    dropout: float = 0.3,
+    depth: float = 20.0,
+    depth_spread: float = 0.6,
+    dispersion: float = 5.0,
+    size_ratio: float = 5.0,
+    num_markers: int = 12,
+    num_programme_genes: int = 25,
+) -> SyntheticCells:
+    """Draw cells; the defaults are hard for clustering on a neighbourhood graph, not for a model.
+
+    At the defaults a linear classifier that is shown the types reaches a balanced accuracy of .98,
+    while Leiden on 20 principal components stays between .75 and .9 ARI at its best resolution:
+    `python -m experiments.cells_hardness` prints both, over seeds.
+
+    Args:
+        num_cells: Number of cells N.
+        num_genes: Number of genes G.
+        num_types: Number of types K.
+        num_states: Number of state dimensions S of each type.
+        seed: Everything is a function of the arguments and this seed.
+        marker_strength: Log fold change of a type's own markers.
+        programme_strength: Change of log expression by a unit of state, up or down.
+        activity_strength: Change of log expression by a unit of an activity, up or down.
+        num_activities: Number of activities F that cross the types.
+        dropout: Largest probability that a count is lost; it falls with the expected count.
+        depth: Expected counts of a gene, averaged over genes and cells.
+        depth_spread: Standard deviation of the log library size.
+        dispersion: Inverse of the negative binomial's excess variance: var = mean + mean^2 / it.
+        size_ratio: Size of the largest type over that of the smallest; geometric in between.
+        num_markers: Markers of each type that it shares with no other.
+        num_programme_genes: Genes that each state dimension of a type moves.
+
+    Returns:
+        The cells, in random order.
+
+    Raises:
+        ValueError: If a number is out of range, or there are too few genes or cells for the types.
+    """
+    check_seed(seed)
+    check_count("num_cells", num_cells)
+    sizes = DesignSizes(
+        num_genes, num_types, num_states, num_activities, num_markers, num_programme_genes
+    )
+    for name, number in vars(sizes).items():
+        check_count(name, number, least=0 if name == "num_activities" else 1)
+    for name, value, least in (
+        ("marker_strength", marker_strength, 0.0),
+        ("programme_strength", programme_strength, 0.0),
+        ("activity_strength", activity_strength, 0.0),
+        ("depth_spread", depth_spread, 0.0),
+        ("size_ratio", size_ratio, 1.0),
+        ("depth", depth, 1e-3),
+        ("dispersion", dispersion, 1e-3),
+    ):
+        if isinstance(value, str) or not least <= value < np.inf:
+            raise ValueError(f"{name} is {value!r}; it must be a number, {least:g} or more")
+    if isinstance(dropout, str) or not 0.0 <= dropout < 1.0:
+        raise ValueError(f"dropout is {dropout!r}; it must be at least 0 and less than 1")
+    random = np.random.default_rng(seed)
+    strengths = DesignStrengths(marker_strength, programme_strength, activity_strength, size_ratio)
+    design = draw_design(random, sizes, strengths)
+    return _draw_cells(random, design, num_cells, _Noise(depth, depth_spread, dispersion, dropout))
+
+
+@dataclass(frozen=True)
+class _Noise:
+    depth: float
+    depth_spread: float
+    dispersion: float
+    dropout: float
+
+
+def _draw_cells(
+    random: np.random.Generator, design: CellDesign, num_cells: int, noise: _Noise
+) -> SyntheticCells:
+    num_types, num_states, num_genes = design.effects.shape
+    kind = random.permutation(np.repeat(np.arange(num_types), _sizes(design, num_cells)))
+    state = random.uniform(-np.sqrt(3.0), np.sqrt(3.0), (num_cells, num_states))
+    activity = random.normal(size=(num_cells, len(design.activities)))
+    spread = noise.depth_spread
+    library = noise.depth * num_genes * np.exp(random.normal(-(spread**2) / 2, spread, num_cells))
+    blocks = []
+    for rows in np.array_split(np.arange(num_cells), -(-num_cells * num_genes // BLOCK_ENTRIES)):
+        log_rate = design.profile[kind[rows]] + activity[rows] @ design.activities
+        log_rate += np.einsum("ns,nsg->ng", state[rows], design.effects[kind[rows]])
+        blocks.append(_draw_counts(random, log_rate, library[rows], noise))
+    counts = sparse.csr_matrix(sparse.vstack(blocks, format="csr"))
+    return SyntheticCells(counts, kind.astype(np.int64), state, activity, library, design)
+
+
+def _sizes(design: CellDesign, num_cells: int) -> NDArray[np.int64]:
+    """Cells of each type, exact: the largest remainders are rounded up."""
+    exact = design.proportions * num_cells
+    sizes = np.floor(exact).astype(np.int64)
+    sizes[np.argsort(sizes - exact)[: num_cells - sizes.sum()]] += 1
+    if sizes.min() < 1:
+        raise ValueError(
+            f"num_cells is {num_cells}, too few for {len(sizes)} types:"
+            " the smallest has no cell; raise num_cells or lower num_types or size_ratio"
+        )
+    return sizes
+
+
+def _draw_counts(
+    random: np.random.Generator, log_rate: Array, library: Array, noise: _Noise
+) -> sparse.csr_matrix:
+    """Negative binomial counts of one block of cells, some of them lost."""
+    mean = np.exp(log_rate - log_rate.max(axis=1, keepdims=True))
+    mean *= (library / mean.sum(axis=1))[:, None]
+    counts = random.poisson(mean * random.gamma(noise.dispersion, 1 / noise.dispersion, mean.shape))
+    if noise.dropout > 0.0:
+        lost = noise.dropout / (1.0 + 4.0 * mean / noise.depth)
+        counts[random.random(mean.shape) < lost] = 0
+    return sparse.csr_matrix(counts.astype(np.float32))

@@ -1,0 +1,216 @@
+"""Synthetic cells as a data set, in memory or as an .h5ad file."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixvae.data.base import Split
+from mixvae.data.cell_base import AbstractCellDataModule, CellTable
+from mixvae.data.cell_files import check_free_path, require_anndata, write_atomically
+from mixvae.data.cell_generator import SyntheticCells, generate_cells
+from mixvae.data.checks import check_seed
+from mixvae.data.expression import log_cpm
+
+TYPE_COLUMN = "type"
+STATE_COLUMN = "state"
+COUNTS_LAYER = "counts"
+
+
+class SyntheticCellsDataModule(AbstractCellDataModule):
+    """Cells of known types and states, see `cell_generator`; x is log-CPM, the label is the type.
+
+    `truth` has everything that is known of them, its rows being `Batch.index`.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        cells_seed: int = 0,
+        num_cells: int = 5000,
+        num_genes: int = 500,
+        num_types: int = 10,
+        num_states: int = 1,
+        marker_strength: float = 1.4,
+        programme_strength: float = 1.6,
+        activity_strength: float = 0.7,
+        num_activities: int = 4,
+        dropout: float = 0.3,
+        depth: float = 20.0,
+        with_counts: bool = False,
+        target_sum: float = 1e6,
+        batch_size: int = 250,
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.2,
+        stratify: bool = True,
+        eval_batch_size: int = 1000,
+        predict_split: Split = "test",
+    ) -> None:
+        """Check the settings; the cells are drawn when they are first asked for.
+
+        Args:
+            seed: Seed of the validation split and of the order of training.
+            cells_seed: Seed of the cells.
+            num_cells: Number of cells.
+            num_genes: Number of genes.
+            num_types: Number of types.
+            num_states: State dimensions of each type.
+            marker_strength: Log fold change of a type's own markers.
+            programme_strength: Change of log expression by a unit of state.
+            activity_strength: Change of log expression by a unit of an activity.
+            num_activities: Number of activities that cross the types.
+            dropout: Largest probability that a count is lost.
+            depth: Expected counts of a gene, averaged over genes and cells.
+            with_counts: Give raw counts too, for likelihoods of counts.
+            target_sum: What libraries are scaled to before the log; 1e6 gives log-CPM.
+            batch_size: Training cells per step, over all processes.
+            val_fraction: Share of the cells outside the test set that validates, in (0, 1).
+            test_fraction: Share of the cells that test, in (0, 1).
+            stratify: Share out every type over the splits.
+            eval_batch_size: Largest number of cells per evaluation step.
+            predict_split: Split that `predict_dataloader` yields.
+
+        Raises:
+            ValueError: If a setting is out of its range.
+        """
+        super().__init__(
+            seed,
+            batch_size,
+            val_fraction,
+            test_fraction,
+            eval_batch_size,
+            predict_split,
+            target_sum,
+            stratify,
+        )
+        check_seed(cells_seed)
+        self.with_counts = with_counts
+        self._generator: dict[str, Any] = {
+            "seed": cells_seed,
+            "num_cells": num_cells,
+            "num_genes": num_genes,
+            "num_types": num_types,
+            "num_states": num_states,
+            "marker_strength": marker_strength,
+            "programme_strength": programme_strength,
+            "activity_strength": activity_strength,
+            "num_activities": num_activities,
+            "dropout": dropout,
+            "depth": depth,
+        }
+
+    @property
+    def name(self) -> str:
+        """Short name of the data set."""
+        return "cells_synthetic"
+
+    @cached_property
+    def truth(self) -> SyntheticCells:
+        """The cells with everything that is known of them; drawn at the first call."""
+        return generate_cells(**self._generator)
+
+    def read_table(self) -> CellTable:
+        """Draw the cells and normalise their counts."""
+        truth = self.truth
+        return CellTable(
+            x=log_cpm(truth.counts, target_sum=self.target_sum),
+            counts=truth.counts if self.with_counts else None,
+            label=truth.type,
+            class_names=truth.type_names,
+            genes=truth.gene_names,
+            kind="counts",
+            applied="log_cpm",
+        )
+
+
+def to_anndata(cells: SyntheticCells, target_sum: float = 1e6) -> Any:
+    """Make an AnnData object of the file contract, with the truth in it.
+
+    Args:
+        cells: Synthetic cells.
+        target_sum: What libraries are scaled to before the log.
+
+    Returns:
+        `X` log-CPM; layer `counts`; obs `type`, `state0`, `state1`, ..., `library`; var `marker`
+        and `programme`, the types, comma-separated, of which a gene is a marker or which move it.
+
+    Raises:
+        ImportError: If anndata is not installed.
+    """
+    anndata, pandas = require_anndata(), _pandas()
+    obs = pandas.DataFrame(
+        {
+            TYPE_COLUMN: pandas.Categorical.from_codes(cells.type, list(cells.type_names)),
+            **{f"{STATE_COLUMN}{s}": cells.state[:, s] for s in range(cells.state.shape[1])},
+            "library": cells.library,
+        },
+        index=list(cells.cell_names),
+    )
+    members = {"marker": cells.design.markers, "programme": cells.programme_genes}
+    var = pandas.DataFrame(
+        {name: _types_of_genes(cells, columns) for name, columns in members.items()},
+        index=list(cells.gene_names),
+    )
+    return anndata.AnnData(
+        X=log_cpm(cells.counts, target_sum=target_sum),
+        obs=obs,
+        var=var,
+        layers={COUNTS_LAYER: cells.counts},
+    )
+
+
+def write_cells(cells: SyntheticCells, path: Path, overwrite: bool = False) -> None:
+    """Write synthetic cells as an .h5ad file, see `to_anndata`.
+
+    Args:
+        cells: Synthetic cells.
+        path: File to write.
+        overwrite: Replace a file that is there.
+
+    Raises:
+        ValueError: If the file is there and may not be replaced.
+        OSError: If it cannot be written.
+    """
+    check_free_path(path, overwrite)
+    write_atomically(to_anndata(cells), path)
+
+
+def simulate_cells(
+    out: str,
+    num_cells: int = 5000,
+    num_genes: int = 500,
+    num_types: int = 10,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> None:
+    """Write synthetic cells of known types and states as an .h5ad file.
+
+    Args:
+        out: File to write.
+        num_cells: Number of cells.
+        num_genes: Number of genes.
+        num_types: Number of types.
+        seed: Seed of the cells.
+        overwrite: Replace a file that is there.
+    """
+    check_free_path(Path(out), overwrite)
+    cells = generate_cells(num_cells, num_genes, num_types, seed=seed)
+    write_cells(cells, Path(out), overwrite)
+    print(f"wrote {out}: {num_cells} cells of {num_types} types, {num_genes} genes")
+
+
+def _types_of_genes(cells: SyntheticCells, columns: tuple[np.ndarray, ...]) -> list[str]:
+    types: list[list[str]] = [[] for _ in cells.gene_names]
+    for name, genes in zip(cells.type_names, columns, strict=True):
+        for gene in genes:
+            types[gene].append(name)
+    return [",".join(names) for names in types]
+
+
+def _pandas() -> Any:
+    import pandas  # comes with anndata
+
+    return pandas

@@ -1,0 +1,193 @@
+"""Expression matrices, dense or CSR: what kind they are, and log-CPM made of counts.
+
+Pure functions of arrays of shape (N, G), cells by genes. None makes a sparse matrix dense.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+Matrix = Any
+"""A numpy array or a scipy CSR matrix, shape (N, G)."""
+
+Kind = Literal["counts", "linear", "log", "scaled"]
+Normalization = Literal["auto", "log_cpm", "none"]
+Applied = Literal["log_cpm", "none"]
+
+LARGEST_LOG = 25.0  # log1p of 7e10; no count per million reaches it
+TARGET_SUM = 1e6
+CHUNK = 4_000_000  # values looked at a time, so that checks cost little memory
+MEANING = {
+    "counts": "raw counts (whole numbers, 0 or more)",
+    "linear": "expression that is not in log units (0 or more, largest above 25)",
+    "log": "log-normalised expression (0 or more, not whole numbers)",
+    "scaled": "scaled expression (negative values, such as z-scores)",
+}
+_logger = logging.getLogger("mixvae")
+
+
+def check_expression(matrix: Matrix, name: str = "the matrix") -> None:
+    """Refuse a matrix that holds nothing or something other than finite numbers.
+
+    Args:
+        matrix: Expression, shape (N, G).
+        name: What to call it in a message.
+
+    Raises:
+        ValueError: If it is empty, or an entry is NaN or infinite.
+    """
+    if len(matrix.shape) != 2 or 0 in matrix.shape:
+        raise ValueError(
+            f"{name} has shape {tuple(matrix.shape)}; at least one cell and one gene are needed"
+        )
+    if not (np.issubdtype(matrix.dtype, np.number) or matrix.dtype == bool):
+        raise ValueError(f"{name} holds {matrix.dtype} values; numbers are needed")
+    for values in _chunks(matrix):
+        finite = np.isfinite(values)
+        if not finite.all():
+            raise ValueError(
+                f"{name} holds {values[~finite][0]}; every value must be finite:"
+                " remove or fill such cells or genes"
+            )
+
+
+def check_counts(matrix: Matrix, name: str = "the counts") -> None:
+    """Refuse a matrix that cannot be raw counts.
+
+    Args:
+        matrix: Counts, shape (N, G).
+        name: What to call it in a message.
+
+    Raises:
+        ValueError: If it is empty, or an entry is not finite, negative or not whole.
+    """
+    check_expression(matrix, name)
+    for values in _chunks(matrix):
+        if values.min() < 0:
+            raise ValueError(f"{name} holds {values.min():g}; counts must be 0 or more")
+        broken = values != np.floor(values)
+        if broken.any():
+            raise ValueError(
+                f"{name} holds {values[broken][0]:g}; counts must be whole numbers:"
+                " name the layer of raw counts"
+            )
+
+
+def kind_of(matrix: Matrix) -> Kind:
+    """Tell counts, linear, log and scaled expression apart by their values.
+
+    Args:
+        matrix: Finite expression, shape (N, G).
+
+    Returns:
+        `scaled` if any value is negative; `counts` if all are whole numbers; of what is left, `log`
+        if none exceeds 25 and `linear` otherwise.
+    """
+    whole, largest = True, 0.0
+    for values in _chunks(matrix):
+        if values.min() < 0:
+            return "scaled"
+        whole = whole and bool((values == np.floor(values)).all())
+        largest = max(largest, float(values.max()))
+    if whole:
+        return "counts"
+    return "log" if largest <= LARGEST_LOG else "linear"
+
+
+def library_sizes(matrix: Matrix) -> NDArray[np.float64]:
+    """Sum of each cell over all genes.
+
+    Args:
+        matrix: Counts or linear expression, shape (N, G).
+
+    Returns:
+        Library sizes, shape (N,), in the unit of the matrix.
+    """
+    return np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
+
+
+def log_cpm(
+    matrix: Matrix, library: NDArray[np.float64] | None = None, target_sum: float = TARGET_SUM
+) -> Matrix:
+    """Make log-CPM, log(1 + target_sum * x / library), natural log.
+
+    Args:
+        matrix: Counts or linear expression, shape (N, G), 0 or more.
+        library: Library sizes, shape (N,); None: the sums over the genes given. Where only some
+            genes are kept, pass the sums over all genes. A cell without counts stays 0.
+        target_sum: What every library is scaled to: 1e6 for counts per million.
+
+    Returns:
+        A new matrix of shape (N, G), float32, CSR where `matrix` is.
+
+    Raises:
+        ValueError: If target_sum is not positive.
+    """
+    if not 0 < target_sum < np.inf:
+        raise ValueError(f"target_sum is {target_sum!r}; it must be a positive number, as 1e6")
+    library = library_sizes(matrix) if library is None else library
+    factor = np.divide(target_sum, library, out=np.zeros_like(library), where=library > 0)
+    factor = factor.astype(np.float32)
+    if not sparse.issparse(matrix):
+        scaled = np.asarray(matrix, dtype=np.float32) * factor[:, None]
+        return np.log1p(scaled, out=scaled)
+    matrix = sparse.csr_matrix(matrix)
+    values = np.repeat(factor, np.diff(matrix.indptr))
+    values *= matrix.data
+    np.log1p(values, out=values)
+    return sparse.csr_matrix((values, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def to_apply(kind: Kind, normalize: Normalization, name: str = "the matrix") -> Applied:
+    """Decide how a matrix of this kind is normalised, and say what was found and is done.
+
+    Args:
+        kind: What the matrix is, see `kind_of`.
+        normalize: `auto` normalises counts and linear expression and leaves the rest as it is.
+        name: What to call it in a message.
+
+    Returns:
+        What to do with it.
+
+    Raises:
+        ValueError: If `normalize` is unknown, or log-CPM is wanted of negative values.
+    """
+    if normalize not in ("auto", "log_cpm", "none"):
+        raise ValueError(f"normalize is {normalize!r}; it must be auto, log_cpm or none")
+    if normalize == "log_cpm" and kind == "scaled":
+        raise ValueError(
+            f"normalize is log_cpm but {name} holds {MEANING[kind]}; name the layer of raw counts,"
+            " or use normalize=auto"
+        )
+    found = f"{name} holds {MEANING[kind]}"
+    if normalize == "log_cpm" and kind == "log":
+        _logger.warning("%s, and normalize=log_cpm takes the log once more", found)
+    elif normalize == "none" and kind in ("counts", "linear"):
+        _logger.warning("%s, and normalize=none leaves it so; models expect log-CPM", found)
+    elif kind == "scaled":
+        _logger.warning("%s; it is left as it is, while models expect log-CPM", found)
+    if normalize == "log_cpm" or (normalize == "auto" and kind in ("counts", "linear")):
+        _logger.info("%s; log-CPM is made of it", found)
+        return "log_cpm"
+    if kind == "log":
+        _logger.info("%s; it is left as it is", found)
+    return "none"
+
+
+def _chunks(matrix: Matrix) -> Iterator[NDArray[Any]]:
+    """Yield the stored values, flat; a 0 for the entries that a sparse matrix does not store."""
+    if sparse.issparse(matrix):
+        values = matrix.data
+        yield np.zeros(1, dtype=matrix.dtype)
+        for start in range(0, len(values), CHUNK):
+            yield values[start : start + CHUNK]
+        return
+    rows = max(1, CHUNK // matrix.shape[1])
+    for start in range(0, len(matrix), rows):
+        yield np.asarray(matrix[start : start + rows]).ravel()

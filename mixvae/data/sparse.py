@@ -1,0 +1,170 @@
+"""Cells in memory, CSR or dense: the rows of a batch become dense when it is cut.
+
+On the CPU scipy cuts a batch, several times faster than torch's operations do (250 of 20,000 rows
+of 2,000 genes, a tenth of them stored: .2 and .9 ms). On another device the matrix lies there as
+three tensors, and no batch crosses the bus.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from mixvae.contracts import Batch
+from mixvae.data.expression import Matrix
+
+
+class Rows(Protocol):
+    """N rows of D columns."""
+
+    def dense(self, rows: Tensor) -> Tensor:
+        """Return these rows, shape (B,), int64, as a dense tensor (B, D), float32."""
+        ...
+
+    def to(self, device: torch.device) -> Rows:
+        """Return the same rows on `device`."""
+        ...
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """A CSR matrix in the memory of the host, shape (N, D), float32."""
+
+    matrix: sparse.csr_matrix
+
+    def dense(self, rows: Tensor) -> Tensor:
+        """Return these rows, shape (B,), int64, as a dense tensor (B, D), float32."""
+        return torch.from_numpy(self.matrix[rows.numpy()].toarray())
+
+    def to(self, device: torch.device) -> Rows:
+        """Return the same rows on `device`."""
+        if device.type == "cpu":
+            return self
+        return DeviceSparseRows(
+            starts=torch.from_numpy(self.matrix.indptr.astype(np.int64)).to(device),
+            columns=torch.from_numpy(self.matrix.indices).to(device),
+            values=torch.from_numpy(self.matrix.data).to(device),
+            num_columns=self.matrix.shape[1],
+        )
+
+
+@dataclass(frozen=True)
+class DeviceSparseRows:
+    """A CSR matrix of N rows and D columns, as tensors on any device.
+
+    Attributes:
+        starts: Where each row begins in the other two, shape (N + 1,), int64.
+        columns: Column of each stored value, int32 or int64; no column twice in a row.
+        values: The stored values, float32.
+        num_columns: D.
+    """
+
+    starts: Tensor
+    columns: Tensor
+    values: Tensor
+    num_columns: int
+
+    def dense(self, rows: Tensor) -> Tensor:
+        """Return these rows, shape (B,), int64, as a dense tensor (B, D), float32."""
+        first = self.starts[rows]
+        lengths = self.starts[rows + 1] - first
+        ends = lengths.cumsum(0)
+        total = int(ends[-1]) if len(rows) else 0
+        # position in the matrix = position in the batch + what lies before the row here and there
+        shift = torch.repeat_interleave(first - (ends - lengths), lengths, output_size=total)
+        positions = torch.arange(total, device=rows.device) + shift
+        row = torch.repeat_interleave(
+            torch.arange(len(rows), device=rows.device) * self.num_columns,
+            lengths,
+            output_size=total,
+        )
+        dense = self.values.new_zeros(len(rows) * self.num_columns)
+        dense[row + self.columns[positions]] = self.values[positions]
+        return dense.view(len(rows), self.num_columns)
+
+    def to(self, device: torch.device) -> Rows:
+        """Return the same rows on `device`."""
+        return DeviceSparseRows(
+            self.starts.to(device),
+            self.columns.to(device),
+            self.values.to(device),
+            self.num_columns,
+        )
+
+
+@dataclass(frozen=True)
+class DenseRows:
+    """A dense matrix, shape (N, D), float32."""
+
+    values: Tensor
+
+    def dense(self, rows: Tensor) -> Tensor:
+        """Return these rows, shape (B,), int64, as a tensor (B, D), float32."""
+        return self.values.index_select(0, rows)
+
+    def to(self, device: torch.device) -> Rows:
+        """Return the same rows on `device`."""
+        return DenseRows(self.values.to(device))
+
+
+def as_rows(matrix: Matrix) -> Rows:
+    """Keep a matrix, shape (N, D), in memory as it is, sparse or dense, as float32.
+
+    Args:
+        matrix: A numpy array or CSR matrix.
+
+    Returns:
+        Its rows.
+    """
+    if not sparse.issparse(matrix):
+        return DenseRows(torch.from_numpy(np.ascontiguousarray(matrix, dtype=np.float32)))
+    matrix = sparse.csr_matrix(matrix).astype(np.float32, copy=False)
+    if not matrix.has_canonical_format:
+        matrix = matrix.copy()
+        matrix.sum_duplicates()
+    return SparseRows(matrix)
+
+
+@dataclass(frozen=True)
+class ResidentCells:
+    """Cells in memory: what a model sees of them, and their raw counts where a run needs them.
+
+    Attributes:
+        x: Expression as the model sees it, N rows of D genes.
+        label: Labels, shape (N,), int64.
+        counts: Raw counts of the same cells and genes, or None.
+    """
+
+    x: Rows
+    label: Tensor
+    counts: Rows | None = None
+
+    def batch(self, rows: Tensor) -> Batch:
+        """Cut the batch of these rows; `index` of the batch is the row number itself.
+
+        Args:
+            rows: Row numbers, shape (B,), int64, on the device of the cells.
+
+        Returns:
+            Expression (B, D), float32, labels (B,), rows (B,) and counts (B, D) or None.
+        """
+        return Batch(
+            x=self.x.dense(rows),
+            label=self.label.index_select(0, rows),
+            index=rows,
+            counts=None if self.counts is None else self.counts.dense(rows),
+        )
+
+    def at_epoch(self, epoch: int) -> ResidentCells:
+        """Return the same cells: they do not change from epoch to epoch."""
+        return self
+
+    def to(self, device: torch.device) -> ResidentCells:
+        """Return the same cells on `device`."""
+        counts = None if self.counts is None else self.counts.to(device)
+        return ResidentCells(self.x.to(device), self.label.to(device), counts)

@@ -26,7 +26,8 @@ class MultimodalEvaluation(Callback):
     Reconstruction, imputation and the regulariser are measured at each validation and test. Probes
     and coherence are measured once, at the test, with the weights that are tested: the classifiers
     are fitted on the training split then, and tried on the validation split, by whose values a
-    setting may be chosen, and on the test split. Without labels they are skipped.
+    setting may be chosen, and on the test split. Without labels they are skipped. What belongs to
+    a pair of modalities is logged of the test split only.
 
     Args:
         classifier: Classifier of real samples behind the coherence: `logistic`, or `mlp` where
@@ -106,8 +107,12 @@ class MultimodalEvaluation(Callback):
             _warn(f"probe accuracy and coherence are not measured: {error}")
             return
         # The values are equal on all ranks already; sync_dist tells Lightning so.
+        device = pl_module.device
         pl_module.log_dict(
-            {name: torch.tensor(value, device=pl_module.device) for name, value in values.items()},
+            {
+                name: torch.tensor(value, dtype=torch.float64, device=device)
+                for name, value in values.items()
+            },
             sync_dist=True,
         )
 
@@ -125,7 +130,8 @@ class MultimodalEvaluation(Callback):
         assert self._metric is not None
         values = self._metric.compute()
         pl_module.log_dict(
-            {f"{split}/{name}": value for name, value in values.items()}, sync_dist=True
+            {f"{split}/{name}": value for name, value in values.items() if _is_told(split, name)},
+            sync_dist=True,
         )
 
     def _measure(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, float]:
@@ -137,13 +143,22 @@ class MultimodalEvaluation(Callback):
             split = infer_split(trainer, pl_module, name, self.max_samples)
             found = measure_probes(judges, split.latents, names)
             found |= measure_coherence(judges, split, names, decoder_of(pl_module))
-            values |= {f"{name}/{measure}": value for measure, value in found.items()}
+            values |= {
+                f"{name}/{measure}": value
+                for measure, value in found.items()
+                if _is_told(name, measure)
+            }
         return values
 
     def _fit_samples(self, data: Labelled) -> Classifier:
         if self.classifier == "mlp":
             return fit_mlp(data)
         return fit_logistic(data, self.classifier_c)
+
+
+def _is_told(split: str, measure: str) -> bool:
+    """Whether a measure is logged: those of pairs are many, and only of the test split."""
+    return split == "test" or "_to_" not in measure.rpartition("/")[2]
 
 
 @rank_zero_only

@@ -138,7 +138,8 @@ def _draw(panels: Sequence[_Panel], curves: Curves) -> Figure:
 
 def _draw_panel(axes: Axes, panel: _Panel, curves: Curves) -> None:
     # Where a panel shows one measure, the split is the difference to name.
-    is_one_measure = len({name.partition("/")[2] for name in panel.names}) == 1
+    measures = {name.partition("/")[2] for name in panel.names}
+    is_one_measure = len(panel.names) > 1 and len(measures) == 1
     for number, name in enumerate(panel.names):
         if name not in curves:
             continue
@@ -151,7 +152,7 @@ def _draw_panel(axes: Axes, panel: _Panel, curves: Curves) -> None:
             linewidth=1.4,
             marker="o" if len(epochs) <= 25 else "",
             markersize=3,
-            label=split if is_one_measure else measure.replace("_", " "),
+            label=split if is_one_measure else measure.rpartition("/")[2].replace("_", " "),
         )
     if panel.level is not None:
         label, value = panel.level

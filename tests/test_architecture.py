@@ -30,9 +30,10 @@ ENTRY = Room({"runtime"}, {"hydra", "omegaconf"})
 ROOMS = {
     "__init__": Room(set(), set()),
     "contracts": Room(set(), {"torch"}),
+    "processes": Room(set(), {"torch"}),
     "objectives": Room({"objectives"}, {"torch"}),
-    "networks": Room({"networks"}, {"torch"}),
-    "augmenters": Room({"augmenters", "contracts", "objectives"}, {"torch"}),
+    "networks": Room({"networks", "processes"}, {"torch"}),
+    "augmenters": Room({"augmenters", "contracts", "objectives", "processes"}, {"torch"}),
     "evaluation": Room(
         {"evaluation", "contracts", "objectives"},
         {"torch", "torchmetrics", "sklearn", "scipy", "numpy"},
@@ -44,6 +45,7 @@ ROOMS = {
             "contracts",
             "objectives",
             "networks",
+            "processes",
             "modules.base",
             "modules.mixture",
             "modules.multimodal",
@@ -84,8 +86,10 @@ EXTRA = {
     "data/cells_synthetic.py": {"anndata", "pandas", "scipy"},
     "data/expression.py": {"scipy"},
     "data/genes.py": {"anndata", "scanpy", "scipy"},
+    "data/preparation.py": {"scipy"},
     "data/smartseq.py": {"anndata", "pandas", "scipy"},
     "data/sparse.py": {"scipy"},
+    "runtime/annotating.py": {"pandas"},
 }
 # Optional dependencies: inside a function, so that the package works without them.
 LAZY = {"anndata", "pandas", "scanpy"}

@@ -11,10 +11,8 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from numpy.typing import NDArray
 
-from mixvae.callbacks.atomic import replacing
 from mixvae.callbacks.collecting import AbstractPredictionCallback
 from mixvae.callbacks.evaluation import data_spec
-from mixvae.callbacks.pictures import PictureLogger
 from mixvae.callbacks.tables import Row, write_table
 from mixvae.contracts import MixtureModel
 from mixvae.evaluation.gene_sets import find_members, read_gene_sets, score_sets
@@ -184,12 +182,7 @@ class StateAnalysis(AbstractPredictionCallback):
         leading = np.abs(change).argmax(axis=1)[:, None]
         shown = np.take_along_axis(change, leading, axis=1)[:, 0]
         figure = state_genes(shown, traversal.category.tolist(), genes)
-        path = self.dirpath / "figures" / "state_genes.png"
-        with replacing(path) as temporary:
-            figure.savefig(temporary, bbox_inches="tight", pad_inches=0.1)
-        for log in trainer.loggers:
-            if isinstance(log, PictureLogger):
-                log.log_image("figures/state_genes", [str(path)])
+        save_pictures(trainer, self.dirpath, iter([("state_genes", figure)]))
 
 
 def decoder_of(model: MixtureModel) -> Decode:

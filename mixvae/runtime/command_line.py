@@ -16,6 +16,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
+from mixvae.runtime.annotate_request import ANNOTATE_HELP, parse_annotate_request
 from mixvae.runtime.help_text import EVALUATE_HELP, train_help
 from mixvae.runtime.overrides import UsageError, check_command_line
 from mixvae.runtime.request import parse_request
@@ -178,6 +179,24 @@ def launch_evaluation(arguments: Sequence[str]) -> None:
     from mixvae.runtime.evaluating import evaluate
 
     evaluate(request)
+
+
+def launch_annotation(arguments: Sequence[str]) -> None:
+    """Run what the command line of `mixvae.annotate` asks for.
+
+    Args:
+        arguments: The command line without the program's name.
+
+    Raises:
+        UsageError: If it cannot be run.
+    """
+    if {"-h", "--help"} & set(arguments):
+        print(ANNOTATE_HELP, end="")
+        return
+    request = parse_annotate_request(arguments)
+    from mixvae.runtime.annotating import annotate
+
+    annotate(request)
 
 
 def check_values(jobs: Sequence[DictConfig]) -> None:

@@ -1,0 +1,84 @@
+"""What the agents say of each sample, in the few numbers that are kept of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mixvae.contracts import MixturePosterior
+from mixvae.evaluation.consensus import vote
+
+
+class Annotation(NamedTuple):
+    """Categories and states of N samples.
+
+    Attributes:
+        category: Most probable category of each agent, shape (A, N), int64.
+        consensus: Category that the agents vote for, see `consensus.vote`, shape (N,), int64.
+        probability: Mean over agents of its probability, shape (N,).
+        agreement: Share of the agents whose own category it is, shape (N,).
+        entropy: Mean over agents of the entropy of q(c|x), shape (N,), nats.
+        probs: Mean over agents of q(c|x), shape (N, K).
+        state: Mean state by one agent, at its own category, shape (N, S).
+    """
+
+    category: NDArray[np.int64]
+    consensus: NDArray[np.int64]
+    probability: NDArray[np.float32]
+    agreement: NDArray[np.float32]
+    entropy: NDArray[np.float32]
+    probs: NDArray[np.float32]
+    state: NDArray[np.float32]
+
+    @property
+    def latent(self) -> NDArray[np.float32]:
+        """Category probabilities and state, shape (N, K + S)."""
+        joined: NDArray[np.float32] = np.concatenate([self.probs, self.state], axis=1)
+        return joined
+
+
+def describe(posterior: MixturePosterior, agent: int = 0) -> Annotation:
+    """Put what A agents infer of a batch into few numbers.
+
+    States are one agent's: agents do not name their states alike, so a mean would mean nothing.
+
+    Args:
+        posterior: The inference.
+        agent: The agent whose states are kept.
+
+    Returns:
+        The annotation of the batch.
+    """
+    probs = posterior.probs.float()
+    category, consensus = probs.argmax(dim=-1), vote(probs)
+    mean = probs.mean(dim=0)
+    # xlogy gives a category of probability 0 its limit, 0 nats.
+    entropy = -torch.xlogy(probs, probs).sum(dim=-1).mean(dim=0)
+    parts = (
+        category,
+        consensus,
+        mean.gather(1, consensus[:, None])[:, 0],
+        (category == consensus).float().mean(dim=0),
+        entropy,
+        mean,
+        posterior.state_mean[agent].float(),
+    )
+    return Annotation(*(part.cpu().numpy() for part in parts))
+
+
+def join(parts: Sequence[Annotation]) -> Annotation:
+    """Join the annotations of batches, in their order.
+
+    Args:
+        parts: At least one.
+    """
+    return Annotation(
+        *(
+            np.concatenate(arrays, axis=1 if name == "category" else 0)
+            for name, arrays in zip(Annotation._fields, zip(*parts, strict=True), strict=True)
+        )
+    )

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Any, Literal
+from functools import reduce
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +80,53 @@ def check_counts(matrix: Matrix, name: str = "the counts") -> None:
             )
 
 
+class Extent(NamedTuple):
+    """What tells the kind of a matrix, or of a part of it.
+
+    Attributes:
+        smallest: Smallest value, 0 where a sparse matrix leaves entries out.
+        largest: Largest value, likewise.
+        whole: Whether all values are whole numbers.
+    """
+
+    smallest: float
+    largest: float
+    whole: bool
+
+    def joined(self, other: Extent) -> Extent:
+        """Return the extent of both parts together."""
+        return Extent(
+            min(self.smallest, other.smallest),
+            max(self.largest, other.largest),
+            self.whole and other.whole,
+        )
+
+    @property
+    def kind(self) -> Kind:
+        """What the values are: see `kind_of`."""
+        if self.smallest < 0:
+            return "scaled"
+        if self.whole:
+            return "counts"
+        return "log" if self.largest <= LARGEST_LOG else "linear"
+
+
+def extent_of(matrix: Matrix) -> Extent:
+    """Measure a matrix of finite expression, shape (N, G).
+
+    Args:
+        matrix: Expression.
+
+    Returns:
+        Its extent.
+    """
+    parts = (
+        Extent(float(v.min()), float(v.max()), bool((v == np.floor(v)).all()))
+        for v in _chunks(matrix)
+    )
+    return reduce(Extent.joined, parts)
+
+
 def kind_of(matrix: Matrix) -> Kind:
     """Tell counts, linear, log and scaled expression apart by their values.
 
@@ -89,15 +137,7 @@ def kind_of(matrix: Matrix) -> Kind:
         `scaled` if any value is negative; `counts` if all are whole numbers; of what is left, `log`
         if none exceeds 25 and `linear` otherwise.
     """
-    whole, largest = True, 0.0
-    for values in _chunks(matrix):
-        if values.min() < 0:
-            return "scaled"
-        whole = whole and bool((values == np.floor(values)).all())
-        largest = max(largest, float(values.max()))
-    if whole:
-        return "counts"
-    return "log" if largest <= LARGEST_LOG else "linear"
+    return extent_of(matrix).kind
 
 
 def library_sizes(matrix: Matrix) -> NDArray[np.float64]:

@@ -1,0 +1,235 @@
+"""Genes by name: lists of them, alignment of one file's to another's, and which of them vary."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from mixvae.data.cell_files import require_anndata, require_scanpy
+from mixvae.data.expression import Matrix
+
+MAX_MISSING = 0.2
+NUM_SHOWN = 10
+ROWS = 4096  # rows looked at a time
+_logger = logging.getLogger("mixvae")
+
+
+def check_unique(names: Sequence[str], what: str) -> None:
+    """Refuse names that stand twice.
+
+    Args:
+        names: Names of genes or cells.
+        what: What they are, for a message, such as `gene`.
+
+    Raises:
+        ValueError: If a name stands twice; the message names them.
+    """
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"{len(twice)} {what} names stand more than once: {shown(twice)};"
+            f" make them unique first, as adata.{'var' if what == 'gene' else 'obs'}_names_make_"
+            "unique() does"
+        )
+
+
+def read_gene_list(path: Path) -> tuple[str, ...]:
+    """Read a list of genes, one name a line; empty lines and those that begin with # are skipped.
+
+    Args:
+        path: Text file.
+
+    Returns:
+        The names in the order of the file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no text, holds no name, or one twice.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no gene list {path}; one gene name a line is expected")
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text file; one gene name a line is expected") from error
+    names = tuple(line for line in lines if line and not line.startswith("#"))
+    if not names:
+        raise ValueError(f"{path} names no gene; one gene name a line is expected")
+    check_unique(names, f"{path.name} gene")
+    return names
+
+
+@dataclass(frozen=True)
+class GeneColumns:
+    """Where wanted genes stand in a file.
+
+    Attributes:
+        columns: Column of each wanted gene, shape (G,), int64; -1 where the file lacks it.
+        missing: Names of the genes that it lacks.
+    """
+
+    columns: NDArray[np.int64]
+    missing: tuple[str, ...]
+
+    def take(self, matrix: Matrix) -> Matrix:
+        """Cut the wanted genes, in their order, out of a matrix; missing ones become 0.
+
+        Args:
+            matrix: Expression of the file, dense or CSR, one column for each of its genes.
+
+        Returns:
+            Expression (N, G), CSR where `matrix` is.
+        """
+        if len(self.columns) == matrix.shape[1] and np.array_equal(
+            self.columns, np.arange(matrix.shape[1])
+        ):
+            return matrix
+        there = np.flatnonzero(self.columns >= 0)
+        kept = matrix[:, self.columns[there]]
+        if len(there) == len(self.columns):
+            return kept
+        if not sparse.issparse(matrix):
+            filled = np.zeros((len(matrix), len(self.columns)), dtype=matrix.dtype)
+            filled[:, there] = kept
+            return filled
+        indices = there[kept.indices]
+        shape = (matrix.shape[0], len(self.columns))
+        return sparse.csr_matrix((kept.data, indices, kept.indptr), shape=shape)
+
+
+def find_genes(
+    names: Sequence[str], wanted: Sequence[str], max_missing: float = MAX_MISSING
+) -> GeneColumns:
+    """Find wanted genes by name in a file; those it lacks are named, and refused if too many.
+
+    Args:
+        names: Genes of the file.
+        wanted: Genes to find.
+        max_missing: Largest share of the wanted genes that may be missing, from 0 to 1.
+
+    Returns:
+        Where they stand.
+
+    Raises:
+        ValueError: If names stand twice, no gene is found, or more than that share is missing.
+    """
+    if isinstance(max_missing, str) or not 0 <= max_missing <= 1:
+        raise ValueError(f"max_missing is {max_missing!r}; it must lie between 0 and 1")
+    check_unique(names, "gene")
+    check_unique(wanted, "gene")
+    place = {name: column for column, name in enumerate(names)}
+    columns = np.array([place.get(name, -1) for name in wanted], dtype=np.int64)
+    missing = tuple(name for name in wanted if name not in place)
+    if len(missing) == len(wanted):
+        raise ValueError(
+            f"none of the {len(wanted)} wanted genes is in the file, whose genes are"
+            f" {shown(names)}; wanted are {shown(wanted)}: are both symbols, or both identifiers?"
+        )
+    if len(missing) > max_missing * len(wanted):
+        raise ValueError(
+            f"{len(missing)} of {len(wanted)} wanted genes are missing, more than max_missing="
+            f"{max_missing:g} allows: {shown(missing)}"
+        )
+    if missing:
+        _logger.warning(
+            "%d of %d wanted genes are missing and taken as 0: %s",
+            len(missing),
+            len(wanted),
+            shown(missing),
+        )
+    return GeneColumns(columns, missing)
+
+
+def varying_genes(matrix: Matrix) -> NDArray[np.bool_]:
+    """Tell which genes differ between any two cells.
+
+    Args:
+        matrix: Expression, shape (N, G), dense or CSR.
+
+    Returns:
+        True for each gene that varies, shape (G,).
+    """
+    low, high = gene_range(matrix)
+    return low < high
+
+
+def gene_range(matrix: Matrix) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Measure the smallest and largest value of each gene.
+
+    Args:
+        matrix: Expression, shape (N, G), dense or CSR.
+
+    Returns:
+        Smallest and largest, each of shape (G,), in the unit of the matrix.
+    """
+    low = np.full(matrix.shape[1], np.inf)
+    high = np.full(matrix.shape[1], -np.inf)
+    for start in range(0, matrix.shape[0], ROWS):
+        part = matrix[start : start + ROWS]
+        least, most = part.min(axis=0), part.max(axis=0)
+        if sparse.issparse(part):
+            least, most = least.toarray().ravel(), most.toarray().ravel()
+        np.minimum(low, least, out=low)
+        np.maximum(high, most, out=high)
+    return low, high
+
+
+def highly_variable(
+    matrix: Matrix, num_genes: int, batch: Sequence[str] | None = None
+) -> NDArray[np.int64]:
+    """Choose the genes that vary most for their mean, with scanpy's flavour `seurat`.
+
+    Args:
+        matrix: Log-normalised expression of training cells, shape (N, G), dense or CSR.
+        num_genes: How many to choose.
+        batch: Batch of each cell: genes are then chosen in each batch, and those chosen in most
+            batches are kept, so that a difference between batches makes no gene variable.
+
+    Returns:
+        Their columns in the order of the matrix, shape (num_genes,).
+
+    Raises:
+        ValueError: If there are fewer genes.
+        ImportError: If scanpy is not installed.
+    """
+    if num_genes > matrix.shape[1]:
+        raise ValueError(
+            f"num_highly_variable is {num_genes} but only {matrix.shape[1]} genes vary;"
+            " choose fewer, or null for all"
+        )
+    scanpy, anndata = require_scanpy(), require_anndata()
+    cells = anndata.AnnData(X=matrix.astype(np.float32, copy=False))
+    if batch is not None:
+        cells.obs["batch"] = list(batch)
+        cells.obs["batch"] = cells.obs["batch"].astype("category")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of scanpy and pandas on their own insides
+        table = scanpy.pp.highly_variable_genes(
+            cells,
+            n_top_genes=num_genes,
+            flavor="seurat",
+            batch_key=None if batch is None else "batch",
+            inplace=False,
+        )
+    return np.flatnonzero(table["highly_variable"].to_numpy()).astype(np.int64)
+
+
+def shown(names: Sequence[str]) -> str:
+    """Join the first names for a message.
+
+    Args:
+        names: Names.
+
+    Returns:
+        Ten of them at most, and how many more there are.
+    """
+    more = len(names) - NUM_SHOWN
+    return ", ".join(map(str, names[:NUM_SHOWN])) + (f" and {more} more" if more > 0 else "")

@@ -7,7 +7,6 @@ too. Local field potentials (`<rat>_lfp_data_sampled.npy`) are not read.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -149,9 +148,3 @@ def _load(path: Path) -> np.ndarray:
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{path} holds several arrays; it must be one .npy array")
     return array
-
-
-def is_writable(folder: Path) -> bool:
-    """Whether a folder, or the first one above it that exists, may be written to."""
-    place = next(place for place in (folder, *folder.parents) if place.exists())
-    return os.access(place, os.W_OK)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from mixvae.data.checks import check_count, check_seed
-from mixvae.data.rat_files import BIN_SECONDS, ENTRY_BIN, Recording
+from mixvae.data.rat_files import BIN_SECONDS, ENTRY_BIN, Recording, write_rat
 
 NUM_ODOURS = 5
+WEAK = 0.2  # response to an odour that the rat does not attend to
 
 
 class Rat(NamedTuple):
@@ -21,16 +25,18 @@ class Rat(NamedTuple):
     num_trials: int
     tuning: float
     """Standard deviation of a neuron's log-rates over odours."""
+    attention: float
+    """Share of trials in which the rat attends to the odour."""
     skill: float
     """Probability of a correct response."""
 
 
 RATS = {
-    "barat": Rat(92, 232, 0.33, 0.88),
-    "buchanan": Rat(79, 258, 0.38, 0.90),
-    "mitt": Rat(104, 268, 0.30, 0.92),
-    "stella": Rat(49, 221, 0.36, 0.86),
-    "superchris": Rat(46, 245, 0.42, 0.90),
+    "barat": Rat(92, 232, 0.60, 0.80, 0.88),
+    "buchanan": Rat(79, 258, 0.60, 0.92, 0.90),
+    "mitt": Rat(104, 268, 0.60, 0.70, 0.92),
+    "stella": Rat(49, 221, 0.60, 0.55, 0.86),
+    "superchris": Rat(46, 245, 0.60, 0.65, 0.90),
 }
 """Neurons as recorded, and superchris' trials; the other figures are ours."""
 
@@ -122,6 +128,8 @@ class RatSimulator:
         seconds = (np.arange(self.num_bins) - ENTRY_BIN) * BIN_SECONDS
         base = generator.normal(np.log(6.0), 0.7, num_neurons)
         responses = generator.normal(0, self.tuning * traits.tuning, (NUM_ODOURS, num_neurons))
+        attends = generator.random((num_trials, 1)) < traits.attention
+        strength = np.where(attends, 1.0, WEAK)
         per_trial = base + self.gain * generator.normal(size=(num_trials, 1))
         loadings = generator.normal(0, self.state, num_neurons)
         per_trial += _slow(num_trials, generator)[:, None] * loadings
@@ -141,7 +149,7 @@ class RatSimulator:
             [
                 np.tile(depth * np.cos(preferred), (num_trials, 1)),
                 np.tile(depth * np.sin(preferred), (num_trials, 1)),
-                responses[odours],
+                responses[odours] * strength,
             ]
         )
         log_rates = np.einsum(
@@ -149,6 +157,59 @@ class RatSimulator:
         )
         log_rates += per_trial.astype(np.float32)[:, :, None]
         return log_rates
+
+
+def simulate_rats(
+    out: str,
+    seed: int = 0,
+    tuning: float = 1.0,
+    theta: float = 0.8,
+    gain: float = 0.25,
+    state: float = 0.3,
+    drift: float = 0.2,
+    num_trials: int | None = None,
+    num_bins: int = 400,
+) -> str:
+    """Write simulated recordings of five rats as files in the layout of Dryad's.
+
+    The folder appears when all files are complete.
+
+    Args:
+        out: Folder to make.
+        seed: See `RatSimulator`, as for all that follow.
+        tuning: Factor of the tuning to odours.
+        theta: Depth of the oscillation.
+        gain: Of the population's gain over trials.
+        state: Of the loadings on the slow state.
+        drift: Of rates over a session.
+        num_trials: Trials of each rat; None gives each its own number.
+        num_bins: Bins of a trial.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ValueError: If a setting is out of its range.
+        FileExistsError: If `out` exists.
+    """
+    simulator = RatSimulator(seed, tuning, theta, gain, state, drift, num_trials, num_bins)
+    folder = Path(out).expanduser().absolute()
+    if folder.exists():
+        raise FileExistsError(f"{folder} exists; name a folder that does not")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        for rat in RATS:
+            write_rat(unfinished, simulator.record(rat))
+        unfinished.chmod(0o755)  # mkdtemp's own is for one user alone
+        unfinished.rename(folder)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    return (
+        f"{len(RATS)} rats in {folder}\n"
+        f"train on them: python -m mixvae.train data=hippocampus data.path={folder}"
+    )
 
 
 def _course(seconds: np.ndarray) -> np.ndarray:

@@ -57,6 +57,8 @@ class MixtureEvaluation(Metric):
         num_agents: Number of agents A.
         num_categories: Number of categories K.
         num_classes: Number of label classes C, 0 without labels.
+        mask: Categories that are kept (True), shape (K,); pruned ones are neither counted as empty
+            nor averaged in. None keeps all.
     """
 
     full_state_update = False
@@ -69,8 +71,15 @@ class MixtureEvaluation(Metric):
     nats: Tensor
     num_samples: Tensor
 
-    def __init__(self, num_agents: int, num_categories: int, num_classes: int) -> None:
+    def __init__(
+        self,
+        num_agents: int,
+        num_categories: int,
+        num_classes: int,
+        mask: Tensor | None = None,
+    ) -> None:
         super().__init__()
+        self.kept = np.ones(num_categories, bool) if mask is None else mask.cpu().numpy().copy()
         self.num_agents = num_agents
         self.num_categories = num_categories
         self.num_classes = num_classes
@@ -141,7 +150,8 @@ class MixtureEvaluation(Metric):
 
         Returns:
             Scalars by name, float64. Entropy, reconstruction and KL are means over samples and
-            agents, nats; consensus is a mean over categories, see `category_consensus`.
+            agents, nats; consensus is a mean over kept categories, see `category_consensus`;
+            `entropy_fraction` is of the logarithm of their number.
 
         Raises:
             ValueError: If no sample was added.
@@ -151,13 +161,15 @@ class MixtureEvaluation(Metric):
             raise ValueError("nothing to evaluate: the data split holds no samples")
         counts = self.counts()
         entropy, reconstruction, kl = (self.nats.mean(dim=-1) / num_samples).tolist()
-        populated = count_populated(counts.occupancy[-1])
-        collapse = diagnose_collapse(entropy, populated, self.num_categories)
+        num_kept = int(self.kept.sum())
+        populated = count_populated(counts.occupancy[-1, self.kept])
+        collapse = diagnose_collapse(entropy, populated, num_kept)
         values = {
             **self._label_measures(counts.labels),
             **self._consensus_measures(counts.joint),
             "entropy": entropy,
-            "entropy_fraction": entropy / math.log(self.num_categories),
+            "entropy_fraction": entropy / math.log(num_kept),
+            "kept_categories": num_kept,
             "populated_categories": populated,
             "reconstruction": reconstruction,
             "kl": kl,
@@ -181,8 +193,8 @@ class MixtureEvaluation(Metric):
     def _consensus_measures(self, joint: NDArray[np.int64]) -> dict[str, float]:
         if self.num_agents == 1:
             return {}
-        consensus = category_consensus(joint)
-        used = np.einsum("aakk->k", joint) > 0
+        consensus = category_consensus(joint)[self.kept]
+        used = np.einsum("aakk->k", joint)[self.kept] > 0
         return {
             "consensus": float(consensus.mean()),
             "populated_consensus": float(consensus[used].mean()),

@@ -176,3 +176,22 @@ def test_no_samples_are_refused() -> None:
     metric.update(part(draw_step(), slice(0, 0)), torch.zeros(0, dtype=torch.int64))
     with pytest.raises(ValueError, match="holds no samples"):
         metric.compute()
+
+
+def test_pruned_categories_are_as_if_they_had_never_been(label: Tensor) -> None:
+    torch.manual_seed(0)
+    small = draw_step(num_categories=3)
+    probs = torch.zeros(A, B, K)
+    kept = [0, 2, 3]
+    probs[..., kept] = small.posterior.probs
+    step = MixtureStep(small.posterior._replace(probs=probs), small.reconstruction, small.kl)
+    mask = torch.zeros(K, dtype=torch.bool)
+    mask[kept] = True
+    metric = MixtureEvaluation(A, K, C, mask=mask)
+    metric.update(step, label)
+    values = {name: value.item() for name, value in metric.compute().items()}
+    assert values == pytest.approx(evaluate(small, label))
+    assert values["kept_categories"] == 3
+    # Without the mask they count as empty.
+    assert evaluate(step, label)["consensus"] == pytest.approx(0.6 * values["consensus"])
+    assert evaluate(step, label)["min_consensus"] == 0.0

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mixvae.callbacks.collecting import AbstractPredictionCallback
 from mixvae.callbacks.evaluation import data_spec
+from mixvae.callbacks.pictures import save_pictures
 from mixvae.callbacks.tables import Row, write_table
 from mixvae.contracts import MixtureModel
 from mixvae.evaluation.gene_sets import find_members, read_gene_sets, score_sets

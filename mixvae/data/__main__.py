@@ -21,6 +21,7 @@ REFUSED = 2
 INTERRUPTED = 130
 # Where each command's function is; the module is imported only when it is asked for.
 COMMANDS = {
+    "simulate-cells": "mixvae.data.cells_synthetic:simulate_cells",
     "simulate-rats": "mixvae.data.rat_simulator:simulate_rats",
 }
 

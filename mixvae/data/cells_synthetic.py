@@ -183,9 +183,10 @@ def simulate_cells(
     num_cells: int = 5000,
     num_genes: int = 500,
     num_types: int = 10,
+    num_states: int = 1,
     seed: int = 0,
     overwrite: bool = False,
-) -> None:
+) -> str:
     """Write synthetic cells of known types and states as an .h5ad file.
 
     Args:
@@ -193,13 +194,22 @@ def simulate_cells(
         num_cells: Number of cells.
         num_genes: Number of genes.
         num_types: Number of types.
+        num_states: State dimensions of each type.
         seed: Seed of the cells.
         overwrite: Replace a file that is there.
+
+    Returns:
+        What was written.
     """
     check_free_path(Path(out), overwrite)
-    cells = generate_cells(num_cells, num_genes, num_types, seed=seed)
-    write_cells(cells, Path(out), overwrite)
-    print(f"wrote {out}: {num_cells} cells of {num_types} types, {num_genes} genes")
+    require_anndata()
+    write_cells(
+        generate_cells(num_cells, num_genes, num_types, num_states, seed), Path(out), overwrite
+    )
+    return (
+        f"wrote {out}: {num_cells} cells of {num_types} types, {num_genes} genes; log-CPM in X,"
+        f" counts in layer {COUNTS_LAYER}, the truth in obs and var"
+    )
 
 
 def _types_of_genes(cells: SyntheticCells, columns: tuple[np.ndarray, ...]) -> list[str]:

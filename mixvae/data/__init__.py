@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mixvae.data.fetch import FetchError
     from mixvae.data.hippocampus import HippocampusDataModule
     from mixvae.data.mnist import MNISTDataModule
+    from mixvae.data.multimodal import MultimodalDataModule
     from mixvae.data.rat_simulator import RatSimulator
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "FetchError",
     "HippocampusDataModule",
     "MNISTDataModule",
+    "MultimodalDataModule",
     "RatSimulator",
     "SyntheticCellsDataModule",
 ]
@@ -30,6 +32,7 @@ _HOME = {
     "FetchError": "mixvae.data.fetch",
     "HippocampusDataModule": "mixvae.data.hippocampus",
     "MNISTDataModule": "mixvae.data.mnist",
+    "MultimodalDataModule": "mixvae.data.multimodal",
     "RatSimulator": "mixvae.data.rat_simulator",
     "SyntheticCellsDataModule": "mixvae.data.cells_synthetic",
 }

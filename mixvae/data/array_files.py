@@ -1,0 +1,136 @@
+"""Files of one array: `.npy`, `.npz` (`file.npz:key` where it holds several) and numeric `.csv`."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+ENDINGS = (".npy", ".npz", ".csv")
+
+
+def read_array(name: str) -> np.ndarray:
+    """Read an array of numbers; that of an `.npy` stays on disk until it is used.
+
+    Args:
+        name: Path of the file, with `:key` behind it for one array of an `.npz`. A `.csv` has a
+            row for each sample, values between commas, nothing or `nan` where one is missing, and
+            may begin with a line of column names.
+
+    Returns:
+        The array.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it holds something else.
+    """
+    path, key = _located(name)
+    array = _csv_numbers(path) if path.suffix == ".csv" else _numpy_array(path, key)
+    if array.dtype.kind not in "buif":
+        raise ValueError(f"{name} holds {array.dtype}, not numbers")
+    return array
+
+
+def read_labels(name: str, num_samples: int) -> np.ndarray:
+    """Read one label for each sample.
+
+    Args:
+        name: Path as in `read_array`; a `.csv` has a label in each line, and may begin with the
+            column's name.
+        num_samples: Number of samples N.
+
+    Returns:
+        Whole numbers or texts, shape (N,).
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it holds something else, or another number of labels.
+    """
+    path, key = _located(name)
+    if path.suffix == ".csv":
+        lines = [row for _, row in _csv_rows(path)]
+        wide = next((row for row in lines if len(row) != 1), None)
+        if wide is not None:
+            raise ValueError(f"{path} must hold one label in a line, but one holds {wide}")
+        texts = [row[0] for row in lines]
+        if len(texts) == num_samples + 1:
+            texts = texts[1:]
+        labels = np.array(texts)
+        if all(text.lstrip("-").isdigit() for text in texts):
+            labels = labels.astype(np.int64)
+    else:
+        labels = np.asarray(_numpy_array(path, key))
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or labels.dtype.kind not in "iuU":
+        raise ValueError(
+            f"{name} holds {labels.dtype} of shape {labels.shape}; labels are whole numbers or"
+            " texts, one for each sample"
+        )
+    if len(labels) != num_samples:
+        raise ValueError(f"{name} holds {len(labels)} labels for {num_samples} samples")
+    return labels
+
+
+def _located(name: str) -> tuple[Path, str | None]:
+    """Split a name into the path and the key; refuses what is no file of a known kind."""
+    text, key = name, None
+    stem, colon, behind = name.rpartition(":")
+    if colon and stem.endswith(".npz"):
+        text, key = stem, behind
+    path = Path(text).expanduser()
+    if path.suffix not in ENDINGS:
+        raise ValueError(f"{name} is no {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]} file")
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path} (asked for from {Path.cwd()})")
+    return path, key
+
+
+def _numpy_array(path: Path, key: str | None) -> np.ndarray:
+    # never a pickle, which could run whatever its author likes
+    try:
+        content = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return content
+        with content:
+            keys = list(content.files)
+            if key is None and len(keys) != 1:
+                raise ValueError(f"it holds {', '.join(keys)}: name one, {path}:{keys[0]}")
+            if key is not None and key not in keys:
+                raise ValueError(f"it holds no {key!r} but {', '.join(keys)}")
+            return np.asarray(content[keys[0] if key is None else key])
+    except (ValueError, EOFError, OSError) as error:
+        hint = ""
+        if "pickle" in str(error):
+            hint = " (arrays of objects are not read: save numbers, or texts as array.astype(str))"
+        raise ValueError(f"{path} cannot be used: {error}{hint}") from error
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number and the fields of each line that is not empty."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file)
+        for row in reader:
+            if row:
+                yield reader.line_num, [field.strip() for field in row]
+
+
+def _csv_numbers(path: Path) -> np.ndarray:
+    rows: list[np.ndarray] = []
+    for number, (line, fields) in enumerate(_csv_rows(path)):
+        try:
+            row = np.array([field or "nan" for field in fields]).astype(np.float32)
+        except ValueError as error:
+            if number == 0:
+                continue  # the columns' names
+            raise ValueError(f"{path}, line {line}: {error}") from error
+        if rows and len(row) != len(rows[0]):
+            raise ValueError(
+                f"{path}, line {line}: {len(row)} values, but {len(rows[0])} in the lines before"
+            )
+        rows.append(row)
+    if not rows:
+        raise ValueError(f"{path} holds no line of numbers")
+    return np.stack(rows)

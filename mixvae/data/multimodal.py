@@ -1,0 +1,245 @@
+"""Any aligned arrays as modalities: row i of each is event i."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from mixvae.contracts import UNKNOWN_LABEL, ModalitySpec, MultimodalSpec
+from mixvae.data.array_files import read_array, read_labels
+from mixvae.data.base import SPLITS, AbstractResidentDataModule, Split, SplitRows
+from mixvae.data.checks import check_fraction
+from mixvae.data.multimodal_resident import ModalityStores, MultimodalTensors, standardised
+from mixvae.data.pairing import (
+    MISSING,
+    check_missing_fraction,
+    drop_at_random,
+    split_by_class,
+)
+
+
+class MultimodalDataModule(AbstractResidentDataModule):
+    """Aligned arrays, shape (N, *shape_m) each: row i of every modality belongs to event i.
+
+    A row of NaN is a missing modality. Labels are for evaluation, and for a split in which every
+    class has its share. `MultimodalBatch.rows` are rows of the files.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        modalities: Mapping[str, str] | None = None,
+        labels: str | None = None,
+        class_names: Sequence[str] | None = None,
+        standardise: bool = False,
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.2,
+        missing_fraction: float = 0.0,
+        batch_size: int = 128,
+        eval_batch_size: int = 1000,
+        predict_split: Split = "test",
+    ) -> None:
+        """Check the settings; nothing is read yet.
+
+        Args:
+            seed: Seed of the split, of what is hidden and of the order of training.
+            modalities: File of each modality by name, in the order of the model's; `.npy`, `.npz`
+                (or `file.npz:key`) or `.csv`.
+            labels: File of the labels, whole numbers (below 0: none) or texts; None has none.
+            class_names: Names of the classes: of the numbers 0, 1, ..., or the texts themselves.
+                None takes the labels that occur, sorted.
+            standardise: Whether each feature gets mean 0 and deviation 1 in training.
+            val_fraction: Share of the events that validates, in (0, 1).
+            test_fraction: Share that tests, in (0, 1).
+            missing_fraction: Share of the samples of training events that are hidden, in [0, 1);
+                one of each event stays.
+            batch_size: Training events per step, over all processes.
+            eval_batch_size: Largest number of events per evaluation step.
+            predict_split: Split that `predict_dataloader` yields.
+
+        Raises:
+            ValueError: If a setting is out of its range.
+        """
+        super().__init__(seed, batch_size, val_fraction, eval_batch_size, predict_split)
+        check_fraction("test_fraction", test_fraction)
+        if val_fraction + test_fraction >= 1:
+            raise ValueError(
+                f"val_fraction {val_fraction} and test_fraction {test_fraction} leave nothing to"
+                " train on; their sum must be below 1"
+            )
+        check_missing_fraction(missing_fraction)
+        if not modalities:
+            raise ValueError(
+                "data.modalities names no file; name one for each modality, such as"
+                " 'data.modalities={a: a.npy, b: b.npy}'"
+            )
+        for name in modalities:
+            if not name or set(name) & set("/ \t\n"):
+                raise ValueError(
+                    f"data.modalities has the name {name!r}; metrics are named after modalities,"
+                    " so it may not be empty nor hold / or spaces"
+                )
+        if class_names is not None and len(set(class_names)) < len(class_names):
+            raise ValueError(f"class_names names a class twice: {list(class_names)}")
+        self.files = dict(modalities)
+        self.label_file = labels
+        self.class_names = None if class_names is None else tuple(map(str, class_names))
+        self.standardise = standardise
+        self.test_fraction = test_fraction
+        self.missing_fraction = missing_fraction
+        self._arrays: tuple[np.ndarray, ...] = ()
+        self._label = np.empty(0, dtype=np.int64)
+        self._spec: MultimodalSpec | None = None
+
+    @property
+    def spec(self) -> MultimodalSpec:
+        """Shapes and classes, read from the files."""
+        if self._spec is None:
+            self._open()
+        assert self._spec is not None
+        return self._spec
+
+    def sample_table(self, split: Split, modality: int) -> dict[str, np.ndarray]:
+        """Say which samples of one modality a split has; those missing or hidden are left out.
+
+        Args:
+            split: The split.
+            modality: Number of the modality.
+
+        Returns:
+            `row`: row in the modality's file; `label`: class. Each of shape (n,), int64, by row.
+        """
+        assert self._splits, "setup() comes before the samples"
+        tensors = self._splits[split].tensors
+        assert isinstance(tensors, MultimodalTensors)
+        rows, label = tensors.events[:, modality].cpu().numpy(), tensors.label.cpu().numpy()
+        return {"row": rows[rows != MISSING], "label": label[rows != MISSING]}
+
+    def read_splits(self) -> dict[Split, SplitRows]:
+        """Read the arrays and split the events."""
+        spec = self.spec
+        read = [np.array(array, dtype=np.float32) for array in self._arrays]
+        self._arrays = ()  # their files need not stay open
+        names = [modality.name for modality in spec.modalities]
+        present = np.stack([_present(*pair) for pair in zip(names, read, strict=True)], axis=1)
+        _check_presence(names, present, "in every row")
+        parts = self._split_events()
+        _check_presence(names, present[parts["train"]], f"in every training row (seed {self.seed})")
+        for modality, array in enumerate(read):
+            array[~present[:, modality]] = 0.0
+            if self.standardise:
+                training = parts["train"][present[parts["train"], modality]]
+                read[modality] = standardised(array, training)
+        stores = ModalityStores([torch.from_numpy(array) for array in read])
+        splits: dict[Split, SplitRows] = {}
+        for split, rows in parts.items():
+            events = np.where(present[rows], rows[:, None], MISSING)
+            if split == "train" and self.missing_fraction:
+                generator = np.random.default_rng([self.seed, 2])
+                events = drop_at_random(events, self.missing_fraction, generator)
+            label = torch.from_numpy(self._label[rows])
+            tensors = MultimodalTensors(stores, torch.from_numpy(events), label)
+            splits[split] = SplitRows(tensors, torch.arange(len(rows)))
+        return splits
+
+    def _open(self) -> None:
+        """Open the files and see what they hold."""
+        arrays = {name: read_array(file) for name, file in self.files.items()}
+        for name, array in arrays.items():
+            if array.ndim < 2 or 0 in array.shape:
+                raise ValueError(
+                    f"{self.files[name]} of the modality {name!r} has the shape {array.shape}; it"
+                    " must be (samples, features) or (samples, channels, height, width), none 0"
+                )
+        sizes = {name: len(array) for name, array in arrays.items()}
+        if len(set(sizes.values())) > 1:
+            told = ", ".join(f"{name} {size}" for name, size in sizes.items())
+            raise ValueError(
+                f"the modalities differ in their numbers of rows: {told}. Row i of each must"
+                " belong to event i; write a row of NaN where a modality is missing"
+            )
+        num_samples = next(iter(sizes.values()))
+        names: tuple[str, ...] = ()
+        self._label = np.full(num_samples, UNKNOWN_LABEL, dtype=np.int64)
+        if self.label_file is not None:
+            labels = read_labels(self.label_file, num_samples)
+            self._label, names = _classes(labels, self.class_names, self.label_file)
+        self._arrays = tuple(arrays.values())
+        self._spec = MultimodalSpec(
+            name="multimodal",
+            modalities=tuple(
+                ModalitySpec(name, tuple(array.shape[1:])) for name, array in arrays.items()
+            ),
+            num_classes=len(names),
+            class_names=names,
+        )
+
+    def _split_events(self) -> dict[Split, np.ndarray]:
+        """Rows of each split, sorted; each class has its share of each."""
+        groups = {int(k): np.flatnonzero(self._label == k) for k in np.unique(self._label)}
+        for label, rows in groups.items():
+            if len(rows) < len(SPLITS):
+                class_name = self.spec.class_names[label] if label >= 0 else "none"
+                raise ValueError(
+                    f"class {class_name!r} has {len(rows)} of {len(self._label)} events; it needs"
+                    f" {len(SPLITS)} or more, for training, validation and test"
+                )
+        generator = np.random.default_rng([self.seed, 1])
+        parts = split_by_class(groups, [self.val_fraction, self.test_fraction], generator)
+        val, test, train = (np.sort(np.concatenate(list(part.values()))) for part in parts)
+        return dict(zip(SPLITS, (train, val, test), strict=True))
+
+
+def _present(name: str, array: np.ndarray) -> np.ndarray:
+    """Which rows are there, shape (N,), bool; refuses rows of which a part is missing."""
+    flat = array.reshape(len(array), -1)
+    finite = np.isfinite(flat)
+    whole, missing = finite.all(axis=1), np.isnan(flat).all(axis=1)
+    wrong = np.flatnonzero(~whole & ~missing)
+    if len(wrong):
+        value = flat[wrong[0]][~finite[wrong[0]]][0]
+        raise ValueError(
+            f"{name} holds {value} in row {wrong[0]}, counted from 0, and in {len(wrong)} rows"
+            f" altogether ({(~finite[wrong[0]]).sum()} of {flat.shape[1]} values there); a row"
+            " must be finite, or NaN altogether where the modality is missing"
+        )
+    return whole
+
+
+def _check_presence(names: Sequence[str], present: np.ndarray, where: str) -> None:
+    """Refuse a modality that is never there, and an event that has none."""
+    for name, column in zip(names, present.T, strict=True):
+        if not column.any():
+            raise ValueError(f"the modality {name!r} is missing {where}; leave it out")
+    empty = np.flatnonzero(~present.any(axis=1))
+    if len(empty):
+        raise ValueError(
+            f"row {empty[0]}, counted from 0, is missing in every modality, as are"
+            f" {len(empty) - 1} others; remove it from all files"
+        )
+
+
+def _classes(
+    labels: np.ndarray, class_names: Sequence[str] | None, file: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Number the classes, shape (N,), int64, and name them."""
+    if class_names is None:
+        found = np.unique(labels[labels >= 0] if labels.dtype.kind == "i" else labels)
+        class_names = [str(value) for value in found]
+        number = {value: index for index, value in enumerate(found.tolist())}
+    elif labels.dtype.kind == "U":
+        number = {name: index for index, name in enumerate(class_names)}
+    else:
+        number = {index: index for index in range(len(class_names))}
+    known = [value in number or (not isinstance(value, str) and value < 0) for value in labels]
+    if not all(known):
+        wrong = labels[known.index(False)]
+        raise ValueError(
+            f"{file} holds the label {str(wrong)!r}, which is none of the {len(class_names)}"
+            f" class_names {', '.join(class_names)}"
+            + ("" if labels.dtype.kind == "U" else f" (numbers from 0 to {len(class_names) - 1})")
+        )
+    codes = [number.get(value, UNKNOWN_LABEL) for value in labels.tolist()]
+    return np.array(codes, dtype=np.int64), tuple(class_names)

@@ -133,6 +133,19 @@ class MixtureModel(Protocol):
         ...
 
 
+@runtime_checkable
+class Prunable(Protocol):
+    """What pruning asks of a model with categories, beside `MixtureModel`."""
+
+    def prune(self, categories: Sequence[int]) -> None:
+        """Mask kept categories, numbered from 0, from now on."""
+        ...
+
+    def align(self, joint: Tensor) -> bool:
+        """Match the agents' labels by their joint assignments, (A, A, K, K); say if any changed."""
+        ...
+
+
 class MultimodalBatch(NamedTuple):
     """One batch of events, each seen by up to M modalities.
 

@@ -111,11 +111,24 @@ class Checkpoints(Checkpoint):
         ):
             return
         self.best_score, self.best_epoch = self._score(trainer), trainer.current_epoch
+        self.save_for_test(trainer, self.best_path)
+
+    def save_for_test(self, trainer: Trainer, path: Path) -> None:
+        """Save the present weights as the best ones are saved: to be tested, not trained further.
+
+        Args:
+            trainer: The trainer.
+            path: File to write or overwrite.
+        """
         self._for_test_only = True
         try:
-            trainer.save_checkpoint(self.best_path)
+            trainer.save_checkpoint(path)
         finally:
             self._for_test_only = False
+
+    def forget_best(self) -> None:
+        """Take the next validation for the best so far: the metric has changed its meaning."""
+        self.best_score, self.best_epoch = None, None
 
     def _save_last(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.fast_dev_run:

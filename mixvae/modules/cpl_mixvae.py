@@ -222,6 +222,13 @@ class CplMixVAE(AbstractMixture):
             self.align(counts)
         self.joint_counts.zero_()
 
+    def align(self, joint: Tensor) -> bool:
+        """Rename as `AbstractMixture.align`; counts under the old names are dropped."""
+        changed = super().align(joint)
+        if changed:
+            self.joint_counts.zero_()
+        return changed
+
     def settled_loss(self, step: MixtureStep) -> Tensor:
         """The objective of a measured batch at the schedules' last values, a scalar in nats.
 

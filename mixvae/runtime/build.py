@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from omegaconf import DictConfig
 
 from mixvae.augmenters.noise import Identity
+from mixvae.callbacks.pruning import Pruning
 from mixvae.runtime.checkpoint_io import AtomicCheckpointIO
 
 
@@ -50,6 +51,13 @@ def build(cfg: DictConfig) -> Parts:
     data = instantiate(cfg.data, _convert_="all")
     model = build_model(cfg, data)
     trainer = build_trainer(cfg)
+    prunings = [item for item in _callbacks(trainer) if isinstance(item, Pruning)]
+    for pruning in prunings:
+        pruning.check(trainer, model, data)
+    if cfg.test_checkpoint == "selected" and not prunings:
+        raise ValueError(
+            "test_checkpoint is selected, but nothing selects: add callbacks=pruning, or use best"
+        )
     data.prepare_data()
     data.setup("fit")
     return Parts(data, model, trainer)
@@ -115,6 +123,11 @@ def build_trainer(cfg: DictConfig) -> Trainer:
         plugins=[AtomicCheckpointIO()],
         enable_checkpointing=any(isinstance(item, Checkpoint) for item in callbacks),
     )
+
+
+def _callbacks(trainer: Trainer) -> list[Callback]:
+    found: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return found
 
 
 def _built(nodes: DictConfig | None) -> list[Any]:

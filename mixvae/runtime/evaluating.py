@@ -68,10 +68,10 @@ def _test(cfg: DictConfig, checkpoint: Path) -> dict[str, float]:
 
 def _choose_checkpoint(folder: RunFolder, asked: str | None) -> Path:
     """Return the checkpoint asked for, or the one that training tested."""
-    paths = {"best": folder.best_checkpoint, "last": folder.last_checkpoint}
+    paths = folder.checkpoints
     if asked is not None:
         if asked not in paths:
-            raise UsageError(f"checkpoint is {asked!r}; use best or last")
+            raise UsageError(f"checkpoint is {asked!r}; use best, last or selected")
         return paths[asked]
     tested = folder.read_summary().get("tested_checkpoint")
     named = {path.relative_to(folder.path).as_posix(): path for path in paths.values()}

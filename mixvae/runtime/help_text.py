@@ -23,7 +23,7 @@ EVALUATE_HELP = """\
 Test a run again from its folder, and draw its figures: python -m mixvae.evaluate run=FOLDER
 
   run=FOLDER          the run; on its own data, predictions and figures are made again in place
-  checkpoint=best     best or last; the default is the one that training tested
+  checkpoint=best     best, last or selected; the default is the one that training tested
   data=..., data.k=v  other data: results go to FOLDER/evaluations/<name>
   name=NAME           name of that folder
   data_root=FOLDER    where the data sets are

@@ -17,7 +17,7 @@ class Request:
 
     Attributes:
         run: The run's folder.
-        checkpoint: `best` or `last`; None takes the one that training tested.
+        checkpoint: `best`, `last` or `selected`; None takes the one that training tested.
         name: Name of the folder for results on other data; None makes one from `overrides`.
         overrides: Changes to the run's config, on data and trainer only.
     """

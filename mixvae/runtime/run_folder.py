@@ -67,6 +67,20 @@ class RunFolder:
         return self.path / "checkpoints" / "last.ckpt"
 
     @property
+    def selected_checkpoint(self) -> Path:
+        """The weights of the selected model order, where categories were pruned."""
+        return self.path / "checkpoints" / "selected.ckpt"
+
+    @property
+    def checkpoints(self) -> dict[str, Path]:
+        """The checkpoints that can be tested, by the name that one asks for them with."""
+        return {
+            "best": self.best_checkpoint,
+            "last": self.last_checkpoint,
+            "selected": self.selected_checkpoint,
+        }
+
+    @property
     def figures(self) -> Path:
         """Pictures."""
         return self.path / "figures"

@@ -22,7 +22,8 @@ class RunConfig:
         debug: Show the full traceback of an error.
         tags: Words to find the run by in W&B.
         num_threads: CPU threads of PyTorch; null leaves it to PyTorch.
-        test_checkpoint: Which weights to test: `best` by `callbacks.checkpoints`, or `last`.
+        test_checkpoint: Which weights to test: `best` by `callbacks.checkpoints`, `last`, or
+            `selected` by `callbacks.pruning`.
         objective: Logged metric that a run returns to a sweeper.
         data: Data module.
         model: LightningModule.

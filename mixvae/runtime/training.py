@@ -35,7 +35,7 @@ from mixvae.runtime.seeding import seed_run
 
 INTERRUPTED = 130
 TERMINATED = 143
-CHECKPOINTS = ("best", "last")
+CHECKPOINTS = ("best", "last", "selected")
 # How the other processes of a run on several devices learn of the folder.
 FOLDER_VARIABLE = "MIXVAE_RUN_DIR"
 
@@ -58,7 +58,7 @@ def train(
     """
     cfg = close(cfg)
     if cfg.test_checkpoint not in CHECKPOINTS:
-        raise ValueError(f"test_checkpoint is {cfg.test_checkpoint!r}; use best or last")
+        raise ValueError(f"test_checkpoint is {cfg.test_checkpoint!r}; use best, last or selected")
     seed_run(cfg.seed, cfg.num_threads)
     may_exist = cfg.run_dir is not None or job_folder is not None
     path = _choose_path(cfg, job_folder)
@@ -175,8 +175,7 @@ def _fit(run: Run, checkpoint: Path | None) -> None:
 
 def _test(run: Run) -> None:
     """Test with the checkpoint asked for, or with the weights at hand where there is none."""
-    asked = {"best": run.folder.best_checkpoint, "last": run.folder.last_checkpoint}
-    path = asked[run.cfg.test_checkpoint]
+    path = run.folder.checkpoints[run.cfg.test_checkpoint]
     kept = run.checkpoints is not None and path.is_file()
     run.tested = str(path.relative_to(run.folder.path)) if kept else None
     run.parts.trainer.test(

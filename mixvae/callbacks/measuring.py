@@ -1,0 +1,64 @@
+"""One ordered pass over the training data between two epochs, outside of Lightning's loops."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from numpy.typing import NDArray
+
+from mixvae.contracts import MixtureModel
+from mixvae.evaluation.consensus import category_consensus
+from mixvae.evaluation.mixture import MixtureEvaluation
+
+
+class Measured(NamedTuple):
+    """What a mixture model makes of the training data.
+
+    Attributes:
+        values: What `MixtureEvaluation.compute` gives.
+        consensus: Consensus of each category, shape (K,).
+        occupancy: Samples in each category, summed over agents, shape (K,).
+        joint: Samples per category of agent a and of agent b, shape (A, A, K, K).
+    """
+
+    values: dict[str, float]
+    consensus: NDArray[np.float64]
+    occupancy: NDArray[np.int64]
+    joint: NDArray[np.int64]
+
+
+@torch.no_grad()
+def measure(trainer: Trainer, model: LightningModule) -> Measured:
+    """Measure a mixture of at least two agents, every training sample once, over all ranks.
+
+    The model computes as in evaluation and comes back in the mode in which it was; nothing random
+    is drawn.
+
+    Args:
+        trainer: The trainer, whose data module has `eval_dataloader`.
+        model: The model.
+
+    Returns:
+        The measures, the same on all ranks.
+    """
+    assert isinstance(model, MixtureModel)
+    mask = model.category_mask
+    metric = MixtureEvaluation(model.num_agents, model.num_categories, num_classes=0, mask=mask)
+    metric.to(model.device)
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+    with trainer.precision_plugin.val_step_context():
+        for index, batch in enumerate(datamodule.eval_dataloader("train")):
+            batch = trainer.strategy.batch_to_device(batch)
+            metric.update(model.predict_step(batch, index), batch.label)
+    for module, mode in modes.items():
+        module.training = mode
+    values = {name: value.item() for name, value in metric.compute().items()}
+    with metric.sync_context():
+        counts = metric.counts()
+    occupancy = counts.occupancy[:-1].sum(axis=0)
+    return Measured(values, category_consensus(counts.joint), occupancy, counts.joint)

@@ -1,0 +1,292 @@
+"""Prunes categories by consensus, round after round within one fit, and selects the model order."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_only
+from numpy.typing import NDArray
+
+from mixvae.callbacks.checkpoints import Checkpoints
+from mixvae.callbacks.measuring import Measured, measure
+from mixvae.callbacks.order_manifest import describe, write_manifest
+from mixvae.callbacks.pictures import save_pictures
+from mixvae.contracts import MixtureModel, Prunable
+from mixvae.evaluation.model_order import (
+    LEAST_CATEGORIES,
+    ModelOrder,
+    Round,
+    check_num_per_round,
+    choose_pruned,
+    fewest_categories,
+    select_order,
+)
+from mixvae.figures.model_order import model_order
+
+logger = logging.getLogger("mixvae")
+
+
+class Pruning(Callback):
+    """Mask the least consensual categories after each round of training, and keep what to select.
+
+    After `first_epochs` and then every `round_epochs` the consensus is measured in one ordered pass
+    over the training data, in evaluation mode. The run ends when every kept category reaches
+    `min_consensus`, or after `max_rounds` prunings; each is followed by a round of training.
+
+    The selected model order is the largest K whose mean consensus reaches `threshold`; its weights
+    are `checkpoints/selected.ckpt`. Losses over different K cannot be compared, so the best
+    checkpoint is the best since the last pruning. `model_order.json`, `model_order.csv` and
+    `figures/model_order.png` are written after each round. Mask, rounds and reason are part of
+    every checkpoint, so a stopped run goes on within its round.
+
+    Args:
+        dirpath: Folder to write into, usually the run folder.
+        round_epochs: Epochs of training after each pruning.
+        max_rounds: Prunings at most.
+        first_epochs: Epochs before the first measurement; None takes what
+            `max_rounds * round_epochs` leaves of the trainer's max_epochs.
+        min_consensus: Consensus that every kept category should have.
+        num_per_round: Categories to prune in a round at most, or the share of the kept ones.
+        threshold: Mean consensus that the selected model order should have.
+        align: Match the agents' labels before each measurement, so that a category is not taken
+            for a disagreement because the agents call it differently.
+
+    Raises:
+        ValueError: If a value is out of its range.
+
+    Source:
+        cpl-mixVAE (Marghi et al.) and its public code, MMIDAS; measured there on a shuffled loader
+        without its tail, and the stop by consensus is commented out.
+    """
+
+    def __init__(
+        self,
+        dirpath: str,
+        round_epochs: int,
+        max_rounds: int,
+        first_epochs: int | None = None,
+        min_consensus: float = 0.95,
+        num_per_round: float = 1,
+        threshold: float = 0.95,
+        align: bool = True,
+    ) -> None:
+        least = {"round_epochs": round_epochs, "max_rounds": max_rounds}
+        if first_epochs is not None:
+            least["first_epochs"] = first_epochs
+        for name, value in least.items():
+            if value < 1:
+                raise ValueError(f"callbacks.pruning.{name} must be 1 or more, got {value}")
+        for name, share in {"min_consensus": min_consensus, "threshold": threshold}.items():
+            if not 0 <= share <= 1:
+                raise ValueError(f"callbacks.pruning.{name} must lie in [0, 1], got {share}")
+        check_num_per_round(num_per_round)
+        self.dirpath = Path(dirpath)
+        self.round_epochs, self.max_rounds = round_epochs, max_rounds
+        self.first_epochs = first_epochs
+        self.min_consensus, self.threshold = min_consensus, threshold
+        self.num_per_round = num_per_round
+        self.align = align
+        self.rounds: list[Round] = []
+        self.reason: str | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs to go on within its round."""
+        rounds = [one._asdict() for one in self.rounds]
+        return {"rounds": rounds, "reason": self.reason, "first_epochs": self.first_epochs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take back what `state_dict` returned."""
+        self.rounds = [Round(**one) for one in state_dict["rounds"]]
+        self.reason = state_dict["reason"]
+        self.first_epochs = state_dict["first_epochs"]
+
+    def check(
+        self, trainer: Trainer, model: LightningModule, data: LightningDataModule | None
+    ) -> None:
+        """Refuse what cannot be pruned; meant to be called before anything is written.
+
+        Args:
+            trainer: The trainer, for its max_epochs.
+            model: The model.
+            data: The data module.
+
+        Raises:
+            ValueError: If the model has no consensus or nothing to prune, the data cannot be read
+                in order, or the rounds do not fit into the trainer's epochs.
+        """
+        if not isinstance(model, Prunable) or not isinstance(model, MixtureModel):
+            raise ValueError(
+                f"callbacks=pruning prunes the categories of a mixture, which"
+                f" {type(model).__name__} is not; use callbacks=default"
+            )
+        if model.num_agents < 2:
+            raise ValueError(
+                "callbacks=pruning needs agents to agree: set model.num_agents to 2 or more, got"
+                f" {model.num_agents}"
+            )
+        if model.num_categories <= LEAST_CATEGORIES:
+            raise ValueError(
+                f"model.num_categories is {model.num_categories}, which leaves nothing to prune;"
+                f" choose more than {LEAST_CATEGORIES}"
+            )
+        if not callable(getattr(data, "eval_dataloader", None)):
+            raise ValueError("callbacks=pruning needs a data module that has eval_dataloader")
+        if not trainer.fast_dev_run:
+            self._check_epochs(trainer.max_epochs)
+
+    def _check_epochs(self, max_epochs: int | None) -> None:
+        rounds = self.max_rounds * self.round_epochs
+        first = 1 if self.first_epochs is None else self.first_epochs
+        if max_epochs is None or max_epochs < first + rounds:
+            asked = "at least 1" if self.first_epochs is None else str(first)
+            raise ValueError(
+                f"trainer.max_epochs is {max_epochs}, but pruning asks for {first + rounds}:"
+                f" first_epochs ({asked}) + max_rounds ({self.max_rounds}) * round_epochs"
+                f" ({self.round_epochs}); change trainer.max_epochs or callbacks.pruning"
+            )
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Check again for those who come without the command line, and plan the epochs."""
+        if stage != "fit":
+            return
+        self.check(trainer, pl_module, getattr(trainer, "datamodule", None))
+        if self.first_epochs is None:
+            assert trainer.max_epochs is not None
+            self.first_epochs = trainer.max_epochs - self.max_rounds * self.round_epochs
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say what can be reached; end at once where a stopped run had come to its end."""
+        assert isinstance(pl_module, MixtureModel)
+        if self.reason is not None:
+            trainer.should_stop = True
+            return
+        assert self.first_epochs is not None
+        most = pl_module.num_categories
+        fewest = fewest_categories(most, self.num_per_round, self.max_rounds)
+        _inform(
+            f"pruning can reach K = {most} down to {fewest}: measured after {self.first_epochs}"
+            f" epochs and then every {self.round_epochs}, at most {self.max_rounds} prunings,"
+            f" {self.first_epochs + self.max_rounds * self.round_epochs} epochs in all"
+        )
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End a round where it is time: measure, keep what is selected, prune or stop."""
+        assert self.first_epochs is not None
+        due = self.first_epochs + len(self.rounds) * self.round_epochs
+        if trainer.fast_dev_run or self.reason is not None or trainer.current_epoch + 1 < due:
+            return
+        assert isinstance(pl_module, MixtureModel)
+        measured = self._measure_aligned(trainer, pl_module)
+        kept = pl_module.category_mask.cpu().numpy()
+        pruned = choose_pruned(
+            measured.consensus, measured.occupancy, kept, self.min_consensus, self.num_per_round
+        )
+        self.reason = self._reason_to_stop(measured.consensus[kept], pruned)
+        if self.reason is not None:
+            trainer.should_stop, pruned = True, ()
+        self.rounds.append(self._describe(trainer, measured, kept, pruned))
+        order = select_order(self.rounds, self.threshold)
+        if order.selected is self.rounds[-1]:
+            self._save_selected(trainer)
+        self._report(trainer, pl_module, order)
+        if pruned:
+            assert isinstance(pl_module, Prunable)
+            pl_module.prune(pruned)
+            for callback in _checkpoint_callbacks(trainer):
+                callback.forget_best()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say what was selected."""
+        if not self.rounds:
+            _warn("pruning was never measured: training ended before the first round")
+            return
+        order = select_order(self.rounds, self.threshold)
+        _inform(describe(order, self.threshold, self.reason))
+        if trainer.is_global_zero:
+            figure = model_order(self.rounds, order.selected.num_categories, self.threshold)
+            save_pictures(trainer, self.dirpath, iter([("model_order", figure)]))
+
+    def _reason_to_stop(
+        self, consensus: NDArray[np.float64], pruned: tuple[int, ...]
+    ) -> str | None:
+        if (consensus >= self.min_consensus).all():
+            return "min_consensus"
+        if len(self.rounds) == self.max_rounds:
+            return "max_rounds"
+        return None if pruned else "two_categories"
+
+    def _describe(
+        self,
+        trainer: Trainer,
+        measured: Measured,
+        kept: NDArray[np.bool_],
+        pruned: tuple[int, ...],
+    ) -> Round:
+        values = measured.values
+        return Round(
+            number=len(self.rounds),
+            epoch=trainer.current_epoch + 1,
+            num_categories=round(values["kept_categories"]),
+            consensus=values["consensus"],
+            min_consensus=values["min_consensus"],
+            populated_categories=round(values["populated_categories"]),
+            reconstruction=values["reconstruction"],
+            entropy=values["entropy"],
+            least=int(np.where(kept, measured.consensus, np.inf).argmin()),
+            pruned=pruned,
+        )
+
+    def _measure_aligned(self, trainer: Trainer, model: LightningModule) -> Measured:
+        measured = measure(trainer, model)
+        assert isinstance(model, Prunable)
+        # The vote depends on the names, so it is measured again under the new ones.
+        if self.align and model.align(torch.from_numpy(measured.joint)):
+            measured = measure(trainer, model)
+        return measured
+
+    def _save_selected(self, trainer: Trainer) -> None:
+        path = self.dirpath / "checkpoints" / "selected.ckpt"
+        for callback in _checkpoint_callbacks(trainer):
+            callback.save_for_test(trainer, path)
+
+    def _report(self, trainer: Trainer, model: LightningModule, order: ModelOrder) -> None:
+        """Write the manifest and log the round."""
+        last = self.rounds[-1]
+        if trainer.is_global_zero:
+            write_manifest(self.dirpath, self.rounds, order, self.threshold, self.reason)
+        values = {
+            "categories": last.num_categories,
+            "consensus": last.consensus,
+            "min_consensus": last.min_consensus,
+            "selected": order.selected.num_categories,
+            "threshold_met": order.threshold_met,
+        }
+        # Equal on all ranks already; sync_dist tells Lightning so.
+        model.log_dict(
+            {f"model_order/{name}": float(value) for name, value in values.items()}, sync_dist=True
+        )
+        _inform(
+            f"round {last.number} after epoch {last.epoch}: K {last.num_categories}, consensus"
+            f" {last.consensus:.3f}, least {last.min_consensus:.3f}"
+            + (f"; pruning {', '.join(map(str, last.pruned))}" if last.pruned else "")
+        )
+
+
+def _checkpoint_callbacks(trainer: Trainer) -> list[Checkpoints]:
+    found: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return [item for item in found if isinstance(item, Checkpoints)]
+
+
+@rank_zero_only
+def _inform(message: str) -> None:
+    logger.info(message)
+
+
+@rank_zero_only
+def _warn(message: str) -> None:
+    logger.warning(message)

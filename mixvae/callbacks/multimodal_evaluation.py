@@ -44,7 +44,7 @@ class MultimodalEvaluation(Callback):
     def __init__(
         self,
         classifier: Literal["logistic", "mlp"] = "logistic",
-        classifier_c: float = 0.01,
+        classifier_c: float = 0.003,
         max_samples: int = 20_000,
     ) -> None:
         if classifier not in CLASSIFIERS:

@@ -1,89 +1,211 @@
-"""Other cells prepared as a run's own were: what `annotate` gives to a trained model."""
+"""Cells of any file, made into what a run's model takes: the same genes, prepared the same way."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
 
-from mixvae.data.expression import MEANING, Kind, Matrix, check_expression, kind_of, log_cpm
-from mixvae.data.genes import MAX_MISSING, check_unique, find_genes
+from mixvae.data.cell_files import require_anndata
+from mixvae.data.expression import (
+    MEANING,
+    Applied,
+    Kind,
+    Matrix,
+    check_expression,
+    kind_of,
+    library_sizes,
+    log_cpm,
+)
+from mixvae.data.genes import find_genes
 
-_logger = logging.getLogger("mixvae")
+logger = logging.getLogger("mixvae")
+COUNTED: tuple[Kind, ...] = ("counts", "linear")  # what log-CPM can be made of
+SAME_SCALE = 0.01  # libraries that differ by less were scaled to one sum
 
 
-class Prepared(NamedTuple):
-    """Cells as a trained model expects them.
+@dataclass(frozen=True)
+class Preparation:
+    """How the cells of a run were prepared.
 
     Attributes:
-        x: Expression of the run's genes in their order, shape (N, G), float32, CSR where it was.
-        missing: Genes of the run that the cells lack; their columns are 0.
-        kind: What the cells were before.
+        genes: Names of the genes that the model takes, in their order.
+        kind: What the expression was before.
+        applied: What was done to it.
+        target_sum: What libraries were scaled to; None where they were taken as they came.
+        layer: The layer that was read; None for X.
     """
 
-    x: Matrix
-    missing: tuple[str, ...]
+    genes: tuple[str, ...]
     kind: Kind
+    applied: Applied
+    target_sum: float | None
+    layer: str | None = None
+
+    @property
+    def unit(self) -> Kind:
+        """What the model takes."""
+        return "log" if self.applied == "log_cpm" else self.kind
 
 
-def prepare_like(
-    matrix: Matrix,
-    gene_names: Sequence[str],
-    state: Mapping[str, Any],
-    max_missing: float = MAX_MISSING,
-    name: str = "X",
-) -> Prepared:
-    """Normalise cells as a run did, and align their genes by name.
-
-    Counts become log-CPM with the run's target sum, over all genes of the file; log data are taken
-    as they are. A gene that the file lacks counts as not expressed.
+def find_preparation(checkpoint: Mapping[str, Any]) -> Preparation | None:
+    """Find in a checkpoint how its cells were prepared, whichever data module they came from.
 
     Args:
-        matrix: Expression of all genes of the file, shape (N, G'), dense or CSR.
-        gene_names: Names of its genes, length G'.
-        state: What the run's data module wrote into the checkpoint: `genes`, `kind`, `normalize`
-            and `target_sum`, see `cell_base.AbstractCellDataModule.state_dict`.
-        max_missing: Largest share of the run's genes that may be missing.
-        name: What to call the matrix in a message.
+        checkpoint: A checkpoint as Lightning writes it.
 
     Returns:
-        The prepared cells.
+        The preparation; None for a run of something else than cells.
+    """
+    for state in checkpoint.values():
+        if isinstance(state, Mapping) and {"genes", "kind", "normalize"} <= state.keys():
+            applied = state["normalize"]
+            return Preparation(
+                genes=tuple(state["genes"]),
+                kind=state["kind"],
+                applied=applied,
+                target_sum=state.get("target_sum") if applied == "log_cpm" else None,
+                layer=state.get("layer"),
+            )
+    return None
+
+
+def read_cells(path: Path) -> Any:
+    """Read an AnnData file into memory; sparse stays sparse.
+
+    Args:
+        path: An .h5ad file.
+
+    Returns:
+        The AnnData object.
 
     Raises:
-        ValueError: If the cells are of a kind that the run cannot be given, hold NaN or infinite
-            values, or lack too many genes.
+        ImportError: If anndata is not installed.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no AnnData file, or a truncated one.
     """
-    check_expression(matrix, name)
-    check_unique(gene_names, "gene")
-    found = find_genes(gene_names, state["genes"], max_missing)
-    kind = kind_of(matrix)
-    if _needs_log_cpm(kind, state, name):
-        matrix = log_cpm(matrix, target_sum=state["target_sum"])
-    return Prepared(found.take(matrix).astype(np.float32, copy=False), found.missing, kind)
+    anndata = require_anndata()
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        return anndata.read_h5ad(path)
+    # Of a file that is none of its own, anndata's reader may fail in any way.
+    except Exception as error:
+        raise ValueError(
+            f"{path} is no AnnData file (.h5ad), or a damaged or truncated one: {error}"
+        ) from error
 
 
-def _needs_log_cpm(kind: Kind, state: Mapping[str, Any], name: str) -> bool:
-    """Whether log-CPM is to be made; refuse cells that differ in kind from those of the run."""
-    linear = kind in ("counts", "linear")
-    if state["normalize"] == "log_cpm":
-        expected: Kind = "log"
-    else:
-        expected = state["kind"]
-    if kind == expected:
-        if state["normalize"] == "log_cpm":
-            _logger.warning(
-                "%s holds %s already; the run was trained on log(1 + x) at %g counts a cell,"
-                " and other units would mislead it",
-                name,
-                MEANING[kind],
-                state["target_sum"],
+class PreparedCells:
+    """N cells of a file as a run's model takes them; batches become dense when they are cut.
+
+    Raw counts are normalised as in the run, by libraries over all genes of the file. Log data whose
+    libraries were scaled to another sum than the run's are rescaled. Genes that the file lacks
+    count as not expressed: they are 0.
+
+    Args:
+        matrix: Expression, shape (N, all genes of the file), dense or sparse.
+        names: Names of its columns.
+        preparation: How the run's cells were prepared.
+        max_missing: Share of the run's genes that the file may lack.
+        target_sum: What to scale libraries to, where the run does not say.
+        source: What to call the matrix in a message.
+
+    Raises:
+        ValueError: If too many genes are missing, a value is not finite, or what the model takes
+            cannot be made of values of this kind.
+    """
+
+    def __init__(
+        self,
+        matrix: Matrix,
+        names: Sequence[str],
+        preparation: Preparation,
+        max_missing: float,
+        target_sum: float | None = None,
+        source: str = "X",
+    ) -> None:
+        check_expression(matrix, source)
+        self.genes = find_genes(names, preparation.genes, max_missing)
+        self.matrix = sparse.csr_matrix(matrix) if sparse.issparse(matrix) else matrix
+        self.kind = kind_of(self.matrix)
+        self.target_sum = preparation.target_sum if target_sum is None else target_sum
+        self._takes_log, self._undoes_log = False, False
+        self._decide(preparation.unit, source)
+
+    def _decide(self, unit: Kind, source: str) -> None:
+        """Decide what to do with expression of this kind."""
+        found = f"{source} holds {MEANING[self.kind]}"
+        if unit == "log" and self.kind in COUNTED:
+            if self.target_sum is None:
+                raise ValueError(
+                    f"{found}, but the run was trained on log data as they came, so it does not"
+                    " know their scale; say what libraries were scaled to, such as target_sum=1e4"
+                )
+            self._takes_log = True
+            logger.info("%s; log(1 + %g x / library) is made of it", found, self.target_sum)
+        elif unit == self.kind == "log":
+            self._compare_scale(source)
+        elif unit != self.kind and not (unit in COUNTED and self.kind in COUNTED):
+            raise ValueError(
+                f"{found}, but the run was trained on {MEANING[unit]}; name the layer that has"
+                " them: data.layer=NAME"
             )
-        return False
-    if expected == "log" and linear:
-        return True
-    raise ValueError(
-        f"{name} holds {MEANING[kind]}, but the run was trained on {MEANING[expected]};"
-        " name a layer that holds such values"
-    )
+
+    def _compare_scale(self, source: str) -> None:
+        """Find out whether log data were scaled to another sum than the run's."""
+        if self.target_sum is None:
+            return
+        scale = common_scale(self.matrix)
+        if scale is not None and abs(scale / self.target_sum - 1) > SAME_SCALE:
+            self._takes_log = self._undoes_log = True
+            logger.warning(
+                "%s was scaled to %g per cell before the log, the run's cells to %g:"
+                " it is rescaled",
+                source,
+                scale,
+                self.target_sum,
+            )
+
+    def __len__(self) -> int:
+        """Return the number of cells N."""
+        return int(self.matrix.shape[0])
+
+    def batches(self, batch_size: int) -> Iterator[Tensor]:
+        """Yield the cells in their order, shape (B, G), float32."""
+        for start in range(0, len(self), batch_size):
+            part = self.matrix[start : start + batch_size]
+            if self._undoes_log:
+                part = np.expm1(part)
+            if self._takes_log:
+                assert self.target_sum is not None
+                part = log_cpm(part, library_sizes(part), self.target_sum)
+            part = self.genes.take(part)
+            dense = part.toarray() if sparse.issparse(part) else part
+            # A copy, since a tensor may not share memory that is read only.
+            yield torch.from_numpy(np.array(dense, dtype=np.float32))
+
+
+def common_scale(matrix: Matrix, num_cells: int = 200) -> float | None:
+    """Find the sum that libraries were scaled to before log(1 + x) was taken.
+
+    Args:
+        matrix: Log data, shape (N, G).
+        num_cells: Cells to look at, evenly spread.
+
+    Returns:
+        The sum; None where the cells have none in common, such as after genes were selected.
+    """
+    rows = np.unique(np.linspace(0, matrix.shape[0] - 1, num_cells).astype(np.int64))
+    libraries = library_sizes(np.expm1(matrix[rows].astype(np.float64)))
+    libraries = libraries[libraries > 0]
+    if len(libraries) < 2 or np.ptp(libraries) > SAME_SCALE * libraries.mean():
+        return None
+    return float(np.median(libraries))

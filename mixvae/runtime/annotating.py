@@ -89,7 +89,7 @@ class Annotator:
             **_describe_run(self),
             "agent": request.agent,
             "genes": np.array(self.preparation.genes, dtype=object),
-            "num_missing_genes": cells.num_missing,
+            "missing_genes": np.array(cells.genes.missing, dtype=object),
             "input_kind": cells.kind,
             "unit": self.preparation.unit,
         }

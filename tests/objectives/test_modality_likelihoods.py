@@ -1,0 +1,99 @@
+"""Each family against torch.distributions, and the one convention: nats, summed over features."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch import distributions as td
+
+from mixvae.objectives.likelihoods import Likelihood
+from mixvae.objectives.modality_likelihoods import Categorical, Laplace, Poisson
+
+FAMILIES: list[Likelihood] = [Laplace(0.75), Laplace(2.0), Poisson(), Categorical()]
+every_family = pytest.mark.parametrize("family", FAMILIES, ids=repr)
+
+
+def params_and_data(family: Likelihood) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    params = torch.randn(2, 5, 3, 4, generator=generator, dtype=torch.float64)
+    if isinstance(family, Categorical):
+        choices = torch.randint(4, (5, 3), generator=generator)
+        return params, torch.nn.functional.one_hot(choices, 4).double()
+    return params, torch.randint(4, (5, 3, 4), generator=generator).double()
+
+
+def reference(family: Likelihood, params: Tensor) -> td.Distribution:
+    if isinstance(family, Laplace):
+        return td.Laplace(params, family.scale)
+    if isinstance(family, Poisson):
+        return td.Poisson(params.exp())
+    return td.OneHotCategorical(logits=params)
+
+
+@every_family
+def test_equals_torch(family: Likelihood) -> None:
+    params, x = params_and_data(family)
+    expected = -reference(family, params).log_prob(x).flatten(2).sum(-1)
+    torch.testing.assert_close(family.nll(params, x), expected)
+    torch.testing.assert_close(family.mean(params), reference(family, params).mean)
+
+
+@every_family
+def test_summed_over_features(family: Likelihood) -> None:
+    params, x = params_and_data(family)
+    twice = family.nll(torch.cat([params, params], 2), torch.cat([x, x], 1))
+    torch.testing.assert_close(twice, 2 * family.nll(params, x))
+
+
+@every_family
+def test_gradcheck(family: Likelihood) -> None:
+    params, x = params_and_data(family)
+    params = (params + 0.1).requires_grad_()  # not at a median, where there is no slope
+    assert torch.autograd.gradcheck(lambda p: family.nll(p, x), (params,))
+
+
+@every_family
+def test_own_data_pass_the_check(family: Likelihood) -> None:
+    family.check(params_and_data(family)[1])
+
+
+@every_family
+def test_one_parameter_for_each_feature_and_no_second_array_of_counts(family: Likelihood) -> None:
+    assert family.params_per_feature == 1
+    assert not family.counts
+
+
+@pytest.mark.parametrize("bad", [-1.0, 0.5, float("nan"), float("inf")])
+def test_poisson_refuses_what_is_no_count(bad: float) -> None:
+    x = torch.zeros(3, 4)
+    x[1, 2] = bad
+    with pytest.raises(ValueError, match=f"counts 0, 1, 2, ..., got {bad:g}"):
+        Poisson().check(x)
+
+
+@pytest.mark.parametrize("bad", [-1.0, 4.0, float("nan")])
+def test_categorical_refuses_class_numbers(bad: float) -> None:
+    x = torch.eye(4)[torch.tensor([0, 1, 3])]
+    x[1, 2] = bad
+    with pytest.raises(ValueError, match=r"one-hot categories .* encode class numbers"):
+        Categorical().check(x)
+
+
+def test_categorical_refuses_two_categories_at_once() -> None:
+    x = torch.eye(4)[torch.tensor([0, 1, 3])]
+    x[1, 2] = 1.0
+    with pytest.raises(ValueError, match="sum to 1; got a sum of 2"):
+        Categorical().check(x)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("-inf")])
+def test_laplace_refuses_values_that_are_not_finite(bad: float) -> None:
+    with pytest.raises(ValueError, match="got 1 that are not"):
+        Laplace().check(torch.tensor([[1.0, bad]]))
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
+def test_scale_must_be_positive(scale: float) -> None:
+    with pytest.raises(ValueError, match="scale"):
+        Laplace(scale)

@@ -1,0 +1,140 @@
+"""Cells of another file arrive at the model as the run's own did."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from mixvae.data.expression import log_cpm
+from mixvae.data.preparation import (
+    Preparation,
+    PreparedCells,
+    common_scale,
+    find_preparation,
+    read_cells,
+)
+
+GENES = tuple(f"g{i}" for i in range(30))
+RNG = np.random.default_rng(0)
+COUNTS = RNG.poisson(RNG.gamma(1.0, 3.0, size=(50, 30))).astype(np.float32)
+LOG = log_cpm(COUNTS)
+OF_COUNTS = Preparation(GENES, "counts", "log_cpm", 1e6)
+OF_LOG = Preparation(GENES, "log", "none", None)
+OF_SCALED = Preparation(GENES, "scaled", "none", None)
+
+
+def prepared(matrix, preparation=OF_COUNTS, names=GENES, max_missing=0.2, **options):
+    cells = PreparedCells(matrix, names, preparation, max_missing, **options)
+    batches = list(cells.batches(7))
+    assert len(cells) == sum(len(batch) for batch in batches)
+    assert all(batch.dtype == torch.float32 for batch in batches)
+    return torch.cat(batches).numpy()
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix, sparse.csc_matrix])
+def test_counts_and_log_data_arrive_as_the_same_log_cpm(form) -> None:
+    np.testing.assert_allclose(prepared(form(COUNTS)), LOG, rtol=1e-6)
+    np.testing.assert_array_equal(prepared(form(LOG)), LOG)
+    np.testing.assert_array_equal(prepared(form(LOG), OF_LOG), LOG)
+
+
+def test_genes_are_found_by_name_and_libraries_are_those_of_all_genes() -> None:
+    order = RNG.permutation(30)
+    names = [GENES[i] for i in order]
+    np.testing.assert_allclose(prepared(COUNTS[:, order], names=names), LOG, rtol=1e-6)
+    few = Preparation(GENES[3:9], "counts", "log_cpm", 1e6)
+    np.testing.assert_allclose(prepared(COUNTS[:, order], few, names), LOG[:, 3:9], rtol=1e-6)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+def test_missing_genes_count_as_not_expressed_up_to_a_share(
+    form, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = [i for i in range(30) if i not in (2, 17)]
+    names = [GENES[i] for i in kept]
+    x = prepared(form(LOG[:, kept]), OF_LOG, names)
+    np.testing.assert_array_equal(x[:, kept], LOG[:, kept])
+    assert (x[:, [2, 17]] == 0).all()
+    assert "g2" in caplog.text
+    with pytest.raises(ValueError, match=r"2 of 30 wanted genes are missing"):
+        prepared(form(LOG[:, kept]), OF_LOG, names, max_missing=0.05)
+    with pytest.raises(ValueError, match="none of the 30 wanted genes"):
+        prepared(form(LOG), OF_LOG, [f"ENSG{i}" for i in range(30)], max_missing=1.0)
+
+
+def test_log_data_of_another_scale_are_rescaled_and_said_to_be(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    other = log_cpm(COUNTS, target_sum=1e4)
+    np.testing.assert_allclose(prepared(other), LOG, rtol=1e-4)
+    np.testing.assert_allclose(prepared(sparse.csr_matrix(other)), LOG, rtol=1e-4)
+    assert "scaled to 10000 per cell before the log, the run's cells to 1e+06" in caplog.text
+    # Without a common sum nobody can tell, and nothing is done.
+    np.testing.assert_array_equal(
+        prepared(other[:, :20], names=GENES[:20], max_missing=1)[:, :20], other[:, :20]
+    )
+
+
+def test_the_common_scale_is_found_where_there_is_one() -> None:
+    assert common_scale(log_cpm(COUNTS, target_sum=1e4)) == pytest.approx(1e4, rel=1e-5)
+    assert common_scale(sparse.csr_matrix(LOG)) == pytest.approx(1e6, rel=1e-5)
+    assert common_scale(LOG[:, :10]) is None
+    assert common_scale(np.zeros((4, 3))) is None
+
+
+def test_counts_for_a_run_on_log_data_need_a_scale() -> None:
+    with pytest.raises(ValueError, match="such as target_sum=1e4"):
+        prepared(COUNTS, OF_LOG)
+    x = prepared(COUNTS, OF_LOG, target_sum=1e4)
+    np.testing.assert_allclose(x, log_cpm(COUNTS, target_sum=1e4), rtol=1e-6)
+
+
+def test_linear_expression_is_normalised_too(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "mixvae"):
+        x = prepared(COUNTS * 10.5)
+    np.testing.assert_allclose(x, LOG, rtol=1e-5)
+    assert "is made of it" in caplog.text
+
+
+SCALED = (LOG - LOG.mean(axis=0)) / LOG.std(axis=0)
+WRONG = {
+    "scaled for log": (SCALED, OF_COUNTS, "X holds scaled expression"),
+    "log for scaled": (LOG, OF_SCALED, "trained on scaled expression .*data.layer=NAME"),
+    "counts for scaled": (COUNTS, OF_SCALED, "X holds raw counts"),
+    "not finite": (np.where(LOG > 12, np.nan, LOG), OF_LOG, "nan; every value must be finite"),
+    "empty": (LOG[:0], OF_LOG, "at least one cell"),
+}
+
+
+@pytest.mark.parametrize(("matrix", "preparation", "message"), WRONG.values(), ids=WRONG.keys())
+def test_what_the_model_cannot_be_given_is_refused(matrix, preparation, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        prepared(matrix, preparation)
+
+
+def test_scaled_data_are_taken_by_a_run_on_scaled_data() -> None:
+    np.testing.assert_allclose(prepared(SCALED, OF_SCALED), SCALED, rtol=1e-6)
+
+
+def test_the_preparation_is_found_in_a_checkpoint() -> None:
+    state = {"genes": ["a", "b"], "kind": "counts", "normalize": "log_cpm", "target_sum": 1e4}
+    checkpoint = {"state_dict": {}, "epoch": 3, "AnyDataModule": {**state, "layer": "counts"}}
+    wanted = Preparation(("a", "b"), "counts", "log_cpm", 1e4, "counts")
+    assert find_preparation(checkpoint) == wanted
+    assert wanted.unit == "log"
+    as_they_came = find_preparation({"X": {**state, "kind": "scaled", "normalize": "none"}})
+    assert as_they_came == Preparation(("a", "b"), "scaled", "none", None)
+    assert find_preparation({"state_dict": {}, "DigitsDataModule": {}}) is None
+
+
+def test_a_file_that_is_no_anndata_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        read_cells(tmp_path / "none.h5ad")
+    (tmp_path / "a.h5ad").write_text("not HDF5")
+    with pytest.raises(ValueError, match="is no AnnData file"):
+        read_cells(tmp_path / "a.h5ad")

@@ -1,0 +1,58 @@
+"""The annotation of samples against literal loops, and the same however they are batched."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mixvae.contracts import MixturePosterior
+from mixvae.evaluation.annotation import describe, join
+
+A, B, K, S = 3, 40, 5, 2
+
+
+@pytest.fixture
+def posterior() -> MixturePosterior:
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(A, B, K, generator=generator)
+    logits[..., 4] = -torch.inf  # a masked category
+    state = torch.randn(A, B, S, generator=generator)
+    return MixturePosterior(logits.softmax(-1), state, torch.zeros(A, B, S))
+
+
+def test_each_number_is_what_its_name_says(posterior: MixturePosterior) -> None:
+    result = describe(posterior, agent=2)
+    probs = posterior.probs.numpy().astype(np.float64)
+    for n in range(B):
+        own = [int(probs[a, n].argmax()) for a in range(A)]
+        voted = int(np.prod(probs[:, n], axis=0).argmax())
+        assert result.category[:, n].tolist() == own
+        assert result.consensus[n] == voted
+        assert result.probability[n] == pytest.approx(probs[:, n, voted].mean(), rel=1e-5)
+        assert result.agreement[n] == pytest.approx(own.count(voted) / A)
+        entropy = [-sum(p * np.log(p) for p in probs[a, n] if p > 0) for a in range(A)]
+        assert result.entropy[n] == pytest.approx(np.mean(entropy), rel=1e-5)
+    np.testing.assert_allclose(result.probs, probs.mean(axis=0), rtol=1e-5)
+    np.testing.assert_array_equal(result.state, posterior.state_mean[2])
+    np.testing.assert_array_equal(result.latent, np.hstack([result.probs, result.state]))
+
+
+def test_batches_join_to_the_whole(posterior: MixturePosterior) -> None:
+    whole = describe(posterior)
+    parts = [
+        describe(MixturePosterior(*(tensor[:, i : i + 7] for tensor in posterior)))
+        for i in range(0, B, 7)
+    ]
+    for one, other in zip(join(parts), whole, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_agents_of_one_mind_agree_and_are_sure() -> None:
+    probs = torch.eye(K).expand(A, K, K)
+    result = describe(MixturePosterior(probs, torch.zeros(A, K, 0), torch.zeros(A, K, 0)))
+    assert result.consensus.tolist() == list(range(K))
+    assert (result.agreement == 1).all()
+    assert (result.probability == 1).all()
+    assert (result.entropy == 0).all()
+    assert result.latent.shape == (K, K)

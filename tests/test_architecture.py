@@ -80,7 +80,10 @@ EXTRA = {
     "objectives/assignment.py": {"numpy", "scipy"},
     "data/backed.py": {"anndata", "scipy"},
     "data/cell_base.py": {"scipy"},
+    "data/cell_choice.py": {"scipy"},
     "data/cell_files.py": {"anndata", "pandas", "scanpy", "scipy"},
+    "data/cell_matrices.py": {"scipy"},
+    "data/cell_source.py": {"anndata", "h5py"},
     "data/cell_generator.py": {"scipy"},
     "data/cells.py": {"anndata", "scanpy", "scipy"},
     "data/cells_synthetic.py": {"anndata", "pandas", "scipy"},
@@ -92,7 +95,7 @@ EXTRA = {
     "runtime/annotating.py": {"pandas"},
 }
 # Optional dependencies: inside a function, so that the package works without them.
-LAZY = {"anndata", "pandas", "scanpy"}
+LAZY = {"anndata", "h5py", "pandas", "scanpy"}
 # The rooms that are built from parts and never see a config.
 CONFIG_ROOMS = {"runtime", "train", "evaluate", "annotate", "sweep"}
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mixvae.data.cells import CellDataModule
     from mixvae.data.cells_synthetic import SyntheticCellsDataModule
     from mixvae.data.digits import DigitsDataModule
     from mixvae.data.fetch import FetchError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mixvae.data.rat_simulator import RatSimulator
 
 __all__ = [
+    "CellDataModule",
     "DigitsDataModule",
     "FetchError",
     "HippocampusDataModule",
@@ -28,6 +30,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "CellDataModule": "mixvae.data.cells",
     "DigitsDataModule": "mixvae.data.digits",
     "FetchError": "mixvae.data.fetch",
     "HippocampusDataModule": "mixvae.data.hippocampus",

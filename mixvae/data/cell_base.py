@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from mixvae.contracts import DataSpec
 from mixvae.data.base import AbstractResidentDataModule, Split, SplitRows
 from mixvae.data.checks import check_fraction
-from mixvae.data.expression import Applied, Kind, Matrix
-from mixvae.data.sparse import ResidentCells, as_rows
+from mixvae.data.expression import Applied, Kind
+from mixvae.data.resident import Resident
 from mixvae.data.splits import stratified_indices
 
 TEST_SEED = 0  # whatever the run's seed, results are on the same test cells
@@ -26,8 +25,7 @@ class CellTable:
     """Cells as a run uses them, N of them with G genes.
 
     Attributes:
-        x: Expression as the model sees it, shape (N, G), dense or CSR, float32.
-        counts: Raw counts of the same cells and genes where the run needs them.
+        cells: The cells of which batches are cut.
         label: Class of each cell, shape (N,), int64; `UNKNOWN_LABEL` where it has none.
         class_names: Names of the classes; empty without labels.
         genes: Names of the genes, length G.
@@ -35,8 +33,7 @@ class CellTable:
         applied: What was done to it.
     """
 
-    x: Matrix
-    counts: Matrix | None
+    cells: Resident
     label: NDArray[np.int64]
     class_names: tuple[str, ...]
     genes: tuple[str, ...]
@@ -101,20 +98,16 @@ class AbstractCellDataModule(AbstractResidentDataModule):
         )
 
     def read_splits(self) -> dict[Split, SplitRows]:
-        """Keep the cells as resident rows and split them."""
+        """Split the cells."""
         table = self.table
-        cells = ResidentCells(
-            x=as_rows(table.x),
-            label=torch.from_numpy(table.label),
-            counts=None if table.counts is None else as_rows(table.counts),
-        )
-        return {name: SplitRows(cells, rows) for name, rows in self.split_rows().items()}
+        parts = self._split(table.label, table.class_names)
+        return {name: SplitRows(table.cells, rows) for name, rows in parts.items()}
 
-    def split_rows(self) -> dict[Split, Tensor]:
+    def _split(self, label: NDArray[np.int64], class_names: tuple[str, ...]) -> dict[Split, Tensor]:
         """Row numbers of each split, sorted; a function of labels, fractions and seed."""
         return split_cells(
-            label=self.table.label,
-            class_names=self.table.class_names if self.stratify else (),
+            label=label,
+            class_names=class_names if self.stratify else (),
             test_fraction=self.test_fraction,
             val_fraction=self.val_fraction,
             seed=self.seed,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from mixvae.data.base import Split
 from mixvae.data.cell_base import AbstractCellDataModule, CellTable
@@ -14,6 +15,7 @@ from mixvae.data.cell_files import check_free_path, require_anndata, write_atomi
 from mixvae.data.cell_generator import SyntheticCells, generate_cells
 from mixvae.data.checks import check_seed
 from mixvae.data.expression import log_cpm
+from mixvae.data.sparse import ResidentCells, as_rows
 
 TYPE_COLUMN = "type"
 STATE_COLUMN = "state"
@@ -116,8 +118,11 @@ class SyntheticCellsDataModule(AbstractCellDataModule):
         """Draw the cells and normalise their counts."""
         truth = self.truth
         return CellTable(
-            x=log_cpm(truth.counts, target_sum=self.target_sum),
-            counts=truth.counts if self.with_counts else None,
+            cells=ResidentCells(
+                x=as_rows(log_cpm(truth.counts, target_sum=self.target_sum)),
+                label=torch.from_numpy(truth.type),
+                counts=as_rows(truth.counts) if self.with_counts else None,
+            ),
             label=truth.type,
             class_names=truth.type_names,
             genes=truth.gene_names,

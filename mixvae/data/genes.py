@@ -106,7 +106,10 @@ class GeneColumns:
 
 
 def find_genes(
-    names: Sequence[str], wanted: Sequence[str], max_missing: float = MAX_MISSING
+    names: Sequence[str],
+    wanted: Sequence[str],
+    max_missing: float = MAX_MISSING,
+    consequence: str = "taken as 0",
 ) -> GeneColumns:
     """Find wanted genes by name in a file; those it lacks are named, and refused if too many.
 
@@ -114,6 +117,7 @@ def find_genes(
         names: Genes of the file.
         wanted: Genes to find.
         max_missing: Largest share of the wanted genes that may be missing, from 0 to 1.
+        consequence: What becomes of missing ones, for the warning.
 
     Returns:
         Where they stand.
@@ -140,9 +144,10 @@ def find_genes(
         )
     if missing:
         _logger.warning(
-            "%d of %d wanted genes are missing and taken as 0: %s",
+            "%d of %d wanted genes are missing and %s: %s",
             len(missing),
             len(wanted),
+            consequence,
             shown(missing),
         )
     return GeneColumns(columns, missing)

@@ -1,0 +1,164 @@
+"""Cells that stay on disk: rows are read by chunks, and shuffled across the chunks of a buffer.
+
+A file is fast to read by ranges of rows and slow by single rows. So each epoch takes the chunks of
+neighbouring rows in a random order, `buffer_chunks` of them at a time, and shuffles the rows of
+those together. Files are often sorted by type or donor: a buffer of many chunks from all over the
+file mixes them. The order is a function of (seed, epoch), and batch k is reached without reading
+what comes before it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from mixvae.contracts import Batch
+from mixvae.data.cell_source import H5adSource
+from mixvae.data.expression import Applied, Matrix, log_cpm
+from mixvae.data.genes import GeneColumns
+from mixvae.data.resident import EpochOrder
+
+
+class Reading(NamedTuple):
+    """How one matrix of a file is read.
+
+    Attributes:
+        layer: Its name.
+        columns: The genes to keep.
+        applied: What is done to it.
+        target_sum: What libraries are scaled to.
+    """
+
+    layer: str
+    columns: GeneColumns
+    applied: Applied
+    target_sum: float
+
+    def prepare(self, matrix: Matrix) -> Matrix:
+        """Normalise rows of the file and keep the genes."""
+        if self.applied == "log_cpm":
+            matrix = log_cpm(matrix, target_sum=self.target_sum)
+        return self.columns.take(matrix)
+
+
+class BackedCells:
+    """Cells of an .h5ad file, read when a batch asks for them.
+
+    The chunks of the last batches stay in memory, prepared and in the file's own form, dense or
+    CSR: no more than `buffer_chunks` of them.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        x: Reading,
+        counts: Reading | None,
+        label: Tensor,
+        chunk_rows: int,
+        buffer_chunks: int,
+    ) -> None:
+        """Prepare to read; labels, shape (N,), are in memory."""
+        self.label = label
+        self.chunk_rows = chunk_rows
+        self.buffer_chunks = buffer_chunks
+        self._path = path
+        self._readings = [x] if counts is None else [x, counts]
+        self._source: H5adSource | None = None
+        self._chunks: OrderedDict[int, list[Matrix]] = OrderedDict()
+        self._matrices: list[Any] = []
+
+    def batch(self, rows: Tensor) -> Batch:
+        """Read the batch of these rows; `index` of the batch is the row number itself.
+
+        Args:
+            rows: Row numbers, shape (B,), int64, on the device of the labels.
+
+        Returns:
+            Expression (B, D), float32, labels (B,), rows (B,) and counts (B, D) or None.
+        """
+        wanted = rows.cpu().numpy()
+        number = wanted // self.chunk_rows
+        # those at hand first: they may make room for the others
+        order = sorted(np.unique(number).tolist(), key=lambda chunk: chunk not in self._chunks)
+        dense: list[Tensor] = []
+        for chunk in order:
+            places = np.flatnonzero(number == chunk)
+            within = wanted[places] - chunk * self.chunk_rows
+            for kept, matrix in enumerate(self._chunk(chunk)):
+                if kept == len(dense):
+                    dense.append(torch.empty(len(rows), matrix.shape[1]))
+                part = matrix[within]
+                part = part.toarray() if sparse.issparse(part) else part
+                dense[kept][torch.from_numpy(places)] = torch.from_numpy(part)
+        x, *counts = (values.to(rows.device) for values in dense)
+        return Batch(
+            x=x,
+            label=self.label.index_select(0, rows),
+            index=rows,
+            counts=counts[0] if counts else None,
+        )
+
+    def at_epoch(self, epoch: int) -> BackedCells:
+        """Return the same cells: they do not change from epoch to epoch."""
+        return self
+
+    def to(self, device: torch.device) -> BackedCells:
+        """Return the same cells, whose batches are then copied to `device`."""
+        x, *counts = self._readings
+        return BackedCells(
+            self._path,
+            x,
+            counts[0] if counts else None,
+            self.label.to(device),
+            self.chunk_rows,
+            self.buffer_chunks,
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the open file and what was read of it."""
+        return {**self.__dict__, "_source": None, "_chunks": OrderedDict(), "_matrices": []}
+
+    def _chunk(self, number: int) -> list[Matrix]:
+        if number in self._chunks:
+            self._chunks.move_to_end(number)
+            return self._chunks[number]
+        while len(self._chunks) >= self.buffer_chunks:
+            self._chunks.popitem(last=False)
+        if self._source is None:
+            self._source = H5adSource(self._path)
+            self._matrices = [self._source.matrix(reading.layer) for reading in self._readings]
+        start = number * self.chunk_rows
+        stop = min(start + self.chunk_rows, len(self.label))
+        read: list[Matrix] = []
+        for index, reading in enumerate(self._readings):
+            read.append(reading.prepare(self._matrices[index].read(start, stop)))
+        self._chunks[number] = read
+        return read
+
+
+class ChunkedOrder(EpochOrder):
+    """A permutation of rows that goes through a file by buffers of chunks."""
+
+    def __init__(self, rows: Tensor, seed: int, chunk_rows: int, buffer_chunks: int) -> None:
+        """Hold the rows, shape (N,), at epoch 0."""
+        super().__init__(rows, seed)
+        self.chunk_rows = chunk_rows
+        self.buffer_chunks = buffer_chunks
+
+    def permuted(self) -> Tensor:
+        """Return the rows in the order of the present epoch, shape (N,)."""
+        random = np.random.default_rng([self.seed, self.epoch])
+        rows = self.rows.numpy()
+        chunks = rows // self.chunk_rows
+        place = np.empty(chunks.max() + 1, dtype=np.int64)
+        place[:] = random.permutation(len(place))
+        buffers = place[chunks] // self.buffer_chunks
+        mixed = random.permutation(len(rows))
+        # a stable sort by buffer keeps the random order within each
+        return torch.from_numpy(rows[mixed[np.argsort(buffers[mixed], kind="stable")]])

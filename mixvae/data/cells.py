@@ -1,0 +1,214 @@
+"""Cells of an AnnData file: in memory, or read from disk as they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mixvae.contracts import UNKNOWN_LABEL
+from mixvae.data.backed import BackedCells, ChunkedOrder, Reading
+from mixvae.data.base import Split
+from mixvae.data.cell_base import AbstractCellDataModule, CellTable
+from mixvae.data.cell_choice import CellChoice, Choosing
+from mixvae.data.cell_files import require_scanpy
+from mixvae.data.cell_source import RAW, AbstractCellSource, AnnDataSource, H5adSource
+from mixvae.data.checks import check_count
+from mixvae.data.expression import Normalization
+from mixvae.data.genes import MAX_MISSING, check_unique
+from mixvae.data.resident import TrainLoader
+from mixvae.data.sparse import ResidentCells, as_rows
+
+BUILT_IN_LABEL = "bulk_labels"
+
+
+class CellDataModule(AbstractCellDataModule):
+    """Cells of an .h5ad file, or of scanpy's 700 `pbmc68k_reduced` where no file is named.
+
+    x is log-normalised expression. `batch_labels` has the batch of each cell where `batch_key` is
+    given; it serves the choice of highly variable genes.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        path: str | None = None,
+        layer: str | None = None,
+        counts_layer: str | None = None,
+        normalize: Normalization = "auto",
+        target_sum: float = 1e6,
+        genes: str = "all",
+        num_highly_variable: int | None = None,
+        max_missing: float = MAX_MISSING,
+        label_key: str | None = None,
+        batch_key: str | None = None,
+        backed: bool = False,
+        chunk_rows: int = 256,
+        buffer_chunks: int = 32,
+        batch_size: int = 250,
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.2,
+        stratify: bool = True,
+        eval_batch_size: int = 1000,
+        predict_split: Split = "test",
+    ) -> None:
+        """Check the settings; nothing is read yet.
+
+        Args:
+            seed: Seed of the validation split and of the order of training.
+            path: The .h5ad file; None: scanpy's pbmc68k_reduced, real cells that come with it.
+            layer: Matrix to read: `X`, `raw` or the name of a layer. None: `X`; of the built-in
+                cells `raw`, their log-normalised expression.
+            counts_layer: Matrix of raw counts, `X`, `raw` or a layer, for likelihoods of counts.
+            normalize: `log_cpm` makes log-CPM; `none` leaves values as they are; `auto` makes
+                log-CPM of counts and of linear expression, and says what it found.
+            target_sum: What libraries are scaled to before the log; 1e6 gives log-CPM.
+            genes: `all`, or a text file with one gene name a line. Of `all`, genes that are the
+                same in all cells are left out.
+            num_highly_variable: Keep so many genes only, chosen on the training cells.
+            max_missing: Largest share of the listed genes that the file may lack, from 0 to 1.
+            label_key: Column of obs with the classes, for evaluation only.
+            batch_key: Column of obs with the batch of each cell, such as its donor.
+            backed: Leave the cells on disk.
+            chunk_rows: Neighbouring rows that are read from disk at a time.
+            buffer_chunks: Chunks whose rows are shuffled together and held in memory.
+            batch_size: Training cells per step, over all processes.
+            val_fraction: Share of the cells outside the test set that validates, in (0, 1).
+            test_fraction: Share of the cells that test, in (0, 1); the same whatever the seed.
+            stratify: Share out every class over the splits, where there are labels.
+            eval_batch_size: Largest number of cells per evaluation step.
+            predict_split: Split that `predict_dataloader` yields.
+
+        Raises:
+            ValueError: If a setting is out of its range.
+        """
+        super().__init__(
+            seed,
+            batch_size,
+            val_fraction,
+            test_fraction,
+            eval_batch_size,
+            predict_split,
+            target_sum,
+            stratify,
+        )
+        check_count("chunk_rows", chunk_rows)
+        check_count("buffer_chunks", buffer_chunks)
+        if backed and path is None:
+            raise ValueError("backed is true but path is null; name the file that stays on disk")
+        built_in = path is None
+        self.path = None if path is None else Path(path).expanduser()
+        self.layer = layer or (RAW if built_in else "X")
+        self.label_key = label_key or (BUILT_IN_LABEL if built_in else None)
+        self.batch_key = batch_key
+        self.counts_layer = counts_layer
+        self.backed = backed
+        self.chunk_rows = chunk_rows
+        self.buffer_chunks = buffer_chunks
+        self.batch_labels: list[str | None] | None = None
+        self._choosing = Choosing(
+            layer=self.layer,
+            counts_layer=counts_layer,
+            normalize=normalize,
+            target_sum=self.target_sum,
+            genes=genes,
+            num_highly_variable=num_highly_variable,
+            max_missing=max_missing,
+        )
+
+    @property
+    def name(self) -> str:
+        """Name of the file without its ending."""
+        return "pbmc68k_reduced" if self.path is None else self.path.stem
+
+    def read_table(self) -> CellTable:
+        """Read names, labels and, unless they stay on disk, the cells."""
+        with self._source() as source:
+            check_unique(source.cells, "cell")
+            label, class_names = self._labels(source)
+            if self.batch_key is not None:
+                self.batch_labels = source.words(self.batch_key, "batch_key")
+                _refuse_missing(self.batch_labels, self.batch_key)
+            train = self._split(label, class_names)["train"].numpy()
+            choose = self._choosing.on_disk if self.backed else self._choosing.in_memory
+            choice = choose(source, train, self.batch_labels)
+        return CellTable(
+            cells=self._cells(choice, torch.from_numpy(label)),
+            label=label,
+            class_names=class_names,
+            genes=choice.genes,
+            kind=choice.kind,
+            applied=choice.applied,
+        )
+
+    def train_dataloader(self) -> TrainLoader:
+        """Shuffled training batches; of cells on disk, shuffled within buffers of chunks."""
+        loader = super().train_dataloader()
+        if self.backed:
+            rows = loader.sampler.rows
+            loader.sampler = ChunkedOrder(rows, self.seed, self.chunk_rows, self.buffer_chunks)
+        return loader
+
+    def state_dict(self) -> dict[str, Any]:
+        """How cells were prepared, in plain types: what another file needs to be annotated."""
+        return {
+            **super().state_dict(),
+            "layer": self.layer,
+            "counts_layer": self.counts_layer,
+            "label_key": self.label_key,
+            "batch_key": self.batch_key,
+        }
+
+    @contextmanager
+    def _source(self) -> Iterator[AbstractCellSource]:
+        if self.path is None:
+            yield AnnDataSource(require_scanpy().datasets.pbmc68k_reduced(), self.name)
+            return
+        with H5adSource(self.path) as source:
+            try:
+                yield source
+            except (OSError, KeyError) as error:
+                raise ValueError(f"{self.path} is truncated or broken: {error}") from error
+
+    def _labels(self, source: AbstractCellSource) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+        """Class of each cell and the names of the classes, in alphabetical order."""
+        if self.label_key is None:
+            return np.full(len(source.cells), UNKNOWN_LABEL, dtype=np.int64), ()
+        words = source.words(self.label_key, "label_key")
+        names = tuple(sorted({word for word in words if word is not None}))
+        if not names:
+            raise ValueError(f"label_key is {self.label_key!r}, but no cell has a value there")
+        number: dict[str | None, int] = {name: place for place, name in enumerate(names)}
+        label = np.array([number.get(word, UNKNOWN_LABEL) for word in words], dtype=np.int64)
+        return label, names
+
+    def _cells(self, choice: CellChoice, label: torch.Tensor) -> ResidentCells | BackedCells:
+        if choice.x is not None:
+            counts = None if choice.counts is None else as_rows(choice.counts)
+            return ResidentCells(as_rows(choice.x), label, counts)
+        assert self.path is not None
+        counts_reading = None
+        if self.counts_layer is not None:
+            assert choice.counts_columns is not None
+            counts_reading = Reading(self.counts_layer, choice.counts_columns, "none", 1.0)
+        return BackedCells(
+            self.path,
+            Reading(self.layer, choice.columns, choice.applied, self.target_sum),
+            counts_reading,
+            label,
+            self.chunk_rows,
+            self.buffer_chunks,
+        )
+
+
+def _refuse_missing(batch: Sequence[str | None], column: str) -> None:
+    missing = sum(value is None for value in batch)
+    if missing:
+        raise ValueError(
+            f"batch_key is {column!r}, but {missing} of {len(batch)} cells have no value there"
+        )

@@ -103,7 +103,7 @@ def _numpy_array(path: Path, key: str | None) -> np.ndarray:
             return np.asarray(content[keys[0] if key is None else key])
     except (ValueError, EOFError, OSError) as error:
         hint = ""
-        if "pickle" in str(error):
+        if "pickle" in str(error) or "Python objects" in str(error):
             hint = " (arrays of objects are not read: save numbers, or texts as array.astype(str))"
         raise ValueError(f"{path} cannot be used: {error}{hint}") from error
 

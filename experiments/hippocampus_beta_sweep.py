@@ -1,0 +1,175 @@
+"""Every multimodal method on the rats over beta and seeds: one table, and the paper's figure 3.
+
+    python -m experiments.hippocampus_beta_sweep
+    python -m experiments.hippocampus_beta_sweep --full --seeds 0 1 2
+    python -m experiments.hippocampus_beta_sweep --methods mmvm independent --overrides seed=7
+
+The runs are `python -m mixvae.train -m +experiment=hippocampus_mmvm model=... model.beta=...
+seed=...`, one multirun (a second one for the autoencoder, which has no beta). The same command goes
+on where it stopped; with more seeds, betas or methods it runs what is missing. `--full` is the
+paper's grid. Each method's best beta is the one with the best probe accuracy on validation trials.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import os
+import platform
+import shlex
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+
+from experiments.rat_runs import METHODS, Job, complete, grid
+from mixvae.figures.tradeoff import Point, Spread, tradeoff
+from mixvae.runtime.sweep_folder import JobRecord
+
+RUNS = Path("runs", "hippocampus_beta_sweep")
+RESULTS = Path(__file__).parent / "results" / "hippocampus"
+BETAS = (1e-3, 1e-2, 1e-1)
+PAPER_BETAS = (1e-5, 1e-4, 1e-3, 2.5e-3, 5e-3, 1e-2)
+CHOSEN_BY = "val/probe_accuracy"
+# Name in the table and decimals of each measure.
+COLUMNS = {
+    "test/probe_accuracy": ("probe", 3),
+    "test/probe_accuracy/joint": ("joint probe", 3),
+    "test/shared_probe_accuracy": ("shared probe", 3),
+    "test/coherence": ("coherence", 3),
+    "test/self_coherence": ("self-coherence", 3),
+    "test/reconstruction": ("reconstruction", 1),
+    "test/imputation": ("imputation", 1),
+    "test/kl": ("regulariser", 2),
+    "seconds": ("seconds", 0),
+}
+PANELS = {
+    "test/probe_accuracy": "probe accuracy of unimodal latents",
+    "test/coherence": "coherence of decoded modalities",
+}
+
+Setting = tuple[str, float | None]
+Records = Mapping[Job, JobRecord]
+
+
+def spread(records: Records, setting: Setting, measure: str) -> Spread | None:
+    """Mean and sample deviation over seeds; None where no run has the measure."""
+    values = [
+        record.metrics[measure]
+        for job, record in records.items()
+        if (job.method, job.beta) == setting and measure in record.metrics
+    ]
+    if not values:
+        return None
+    return Spread(statistics.fmean(values), statistics.stdev(values) if values[1:] else math.nan)
+
+
+def settings(records: Records) -> list[Setting]:
+    """Methods and betas that have runs: methods in their order, betas growing."""
+    found = {(job.method, job.beta) for job in records}
+    return sorted(found, key=lambda item: (METHODS.index(item[0]), item[1] or 0.0))
+
+
+def best(records: Records) -> list[Setting]:
+    """For each method the beta with the highest mean of `CHOSEN_BY`."""
+    chosen: dict[str, Setting] = {}
+    for setting in settings(records):
+        value = spread(records, setting, CHOSEN_BY)
+        rival = spread(records, chosen[setting[0]], CHOSEN_BY) if setting[0] in chosen else None
+        if value is not None and (rival is None or value.mean > rival.mean):
+            chosen[setting[0]] = setting
+    return list(chosen.values())
+
+
+def table(records: Records, rows: Sequence[Setting]) -> str:
+    """Markdown table, a row for each setting: mean ± sd over its seeds."""
+    lines = ["| method | beta | seeds | " + " | ".join(n for n, _ in COLUMNS.values()) + " |"]
+    lines.append("|" + "---|" * (len(COLUMNS) + 3))
+    for method, beta in rows:
+        seeds = sorted(job.seed for job in records if (job.method, job.beta) == (method, beta))
+        cells = [method, "" if beta is None else f"{beta:g}", " ".join(map(str, seeds))]
+        for measure, (_, digits) in COLUMNS.items():
+            cells.append(_text(spread(records, (method, beta), measure), digits))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _text(value: Spread | None, digits: int) -> str:
+    if value is None:
+        return ""
+    mean = f"{value.mean:.{digits}f}"
+    return mean if math.isnan(value.deviation) else f"{mean} ± {value.deviation:.{digits}f}"
+
+
+def write_csv(records: Records, path: Path) -> None:
+    """Write every metric of every run."""
+    metrics = sorted({name for record in records.values() for name in record.metrics})
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["method", "beta", "seed", *metrics])
+        for job, record in records.items():
+            values = [record.metrics.get(name, "") for name in metrics]
+            writer.writerow([job.method, "" if job.beta is None else job.beta, job.seed, *values])
+
+
+def curves(records: Records) -> dict[str, list[Point]]:
+    """The points of figure 3: for each method, one for each beta."""
+    found: dict[str, list[Point]] = {}
+    for setting in settings(records):
+        cost = spread(records, setting, "test/reconstruction")
+        gains = {text: spread(records, setting, measure) for measure, text in PANELS.items()}
+        known = {text: gain for text, gain in gains.items() if gain is not None}
+        if cost is not None:
+            found.setdefault(setting[0], []).append(Point(setting[1], cost, known))
+    return found
+
+
+def headline(arguments: Sequence[str], records: Records) -> str:
+    """Say what was run, when and where."""
+    command = shlex.join(["python", "-m", "experiments.hippocampus_beta_sweep", *arguments])
+    seconds = sum(record.metrics.get("seconds", 0.0) for record in records.values())
+    machine = f"{platform.machine()}, {os.cpu_count()} cores"
+    return (
+        f"`{command}`, {date.today()}, {machine}: {len(records)} runs, {seconds / 60:.0f} minutes"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what is missing, and write the table, the CSV and the figure."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--full", action="store_true", help="the paper's grid of betas")
+    parser.add_argument("--betas", type=float, nargs="+", help="a grid of your own")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the runs")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the table")
+    parser.add_argument("--overrides", nargs="+", default=[], help="for every run, key=value")
+    options = parser.parse_args(given)
+    betas = options.betas or (PAPER_BETAS if options.full else BETAS)
+    jobs = grid(options.methods, betas, options.seeds)
+    records = complete(jobs, options.runs, options.overrides)
+    if records:
+        options.results.mkdir(parents=True, exist_ok=True)
+        parts = [
+            headline(given, records),
+            f"Each method at its best beta, by `{CHOSEN_BY}`:",
+            table(records, best(records)),
+            "All:",
+            table(records, settings(records)),
+        ]
+        (options.results / "beta_sweep.md").write_text("\n\n".join(parts) + "\n", "utf-8")
+        write_csv(records, options.results / "beta_sweep.csv")
+        figure = tradeoff(curves(records), list(PANELS.values()), "reconstruction (nats per event)")
+        figure.savefig(options.results / "beta_sweep.png", bbox_inches="tight", pad_inches=0.1)
+        print("\n\n".join(parts[1:3]))
+    missing = len(jobs) - len(records)
+    if missing:
+        print(f"{missing} of {len(jobs)} runs are missing; see above why", file=sys.stderr)
+    return int(missing > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

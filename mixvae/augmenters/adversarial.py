@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from mixvae.contracts import LogQ
 from mixvae.objectives.adversarial import neighbour_radius, virtual_adversarial_copy
+from mixvae.processes import gather_over_processes, own_share
 
 
 class Adversarial(nn.Module):
@@ -55,10 +56,13 @@ class Adversarial(nn.Module):
 
         Where log q(c|x), shape (A, B, K), is known already, it saves a forward pass.
         """
+        # Neighbours are looked for in the batch of all processes together.
+        batch = gather_over_processes(x.detach())
+        radius = own_share(neighbour_radius(batch, self.radius, self.neighbour), len(x))
         return virtual_adversarial_copy(
             x.expand(num_agents, *x.shape),
             log_q,
-            neighbour_radius(x, self.radius, self.neighbour) * strength,
+            radius * strength,
             xi=self.xi,
             num_power_steps=self.num_power_steps,
             log_q_clean=log_q_x,

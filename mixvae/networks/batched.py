@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mixvae.networks.processes import mean_over_processes, num_processes
+from mixvae.processes import mean_over_processes, num_processes
 
 
 class BatchedLinear(nn.Module):

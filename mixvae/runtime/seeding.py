@@ -29,3 +29,17 @@ def seed_run(seed: int, num_threads: int | None = None) -> None:
     # cuBLAS is deterministic only with a workspace of fixed size, chosen before CUDA starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     seed_everything(seed, workers=True, verbose=False)
+
+
+def part_randomness(seed: int, rank: int) -> None:
+    """Let each process of a distributed training draw noise of its own.
+
+    To be called after the weights were drawn, which are the same in all processes. The first
+    process draws on as if it were alone.
+
+    Args:
+        seed: The run's seed.
+        rank: Number of this process, from 0.
+    """
+    if rank > 0:
+        torch.manual_seed(seed + rank * (LARGEST_SEED + 1))

@@ -31,7 +31,7 @@ from mixvae.runtime.record import (
 )
 from mixvae.runtime.resume import open_stopped
 from mixvae.runtime.run_folder import RunFolder, check_free, claimed, default_path
-from mixvae.runtime.seeding import seed_run
+from mixvae.runtime.seeding import part_randomness, seed_run
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -65,6 +65,7 @@ def train(
     cfg.run_dir = str(path)
     parts = build(cfg)
     main_process = rank_zero_only.rank == 0
+    part_randomness(cfg.seed, rank_zero_only.rank)
     if main_process:
         made = _make_folder(cfg, path, may_exist=may_exist)
         if made != path:

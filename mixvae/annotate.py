@@ -34,12 +34,9 @@ def annotate(adata: Any, run: str | Path, **options: Any) -> Any:
         ValueError: If the run is not one of cells, or its genes or their preparation do not fit.
     """
     # Here, so that a wrong command line is refused before PyTorch is imported.
-    from mixvae.runtime.annotating import open_annotator
+    from mixvae.runtime.annotating import annotated_copy
 
-    request = AnnotateRequest(Path(run), **options)
-    annotator, annotated = open_annotator(request), adata.copy()
-    annotator.annotate(annotated, request)
-    return annotated
+    return annotated_copy(adata, AnnotateRequest(Path(run), **options))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

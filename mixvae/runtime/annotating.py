@@ -57,6 +57,29 @@ def annotate(request: AnnotateRequest) -> None:
     print(f"annotated      {shown(out.absolute())}: {adata.n_obs} cells, {len(names)} categories")
 
 
+def annotated_copy(adata: Any, request: AnnotateRequest) -> Any:
+    """Annotate a copy of an AnnData object.
+
+    Args:
+        adata: Cells, in memory; they are not changed.
+        request: What to annotate them with.
+
+    Returns:
+        The copy.
+
+    Raises:
+        OSError: If there is no such run or checkpoint.
+        ValueError: If the run is not one of cells, or the cells do not fit it.
+    """
+    if not hasattr(adata, "obsm"):
+        raise ValueError(f"annotate takes an AnnData object, got {type(adata).__name__}")
+    if adata.isbacked:
+        raise ValueError("the AnnData object is backed by a file; read it first: .to_memory()")
+    annotator, copy = open_annotator(request), adata.copy()
+    annotator.annotate(copy, request)
+    return copy
+
+
 @dataclass
 class Annotator:
     """A run of cells, ready to annotate others.
@@ -166,8 +189,6 @@ def _load(
 
 def _prepare(adata: Any, preparation: Preparation, request: AnnotateRequest) -> PreparedCells:
     """Choose the matrix and prepare it."""
-    if adata.isbacked:
-        raise ValueError("the AnnData object is backed by a file; read it first: .to_memory()")
     layer, there = request.layer, sorted(adata.layers)
     if layer is None and preparation.layer in adata.layers:
         layer = preparation.layer

@@ -6,6 +6,7 @@ import inspect
 import logging
 import warnings
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from hydra.utils import instantiate
@@ -15,7 +16,11 @@ from omegaconf import DictConfig
 
 from mixvae.augmenters.noise import Identity
 from mixvae.callbacks.pruning import Pruning
+from mixvae.modules.base import AbstractModule
 from mixvae.runtime.checkpoint_io import AtomicCheckpointIO
+
+# Before training, so many batches are looked at for what the model cannot describe.
+MAX_CHECKED_BATCHES = 100
 
 
 @dataclass
@@ -60,6 +65,9 @@ def build(cfg: DictConfig) -> Parts:
         )
     data.prepare_data()
     data.setup("fit")
+    if isinstance(model, AbstractModule):
+        for batch in islice(data.train_dataloader(), MAX_CHECKED_BATCHES):
+            model.check(batch)
     return Parts(data, model, trainer)
 
 

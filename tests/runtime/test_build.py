@@ -16,6 +16,8 @@ from mixvae.runtime.seeding import seed_run
 
 register()
 
+NEGATIVE_BINOMIAL = "mixvae.objectives.count_likelihoods.NegativeBinomial"
+
 
 def config(small: Sequence[str], folder: Path, *overrides: str) -> DictConfig:
     (cfg,) = check_command_line([*small, *overrides, f"run_dir={folder}"])
@@ -69,4 +71,26 @@ def test_a_wrong_value_of_the_model_is_told_before_data_are_fetched(
 ) -> None:
     cfg = config(small, tmp_path, "data=mnist", "model.num_categories=1", "data_root=/nowhere")
     with pytest.raises(ValueError, match="num_categories must be at least 2"):
+        build(cfg)
+
+
+def test_data_that_the_model_cannot_describe(small: Sequence[str], tmp_path: Path) -> None:
+    lone = config(small, tmp_path, "data.batch_size=1")
+    with pytest.raises(ValueError, match=r"set data\.batch_size to at least 2"):
+        build(lone)
+    counts = config(small, tmp_path, "model.likelihood._target_=" + NEGATIVE_BINOMIAL)
+    with pytest.raises(ValueError, match="takes 2 parameters per feature, which is for vectors"):
+        build(counts)
+
+
+def test_a_model_and_data_of_different_kinds(small: Sequence[str], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="CplMixVAE is for one array of samples, which data"):
+        build(config(small, tmp_path, "data=hippocampus"))
+
+
+def test_an_augmenter_that_the_model_does_not_take(tmp_path: Path) -> None:
+    (cfg,) = check_command_line(
+        ["+experiment=hippocampus_mmvm", "augmenter=noise", f"run_dir={tmp_path}"]
+    )
+    with pytest.raises(ValueError, match="MMVM takes no augmenter, but augmenter is Noise"):
         build(cfg)

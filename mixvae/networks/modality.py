@@ -13,6 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from mixvae.networks.batched import ByteDropout
 from mixvae.networks.mlp import check_widths
 
 LOGVAR_BOUND = 10.0
@@ -27,16 +28,22 @@ class ModalityEncoder(nn.Module):
         shape: Shape of one sample; it is flattened to D features.
         latent_dim: Number of latent dimensions L.
         hidden: Widths of the layers; None: two layers as wide as the sample, D (the paper's).
+        input_dropout: Probability of dropping an input feature, in [0, 1).
 
     Source:
         mmvmvae-hippocampal: D -> D -> D -> L with LeakyReLU, and two heads; theirs for the
-        log-variance is unbounded.
+        log-variance is unbounded. The dropout is ours.
     """
 
     def __init__(
-        self, shape: Sequence[int], latent_dim: int, hidden: Sequence[int] | None = None
+        self,
+        shape: Sequence[int],
+        latent_dim: int,
+        hidden: Sequence[int] | None = None,
+        input_dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.dropout = ByteDropout(input_dropout)
         features = math.prod(shape)
         widths = [features, *_widths(hidden, features)]
         self.layers = nn.Sequential(*_layers(widths))
@@ -48,7 +55,7 @@ class ModalityEncoder(nn.Module):
 
         The log-variance lies between -10 and 10, smoothly, so that no ratio of variances overflows.
         """
-        mean, raw = self.head(self.layers(x.flatten(1))).chunk(2, dim=-1)
+        mean, raw = self.head(self.layers(self.dropout(x.flatten(1)))).chunk(2, dim=-1)
         return mean, LOGVAR_BOUND * torch.tanh(raw / LOGVAR_BOUND)
 
 

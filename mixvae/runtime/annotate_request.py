@@ -21,7 +21,7 @@ python -m mixvae.annotate run=FOLDER data.path=CELLS.h5ad out=ANNOTATED.h5ad
   overwrite=true      replace `out` if it is there
   checkpoint=best     best, last or selected; the default is the one that training tested
   agent=0             whose states to write: agents do not name their states alike
-  data.layer=NAME     the layer to read, X for none; the default is the run's own where it is there
+  data.layer=NAME     X, raw or a layer; the default is what the run has read, where it is there
   target_sum=1e6      what libraries are scaled to, for raw counts where the run's data were not
   max_missing=0.2     share of the run's genes that the file may lack; they count as not expressed
   batch_size=1000     cells at a time
@@ -54,7 +54,7 @@ class AnnotateRequest:
         overwrite: Whether it may be there.
         checkpoint: `best`, `last` or `selected`; None takes the one that training tested.
         agent: The agent whose states are written.
-        layer: Layer to read, `X` for none; None takes the run's own, or else X.
+        layer: `X`, `raw` or a layer; None takes what the run has read, or else X.
         target_sum: What libraries are scaled to; None takes the run's own.
         max_missing: Share of the run's genes that may be missing, in [0, 1].
         batch_size: Cells at a time.

@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from mixvae import __version__
 from mixvae.contracts import DataSpec, MixtureModel
 from mixvae.data.cell_files import check_free_path, write_atomically
+from mixvae.data.cell_source import AnnDataSource
 from mixvae.data.preparation import Preparation, PreparedCells, find_preparation, read_cells
 from mixvae.evaluation.annotation import Annotation, describe, join
 from mixvae.runtime.annotate_request import CHECKPOINTS, AnnotateRequest
@@ -188,28 +189,21 @@ def _load(
 
 
 def _prepare(adata: Any, preparation: Preparation, request: AnnotateRequest) -> PreparedCells:
-    """Choose the matrix and prepare it."""
-    layer, there = request.layer, sorted(adata.layers)
-    if layer is None and preparation.layer in adata.layers:
-        layer = preparation.layer
-    elif layer is None and preparation.layer not in (None, "X"):
-        logger.warning("there is no layer %s, which the run has read: X is", preparation.layer)
-    if layer in (None, "X"):
-        source, matrix = "X", adata.X
-    elif layer not in adata.layers:
-        names = f"there are {', '.join(there)}" if there else "there is none; leave it out"
-        raise ValueError(f"there is no layer {layer!r}; {names}")
-    else:
-        source, matrix = f"layer {layer}", adata.layers[layer]
-    if matrix is None:
-        raise ValueError("the AnnData object has no X; name a layer: data.layer=NAME")
+    """Choose the matrix, X, raw or a layer, and prepare it."""
+    source, layer = AnnDataSource(adata, "the AnnData object"), request.layer
+    if layer is None:
+        layer = preparation.layer or "X"
+        if layer not in source.layers and "X" in source.layers:
+            logger.warning("there is no matrix %s, which the run has read: X is", layer)
+            layer = "X"
+    names = source.genes(layer)
     return PreparedCells(
-        matrix,
-        [str(name) for name in adata.var_names],
+        source.matrix(layer).read(0, adata.n_obs),
+        names,
         preparation,
         request.max_missing,
         request.target_sum,
-        source,
+        layer,
     )
 
 

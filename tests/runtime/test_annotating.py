@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 
 import mixvae.runtime.annotating as module
@@ -152,6 +154,26 @@ def test_the_object_in_memory_is_not_changed_and_annotating_again_replaces(
     assert not np.allclose(again.obsm["X_mixvae_state"], once.obsm["X_mixvae_state"])
 
 
+def test_a_pruned_run_gives_its_kept_categories_and_tells_of_its_model_order(
+    made: Path, cells
+) -> None:
+    path = made / "checkpoints" / "selected.ckpt"
+    content = torch.load(made / "checkpoints" / "best.ckpt", weights_only=True)
+    content["state_dict"]["category_mask"][:] = torch.tensor([True, False, True, True])
+    torch.save(content, path)
+    order = {"selected_order": 3, "threshold_met": False, "reason": None, "rounds": [{"round": 0}]}
+    (made / "model_order.json").write_text(json.dumps(order))
+    found = annotate(cells, made, checkpoint="selected")
+    assert (found.obsm["X_mixvae_category"][:, 1] == 0).all()
+    columns = ("mixvae_category", "mixvae_agent0", "mixvae_agent1")
+    assert all("1" not in found.obs[name].cat.categories for name in columns)
+    about = found.uns["mixvae"]
+    assert about["checkpoint"] == "checkpoints/selected.ckpt"
+    assert about["model_order"] == 3
+    assert about["kept_categories"].tolist() == [0, 2, 3]
+    assert about["model_order_selection"] == {"selected_order": 3, "threshold_met": False}
+
+
 def test_missing_genes_are_refused_above_the_share(made: Path, cells) -> None:
     half = cells[:, ::2].copy()
     with pytest.raises(ValueError, match="60 of 120 wanted genes are missing"):
@@ -204,7 +226,7 @@ BAD = {
     "no folder": (("out=none/out.h5ad",), "no folder"),
     "folder": (("out=folder.h5ad",), "is a folder"),
     "in a file": (("out=text.h5ad/out.h5ad",), "no folder"),
-    "layer": (("data.layer=count",), "there is no layer 'count'; there are counts"),
+    "layer": (("data.layer=count",), "has no matrix 'count'; it has X, counts"),
     "agent": (("agent=2",), "agent is 2, but the agents are numbered from 0 to 1"),
     "checkpoint": (("checkpoint=selected",), "there is no checkpoint"),
 }
@@ -256,9 +278,27 @@ def test_help_and_usage(command) -> None:
 
 def test_an_object_without_x_is_refused_unless_a_layer_is_named(made: Path, cells) -> None:
     empty = anndata.AnnData(obs=cells.obs, var=cells.var, layers={"counts": cells.layers["counts"]})
-    with pytest.raises(ValueError, match="has no X; name a layer"):
+    with pytest.raises(ValueError, match="has no matrix 'X'; it has counts"):
         annotate(empty, made)
     same(annotate(empty, made, layer="counts"), annotate(cells, made))
+
+
+def test_a_run_of_the_built_in_cells_reads_raw_where_there_is_one(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    import scanpy
+
+    made = run("a", "data=cells", *(line for line in CELLS if not line.startswith("data")))
+    blood = scanpy.datasets.pbmc68k_reduced()
+    found = annotate(blood, made)
+    with np.load(made / "predictions.npz") as table:
+        category = found.obs["mixvae_category"].astype(int).to_numpy()[table["index"]]
+        np.testing.assert_array_equal(category, table["consensus"])
+    with pytest.raises(ValueError, match="but the run was trained on log-normalised"):
+        annotate(blood, made, layer="X")
+    plain = anndata.AnnData(blood.raw.X, obs=blood.obs, var=blood.raw.var)
+    same(annotate(plain, made), found)
+    assert "there is no matrix raw, which the run has read: X is" in caplog.text
 
 
 def test_what_is_not_in_memory_is_refused(made: Path, cells, tmp_path: Path) -> None:
@@ -271,13 +311,12 @@ def test_what_is_not_in_memory_is_refused(made: Path, cells, tmp_path: Path) -> 
         annotate("in.h5ad", made)
 
 
-@pytest.mark.parametrize("likelihood", ["negative_binomial", "zinb"])
+@pytest.mark.parametrize("likelihood", ["NegativeBinomial", "ZeroInflatedNegativeBinomial"])
 def test_a_run_on_counts_annotates_and_ranks_genes_in_log_units(
     run: Run, cells, likelihood: str
 ) -> None:
-    changes = ("data.with_counts=true", f"+likelihood={likelihood}", "callbacks=cells")
-    kept = [line for line in CELLS if "likelihood" not in line]
-    made = run(likelihood, *kept, *changes)
+    family = f"model.likelihood._target_=mixvae.objectives.count_likelihoods.{likelihood}"
+    made = run("a", *CELLS, family, "data.with_counts=true", "callbacks=cells")
     found = annotate(cells, made)
     assert np.isfinite(found.obsm["X_mixvae_latent"]).all()
     with (made / "state_genes.csv").open() as file:

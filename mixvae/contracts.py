@@ -115,6 +115,15 @@ class Adversary(Protocol):
 
 
 @runtime_checkable
+class CopyModel(Protocol):
+    """What figures ask of a learned augmenter."""
+
+    def copies(self, x: Tensor, num_copies: int, strength: float = 1.0, seed: int = 0) -> Tensor:
+        """Copies of x, shape (B, *shape), as (num_copies, B, *shape), by the noise of a seed."""
+        ...
+
+
+@runtime_checkable
 class MixtureModel(Protocol):
     """What evaluation and figures ask of a model with categories and states."""
 
@@ -130,6 +139,31 @@ class MixtureModel(Protocol):
 
     def decode(self, category: Tensor, state: Tensor) -> Tensor:
         """Decode probabilities (A, B, K) and states (A, B, S) into data, shape (A, B, *shape)."""
+        ...
+
+
+class Balance(NamedTuple):
+    """What pulls on q(c|x) at present, for whoever looks for the cause of a collapse.
+
+    Attributes:
+        tau: What the logits are divided by.
+        largest_probability: The largest q(c|x) that tau allows, where the logits are capped; 1
+            where they are not.
+        weights: Factor of each term of the objective where the reconstruction of an agent counts
+            1, by the term's name; below 0 where a term is rewarded.
+    """
+
+    tau: float
+    largest_probability: float
+    weights: dict[str, float]
+
+
+@runtime_checkable
+class Balanced(Protocol):
+    """A model that can tell what pulls on its categories."""
+
+    def balance(self) -> Balance:
+        """What pulls on q(c|x) at present."""
         ...
 
 

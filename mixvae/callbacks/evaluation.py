@@ -8,7 +8,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
-from mixvae.contracts import Batch, DataSpec, MixtureModel, MixtureStep
+from mixvae.contracts import Balanced, Batch, DataSpec, MixtureModel, MixtureStep
 from mixvae.evaluation.health import diagnose_collapse
 from mixvae.evaluation.mixture import MixtureEvaluation
 
@@ -106,19 +106,23 @@ class Evaluation(Callback):
         if self._first_reconstruction is None:
             self._first_reconstruction = values["reconstruction"]
         if trainer.current_epoch + 1 >= self.patience_epochs:
-            self._warn_on_change(pl_module, values)
+            self._warn_on_change(trainer, pl_module, values)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the measures and say whether the categories have collapsed."""
         values = self._log("test", pl_module)
-        reason = self._diagnose(pl_module, values)
+        reason = self._diagnose(trainer, pl_module, values)
         if reason is not None:
             _warn(f"collapse warning on the test data: {reason}")
 
     def _start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, MixtureModel), "evaluation needs a contracts.MixtureModel"
-        num_classes = data_spec(trainer).num_classes
-        metric = MixtureEvaluation(pl_module.num_agents, pl_module.num_categories, num_classes)
+        metric = MixtureEvaluation(
+            pl_module.num_agents,
+            pl_module.num_categories,
+            data_spec(trainer).num_classes,
+            pl_module.category_mask,
+        )
         self._metric = metric.to(pl_module.device)
 
     def _update(self, outputs: Any, batch: Batch) -> None:
@@ -135,7 +139,9 @@ class Evaluation(Callback):
         )
         return {name: value.item() for name, value in values.items()}
 
-    def _diagnose(self, pl_module: LightningModule, values: dict[str, float]) -> str | None:
+    def _diagnose(
+        self, trainer: Trainer, pl_module: LightningModule, values: dict[str, float]
+    ) -> str | None:
         assert isinstance(pl_module, MixtureModel)
         reconstruction = None
         if self._first_reconstruction is not None:
@@ -143,12 +149,20 @@ class Evaluation(Callback):
         return diagnose_collapse(
             entropy=values["entropy"],
             populated=round(values["populated_categories"]),
-            num_categories=pl_module.num_categories,
+            num_categories=round(values["kept_categories"]),
             reconstruction=reconstruction,
+            balance=pl_module.balance() if isinstance(pl_module, Balanced) else None,
+            terms={
+                name.removeprefix("train/"): float(value)
+                for name, value in trainer.callback_metrics.items()
+                if name.startswith("train/")
+            },
         )
 
-    def _warn_on_change(self, pl_module: LightningModule, values: dict[str, float]) -> None:
-        reason = self._diagnose(pl_module, values)
+    def _warn_on_change(
+        self, trainer: Trainer, pl_module: LightningModule, values: dict[str, float]
+    ) -> None:
+        reason = self._diagnose(trainer, pl_module, values)
         collapsed = reason is not None
         if collapsed != self._collapsed:
             epoch = pl_module.current_epoch + 1

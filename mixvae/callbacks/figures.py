@@ -79,26 +79,34 @@ class Figures(AbstractCurveCallback, AbstractPredictionCallback):
         curves = self.known_curves(self.dirpath)
         if any(name.startswith(("train/", "val/")) for name in curves):
             yield "learning_curves", learning_curves(curves, model.num_categories)
-        yield from _draw_counts(counts, spec)
+        kept = np.flatnonzero(model.category_mask.cpu().numpy())
+        yield from _draw_counts(counts, spec, kept)
         if model.state_dim > 0:
             scatter = state_scatter(table.state_mean[0], table.consensus, model.num_categories)
             yield "state_scatter", scatter
-            yield from _draw_traversals(model, table, counts, spec, self.layout)
-        yield from _draw_samples(trainer, model, table, counts, spec, self.layout)
+            shown = _largest(counts.occupancy[0], kept, self.layout.max_categories)
+            yield from _draw_traversals(model, table, shown, spec, self.layout)
+        shown = _largest(counts.occupancy[-1], kept, self.layout.max_categories)
+        yield from _draw_samples(trainer, model, table, shown, spec, self.layout)
 
 
-def _largest(occupancy: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
-    """Return the most populated categories, in the order of their numbers."""
-    return np.sort(np.argsort(-occupancy, kind="stable")[:limit])
+def _largest(
+    occupancy: NDArray[np.int64], kept: NDArray[np.int64], limit: int
+) -> NDArray[np.int64]:
+    """Return the most populated of the kept categories, in the order of their numbers."""
+    return np.sort(kept[np.argsort(-occupancy[kept], kind="stable")[:limit]])
 
 
-def _draw_counts(counts: MixtureCounts, spec: DataSpec) -> NamedFigures:
-    yield "samples_per_category", samples_per_category(counts.occupancy)
+def _draw_counts(counts: MixtureCounts, spec: DataSpec, kept: NDArray[np.int64]) -> NamedFigures:
+    numbers = kept.tolist()
+    yield "samples_per_category", samples_per_category(counts.occupancy[:, kept], numbers)
     if len(counts.joint) > 1:
-        yield "consensus_matrix", consensus_matrix(mean_consensus_matrix(counts.joint))
+        matrix = mean_consensus_matrix(counts.joint)[np.ix_(kept, kept)]
+        yield "consensus_matrix", consensus_matrix(matrix, numbers)
     voted = counts.labels[-1]
     if voted.sum() > 0:
         order = order_by_class(voted)
+        order = order[np.isin(order, kept)]
         names = spec.class_names or tuple(str(c) for c in range(spec.num_classes))
         accuracy = clustering_accuracy(voted)
         yield (
@@ -110,13 +118,12 @@ def _draw_counts(counts: MixtureCounts, spec: DataSpec) -> NamedFigures:
 def _draw_traversals(
     model: MixtureModel,
     table: PredictionTable,
-    counts: MixtureCounts,
+    shown: NDArray[np.int64],
     spec: DataSpec,
     layout: _Layout,
 ) -> NamedFigures:
     """Draw agent 0's decoder over each state, the other states at their mean in the category."""
     states, category = table.state_mean[0], table.category[0]
-    shown = _largest(counts.occupancy[0], layout.max_categories)
     centre = np.stack(
         [
             states[category == k].mean(axis=0) if (category == k).any() else states.mean(axis=0)
@@ -139,11 +146,10 @@ def _draw_samples(
     trainer: Trainer,
     model: MixtureModel,
     table: PredictionTable,
-    counts: MixtureCounts,
+    shown: NDArray[np.int64],
     spec: DataSpec,
     layout: _Layout,
 ) -> NamedFigures:
-    shown = _largest(counts.occupancy[-1], layout.max_categories)
     order = np.argsort(-table.confidence, kind="stable")
     confident = [order[table.consensus[order] == k][: layout.samples_per_category] for k in shown]
     # The first two of each category stand for all: the most confident would flatter the model.

@@ -189,7 +189,7 @@ class Pruning(Callback):
         self.reason = self._reason_to_stop(measured.consensus[kept], pruned)
         if self.reason is not None:
             trainer.should_stop, pruned = True, ()
-        self.rounds.append(self._describe(trainer, measured, kept, pruned))
+        self.rounds.append(self._describe(trainer, measured, pruned))
         order = select_order(self.rounds, self.threshold)
         if order.selected is self.rounds[-1]:
             self._save_selected(trainer)
@@ -220,13 +220,7 @@ class Pruning(Callback):
             return "max_rounds"
         return None if pruned else "two_categories"
 
-    def _describe(
-        self,
-        trainer: Trainer,
-        measured: Measured,
-        kept: NDArray[np.bool_],
-        pruned: tuple[int, ...],
-    ) -> Round:
+    def _describe(self, trainer: Trainer, measured: Measured, pruned: tuple[int, ...]) -> Round:
         values = measured.values
         return Round(
             number=len(self.rounds),
@@ -237,7 +231,6 @@ class Pruning(Callback):
             populated_categories=round(values["populated_categories"]),
             reconstruction=values["reconstruction"],
             entropy=values["entropy"],
-            least=int(np.where(kept, measured.consensus, np.inf).argmin()),
             pruned=pruned,
         )
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mixvae.contracts import Balance
+
 FLAT_FRACTION = 0.9
 POPULATED_FRACTION = 0.5
 POPULATED_SHARE = 0.01
+# With less, the categories cannot name a sample whatever the network does.
+MIN_LARGEST_PROBABILITY = 0.5
 
 
 def count_populated(occupancy: ArrayLike, share: float = POPULATED_SHARE) -> int:
@@ -35,6 +40,8 @@ def diagnose_collapse(
     populated: int,
     num_categories: int,
     reconstruction: tuple[float, float] | None = None,
+    balance: Balance | None = None,
+    terms: Mapping[str, float] | None = None,
 ) -> str | None:
     """Say in one sentence that the categorical posterior has collapsed, and the likely cause.
 
@@ -47,6 +54,8 @@ def diagnose_collapse(
         num_categories: Number of categories K in use.
         reconstruction: Reconstruction at the first epoch and now, nats; names whether the states
             do the categories' work.
+        balance: What pulls on q(c|x), where the model can tell; the cause is then named with it.
+        terms: Mean of each term of the objective in the last training epoch, unweighted, nats.
 
     Returns:
         The sentence, or None for a healthy posterior.
@@ -72,11 +81,62 @@ def diagnose_collapse(
             f"the reconstruction improves all the same ({reconstruction[0]:.1f} to"
             f" {reconstruction[1]:.1f} nats)"
         )
-    return f"{', and '.join(reasons)}; likely cause: {_likely_cause(flat, reconstruction)}"
-
-
-def _likely_cause(flat: bool, reconstruction: tuple[float, float] | None) -> str:
     states_suffice = reconstruction is not None and reconstruction[1] < reconstruction[0]
+    cause = _likely_cause(flat, states_suffice)
+    if balance is not None:
+        terms = terms or {}
+        cause = _measured_cause(balance, terms, num_categories, flat and states_suffice) or cause
+        cause += f" ({_figures(balance, terms)})"
+    return f"{', and '.join(reasons)}; likely cause: {cause}"
+
+
+def _pulls(balance: Balance, terms: Mapping[str, float]) -> dict[str, float]:
+    """The weighted size of each term beside that of one agent's reconstruction, nats."""
+    weights = {"reconstruction": 1.0, **balance.weights}
+    return {name: abs(weights[name] * terms[name]) for name in weights if name in terms}
+
+
+def _measured_cause(
+    balance: Balance, terms: Mapping[str, float], num_categories: int, states_suffice: bool
+) -> str | None:
+    """The cause where the figures show one: the cap of tau, the coupling, a free state."""
+    pulls = _pulls(balance, terms)
+    size = pulls.get("reconstruction")
+    if balance.largest_probability < MIN_LARGEST_PROBABILITY:
+        return (
+            f"tau too large: at {balance.tau:.3g} no category can have a probability above"
+            f" {balance.largest_probability:.2g}; about 1/K = {1 / num_categories:.2g} serves"
+        )
+    if size is not None and pulls.get("coupling", 0.0) > size:
+        return (
+            "the coupling outweighs the reconstruction; lower model.coupling_weight (lambda), or"
+            " let it grow once the agents have found their categories"
+        )
+    said = terms.get("kl", 0.0)
+    if states_suffice and said > math.log(num_categories):
+        return (
+            f"the states carry all: their KL is {said:.3g} nats, more than the"
+            f" {math.log(num_categories):.3g} that the categories could say; raise model.beta,"
+            " lower model.state_dim, or raise model.information_weight"
+        )
+    return None
+
+
+def _figures(balance: Balance, terms: Mapping[str, float]) -> str:
+    pulls = _pulls(balance, terms)
+    beta, coupling = (balance.weights.get(name, 0.0) for name in ("kl", "coupling"))
+    parts = [f"tau {balance.tau:.3g}"]
+    for name, text in (
+        ("kl", f"beta {beta:.3g} times the state's KL"),
+        ("coupling", f"lambda's share {coupling:.3g} times the coupling"),
+        ("reconstruction", "reconstruction"),
+    ):
+        if name in pulls:
+            parts.append(f"{text} {pulls[name]:.3g} nats")
+    return ", ".join(parts)
+
+
+def _likely_cause(flat: bool, states_suffice: bool) -> str:
     if flat and states_suffice:
         return "tau too large, or beta or the coupling's weight so small that the state carries all"
     if flat:

@@ -23,7 +23,6 @@ class Round(NamedTuple):
         populated_categories: Populated ones of the kept, see `health.count_populated`.
         reconstruction: Mean of -log p(x|s, c) over samples and agents, nats.
         entropy: Mean entropy of q(c|x) over samples and agents, nats.
-        least: Number of the least consensual category.
         pruned: Numbers of the categories masked after it; empty for the last round.
     """
 
@@ -35,7 +34,6 @@ class Round(NamedTuple):
     populated_categories: int
     reconstruction: float
     entropy: float
-    least: int
     pruned: tuple[int, ...] = ()
 
 

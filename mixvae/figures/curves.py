@@ -25,6 +25,9 @@ class _Panel(NamedTuple):
 
 
 def _mixture_panels(curves: Curves, num_categories: int) -> list[_Panel]:
+    kept = curves.get("val/kept_categories", ((), ()))[1]
+    # Where none is pruned, the level says how many are kept.
+    pruned = ("val/kept_categories",) if min(kept, default=num_categories) < num_categories else ()
     panels = [
         _Panel("Objective", "nats per sample", ("train/loss", "val/loss")),
         _Panel(
@@ -54,7 +57,7 @@ def _mixture_panels(curves: Curves, num_categories: int) -> list[_Panel]:
         _Panel(
             "Populated categories",
             "categories",
-            ("val/populated_categories",),
+            ("val/populated_categories", *pruned),
             level=(f"K = {num_categories}", num_categories),
             from_zero=True,
         ),
@@ -76,6 +79,29 @@ def _multimodal_panels(curves: Curves) -> list[_Panel]:
         _Panel("Reconstruction of each modality", "nats per sample", tuple(modalities)),
         _Panel("Imputation of one modality from another", "nats per sample", ("val/imputation",)),
         _Panel("Regulariser, before its weight", "nats per event", ("train/kl", "val/kl")),
+    ]
+    return _with_others(panels, curves)
+
+
+def _augmenter_panels(curves: Curves) -> list[_Panel]:
+    distances = ("copy_distance", "copy_spread", "reconstruction_distance", "neighbour_distance")
+    panels = [
+        _Panel("Objective", "nats per sample", ("train/loss", "val/loss")),
+        _Panel(
+            "Reconstruction, -log p(x|z)",
+            "nats per sample",
+            ("train/reconstruction", "val/reconstruction"),
+        ),
+        _Panel("KL of the latents to N(0, I)", "nats per sample", ("train/kl", "val/kl")),
+        _Panel("Distances", "units of the data", tuple(f"val/{name}" for name in distances)),
+        _Panel(
+            "Samples told from copies",
+            "accuracy",
+            ("val/discriminator_accuracy",),
+            level=("chance", 0.5),
+            from_zero=True,
+        ),
+        _Panel("Length of shifts over the radius", "ratio", ("val/shift_ratio",), ("wanted", 1.0)),
     ]
     return _with_others(panels, curves)
 
@@ -120,6 +146,22 @@ def multimodal_learning_curves(curves: Curves) -> Figure:
         ValueError: If there is nothing to draw.
     """
     return _draw(_multimodal_panels(curves), curves)
+
+
+def augmenter_learning_curves(curves: Curves) -> Figure:
+    """Draw the objective, its terms and how copies do, of a learned augmenter.
+
+    Args:
+        curves: For each metric, such as `val/copy_distance`, epochs trained and values. Metrics
+            that no panel asks for are not drawn, and a panel without its metrics is left out.
+
+    Returns:
+        A figure with one panel for each idea.
+
+    Raises:
+        ValueError: If there is nothing to draw.
+    """
+    return _draw(_augmenter_panels(curves), curves)
 
 
 def _draw(panels: Sequence[_Panel], curves: Curves) -> Figure:

@@ -27,12 +27,15 @@ def _side(count: int) -> float:
     return float(np.clip(0.38 * count, 2.5, 9.0))
 
 
-def consensus_matrix(matrix: NDArray[np.floating[Any]]) -> Figure:
+def consensus_matrix(
+    matrix: NDArray[np.floating[Any]], categories: Sequence[int] | None = None
+) -> Figure:
     """Draw the consensus of the agents' categories, its mean diagonal in the title.
 
     Args:
         matrix: Mean over pairs of agents a < b of their consensus, shape (K, K); rows are the
             categories of a, columns those of b.
+        categories: Numbers of the categories; None numbers them from 0.
 
     Returns:
         A figure with a heat map and its colour bar.
@@ -43,7 +46,7 @@ def consensus_matrix(matrix: NDArray[np.floating[Any]]) -> Figure:
     axes = figure.add_subplot()
     image = axes.imshow(matrix, vmin=0, vmax=1, cmap=with_gaps("cividis"))
     add_colour_bar(figure, image, axes, "consensus (1 = the same samples)")
-    names = [str(k) for k in range(num_categories)]
+    names = [str(k) for k in (range(num_categories) if categories is None else categories)]
     label_ticks(axes, names, names)
     if num_categories <= MAX_NUMBERED:
         texts = np.char.mod("%.2f", matrix)
@@ -95,11 +98,14 @@ def category_label_table(
     return figure
 
 
-def samples_per_category(occupancy: NDArray[np.integer[Any]]) -> Figure:
+def samples_per_category(
+    occupancy: NDArray[np.integer[Any]], categories: Sequence[int] | None = None
+) -> Figure:
     """Draw how many samples each agent, and their vote, puts into each category.
 
     Args:
         occupancy: Number of samples, the vote last, shape (A+1, K).
+        categories: Numbers of the categories; None numbers them from 0.
 
     Returns:
         A figure with one group of bars per category and a line at the even split.
@@ -122,7 +128,8 @@ def samples_per_category(occupancy: NDArray[np.integer[Any]]) -> Figure:
     axes.axhline(even, color=FAINT, linewidth=1, linestyle="--", label="even split")
     axes.set_xlim(-0.6, num_categories - 0.4)
     every = int(np.ceil(num_categories / 40))
-    axes.set_xticks(range(0, num_categories, every))
+    names = [str(k) for k in (range(num_categories) if categories is None else categories)]
+    axes.set_xticks(range(0, num_categories, every), names[::every])
     tidy(axes, "Samples per category", x="category", y="samples")
     axes.legend(
         fontsize=8,

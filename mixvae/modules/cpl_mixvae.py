@@ -8,7 +8,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
-from mixvae.contracts import Adversary, Augmenter, Batch, MixtureStep
+from mixvae.contracts import Adversary, Augmenter, Balance, Batch, MixtureStep
 from mixvae.modules.base import OptimizerFactory
 from mixvae.modules.mixture import AbstractMixture, AgentsFactory, Tau
 from mixvae.networks.batched import frozen_statistics
@@ -25,6 +25,7 @@ from mixvae.objectives.likelihoods import Likelihood
 from mixvae.objectives.relaxation import gumbel_softmax, reparametrise
 from mixvae.objectives.schedules import Schedule, as_schedule
 from mixvae.objectives.terms import Terms
+from mixvae.processes import gather_over_processes
 
 
 class CplMixVAE(AbstractMixture):
@@ -150,6 +151,8 @@ class CplMixVAE(AbstractMixture):
         # How often agents a and b put a sample of this epoch into categories i and j.
         counts = torch.zeros([num_agents] * 2 + [num_categories] * 2, dtype=torch.int64)
         self.register_buffer("joint_counts", counts)
+        # Each process counts its own samples; by default the first one's buffers go to all.
+        self._ddp_params_and_buffers_to_ignore = ["joint_counts"]
 
     def terms(self, batch: Batch) -> Terms:
         """The objective on a batch, see the class; what has weight 0 is left out."""
@@ -165,7 +168,8 @@ class CplMixVAE(AbstractMixture):
         terms = Terms()
         target = self.target(batch, copies)
         self._add_evidence(terms, target, features, log_q_copies, epoch)
-        self._add_agreement(terms, log_q_copies, epoch)
+        batch_log_q = gather_over_processes(log_q_copies, dim=1)
+        self._add_agreement(terms, log_q_copies, batch_log_q, epoch)
         log_q = log_q_copies
         if uses_sample:
             log_q = self.log_q(x)
@@ -184,12 +188,14 @@ class CplMixVAE(AbstractMixture):
         terms.add("reconstruction", self.likelihood.nll(parameters, x), self.scale)
         terms.add("kl", kl_to_standard_normal(mean, logvar), self.scale * self.beta(epoch))
 
-    def _add_agreement(self, terms: Terms, log_q: Tensor, epoch: float) -> None:
-        """The paper's coupling and entropy."""
+    def _add_agreement(
+        self, terms: Terms, log_q: Tensor, batch_log_q: Tensor, epoch: float
+    ) -> None:
+        """The paper's entropy, and its coupling over the batch of all processes."""
         terms.add("entropy", categorical_entropy(log_q), -self.scale * self.entropy_weight(epoch))
         mask = None if self.num_kept == self.num_categories else self.category_mask
         floor = deviation_floor(self.num_kept)
-        distance = coupling_distance(log_q, self.coupling, floor=floor, mask=mask)
+        distance = coupling_distance(batch_log_q, self.coupling, floor=floor, mask=mask)
         terms.add("coupling", distance, self.coupling_weight(epoch), axes="B")
 
     def _add_discrimination(
@@ -211,16 +217,21 @@ class CplMixVAE(AbstractMixture):
             terms.add("adversarial", categorical_kl(target, log_q_near), self.scale * weight)
         weight = self.information_weight(epoch)
         if weight > 0:
-            gain = information(log_q, self.marginal_weight)
+            gain = information(gather_over_processes(log_q, dim=1), self.marginal_weight)
             terms.add("information", gain, -self.scale * weight, axes="A")
 
     def on_train_epoch_start(self) -> None:
         """Match the agents' labels where the schedule says so, by last epoch's assignments."""
         super().on_train_epoch_start()
         if self.current_epoch in self.align_epochs and self.joint_counts.any():
-            counts = self.trainer.strategy.reduce(self.joint_counts, reduce_op="sum")
-            self.align(counts)
+            self.align(self.joint_counts)
         self.joint_counts.zero_()
+
+    def on_train_epoch_end(self) -> None:
+        """Add up what the processes counted, so that each of them and the checkpoint have all."""
+        super().on_train_epoch_end()
+        if self.align_epochs:
+            self.joint_counts = self.trainer.strategy.reduce(self.joint_counts, reduce_op="sum")
 
     def align(self, joint: Tensor) -> bool:
         """Rename as `AbstractMixture.align`; counts under the old names are dropped."""
@@ -228,6 +239,19 @@ class CplMixVAE(AbstractMixture):
         if changed:
             self.joint_counts.zero_()
         return changed
+
+    def balance(self) -> Balance:
+        """What pulls on q(c|x) at present, beside one agent's reconstruction."""
+        epoch = self.epoch
+        weights = {
+            "kl": self.beta(epoch),
+            "entropy": -self.entropy_weight(epoch),
+            "coupling": self.coupling_weight(epoch) / (self.num_agents * self.scale),
+            "consistency": self.consistency_weight(epoch),
+            "adversarial": self.adversarial_weight(epoch),
+            "information": -self.information_weight(epoch),
+        }
+        return Balance(self.tau, self.largest_probability, weights)
 
     def settled_loss(self, step: MixtureStep) -> Tensor:
         """The objective of a measured batch at the schedules' last values, a scalar in nats.
@@ -237,11 +261,13 @@ class CplMixVAE(AbstractMixture):
         """
         end = float("inf")
         terms = Terms()
-        probs = step.posterior.probs
+        probs = gather_over_processes(step.posterior.probs, dim=1)
         log_q = self.mask_log(probs.clamp_min(torch.finfo(probs.dtype).tiny).log())
-        terms.add("reconstruction", step.reconstruction, self.scale)
-        terms.add("kl", step.kl, self.scale * self.beta(end))
-        self._add_agreement(terms, log_q, end)
+        reconstruction = gather_over_processes(step.reconstruction, dim=1)
+        terms.add("reconstruction", reconstruction, self.scale)
+        kl = gather_over_processes(step.kl, dim=1)
+        terms.add("kl", kl, self.scale * self.beta(end))
+        self._add_agreement(terms, log_q, log_q, end)
         gain = information(log_q, self.marginal_weight)
         terms.add("information", gain, -self.scale * self.information_weight(end), axes="A")
         return terms.total()

@@ -168,6 +168,13 @@ class AbstractMixture(AbstractModule, ABC):
             kl=kl_to_standard_normal(posterior.state_mean, posterior.state_logvar),
         )
 
+    @property
+    def largest_probability(self) -> float:
+        """The largest q(c|x) there can be: `double_softmax` caps it, one softmax does not."""
+        if not self.double_softmax:
+            return 1.0
+        return 1 / (1 + (self.num_kept - 1) * math.exp(-1 / self.tau))
+
     def prune(self, categories: Sequence[int]) -> None:
         """Mask categories, numbered from 0, from now on.
 

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mixvae.callbacks.evaluation import Evaluation
-from mixvae.contracts import Batch
+from mixvae.contracts import Balance, Batch
 from mixvae.evaluation.mixture import MixtureEvaluation
 
 
@@ -132,3 +132,26 @@ def test_data_without_a_data_module_are_refused(quiet_trainer, tiny_model, tiny_
 def test_a_negative_patience_is_refused() -> None:
     with pytest.raises(ValueError, match="must be 0 or more; got -1"):
         Evaluation(patience_epochs=-1)
+
+
+def test_pruned_categories_are_left_out_of_the_measures(
+    quiet_trainer, tiny_model, tiny_data
+) -> None:
+    trainer = quiet_trainer(callbacks=[Evaluation()])
+    (whole,) = trainer.test(tiny_model, datamodule=tiny_data, verbose=False)
+    tiny_model.category_mask[3] = False
+    (logged,) = trainer.test(tiny_model, datamodule=tiny_data, verbose=False)
+    assert (whole["test/kept_categories"], logged["test/kept_categories"]) == (4, 3)
+    assert logged["test/entropy_fraction"] > whole["test/entropy_fraction"]
+
+
+def test_a_collapse_is_told_with_what_the_model_says_of_its_balance(
+    quiet_trainer, tiny_model, tiny_data, caplog, monkeypatch
+) -> None:
+    flatten(tiny_model)
+    balance = Balance(0.5, 0.3, {})
+    monkeypatch.setattr(type(tiny_model), "balance", lambda self: balance, raising=False)
+    trainer = quiet_trainer(callbacks=[Evaluation(patience_epochs=0)])
+    trainer.fit(tiny_model, datamodule=tiny_data)
+    assert "at 0.5 no category can have a probability above 0.3" in caplog.text
+    assert "(tau 0.5" in caplog.text

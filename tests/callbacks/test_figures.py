@@ -227,3 +227,22 @@ def test_an_evaluation_alone_draws_the_curves_of_metrics_csv(
 def test_too_small_numbers_are_refused(option: str, least: int) -> None:
     with pytest.raises(ValueError, match=f"{option} must be {least} or more; got {least - 1}"):
         Figures(dirpath=".", **{option: least - 1})
+
+
+def test_pruned_categories_are_not_drawn(
+    tmp_path, quiet_trainer, tiny_model, tiny_data, monkeypatch
+) -> None:
+    seen = {}
+    for name in ("consensus_matrix", "samples_per_category"):
+        draw = getattr(module, name)
+
+        def watch(values, categories, name=name, draw=draw):
+            seen[name] = values.shape, categories
+            return draw(values, categories)
+
+        monkeypatch.setattr(module, name, watch)
+    tiny_model.category_mask[1] = False
+    trainer = quiet_trainer(callbacks=[Figures(dirpath=str(tmp_path))])
+    trainer.test(tiny_model, datamodule=tiny_data, verbose=False)
+    assert seen["consensus_matrix"] == ((3, 3), [0, 2, 3])
+    assert seen["samples_per_category"] == ((3, 3), [0, 2, 3])

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from mixvae.contracts import Balance
 from mixvae.evaluation.health import count_populated, diagnose_collapse
 
 
@@ -52,3 +53,38 @@ def test_a_falling_reconstruction_beside_flat_categories_blames_the_state() -> N
     assert rising is not None
     assert "nats)" in rising
     assert "improves" not in rising
+
+
+WEIGHTS = {"kl": 0.1, "coupling": 0.5}
+TERMS = {"reconstruction": 300.0, "kl": 8.0, "coupling": 40.0}
+
+
+def diagnose(balance: Balance, terms: dict[str, float], populated: int = 120) -> str:
+    reason = diagnose_collapse(4.7, populated, 120, (400.0, 300.0), balance, terms)
+    assert reason is not None
+    return reason
+
+
+def test_a_tau_that_caps_the_probabilities_is_named_with_its_cap() -> None:
+    reason = diagnose(Balance(0.5, 1 / (1 + 119 * math.exp(-2)), WEIGHTS), TERMS)
+    assert "likely cause: tau too large: at 0.5 no category can have a probability above" in reason
+    assert "about 1/K = 0.0083 serves" in reason
+
+
+def test_a_coupling_beyond_the_reconstruction_is_named_with_both() -> None:
+    for populated in (120, 11):
+        reason = diagnose(Balance(1.0, 1.0, WEIGHTS), TERMS | {"coupling": 2000.0}, populated)
+        assert "the coupling outweighs the reconstruction; lower model.coupling_weight" in reason
+        assert "lambda's share 0.5 times the coupling 1e+03 nats, reconstruction 300" in reason
+
+
+def test_states_that_say_more_than_categories_could_are_named() -> None:
+    reason = diagnose(Balance(1.0, 1.0, WEIGHTS), TERMS)
+    assert "the states carry all: their KL is 8 nats" in reason
+    assert "beta 0.1 times the state's KL 0.8 nats" in reason
+    reason = diagnose(Balance(1.0, 1.0, WEIGHTS), TERMS | {"kl": 1.0})
+    assert "the states carry all: their" not in reason
+
+
+def test_before_the_first_epoch_the_settings_alone_are_named() -> None:
+    assert "(tau 1)" in diagnose(Balance(1.0, 1.0, WEIGHTS), {})

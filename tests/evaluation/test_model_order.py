@@ -19,7 +19,7 @@ ALL = np.ones(5, bool)
 
 def rounds(*pairs: tuple[int, float]) -> list[Round]:
     return [
-        Round(number, 10 * number, order, consensus, 0.1, order, 50.0, 0.2, 0)
+        Round(number, 10 * number, order, consensus, 0.1, order, 50.0, 0.2)
         for number, (order, consensus) in enumerate(pairs)
     ]
 

@@ -54,3 +54,10 @@ def test_bars_are_as_high_as_the_counts(num_voters: int) -> None:
     edges = [bar.get_x() for group in axes.containers for bar in group]
     assert len({round(edge, 6) for edge in edges}) == occupancy.size
     figure.draw_without_rendering()
+
+
+def test_numbers_of_categories_are_kept_where_some_are_left_out() -> None:
+    (axes,) = samples_per_category(np.ones((2, 3), dtype=int), [0, 4, 7]).axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "4", "7"]
+    axes, _ = consensus_matrix(np.eye(3), [0, 4, 7]).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "4", "7"]

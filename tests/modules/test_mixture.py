@@ -249,3 +249,23 @@ def test_batches_that_cannot_be_modelled_are_refused() -> None:
 def test_a_likelihood_of_vectors_is_refused_for_images() -> None:
     with pytest.raises(ValueError, match=r"2 parameters per feature.*shape \(1, 4, 4\)"):
         make(likelihood=NegativeBinomial(), shape=(1, 4, 4))
+
+
+def test_the_largest_probability_is_what_two_softmaxes_allow() -> None:
+    model = make(double_softmax=True, tau=0.3)
+    model.prune([1])
+    model.agents.logits = lambda features: torch.tensor([50.0, 0, 0, 0, 0]).expand(3, B, K)
+    largest = model.infer(batch().x).probs.max()
+    torch.testing.assert_close(largest, torch.tensor(model.largest_probability))
+    assert make().largest_probability == 1.0
+
+
+def test_the_balance_holds_each_weight_beside_one_reconstruction() -> None:
+    model = make(coupling_weight=0.6, entropy_weight=0.9, beta=0.7, **OURS)
+    balance, terms = model.balance(), model.terms(batch())
+    means = terms.means()
+    total = sum(
+        weight * model.num_agents * model.scale * float(means[name])
+        for name, weight in {"reconstruction": 1.0, **balance.weights}.items()
+    )
+    assert total == pytest.approx(float(terms.total().detach()), rel=1e-4)

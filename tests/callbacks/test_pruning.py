@@ -1,0 +1,214 @@
+"""Rounds of pruning within a run: the manifest, the selected weights, exact resuming, refusals."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Callback
+
+from mixvae.callbacks.pruning import Pruning
+from mixvae.runtime import training
+from mixvae.train import main
+
+# Three agents that are aligned, copies that are drawn, a first measurement after two epochs, then
+# three prunings of two epochs each.
+SMALL = (
+    "callbacks=pruning",
+    "augmenter=noise",
+    "model.num_agents=3",
+    "model.num_categories=6",
+    "model.state_dim=2",
+    "model.coupling_weight=0.01",
+    "model.information_weight=100",
+    "model.align_epochs=[3]",
+    "model.agents.encoder.hidden=[16,8]",
+    "model.agents.decoder.hidden=[16]",
+    "callbacks.pruning.round_epochs=2",
+    "callbacks.pruning.max_rounds=3",
+    "callbacks.pruning.min_consensus=1.0",
+    "trainer.max_epochs=8",
+    "num_threads=1",
+    "logger=csv",
+    "~callbacks.figures",
+    "~callbacks.predictions",
+    "~callbacks.state_analysis",
+    "~callbacks.clusterability",
+    "data.batch_size=600",
+)
+
+
+class StopAt(Callback):
+    """Interrupt at a hook of an epoch, before the other callbacks."""
+
+    def __init__(self, hook: str, epoch: int) -> None:
+        self.epoch = epoch
+        setattr(self, hook, self._stop)
+
+    def _stop(self, trainer: Any, *_: object) -> None:
+        if trainer.current_epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """A run that is interrupted at a moment and then resumed."""
+    build = training.build
+
+    def run(folder: Path, hook: str, epoch: int, *arguments: str) -> int:
+        def build_with_stop(cfg: Any) -> Any:
+            parts = build(cfg)
+            parts.trainer.callbacks.insert(0, StopAt(hook, epoch))
+            return parts
+
+        monkeypatch.setattr(training, "build", build_with_stop)
+        assert main([*SMALL, *arguments, f"run_dir={folder}"]) == 130
+        monkeypatch.setattr(training, "build", build)
+        return main([f"resume={folder}"])
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was never interrupted."""
+    folder = tmp_path_factory.mktemp("run") / "whole"
+    assert main([*SMALL, f"run_dir={folder}"]) == 0
+    return folder
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "model_order.json").read_text())
+
+
+def load(folder: Path, name: str = "last") -> dict[str, Any]:
+    return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
+
+
+def test_each_round_is_recorded_and_prunes_one(whole: Path) -> None:
+    record = manifest(whole)
+    rounds = record["rounds"]
+    assert [one["num_categories"] for one in rounds] == [6, 5, 4, 3]
+    assert [one["epoch"] for one in rounds] == [2, 4, 6, 8]
+    assert [len(one["pruned"]) for one in rounds] == [1, 1, 1, 0]
+    assert record["reason"] == "max_rounds"
+    for one in rounds:
+        assert one["min_consensus"] <= one["consensus"] <= 1
+        assert one["populated_categories"] <= one["num_categories"]
+    kept = load(whole)["state_dict"]["category_mask"]
+    gone = {k for one in rounds for k in one["pruned"]}
+    assert set((~kept).nonzero().flatten().tolist()) == gone
+    with (whole / "model_order.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert [int(row["num_categories"]) for row in table] == [6, 5, 4, 3]
+    assert [int(row["selected"]) for row in table].count(1) == 1
+    assert (whole / "figures" / "model_order.png").stat().st_size > 1000
+
+
+def test_the_selected_weights_are_tested_and_are_those_of_their_round(whole: Path) -> None:
+    record = manifest(whole)
+    best = max(record["rounds"], key=lambda one: one["consensus"])
+    assert record["threshold_met"] == (best["consensus"] >= 0.95)
+    if not record["threshold_met"]:
+        assert record["selected_order"] == best["num_categories"]
+        assert "does not reach the threshold 0.95" in record["statement"]
+    selected = load(whole, "selected")
+    assert int(selected["state_dict"]["category_mask"].sum()) == record["selected_order"]
+    assert selected["epoch"] + 1 == record["rounds"][record["selected_round"]]["epoch"]
+    assert selected["optimizer_states"] == []
+    summary = json.loads((whole / "summary.json").read_text())
+    assert summary["tested_checkpoint"] == record["checkpoint"] == "checkpoints/selected.ckpt"
+    assert summary["test/kept_categories"] == record["selected_order"]
+    assert summary["model_order/selected"] == record["selected_order"]
+    # Losses over different K cannot be compared: the best is one of the last round.
+    assert load(whole, "best")["epoch"] >= 6
+    files = sorted(path.name for path in (whole / "checkpoints").iterdir())
+    assert files == ["best.ckpt", "last.ckpt", "selected.ckpt"]
+
+
+@pytest.mark.parametrize(
+    ("hook", "epoch"),
+    [
+        ("on_train_batch_end", 3),
+        pytest.param("on_train_epoch_end", 3, marks=pytest.mark.slow),
+        ("on_train_epoch_start", 4),
+        pytest.param("on_validation_end", 5, marks=pytest.mark.slow),
+    ],
+)
+def test_a_run_killed_within_a_round_ends_as_one_that_was_not(
+    tmp_path: Path, whole: Path, interrupted: Callable[..., int], hook: str, epoch: int
+) -> None:
+    parts = tmp_path / "parts"
+    assert interrupted(parts, hook, epoch) == 0
+    assert manifest(parts) == manifest(whole)
+    for name in ("last", "selected"):
+        one, other = load(whole, name), load(parts, name)
+        assert one["epoch"] == other["epoch"]
+        for key, tensor in one["state_dict"].items():
+            assert torch.equal(tensor, other["state_dict"][key]), (name, key)
+        for first, second in zip(one["optimizer_states"], other["optimizer_states"], strict=True):
+            for a, b in zip(first["state"].values(), second["state"].values(), strict=True):
+                assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_pruning_ends_where_all_agree_and_a_resumed_test_trains_no_further(
+    tmp_path: Path, interrupted: Callable[..., int]
+) -> None:
+    folder = tmp_path / "run"
+    enough = ("callbacks.pruning.min_consensus=0", "callbacks.pruning.threshold=0")
+    assert interrupted(folder, "on_test_start", 2, *enough) == 0
+    record = manifest(folder)
+    assert record["reason"] == "min_consensus"
+    assert (record["selected_order"], record["threshold_met"]) == (6, True)
+    assert load(folder)["epoch"] == 2
+    assert json.loads((folder / "summary.json").read_text())["status"] == "finished"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trainer.max_epochs=6"], "max_epochs is 6, but pruning asks for 7: first_epochs .at lea"),
+        (["callbacks.pruning.first_epochs=3"], "max_epochs is 8, but pruning asks for 9"),
+        (["model.num_agents=1"], "model.num_agents to 2 or more, got 1"),
+        (["model.num_categories=2"], "num_categories is 2, which leaves nothing to prune"),
+        (["callbacks.pruning.max_rounds=0"], "max_rounds must be 1 or more, got 0"),
+        (["callbacks.pruning.threshold=2"], r"threshold must lie in \[0, 1\], got 2"),
+        (["callbacks.pruning.num_per_round=1.5"], "num_per_round must be .*; got 1.5"),
+        (["~callbacks.pruning"], "test_checkpoint is selected, but nothing selects"),
+    ],
+)
+def test_what_cannot_be_pruned_is_refused_before_there_is_a_folder(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    folder = tmp_path / "run"
+    # What is left of a callback that is switched off may not be changed.
+    own = "callbacks.pruning." if arguments[0].startswith("~") else "no override"
+    small = [line for line in SMALL if not line.startswith(own)]
+    assert main([*small, *arguments, f"run_dir={folder}"]) == 1
+    assert not folder.exists()
+    assert re.search(message, capfd.readouterr().err)
+
+
+def test_a_model_without_categories_is_refused(quiet_trainer: Callable[..., Any]) -> None:
+    pruning = Pruning(".", round_epochs=1, max_rounds=1)
+    with pytest.raises(ValueError, match="prunes the categories of a mixture, which Linear is not"):
+        pruning.check(quiet_trainer(), torch.nn.Linear(1, 1), None)  # type: ignore[arg-type]
+
+
+def test_the_reachable_range_is_said_before_training(
+    whole: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    quick = ("callbacks.pruning.max_rounds=1", "callbacks.pruning.round_epochs=1")
+    share = ("callbacks.pruning.num_per_round=0.5", "trainer.max_epochs=2")
+    assert main([*SMALL, *quick, *share, f"run_dir={folder}"]) == 0
+    said = capfd.readouterr().err
+    assert "pruning can reach K = 6 down to 3: measured after 1 epochs" in said
+    assert said.index("pruning can reach") < said.index("round 0 after epoch 1")
+    assert [one["num_categories"] for one in manifest(folder)["rounds"]] == [6, 3]

@@ -1,7 +1,8 @@
+import numpy as np
 import pytest
 import torch
 
-from mixvae.data.splits import split_indices
+from mixvae.data.splits import split_indices, stratified_indices
 
 
 @pytest.mark.parametrize("fractions", [[0.1], [0.25, 0.25], [0.5]])
@@ -38,3 +39,33 @@ def test_an_empty_part_is_refused(n, fractions):
 def test_a_negative_seed_is_refused():
     with pytest.raises(ValueError, match="seed is -1"):
         split_indices(10, [0.5], seed=-1)
+
+
+@pytest.mark.parametrize("fraction", [0.05, 0.3, 0.9])
+def test_stratified_parts_are_disjoint_and_share_out_every_class(fraction):
+    classes = np.repeat([0, 1, 2], [40, 10, 2])
+    part, rest = stratified_indices(classes, "abc", fraction, seed=0)
+    assert torch.cat([part, rest]).sort().values.tolist() == list(range(52))
+    for rows in (part, rest):
+        assert set(classes[rows]) == {0, 1, 2}
+        assert rows.tolist() == sorted(rows.tolist())
+    assert (classes[part] == 0).sum() == round(fraction * 40)
+
+
+def test_stratified_parts_are_a_function_of_the_seed():
+    classes = np.repeat([0, 1], 50)
+    first, again, other = (stratified_indices(classes, "ab", 0.5, seed)[0] for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_rows_without_a_class_may_be_few_and_are_shared_out():
+    part, rest = stratified_indices(np.array([0, 0, 0, -1]), "a", 0.4, seed=0)
+    assert len(part) + len(rest) == 4
+    part, _ = stratified_indices(np.repeat([0, -1], [4, 100]), "a", 0.25, seed=0)
+    assert len(part) == 26
+
+
+def test_a_class_of_too_few_rows_is_refused_by_name():
+    with pytest.raises(ValueError, match="class 'b' has 1 of 4 samples; each needs at least 2"):
+        stratified_indices(np.array([0, 0, 0, 1]), "ab", 0.5, seed=0)

@@ -1,0 +1,141 @@
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from mixvae.data.backed import BackedCells, ChunkedOrder, Reading
+from mixvae.data.cell_generator import generate_cells
+from mixvae.data.cells_synthetic import write_cells
+from mixvae.data.genes import find_genes
+from mixvae.data.resident import TrainLoader
+
+NUM_CELLS, CHUNK, BUFFER = 400, 16, 5
+
+
+@pytest.fixture(scope="module")
+def cells():
+    return generate_cells(num_cells=NUM_CELLS, num_genes=120, num_types=3)
+
+
+@pytest.fixture
+def path(cells, tmp_path):
+    write_cells(cells, tmp_path / "cells.h5ad")
+    return tmp_path / "cells.h5ad"
+
+
+@pytest.fixture
+def backed(cells, path):
+    columns = find_genes(cells.gene_names, cells.gene_names[10:60])
+    readings = Reading("counts", columns, "log_cpm", 1e6), Reading("counts", columns, "none", 1.0)
+    return BackedCells(path, *readings, torch.from_numpy(cells.type), CHUNK, BUFFER)
+
+
+def expected(cells):
+    counts = cells.counts.toarray()
+    return np.log1p(1e6 * counts / counts.sum(1, keepdims=True))[:, 10:60]
+
+
+def count_reads(backed: BackedCells, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that grows by the first row of each chunk that is read of x."""
+    backed.batch(torch.tensor([0]))
+    reads: list[int] = []
+    plain = backed._matrices[0].read
+    monkeypatch.setattr(
+        backed._matrices[0], "read", lambda start, stop: reads.append(start) or plain(start, stop)
+    )
+    return reads
+
+
+@pytest.mark.parametrize("rows", [[0], [399, 0, 17], [5, 5], list(range(0, 400, 3))])
+def test_rows_come_in_the_order_asked_for(backed, cells, rows):
+    batch = backed.batch(torch.tensor(rows))
+    np.testing.assert_allclose(batch.x, expected(cells)[rows], rtol=1e-6)
+    assert np.array_equal(batch.counts, cells.counts.toarray()[rows, 10:60])
+    assert batch.label.tolist() == cells.type[rows].tolist()
+    assert batch.index.tolist() == rows
+
+
+def test_no_more_chunks_stay_in_memory_than_the_buffer_holds(backed):
+    backed.batch(torch.arange(NUM_CELLS))
+    assert len(backed._chunks) == BUFFER
+    assert all(sparse.issparse(part) for chunk in backed._chunks.values() for part in chunk)
+
+
+def test_an_epoch_reads_every_chunk_once(backed, monkeypatch):
+    reads = count_reads(backed, monkeypatch)
+    order = ChunkedOrder(torch.arange(NUM_CELLS), 0, CHUNK, BUFFER)
+    order.set_epoch(3)
+    for rows in order.permuted().split(30):
+        backed.batch(rows)
+    assert len(reads) <= NUM_CELLS // CHUNK
+    assert len(set(reads)) == len(reads)
+
+
+def test_the_order_is_a_permutation_that_seed_and_epoch_choose():
+    rows = torch.arange(1, NUM_CELLS, 2)
+    order = ChunkedOrder(rows, 0, CHUNK, BUFFER)
+    first = order.permuted()
+    assert first.sort().values.tolist() == rows.tolist()
+    assert torch.equal(order.permuted(), first)
+    order.set_epoch(1)
+    assert not torch.equal(order.permuted(), first)
+    assert not torch.equal(ChunkedOrder(rows, 1, CHUNK, BUFFER).permuted(), first)
+    order.set_epoch(0)
+    assert torch.equal(order.permuted(), first)
+
+
+def test_a_file_sorted_by_type_is_mixed():
+    # 20,000 cells of 10 types, one after the other: batches hold the types in their proportions
+    types = torch.arange(20_000) // 2000
+    order = ChunkedOrder(torch.arange(20_000), 0, chunk_rows=64, buffer_chunks=64)
+    shares = torch.stack(
+        [types[rows].bincount(minlength=10) / 500.0 for rows in order.permuted().split(500)]
+    )
+    deviation = (shares - 0.1).std(0).mean()
+    independent = (0.1 * 0.9 / 500) ** 0.5
+    assert deviation < 4 * independent  # chunk by chunk without a buffer: 20 times
+    unmixed = ChunkedOrder(torch.arange(20_000), 0, chunk_rows=64, buffer_chunks=1).permuted()
+    worse = torch.stack([types[rows].bincount(minlength=10) / 500.0 for rows in unmixed.split(500)])
+    assert (worse - 0.1).std(0).mean() > 8 * independent
+
+
+def test_a_loader_goes_on_in_the_middle_without_reading_what_came_before(backed, monkeypatch):
+    def loader():
+        made = TrainLoader(backed, torch.arange(NUM_CELLS), 20, seed=0)
+        made.sampler = ChunkedOrder(torch.arange(NUM_CELLS), 0, CHUNK, BUFFER)
+        made.sampler.set_epoch(2)
+        return made
+
+    whole = list(loader())
+    stopped = loader()
+    iterator = iter(stopped)
+    for _ in range(17):
+        next(iterator)
+    resumed = loader()
+    resumed.load_state_dict(stopped.state_dict())
+    backed._chunks.clear()
+    reads = count_reads(backed, monkeypatch)
+    rest = list(resumed)
+    assert len(reads) <= 2 * BUFFER
+    for ours, theirs in zip(rest, whole[17:], strict=True):
+        assert torch.equal(ours.x, theirs.x)
+        assert torch.equal(ours.index, theirs.index)
+
+
+def test_it_crosses_to_another_process(backed):
+    backed.batch(torch.tensor([1]))
+    other = pickle.loads(pickle.dumps(backed))
+    assert torch.equal(other.batch(torch.tensor([3])).x, backed.batch(torch.tensor([3])).x)
+    moved = backed.to(torch.device("cpu"))
+    assert torch.equal(
+        moved.batch(torch.tensor([3])).counts, backed.batch(torch.tensor([3])).counts
+    )
+
+
+def test_a_file_that_goes_away_is_told(backed, path: Path):
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match="no file"):
+        backed.batch(torch.tensor([1]))

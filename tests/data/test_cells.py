@@ -1,0 +1,354 @@
+"""Files of cells as a data set: what is read, and every kind of bad file."""
+
+import logging
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import sparse
+
+from mixvae.data import CellDataModule
+from mixvae.data.backed import BackedCells
+from mixvae.data.sparse import SparseRows
+
+NUM_CELLS, NUM_GENES = 60, 12
+FORMS = {"dense": np.asarray, "csr": sparse.csr_matrix, "csc": sparse.csc_matrix}
+
+
+def counts():
+    return np.random.default_rng(0).poisson(2.0, (NUM_CELLS, NUM_GENES)).astype(np.float32)
+
+
+def cpm(matrix):
+    return np.log1p(1e6 * matrix / matrix.sum(1, keepdims=True))
+
+
+def make(x=None, **layers):
+    """60 cells of 12 genes; X is log-CPM unless given."""
+    raw = counts()
+    obs = pd.DataFrame(
+        {
+            "cluster": pd.Categorical(["Pvalb", "Sst", "L6 IT"] * 20),
+            "donor": ["d1", "d2"] * 30,
+            "age": np.arange(NUM_CELLS),
+        },
+        index=[f"cell{number}" for number in range(NUM_CELLS)],
+    )
+    var = pd.DataFrame(index=[f"gene{number}" for number in range(NUM_GENES)])
+    return anndata.AnnData(X=cpm(raw) if x is None else x, obs=obs, var=var, layers=layers)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Return a function that writes an AnnData object, or the default one, and gives its path."""
+
+    def written(adata=None, name="cells.h5ad"):
+        path = tmp_path / name
+        (make() if adata is None else adata).write_h5ad(path)
+        return str(path)
+
+    return written
+
+
+def load(path, **settings):
+    data = CellDataModule(**{"seed": 0, "path": path, "batch_size": 20, **settings})
+    data.setup("fit")
+    return data
+
+
+def everything(data):
+    """All cells in the order of the file."""
+    batches = [b for split in ("train", "val", "test") for b in data.eval_dataloader(split)]
+    order = torch.cat([batch.index for batch in batches]).argsort()
+    present = [field for field in zip(*batches, strict=True) if field[0] is not None]
+    return [torch.cat(field)[order].numpy() for field in present]
+
+
+@pytest.mark.parametrize("backed", [False, True])
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_a_file_gives_the_same_cells(write, form, backed):
+    path = write(make(FORMS[form](cpm(counts()))))
+    if backed and form == "csc":
+        with pytest.raises(ValueError, match="stored by columns"):
+            load(path, backed=True)
+        return
+    data = load(path, backed=backed, chunk_rows=7, buffer_chunks=2)
+    x, label, index = everything(data)
+    np.testing.assert_allclose(x, cpm(counts()), rtol=1e-6)
+    assert x.dtype == np.float32
+    assert set(label) == {-1}
+    assert index.tolist() == list(range(NUM_CELLS))
+    assert data.spec.num_classes == 0
+    assert data.spec.name == "cells"
+
+
+@pytest.mark.parametrize("backed", [False, True])
+def test_counts_are_normalised_and_said_to_be(write, backed, caplog):
+    with caplog.at_level(logging.INFO, logger="mixvae"):
+        data = load(write(make(sparse.csr_matrix(counts()))), backed=backed)
+    np.testing.assert_allclose(everything(data)[0], cpm(counts()), rtol=1e-6)
+    assert "holds raw counts (whole numbers, 0 or more); log-CPM is made of it" in caplog.text
+    assert data.state_dict()["normalize"] == "log_cpm"
+
+
+def test_sparse_cells_stay_sparse_in_memory(write):
+    data = load(write(make(sparse.csr_matrix(counts()))))
+    assert isinstance(data.table.cells.x, SparseRows)
+    assert isinstance(load(data.path, backed=True).table.cells, BackedCells)
+
+
+@pytest.mark.parametrize("backed", [False, True])
+def test_a_layer_is_read_and_counts_beside_it(write, backed):
+    path = write(make(np.zeros((NUM_CELLS, NUM_GENES)), spliced=counts(), logged=cpm(counts())))
+    data = load(path, layer="logged", counts_layer="spliced", label_key="cluster", backed=backed)
+    x, label, _, raw = everything(data)
+    np.testing.assert_allclose(x, cpm(counts()), rtol=1e-6)
+    assert np.array_equal(raw, counts())
+    assert data.spec.class_names == ("L6 IT", "Pvalb", "Sst")
+    assert [data.spec.class_names[k] for k in label[:3]] == ["Pvalb", "Sst", "L6 IT"]
+
+
+@pytest.mark.parametrize("backed", [False, True])
+def test_the_library_counts_all_genes_though_few_are_kept(write, tmp_path, backed):
+    (tmp_path / "genes.txt").write_text("gene9\ngene2\n")
+    data = load(
+        write(make(counts())), genes=str(tmp_path / "genes.txt"), counts_layer="X", backed=backed
+    )
+    assert data.spec.feature_names == ("gene9", "gene2")
+    x, _, _, raw = everything(data)
+    np.testing.assert_allclose(x, cpm(counts())[:, [9, 2]], rtol=1e-6)
+    assert np.array_equal(raw, counts()[:, [9, 2]])
+
+
+def test_raw_is_read_with_genes_of_its_own(write):
+    adata = make()
+    adata.raw = adata.copy()
+    adata = adata[:, :4].copy()
+    data = load(write(adata), layer="raw")
+    assert data.spec.shape == (NUM_GENES,)
+    assert load(data.path).spec.shape == (4,)
+
+
+@pytest.mark.parametrize("backed", [False, True])
+def test_highly_variable_genes_are_those_of_the_training_cells(write, backed):
+    raw = counts()
+    data = load(write(make(raw)), num_highly_variable=5, batch_key="donor", backed=backed)
+    train = torch.cat([batch.index for batch in data.eval_dataloader("train")]).numpy()
+    assert len(data.spec.feature_names) == 5
+    assert data.batch_labels == ["d1", "d2"] * 30
+    held_out = np.setdiff1d(np.arange(NUM_CELLS), train)
+    raw[held_out] = raw[held_out][:, ::-1]  # what other cells hold has no say
+    again = load(write(make(raw), "other.h5ad"), num_highly_variable=5, batch_key="donor")
+    assert again.spec.feature_names == data.spec.feature_names
+
+
+@pytest.mark.parametrize("backed", [False, True])
+def test_constant_genes_are_left_out_and_named(write, backed, caplog):
+    x = cpm(counts())
+    x[:, 3], x[:, 5] = 0.0, 1.5
+    data = load(write(make(x)), num_highly_variable=4, backed=backed)
+    assert not {"gene3", "gene5"} & set(load(data.path).spec.feature_names)
+    assert "2 genes are the same in all cells and left out: gene3, gene5" in caplog.text
+    with pytest.raises(ValueError, match="only 10 genes vary"):
+        load(data.path, num_highly_variable=11, backed=backed)
+
+
+def test_missing_listed_genes_are_left_out_and_named(write, tmp_path, caplog):
+    (tmp_path / "genes.txt").write_text("\n".join(["gene1", "gene2", "Pvalb"]))
+    path, listed = write(), str(tmp_path / "genes.txt")
+    assert load(path, genes=listed, max_missing=0.5).spec.feature_names == ("gene1", "gene2")
+    assert "1 of 3 wanted genes are missing and left out: Pvalb" in caplog.text
+    with pytest.raises(ValueError, match=r"1 of 3 wanted genes are missing.*: Pvalb"):
+        load(path, genes=listed)
+    (tmp_path / "genes.txt").write_text("ENS1\nENS2\n")
+    with pytest.raises(ValueError, match="none of the 2 wanted genes is in the file"):
+        load(path, genes=listed)
+
+
+def test_labels_may_be_missing_and_numbers(write):
+    adata = make()
+    adata.obs["leiden"] = pd.Series([1.0, 2.0, np.nan] * 20, index=adata.obs_names)
+    data = load(write(adata), label_key="leiden")
+    label = everything(data)[1]
+    assert data.spec.class_names == ("1.0", "2.0")
+    assert label[:3].tolist() == [0, 1, -1]
+
+
+def test_labels_change_nothing_but_the_split(write):
+    path = write()
+    plain, labelled = load(path, stratify=False), load(path, stratify=False, label_key="cluster")
+    for a, b in zip(plain.train_dataloader(), labelled.train_dataloader(), strict=True):
+        assert torch.equal(a.x, b.x)
+
+
+def test_the_checkpoint_tells_how_to_prepare_other_cells(write):
+    state = load(write(), label_key="cluster").state_dict()
+    assert state["genes"][:2] == ["gene0", "gene1"]
+    assert {key: state[key] for key in ("kind", "normalize", "layer", "label_key")} == {
+        "kind": "log",
+        "normalize": "none",
+        "layer": "X",
+        "label_key": "cluster",
+    }
+
+
+def test_the_built_in_cells_need_no_file():
+    data = CellDataModule(seed=0)
+    data.setup()
+    assert data.spec.name == "pbmc68k_reduced"
+    assert data.spec.shape == (765,)
+    assert data.spec.num_classes == 10
+    assert data.state_dict()["kind"] == "log"
+    sizes = [len(data._splits[split].rows) for split in ("train", "val", "test")]
+    assert sizes == [503, 55, 142]
+
+
+# --- Bad input ---------------------------------------------------------------------------------
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no file .*gone\.h5ad; data\.path"):
+        load(str(tmp_path / "gone.h5ad"))
+    with pytest.raises(ValueError, match="is a folder"):
+        load(str(tmp_path))
+
+
+def test_not_an_h5ad(tmp_path):
+    import h5py
+
+    path = tmp_path / "cells.h5ad"
+    path.write_text("gene,cell1\nSst,3\n")
+    with pytest.raises(ValueError, match=r"cells\.h5ad cannot be read: it is no AnnData file"):
+        load(str(path))
+    with h5py.File(path, "w") as file:
+        file["X"] = np.zeros(3)
+    with pytest.raises(ValueError, match="it is no AnnData file"):
+        load(str(path))
+
+
+@pytest.mark.parametrize("backed", [False, True])
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9, 0.99])
+def test_truncated_files(write, share, backed):
+    path = write(make(sparse.csr_matrix(counts())))
+    with open(path, "r+b") as file:
+        file.seek(0, 2)
+        file.truncate(int(share * file.tell()))
+    with pytest.raises(ValueError, match=r"cells\.h5ad"):
+        load(path, backed=backed)
+
+
+@pytest.mark.parametrize("backed", [False, True])
+@pytest.mark.parametrize(("cells", "genes"), [(0, 12), (60, 0)])
+def test_empty_files(write, cells, genes, backed):
+    with pytest.raises(ValueError, match="has no cells or no genes"):
+        load(write(make()[:cells, :genes].copy()), backed=backed)
+
+
+@pytest.mark.parametrize("backed", [False, True])
+@pytest.mark.parametrize("form", ["dense", "csr"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite(write, value, form, backed):
+    x = cpm(counts())
+    x[40, 2] = value
+    with pytest.raises(ValueError, match=f"X of .* holds {value}; every value must be finite"):
+        load(write(make(FORMS[form](x))), backed=backed)
+
+
+@pytest.mark.parametrize("backed", [False, True])
+def test_negative_values_where_counts_are_meant(write, backed):
+    broken = counts()
+    broken[40, 2] = -1
+    path = write(make(cpm(counts()), counts=broken))
+    with pytest.raises(ValueError, match=r"counts of .* holds -1; counts must be 0 or more"):
+        load(path, counts_layer="counts", backed=backed)
+
+
+def test_scaled_data_are_told_and_no_logarithm_is_taken(write, caplog):
+    x = counts() - 2.5
+    path = write(make(x))
+    np.testing.assert_allclose(everything(load(path))[0], x)
+    assert "holds scaled expression (negative values, such as z-scores)" in caplog.text
+    with pytest.raises(ValueError, match="normalize is log_cpm but X of"):
+        load(path, normalize="log_cpm")
+    with pytest.raises(ValueError, match="num_highly_variable needs log-normalised"):
+        load(path, num_highly_variable=3)
+
+
+@pytest.mark.parametrize("backed", [False, True])
+def test_counts_that_are_not_whole(write, backed):
+    with pytest.raises(ValueError, match="counts must be whole numbers: name the layer"):
+        load(write(), counts_layer="X", backed=backed)
+
+
+@pytest.mark.filterwarnings("ignore:.*names are not unique")
+@pytest.mark.parametrize(("axis", "what"), [("var_names", "gene"), ("obs_names", "cell")])
+def test_duplicate_names(write, axis, what):
+    adata = make()
+    names = list(getattr(adata, axis))
+    setattr(adata, axis, [names[1], *names[1:]])
+    with pytest.raises(ValueError, match=f"1 {what} names stand more than once: {what}1;"):
+        load(write(adata))
+
+
+def test_only_constant_genes(write):
+    with pytest.raises(ValueError, match="each of the 12 genes is the same in all cells"):
+        load(write(make(np.ones((NUM_CELLS, NUM_GENES)))))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"layer": "spliced"}, r"has no matrix 'spliced'; it has X, counts"),
+        ({"counts_layer": "umis"}, r"has no matrix 'umis'; it has X, counts"),
+        ({"layer": "raw"}, r"has no matrix 'raw'; it has X, counts"),
+        ({"label_key": "type"}, r"label_key is 'type', .*; it has cluster, donor, age"),
+        ({"batch_key": "mouse"}, r"batch_key is 'mouse', .*; it has cluster, donor, age"),
+    ],
+)
+def test_what_is_not_in_the_file_is_told_beside_what_is(write, settings, message):
+    with pytest.raises(ValueError, match=message):
+        load(write(make(counts=counts())), **settings)
+
+
+def test_missing_values_in_columns(write):
+    adata = make()
+    adata.obs["empty"] = np.nan
+    adata.obs["mouse"] = ["m1", None] * 30
+    path = write(adata)
+    with pytest.raises(ValueError, match="label_key is 'empty', but no cell has a value"):
+        load(path, label_key="empty")
+    with pytest.raises(ValueError, match="batch_key is 'mouse', but 30 of 60 cells have no value"):
+        load(path, batch_key="mouse")
+
+
+def test_fewer_cells_than_a_batch(write):
+    with pytest.raises(ValueError, match="batch_size is 50 but the training set of cells has 43"):
+        load(write(), batch_size=50)
+
+
+def test_one_cell_of_a_class(write):
+    adata = make()
+    adata.obs["cluster"] = ["Sst"] * 59 + ["Meis2"]
+    path = write(adata)
+    with pytest.raises(ValueError, match=r"class 'Meis2' has 1 of 60 samples.*stratify=false"):
+        load(path, label_key="cluster")
+    assert load(path, label_key="cluster", stratify=False).spec.num_classes == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"normalize": "cpm"}, "normalize is 'cpm'"),
+        ({"num_highly_variable": 0}, "num_highly_variable is 0"),
+        ({"max_missing": 2.0}, "max_missing is 2.0"),
+        ({"chunk_rows": 0}, "chunk_rows is 0"),
+        ({"buffer_chunks": 0}, "buffer_chunks is 0"),
+        ({"test_fraction": 0.0}, "test_fraction is 0.0"),
+        ({"path": None, "backed": True}, "backed is true but path is null"),
+    ],
+)
+def test_settings_out_of_range_are_refused_at_once(settings, message):
+    with pytest.raises(ValueError, match=message):
+        CellDataModule(**{"seed": 0, "path": "cells.h5ad", **settings})

@@ -1,0 +1,132 @@
+import logging
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from mixvae.data.expression import (
+    check_counts,
+    check_expression,
+    extent_of,
+    kind_of,
+    library_sizes,
+    log_cpm,
+    to_apply,
+)
+
+COUNTS = np.array([[0, 3, 1], [2, 0, 0], [0, 0, 0]], dtype=np.float32)
+
+
+def both(matrix):
+    return [matrix, sparse.csr_matrix(matrix)]
+
+
+@pytest.mark.parametrize(
+    ("matrix", "kind"),
+    [
+        (COUNTS, "counts"),
+        (COUNTS.astype(np.int64), "counts"),
+        (np.log1p(COUNTS), "log"),
+        (COUNTS * 100.5, "linear"),
+        (COUNTS - COUNTS.mean(0), "scaled"),
+        (np.array([[-1.0, 2.0]]), "scaled"),
+    ],
+)
+def test_kinds_are_told_by_their_values_dense_and_sparse(matrix, kind):
+    assert [kind_of(form) for form in both(matrix)] == [kind, kind]
+
+
+def test_extents_of_parts_join_to_that_of_the_whole():
+    whole = np.vstack([COUNTS, np.log1p(COUNTS), COUNTS * 100.5])
+    parts = [extent_of(part) for part in np.split(whole, 9)]
+    joined = parts[0]
+    for part in parts[1:]:
+        joined = joined.joined(part)
+    assert joined == extent_of(whole)
+    assert joined.kind == "linear"
+
+
+@pytest.mark.parametrize("target_sum", [1e4, 1e6])
+def test_log_cpm_is_its_formula_dense_and_sparse(target_sum):
+    expected = np.log1p(target_sum * COUNTS[:2] / COUNTS[:2].sum(1, keepdims=True))
+    for form in both(COUNTS):
+        made = log_cpm(form, target_sum=target_sum)
+        assert sparse.issparse(made) == sparse.issparse(form)
+        assert made.dtype == np.float32
+        dense = made.toarray() if sparse.issparse(made) else made
+        np.testing.assert_allclose(dense[:2], expected, rtol=1e-6)
+        assert not dense[2].any(), "a cell without counts stays 0"
+    assert COUNTS[0, 1] == 3, "the input is not changed"
+
+
+def test_log_cpm_takes_the_library_of_all_genes_where_some_are_kept():
+    library = library_sizes(COUNTS)
+    assert library.tolist() == [4, 2, 0]
+    np.testing.assert_allclose(log_cpm(COUNTS[:, :2], library), log_cpm(COUNTS)[:, :2])
+
+
+def test_log_cpm_does_not_depend_on_how_deep_a_cell_was_read():
+    np.testing.assert_allclose(log_cpm(COUNTS * 7), log_cpm(COUNTS), rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_refused(value):
+    broken = COUNTS.copy()
+    broken[1, 0] = value
+    for form in both(broken):
+        with pytest.raises(ValueError, match=f"X holds {value}"):
+            check_expression(form, "X")
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (3,)])
+def test_empty_matrices_are_refused(shape):
+    with pytest.raises(ValueError, match="has shape"):
+        check_expression(np.zeros(shape))
+
+
+def test_words_are_refused():
+    with pytest.raises(ValueError, match="numbers are needed"):
+        check_expression(np.array([["a", "b"]]))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"), [(-1.0, "counts holds -1;"), (0.5, "counts holds 0.5;")]
+)
+def test_what_cannot_be_counts_is_refused(value, message):
+    broken = COUNTS.copy()
+    broken[1, 0] = value
+    for form in both(broken):
+        with pytest.raises(ValueError, match=message):
+            check_counts(form, "counts")
+    check_counts(COUNTS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "normalize", "applied", "level"),
+    [
+        ("counts", "auto", "log_cpm", logging.INFO),
+        ("linear", "auto", "log_cpm", logging.INFO),
+        ("log", "auto", "none", logging.INFO),
+        ("scaled", "auto", "none", logging.WARNING),
+        ("counts", "none", "none", logging.WARNING),
+        ("log", "log_cpm", "log_cpm", logging.WARNING),
+        ("counts", "log_cpm", "log_cpm", logging.INFO),
+    ],
+)
+def test_what_is_found_and_done_is_said(kind, normalize, applied, level, caplog):
+    with caplog.at_level(logging.INFO, logger="mixvae"):
+        assert to_apply(kind, normalize, "layer spliced") == applied
+    assert max(record.levelno for record in caplog.records) == level
+    assert "layer spliced holds" in caplog.text
+
+
+def test_a_logarithm_of_negative_values_is_refused():
+    with pytest.raises(ValueError, match="normalize is log_cpm but X holds scaled"):
+        to_apply("scaled", "log_cpm", "X")
+
+
+def test_unknown_normalisations_are_refused():
+    with pytest.raises(ValueError, match="normalize is 'cpm'"):
+        to_apply("counts", "cpm")
+    with pytest.raises(ValueError, match="target_sum is 0"):
+        log_cpm(COUNTS, target_sum=0)

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from mixvae.data.resident import TrainLoader
+from mixvae.data.sparse import DeviceSparseRows, ResidentCells, SparseRows, as_rows
+
+
+@pytest.fixture
+def matrix():
+    random = np.random.default_rng(0)
+    dense = random.poisson(0.4, (50, 30)).astype(np.float32)
+    dense[7] = 0
+    return dense
+
+
+@pytest.mark.parametrize(
+    "rows", [[3], [7], [7, 7, 0], list(range(49, -1, -1)), []], ids=lambda rows: f"{len(rows)}rows"
+)
+def test_every_form_gives_the_same_rows(matrix, rows):
+    stored = as_rows(sparse.csr_matrix(matrix))
+    on_device = DeviceSparseRows(
+        starts=torch.from_numpy(stored.matrix.indptr.astype(np.int64)),
+        columns=torch.from_numpy(stored.matrix.indices),
+        values=torch.from_numpy(stored.matrix.data),
+        num_columns=30,
+    )
+    wanted = torch.tensor(rows, dtype=torch.int64)
+    for form in (stored, on_device, on_device.to(torch.device("cpu")), as_rows(matrix)):
+        dense = form.dense(wanted)
+        assert dense.dtype == torch.float32
+        assert np.array_equal(dense.numpy(), matrix[rows].reshape(-1, 30))
+
+
+def test_a_sparse_matrix_stays_sparse_and_shares_its_memory(matrix):
+    source = sparse.csr_matrix(matrix)
+    stored = as_rows(source)
+    assert isinstance(stored, SparseRows)
+    assert np.shares_memory(stored.matrix.data, source.data)
+    assert stored.to(torch.device("cpu")) is stored
+
+
+def test_values_stored_twice_are_added():
+    twice = sparse.csr_matrix(
+        (np.array([1.0, 2.0]), np.array([1, 1]), np.array([0, 2])), shape=(1, 3)
+    )
+    assert as_rows(twice).dense(torch.tensor([0])).tolist() == [[0, 3, 0]]
+    assert twice.nnz == 2, "the source is not changed"
+
+
+def test_batches_have_counts_where_there_are_some(matrix):
+    label = torch.arange(50)
+    rows = torch.tensor([4, 2])
+    plain = ResidentCells(as_rows(matrix), label).batch(rows)
+    assert plain.counts is None
+    both = ResidentCells(as_rows(np.log1p(matrix)), label, as_rows(matrix)).batch(rows)
+    assert torch.equal(both.x, torch.log1p(both.counts))
+    assert both.label.tolist() == both.index.tolist() == [4, 2]
+
+
+@pytest.mark.parametrize(("num_rows", "batches"), [(21, 2), (25, 3), (20, 2)])
+def test_a_last_batch_of_few_cells_is_left_out(matrix, num_rows, batches):
+    cells = ResidentCells(as_rows(matrix), torch.zeros(50, dtype=torch.int64))
+    loader = TrainLoader(cells, torch.arange(num_rows), 10, seed=0)
+    sizes = [len(batch.x) for batch in loader]
+    assert len(sizes) == len(loader) == batches
+    assert min(sizes) >= 5

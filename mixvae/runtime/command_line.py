@@ -26,6 +26,8 @@ from mixvae.runtime.sweeping import begin, finish, resumed_overrides, split_resu
 FAILED = 1
 REFUSED = 2
 INTERRUPTED = 130
+# Tells the jobs of a sweep what the user said by HYDRA_FULL_ERROR, which is set for our own ends.
+ASKED_FOR_TRACEBACKS = "MIXVAE_FULL_ERROR"
 # What conf/train.yaml says to Hydra, for a config that does not, such as one from a run folder.
 OWN_FOLDERS = (
     "hydra.output_subdir=null",
@@ -158,8 +160,11 @@ def launch_training(arguments: Sequence[str], job: Callable[[], Any]) -> None:
         with _as_hydra_sees_it([*flags, *own, f"hydra.sweep.dir='{folder}'"]):
             job()
     finally:
-        if any(path.is_dir() for path in folder.iterdir()):
-            finish(folder)
+        begun = any(path.is_dir() for path in folder.iterdir())
+        counts = finish(folder) if begun else {}
+    failed = sum(count for status, count in counts.items() if status != "finished")
+    if failed:
+        raise JobsFailedError(f"{failed} of {sum(counts.values())} jobs of the sweep failed")
 
 
 def launch_evaluation(arguments: Sequence[str]) -> None:
@@ -278,14 +283,17 @@ def _flags(arguments: Sequence[str], args: Namespace) -> list[str]:
 @contextmanager
 def _as_hydra_sees_it(arguments: Sequence[str]) -> Iterator[None]:
     """Hand Hydra the command line, and have it leave exceptions to us."""
-    argv, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    argv, environment = sys.argv, dict(os.environ)
     sys.argv = ["mixvae.train", *arguments]
+    if environment.get("HYDRA_FULL_ERROR") == "1":
+        os.environ[ASKED_FOR_TRACEBACKS] = "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         yield
     finally:
         sys.argv = argv
-        if full_error is None:
-            del os.environ["HYDRA_FULL_ERROR"]
-        else:
-            os.environ["HYDRA_FULL_ERROR"] = full_error
+        for name in (ASKED_FOR_TRACEBACKS, "HYDRA_FULL_ERROR"):
+            if name in environment:
+                os.environ[name] = environment[name]
+            else:
+                os.environ.pop(name, None)

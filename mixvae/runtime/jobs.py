@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from mixvae.runtime.command_line import JobError, JobsFailedError, message_of
+from mixvae.runtime.command_line import ASKED_FOR_TRACEBACKS, JobError, message_of
 from mixvae.runtime.run_folder import RunFolder, free_path, write_json, write_text
 from mixvae.runtime.sharing import take_gpu, threads_for_each, visible_gpus
 from mixvae.runtime.training import resume, train
@@ -24,11 +26,10 @@ def run_job(cfg: DictConfig) -> float | None:
         cfg: The config that Hydra composed.
 
     Returns:
-        The metric `objective` of the config.
+        The metric `objective` of the config; None for a job of a sweep that failed.
 
     Raises:
-        JobError: If a single job failed.
-        JobsFailedError: If the job failed and is part of a sweep.
+        JobError: If it failed and is no part of a sweep.
     """
     hydra = HydraConfig.get()
     overrides = list(hydra.overrides.task)
@@ -44,8 +45,11 @@ def run_job(cfg: DictConfig) -> float | None:
     except Exception as error:
         message = message_of(error)
         print(f"error in job {hydra.job.num}: {message}", file=sys.stderr, flush=True)
+        if cfg.debug or os.environ.get(ASKED_FOR_TRACEBACKS):
+            traceback.print_exception(error)
         _record_failure(folder, overrides, message)
-        raise JobsFailedError(f"job {hydra.job.num} of the sweep failed") from error
+        # Told at the end of the sweep: an exception here would keep Hydra from the other jobs.
+        return None
 
 
 def _share_machine(cfg: DictConfig, num_jobs: int | None, sweep: Path) -> None:

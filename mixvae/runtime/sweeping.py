@@ -99,11 +99,14 @@ def begin(folder: Path, overrides: Sequence[str]) -> None:
     write_text(folder / COMMAND, "".join(f"{line}\n" for line in overrides))
 
 
-def finish(folder: Path) -> None:
+def finish(folder: Path) -> dict[str, int]:
     """Write a sweep's tables and say where they are.
 
     Args:
         folder: The sweep's folder.
+
+    Returns:
+        Number of jobs of each status.
 
     Raises:
         OSError: If there is no such folder, or it cannot be written.
@@ -124,6 +127,7 @@ def finish(folder: Path) -> None:
     if set(counts) - {"finished"}:
         print(f"to go on: python -m mixvae.train -m {RESUME_KEY}={folder}", file=sys.stderr)
     sys.stdout.flush()
+    return counts
 
 
 def launch_sweep_command(arguments: Sequence[str]) -> None:

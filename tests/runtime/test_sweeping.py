@@ -104,6 +104,7 @@ def test_a_failed_job_is_recorded_and_runs_again(
     failed, finished = read_csv(folder / "sweep.csv")
     assert (failed["status"], finished["status"]) == ("failed", "finished")
     assert "NaN or infinite" in failed["error"]
+    assert "Traceback" not in outcome.err
     kept = written(folder / "1")
     again = train("-m", "sweep.resume=sweep")
     assert again.status == 1
@@ -111,6 +112,15 @@ def test_a_failed_job_is_recorded_and_runs_again(
     assert "(finished before)" in again.out
     assert written(folder / "1") == kept
     assert [job.name for job in read_jobs(folder)] == ["0", "1"]
+
+
+def test_the_traceback_of_a_job_is_shown_where_it_is_asked_for(
+    train: Train, small: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    outcome = train("-m", *small, *ONE_EPOCH, "model.num_categories=1")
+    assert outcome.status == 1
+    assert "Traceback (most recent call last)" in outcome.err
 
 
 def test_a_job_that_fails_before_its_run_begins_is_recorded_too(

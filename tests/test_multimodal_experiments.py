@@ -1,0 +1,114 @@
+"""Experiments with several modalities, and every model for them: composed, trained, recorded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mixvae.train import main
+
+MODELS = [
+    "mmvm",
+    "mmvae_plus",
+    *(
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in ("independent", "avg", "poe", "poe_prior", "moe", "mopoe", "ae")
+    ),
+]
+TINY = (
+    "logger=csv",
+    "num_threads=1",
+    "trainer.max_epochs=1",
+    "trainer.limit_train_batches=3",
+    "~callbacks.figures",
+)
+
+
+@pytest.fixture
+def arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Three aligned arrays with classes, one of them with missing rows, as overrides."""
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(0)
+    label = generator.integers(0, 3, 240)
+    for name, size in (("a", 6), ("b", 4), ("c", 5)):
+        x = generator.normal(size=(240, size)) + 3 * generator.normal(size=(3, size))[label]
+        if name == "b":
+            x[::5] = np.nan
+        np.save(tmp_path / f"{name}.npy", x.astype(np.float32))
+    np.save(tmp_path / "y.npy", label)
+    return ["data.modalities={a: a.npy, b: b.npy, c: c.npy}", "data.labels=y.npy"]
+
+
+def summary(tmp_path: Path) -> dict:
+    return json.loads((tmp_path / "run" / "summary.json").read_text())
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_runs_by_its_name(model: str, arrays: list[str], tmp_path: Path) -> None:
+    options = ["+experiment=multimodal_mmvm", f"model={model}", *arrays, *TINY, "run_dir=run"]
+    options += ["model.weights={a: 2.0}"]
+    if model != "ae":
+        options.append("model.beta=0.01")
+    assert main(options) == 0
+    result = summary(tmp_path)
+    assert result["status"] == "finished"
+    for name in ("a", "b", "c"):
+        assert 0 <= result[f"test/probe_accuracy/{name}"] <= 1
+    assert 0 <= result["test/coherence"] <= 1
+    assert np.isfinite(result["test/reconstruction"])
+
+
+@pytest.mark.slow
+def test_the_rats_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = ["data.simulator.num_trials=90", "data.simulator.num_bins=300"]
+    assert main(["+experiment=hippocampus_mmvm", *small, *TINY, "run_dir=run"]) == 0
+    result = summary(tmp_path)
+    assert result["name"] == "hippocampus_mmvm"
+    assert 0 <= result["test/probe_accuracy/superchris"] <= 1
+
+
+BAD = {
+    "beta": (["model.beta=-1"], "model.beta must be at least 0"),
+    "alpha": (["model.alpha=1.5"], "model.alpha must lie in [0, 1]"),
+    "kl": (["model.kl=pairwis"], "pairwise"),
+    "name": (["model.weights={aa: 2.0}"], "'aa', which is no modality; did you mean a?"),
+    "augmenter": (["augmenter=noise"], "takes no augmenter"),
+    "data": (["data=digits"], "is for several modalities"),
+}
+
+
+@pytest.mark.parametrize(("wrong", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_values_are_refused_before_there_is_a_folder(
+    wrong: list[str],
+    message: str,
+    arrays: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data = [] if wrong == ["data=digits"] else arrays
+    assert main(["+experiment=multimodal_mmvm", *data, *TINY, *wrong, "run_dir=run"]) != 0
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["mmvm", "mopoe"])
+def test_a_resumed_run_equals_the_uninterrupted_one(
+    model: str, arrays: list[str], tmp_path: Path
+) -> None:
+    common = ["+experiment=multimodal_mmvm", f"model={model}", *arrays, "logger=csv"]
+    common += ["num_threads=1", "data.batch_size=32", "~callbacks.figures"]
+    assert main([*common, "trainer.max_epochs=4", "run_dir=whole"]) == 0
+    assert main([*common, "trainer.max_epochs=2", "run_dir=parted"]) == 0
+    assert main(["resume=parted", "trainer.max_epochs=4"]) == 0
+    weights = [
+        torch.load(tmp_path / run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for run in ("whole", "parted")
+    ]
+    for name, value in weights[0].items():
+        assert torch.equal(value, weights[1][name]), name

@@ -140,6 +140,53 @@ class Geometric(AbstractRamp):
         return math.exp(log_start + progress * (log_end - log_start))
 
 
+@dataclass(frozen=True)
+class Rounds:
+    """One schedule up to an epoch, then another that starts anew with every round, as in pruning.
+
+    Args:
+        first: A number or a schedule over the epochs before the first round.
+        each: A number or a schedule over the epochs of a round, counted from its start.
+        begin: Epoch at which the first round starts, finite, at least 0.
+        length: Epochs of a round, finite, above 0.
+
+    Source:
+        Ours; for a learning rate, Loshchilov & Hutter 2017 (warm restarts).
+    """
+
+    first: float | Schedule
+    each: float | Schedule
+    begin: float
+    length: float
+
+    def __post_init__(self) -> None:
+        for name in ("begin", "length"):
+            _check_finite(name, getattr(self, name))
+        if self.begin < 0:
+            raise ValueError(f"the first round must begin at 0 or later, got {self.begin}")
+        if not self.length > 0:
+            raise ValueError(f"a round must take more than 0 epochs, got {self.length}")
+        object.__setattr__(self, "first", as_schedule(self.first, name="first"))
+        object.__setattr__(self, "each", as_schedule(self.each, name="each"))
+
+    @property
+    def smallest(self) -> float:
+        """The smaller of what the two may take."""
+        assert isinstance(self.first, Schedule)
+        assert isinstance(self.each, Schedule)
+        return min(self.first.smallest, self.each.smallest)
+
+    def __call__(self, epoch: float) -> float:
+        """The value at an epoch; at infinity, that of the end of a round."""
+        assert isinstance(self.first, Schedule)
+        assert isinstance(self.each, Schedule)
+        if epoch < self.begin:
+            return self.first(epoch)
+        if math.isinf(epoch):
+            return self.each(epoch)
+        return self.each((epoch - self.begin) % self.length)
+
+
 def as_schedule(
     value: float | Schedule,
     *,

@@ -13,6 +13,7 @@ from mixvae.objectives.schedules import (
     Cosine,
     Geometric,
     Linear,
+    Rounds,
     Schedule,
     as_schedule,
 )
@@ -113,3 +114,24 @@ def test_range_is_checked_over_all_epochs() -> None:
         as_schedule(-1, name="beta", at_least=0)
     with pytest.raises(ValueError, match="tau must be above 0, got 0"):
         as_schedule(Linear(1, 0, length=3), name="tau", above=0)
+
+
+def test_rounds_start_anew_each_time_after_a_first_part() -> None:
+    schedule = Rounds(Linear(1.0, 0.2, length=4), Linear(0.5, 0.1, length=2), begin=10, length=4)
+    assert isinstance(schedule, Schedule)
+    assert [schedule(epoch) for epoch in (0, 2, 9.9)] == pytest.approx([1.0, 0.6, 0.2])
+    for start in (10, 14, 18):
+        values = [schedule(start + past) for past in (0, 1, 2, 3.9)]
+        assert values == pytest.approx([0.5, 0.3, 0.1, 0.1])
+    assert schedule(float("inf")) == 0.1
+    assert schedule.smallest == 0.1
+    assert Rounds(1.0, 2, begin=1, length=1)(5) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("begin", "length", "message"),
+    [(-1, 2, "begin at 0 or later, got -1"), (0, 0, "more than 0 epochs, got 0")],
+)
+def test_rounds_that_cannot_be_are_refused(begin: float, length: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Rounds(1.0, 1.0, begin=begin, length=length)

@@ -14,15 +14,34 @@ from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 FAILED = 1
 REFUSED = 2
 INTERRUPTED = 130
-# Where each command's function is; the module is imported only when it is asked for.
+
+
+class Command(NamedTuple):
+    """One command.
+
+    Attributes:
+        function: Where it is; imported only when the command is asked for.
+        summary: What it does, in a line.
+    """
+
+    function: str
+    summary: str
+
+
 COMMANDS = {
-    "simulate-cells": "mixvae.data.cells_synthetic:simulate_cells",
-    "simulate-rats": "mixvae.data.rat_simulator:simulate_rats",
+    "simulate-cells": Command(
+        "mixvae.data.cells_synthetic:simulate_cells",
+        "write synthetic cells of known types and states as an .h5ad file",
+    ),
+    "simulate-rats": Command(
+        "mixvae.data.rat_simulator:simulate_rats",
+        "write simulated recordings of five rats as files in the layout of Dryad's",
+    ),
 }
 
 
@@ -72,7 +91,7 @@ def _run(arguments: Sequence[str]) -> str:
 
 
 def _function(command: str) -> Callable[..., Any]:
-    module, _, name = COMMANDS[command].partition(":")
+    module, _, name = COMMANDS[command].function.partition(":")
     function = getattr(import_module(module), name)
     assert callable(function)
     return function  # type: ignore[no-any-return]
@@ -125,23 +144,23 @@ def _suggestion(wrong: str, valid: Iterable[str]) -> str:
 def _help() -> str:
     lines = ["usage: python -m mixvae.data COMMAND [key=value ...]", "", "commands:"]
     width = max(map(len, COMMANDS))
-    for command in COMMANDS:
-        lines.append(f"  {command:<{width}}  {_summary(_function(command))}")
+    lines += [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
     return "\n".join([*lines, "", "python -m mixvae.data COMMAND --help lists its keys"])
 
 
 def _command_help(command: str, function: Callable[..., Any]) -> str:
-    lines = [f"usage: python -m mixvae.data {command} key=value ...", "", _summary(function), ""]
+    lines = [
+        f"usage: python -m mixvae.data {command} key=value ...",
+        "",
+        COMMANDS[command].summary,
+        "",
+    ]
     lines.append("keys:")
     for name, parameter in inspect.signature(function).parameters.items():
         needed = parameter.default is parameter.empty
         default = "null" if parameter.default is None else str(parameter.default)
         lines.append(f"  {name}={'...' if needed else default}")
     return "\n".join(lines)
-
-
-def _summary(function: Callable[..., Any]) -> str:
-    return (inspect.getdoc(function) or "").partition("\n")[0]
 
 
 if __name__ == "__main__":

@@ -61,8 +61,10 @@ class RatSimulator:
 
     So a two-dimensional code of one rat alone has better uses than the odour, while a code that
     rats must agree on has no other. A classifier that sees labels is not misled by nuisances of
-    few dimensions: what it cannot tell are the trials without attention. An incorrect response ends the sequence, as in the task, and
-    some sequences have one odour out of its place.
+    few dimensions: what it cannot tell are the trials without attention.
+
+    An incorrect response ends the sequence, as in the task, and half of the sequences have one
+    odour out of its place.
 
     The recordings are a function of the settings alone, and a rat's own does not depend on which
     others are simulated.

@@ -1,0 +1,83 @@
+"""`python -m mixvae.data`: its commands, what it refuses, and with which exit status."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mixvae.data.__main__ import COMMANDS, main
+
+NEURONS = {"barat": 92, "buchanan": 79, "mitt": 104, "stella": 49, "superchris": 46}
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["help"]])
+def test_alone_it_lists_its_commands(capsys, arguments):
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert all(f"\n  {command} " in out for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_lists_its_keys(capsys, command):
+    assert main([command, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"usage: python -m mixvae.data {command} key=value ...")
+    assert "out=..." in out
+
+
+def test_rats_are_simulated(capsys, tmp_path):
+    out = tmp_path / "rats"
+    assert main(["simulate-rats", f"out={out}", "num_trials=7", "num_bins=12", "gain=0.5"]) == 0
+    assert f"data.path={out}" in capsys.readouterr().out
+    for rat, neurons in NEURONS.items():
+        spikes = np.load(out / rat.capitalize() / f"{rat}_spike_data_binned.npy")
+        assert spikes.shape == (7, neurons, 12)
+    assert main(["simulate-rats", f"out={out}"]) == 1
+    assert "exists; name a folder that does not" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["simulate-rat"], "unknown command 'simulate-rat'; did you mean 'simulate-rats'?"),
+        (["fly"], "unknown command 'fly'; choose one of "),
+        (["simulate-rats"], "out is missing; write out=..."),
+        (["simulate-rats", "out=x", "sed=1"], "unknown key 'sed'; did you mean 'seed'?"),
+        (["simulate-rats", "out=x", "seed=one"], "seed is 'one'; it must be a whole number"),
+        (["simulate-rats", "out=x", "gain=big"], "gain is 'big'; it must be a number"),
+        (["simulate-rats", "out=x", "seed"], "seed has no value; write seed=..."),
+        (["simulate-rats", "out="], "out has no value; write out=..."),
+        (["simulate-rats", "out=x", "out=y"], "out is given twice"),
+    ],
+)
+def test_a_wrong_command_line_is_refused(capsys, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"error: {message}")
+    assert captured.err.count("\n") == 1
+    assert not captured.out
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_value_out_of_range_fails_without_a_traceback(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["simulate-rats", "out=x", "seed=-1"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err == "error: seed is -1; it must be a whole number, 0 or more\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_null_leaves_a_key_at_its_default(tmp_path):
+    out = tmp_path / "rats"
+    assert main(["simulate-rats", f"out={out}", "num_trials=null", "num_bins=1"]) == 0
+    assert np.load(out / "Superchris" / "superchris_trial_info.npy").shape == (245, 4)
+
+
+def test_it_runs_as_a_module(tmp_path):
+    command = [sys.executable, "-m", "mixvae.data"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0
+    assert "simulate-rats" in done.stdout
+    assert not done.stderr

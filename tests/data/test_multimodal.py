@@ -1,0 +1,237 @@
+"""Any aligned arrays: what is missing, how they are split, what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from mixvae.contracts import MultimodalBatch
+from mixvae.data import MultimodalDataModule
+
+CONF = Path(__file__).resolve().parents[2] / "conf" / "data" / "multimodal.yaml"
+NUM = 120
+
+
+@pytest.fixture(autouse=True)
+def arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
+    """Three modalities, of which one misses every fifth event and another the one behind it."""
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(0)
+    a = generator.normal(2, 3, (NUM, 4)).astype(np.float64)
+    b = generator.normal(-1, 0.5, (NUM, 1, 3, 3)).astype(np.float32)
+    c = generator.integers(0, 9, (NUM, 2))
+    a[::5] = np.nan
+    b[1::5] = np.nan
+    y = np.arange(NUM) % 3
+    np.save("a.npy", a)
+    np.savez("b.npz", pictures=b)
+    np.savetxt("c.csv", c, delimiter=",", header="x,y", comments="", fmt="%d")
+    np.save("y.npy", y)
+    return {"a": a, "b": b, "c": c, "y": y}
+
+
+def make(**options: object) -> MultimodalDataModule:
+    files = {"a": "a.npy", "b": "b.npz:pictures", "c": "c.csv"}
+    settings = {"seed": 0, "modalities": files, "labels": "y.npy", "batch_size": 16} | options
+    return MultimodalDataModule(**settings)
+
+
+def ready(**options: object) -> MultimodalDataModule:
+    data = make(**options)
+    data.setup()
+    return data
+
+
+def whole(data: MultimodalDataModule, split: str) -> MultimodalBatch:
+    batches = list(data.eval_dataloader(split))
+    x = tuple(torch.cat(parts) for parts in zip(*(batch.x for batch in batches), strict=True))
+    return MultimodalBatch(
+        x, *(torch.cat(parts) for parts in zip(*(batch[1:] for batch in batches), strict=True))
+    )
+
+
+def test_batches_hold_what_the_files_hold(arrays):
+    data = ready()
+    seen = []
+    for split in ("train", "val", "test"):
+        batch = whole(data, split)
+        assert [x.dtype for x in batch.x] == [torch.float32] * 3
+        assert batch.index.tolist() == list(range(len(batch.label)))
+        row = batch.rows.max(dim=1).values.numpy()
+        seen += row.tolist()
+        assert torch.equal(batch.rows >= 0, batch.present)
+        assert np.array_equal(batch.present[:, 0], row % 5 != 0)
+        assert np.array_equal(batch.present[:, 1], row % 5 != 1)
+        assert batch.present[:, 2].all()
+        assert np.array_equal(batch.label, arrays["y"][row])
+        for x, name in zip(batch.x, "abc", strict=True):
+            expected = np.nan_to_num(arrays[name][row]).astype(np.float32)
+            assert np.array_equal(x.numpy(), expected)
+    assert sorted(seen) == list(range(NUM))
+
+
+def test_each_class_has_its_share_of_each_split():
+    data = ready(val_fraction=0.1, test_fraction=0.25)
+    numbers = [torch.bincount(whole(data, s).label).tolist() for s in ("train", "val", "test")]
+    assert numbers == [[26] * 3, [4] * 3, [10] * 3]
+    other = ready(seed=1, val_fraction=0.1, test_fraction=0.25)
+    assert not torch.equal(whole(other, "test").rows, whole(data, "test").rows)
+
+
+def test_a_sample_table_leaves_out_what_is_missing_or_hidden(arrays):
+    data = ready(missing_fraction=0.3)
+    for split in ("train", "val", "test"):
+        batch = whole(data, split)
+        for m in range(3):
+            table = data.sample_table(split, m)
+            assert table["row"].tolist() == batch.rows[:, m][batch.present[:, m]].tolist()
+            assert np.array_equal(table["label"], arrays["y"][table["row"]])
+    shares = [1 - whole(data, s).present[:, 2].float().mean() for s in ("train", "val", "test")]
+    assert shares[0] == pytest.approx(0.25, abs=0.12)
+    assert shares[1:] == [0, 0]
+    assert whole(data, "train").present.any(dim=1).all()
+
+
+def test_standardisation_is_by_the_training_rows_that_are_there():
+    data = ready(standardise=True)
+    for m in range(3):
+        batch = whole(data, "train")
+        there = batch.x[m][batch.present[:, m]].flatten(1).double()
+        torch.testing.assert_close(there.mean(dim=0), torch.zeros_like(there[0]), atol=1e-5, rtol=0)
+        deviation = there.std(dim=0, correction=0)
+        torch.testing.assert_close(deviation, torch.ones_like(there[0]), atol=1e-4, rtol=0)
+        assert (batch.x[m][~batch.present[:, m]] == 0).all()
+
+
+def test_labels_are_numbered_and_named(arrays):
+    names = np.array(["cat", "ape", "dog"])
+    np.save("words.npy", names[arrays["y"]])
+    data = ready(labels="words.npy")
+    assert data.spec.class_names == ("ape", "cat", "dog")
+    batch = whole(data, "test")
+    assert np.array_equal(
+        np.array(data.spec.class_names)[batch.label], names[arrays["y"][batch.rows[:, 2]]]
+    )
+    ordered = ready(labels="words.npy", class_names=["dog", "cat", "ape", "none such"])
+    assert (ordered.spec.num_classes, ordered.spec.class_names[0]) == (4, "dog")
+    np.save("numbers.npy", arrays["y"] * 10 - 10)
+    some = ready(labels="numbers.npy")  # -10 is no class
+    assert some.spec.class_names == ("0", "10")
+    assert torch.bincount(whole(some, "train").label + 1).tolist() == [28, 28, 28]
+    named = ready(class_names=["x", "y", "z"])
+    assert named.spec.class_names == ("x", "y", "z")
+
+
+def test_no_labels_are_no_classes():
+    data = ready(labels=None)
+    assert (data.spec.num_classes, data.spec.class_names) == (0, ())
+    assert [len(whole(data, s).label) for s in ("train", "val", "test")] == [84, 12, 24]
+    assert (whole(data, "test").label == -1).all()
+
+
+def test_spec_is_known_before_set_up():
+    spec = make().spec
+    assert (spec.name, spec.num_classes, spec.class_names) == ("multimodal", 3, ("0", "1", "2"))
+    assert [(m.name, m.shape) for m in spec.modalities] == [
+        ("a", (4,)),
+        ("b", (1, 3, 3)),
+        ("c", (2,)),
+    ]
+
+
+def test_the_config_repeats_the_defaults():
+    assert CONF.read_text().startswith("# purpose: ")
+    cfg = OmegaConf.create({"seed": 3, "data": OmegaConf.load(CONF)})
+    files = {"a": "a.npy", "b": "b.npz"}
+    cfg.data.modalities = files
+    built = instantiate(cfg.data, _convert_="all")
+    for name, value in vars(MultimodalDataModule(seed=3, modalities=files)).items():
+        assert name.startswith("_") or getattr(built, name) == value, name
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"modalities": None}, "data.modalities names no file"),
+        ({"modalities": {}}, "data.modalities names no file"),
+        ({"modalities": {"a/b": "a.npy"}}, "has the name 'a/b'"),
+        ({"class_names": ["x", "x"]}, "class_names names a class twice"),
+        ({"val_fraction": 0.6, "test_fraction": 0.4}, "leave nothing to train on"),
+        ({"test_fraction": 0.0}, "test_fraction is 0.0"),
+        ({"missing_fraction": -0.5}, "missing_fraction is -0.5"),
+    ],
+)
+def test_settings_out_of_range_are_refused_at_construction(options, message):
+    with pytest.raises(ValueError, match=message):
+        make(**options)
+
+
+def test_unaligned_arrays_are_refused():
+    np.save("short.npy", np.ones((NUM - 1, 2)))
+    with pytest.raises(ValueError, match=r"differ in their numbers of rows: a 120, d 119\. Row i"):
+        ready(modalities={"a": "a.npy", "d": "short.npy"})
+
+
+@pytest.mark.parametrize("shape", [(NUM,), (0, 3), (NUM, 0)])
+def test_an_array_of_another_rank_is_refused(shape):
+    np.save("d.npy", np.ones(shape))
+    with pytest.raises(ValueError, match=r"d.npy of the modality 'd' has the shape"):
+        ready(modalities={"d": "d.npy"})
+
+
+@pytest.mark.parametrize(
+    ("value", "where", "message"),
+    [
+        (np.nan, (7, 1), r"a holds nan in row 7, counted from 0, and in 1 rows .* \(1 of 4 val"),
+        (np.inf, (7, 1), r"a holds inf in row 7"),
+        (np.inf, 7, r"a holds inf in row 7"),
+        (np.nan, slice(None), r"the modality 'a' is missing in every row; leave it out"),
+    ],
+)
+def test_numbers_that_are_none_are_refused(arrays, value, where, message):
+    changed = arrays["a"].copy()
+    changed[where] = value
+    np.save("a.npy", changed)
+    with pytest.raises(ValueError, match=message):
+        ready()
+
+
+def test_an_event_without_any_modality_is_refused(arrays):
+    changed = arrays["a"].copy()
+    changed[[6, 11]] = np.nan
+    np.save("a.npy", changed)
+    with pytest.raises(ValueError, match=r"row 6, .* missing in every modality, as are 1 others"):
+        ready(modalities={"a": "a.npy", "b": "b.npz"})
+
+
+def test_a_modality_missing_in_all_of_training_is_refused(arrays):
+    rare = np.full((NUM, 2), np.nan)
+    test = whole(ready(), "test").rows[0].max()
+    rare[test] = 1.0
+    np.save("rare.npy", rare)
+    with pytest.raises(ValueError, match=r"'d' is missing in every training row \(seed 0\)"):
+        ready(modalities={"c": "c.csv", "d": "rare.npy"})
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "message"),
+    [
+        (np.arange(NUM - 1) % 3, None, "holds 119 labels for 120 samples"),
+        (np.arange(NUM) % 4, ["x", "y"], r"label '2', which is none of .* \(numbers from 0 to 1\)"),
+        (np.array(["x", "w"])[np.arange(NUM) % 2], ["x", "y"], "holds the label 'w'"),
+        (np.where(np.arange(NUM) < 2, 7, 1), None, r"class '7' has 2 of 120 events; it needs 3"),
+        (np.ones(NUM), None, "labels are whole numbers or texts"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(labels, names, message):
+    np.save("y.npy", labels)
+    with pytest.raises(ValueError, match=message):
+        ready(class_names=names)
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(FileNotFoundError, match=r"there is no file gone.npy"):
+        ready(modalities={"a": "gone.npy"})

@@ -1,0 +1,127 @@
+"""Simulated rats: the sizes of the real ones, tuned to odours, moved by nuisances."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mixvae.data.rat_files import CORRECT, ENTRY_BIN, IN_SEQUENCE, ODOUR, POSITION, read_rat
+from mixvae.data.rat_simulator import RATS, RatSimulator, simulate_rats
+
+NEURONS = {"barat": 92, "buchanan": 79, "mitt": 104, "stella": 49, "superchris": 46}
+
+
+@pytest.mark.parametrize("rat", RATS)
+def test_a_session_has_the_sizes_of_the_real_one(rat):
+    recording = RatSimulator(num_bins=210).record(rat)
+    assert recording.spikes.shape == (RATS[rat].num_trials, NEURONS[rat], 210)
+    assert recording.trials.shape == (RATS[rat].num_trials, 4)
+    assert recording.spikes.dtype == np.uint8
+    assert 0.05 < recording.spikes.mean() < 0.2  # 5 to 20 Hz
+    table = recording.trials
+    assert set(table[:, POSITION]) == set(table[:, ODOUR]) == {1, 2, 3, 4, 5}
+    assert np.array_equal(table[:, IN_SEQUENCE], table[:, ODOUR] == table[:, POSITION])
+    assert 0.75 < table[:, CORRECT].mean() < 0.97
+    assert 0 < (table[:, IN_SEQUENCE] == 0).mean() < 0.25
+    # an incorrect response ends the sequence
+    after = table[1:][table[:-1, CORRECT] == 0]
+    assert (after[:, POSITION] == 1).all()
+
+
+def test_numbers_of_trials_are_unequal_and_superchris_has_its_own():
+    numbers = [rat.num_trials for rat in RATS.values()]
+    assert len(set(numbers)) == 5
+    assert RATS["superchris"].num_trials == 245
+
+
+def test_a_session_is_a_function_of_the_settings_alone():
+    first, again = (RatSimulator(num_bins=20).record("mitt") for _ in range(2))
+    other = RatSimulator(seed=1, num_bins=20).record("mitt")
+    assert np.array_equal(first.spikes, again.spikes)
+    assert np.array_equal(first.trials, again.trials)
+    assert not np.array_equal(first.trials, other.trials)
+
+
+def odour_share(**settings: float) -> float:
+    """Share of the variance of trial-wise counts between odours, averaged over neurons."""
+    recording = RatSimulator(num_bins=300, **settings).record("buchanan")
+    counts = recording.spikes[:, :, 225:300].sum(axis=2).astype(np.float64)
+    odours = recording.trials[:, ODOUR]
+    means = np.stack([counts[odours == k].mean(axis=0) for k in range(1, 6)])
+    return float((means.var(axis=0) / counts.var(axis=0)).mean())
+
+
+def test_the_odour_is_told_by_tuning_and_hidden_by_gain():
+    by_chance = odour_share(tuning=0.0)
+    assert by_chance < 0.04  # four degrees of freedom of 258 trials
+    assert odour_share() > 3 * by_chance
+    assert odour_share(gain=1.0) < odour_share(gain=0.0)
+
+
+def test_the_response_begins_after_port_entry():
+    recording = RatSimulator(theta=0.0, num_bins=280).record("buchanan")
+    odours = recording.trials[:, ODOUR]
+
+    def spread(window: slice) -> float:
+        counts = recording.spikes[:, :, window].sum(axis=2)
+        return np.stack([counts[odours == k].mean(axis=0) for k in range(1, 6)]).var(axis=0).mean()
+
+    assert spread(slice(ENTRY_BIN + 25, ENTRY_BIN + 75)) > 3 * spread(
+        slice(ENTRY_BIN - 50, ENTRY_BIN)
+    )
+
+
+def test_theta_is_the_rhythm_of_single_trials_and_averages_out():
+    recording = RatSimulator(num_bins=100).record("barat")
+    depth = np.abs(np.fft.rfft(recording.spikes[:, :, :100], axis=2)) ** 2
+    power = depth.mean(axis=(0, 1))
+    at_8_hz = 8  # a hundred bins are one second
+    assert power[7:10].max() == power[1:].max() == power[at_8_hz]
+    assert power[at_8_hz] > 1.5 * np.median(power[20:])
+    averaged = np.abs(np.fft.rfft(recording.spikes[:, :, :100].mean(axis=0), axis=1)) ** 2
+    assert averaged.mean(axis=0)[at_8_hz] < 0.05 * power[at_8_hz]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"seed": -1}, "seed is -1"),
+        ({"tuning": -0.1}, "simulator.tuning is -0.1; it must be a number, 0 or more"),
+        ({"theta": float("nan")}, "simulator.theta is nan"),
+        ({"gain": "much"}, "simulator.gain is 'much'"),
+        ({"num_trials": 0}, "simulator.num_trials is 0"),
+        ({"num_bins": 0}, "simulator.num_bins is 0"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        RatSimulator(**settings)
+
+
+def test_files_are_what_the_simulator_makes(tmp_path):
+    out = tmp_path / "new" / "rats"
+    said = simulate_rats(str(out), seed=3, num_trials=20, num_bins=30)
+    assert str(out) in said
+    assert sorted(path.name for path in out.iterdir()) == [rat.capitalize() for rat in NEURONS]
+    for rat in NEURONS:
+        expected = RatSimulator(seed=3, num_trials=20, num_bins=30).record(rat)
+        found = read_rat(out, rat)
+        assert np.array_equal(found.spikes, expected.spikes)
+        assert np.array_equal(found.trials, expected.trials)
+    assert out.stat().st_mode & 0o777 == 0o755
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_files_are_never_written_over_nor_left_unfinished(tmp_path: Path, monkeypatch):
+    out = tmp_path / "rats"
+    simulate_rats(str(out), num_trials=5, num_bins=3)
+    with pytest.raises(FileExistsError, match="exists; name a folder that does not"):
+        simulate_rats(str(out))
+
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mixvae.data.rat_simulator.write_rat", fail)
+    with pytest.raises(KeyboardInterrupt):
+        simulate_rats(str(tmp_path / "other"), num_trials=5, num_bins=3)
+    assert list(tmp_path.iterdir()) == [out]

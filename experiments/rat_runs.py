@@ -18,8 +18,13 @@ from mixvae.runtime.sweep_folder import JobRecord, read_jobs
 EXPERIMENT = "hippocampus_mmvm"
 WITHOUT_BETA = ("ae",)
 METHODS = ("mmvm", "independent", "avg", "poe", "moe", "mopoe", "mmvae_plus", "ae")
-# W&B's files take a second a run, and a bar for each of a hundred runs tells nothing.
-QUIET = ("logger=csv", "trainer.enable_progress_bar=false")
+# What a run of many need not leave, and seconds each: W&B files, pictures, tables, a progress bar.
+QUIET = (
+    "logger=csv",
+    "callbacks.figures=null",
+    "callbacks.predictions=null",
+    "trainer.enable_progress_bar=false",
+)
 
 
 class Job(NamedTuple):
@@ -101,13 +106,13 @@ def complete(jobs: Sequence[Job], root: Path, extra: Sequence[str]) -> dict[Job,
     """
     for folder in _sweeps(root):
         if _planned(folder, extra) & _missing(jobs, root, extra):
-            _launch([f"sweep.resume={folder}"])
+            launch([f"sweep.resume={folder}"])
     number = max((int(folder.name) for folder in _sweeps(root)), default=-1) + 1
     missing = _missing(jobs, root, extra)
     for block in blocks(job for job in jobs if job in missing):
         if any(_planned(folder, extra) & set(_jobs_of(block)) for folder in _sweeps(root)):
             continue  # it failed again just now
-        _launch([*overrides(block, extra), f"hydra.sweep.dir={root / str(number)}"])
+        launch([*overrides(block, extra), f"hydra.sweep.dir={root / str(number)}"])
         number += 1
     done = finished(root, extra)
     return {job: done[job] for job in jobs if job in done}
@@ -117,7 +122,8 @@ def _missing(jobs: Iterable[Job], root: Path, extra: Sequence[str]) -> set[Job]:
     return set(jobs) - set(finished(root, extra))
 
 
-def _launch(arguments: Sequence[str]) -> None:
+def launch(arguments: Sequence[str]) -> None:
+    """Run a multirun in a process of its own."""
     command = [sys.executable, "-m", "mixvae.train", "-m", *arguments]
     print(" ".join(command[1:]), flush=True)
     # A job that fails does not take the others with it; the table is made of what there is.

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from mixvae.figures.curves import learning_curves
+from mixvae.figures.curves import learning_curves, multimodal_learning_curves
 
 EPOCHS = [1, 2, 3]
 CURVES = {
@@ -59,3 +59,25 @@ def test_curves_of_different_lengths_and_a_single_epoch_are_drawn() -> None:
 def test_no_curve_is_refused() -> None:
     with pytest.raises(ValueError, match="no learning curve to draw: got \\['test/nmi'\\]"):
         learning_curves({"test/nmi": ([1], [0.5])}, 10)
+
+
+def test_a_multimodal_run_has_panels_of_its_own() -> None:
+    curves = {
+        "train/loss": (EPOCHS, [9.0, 8.0, 7.0]),
+        "val/loss": (EPOCHS, [9.5, 8.5, 8.0]),
+        "val/reconstruction": (EPOCHS, [9.0, 8.0, 7.5]),
+        "val/reconstruction/left": (EPOCHS, [5.0, 4.0, 3.5]),
+        "val/reconstruction/right": (EPOCHS, [4.0, 4.0, 4.0]),
+        "val/imputation": (EPOCHS, [6.0, 5.0, 5.0]),
+        "train/prior_kl": (EPOCHS, [6.0, 5.0, 5.0]),
+    }
+    drawn = lines(multimodal_learning_curves(curves))
+    assert {title: set(names) for title, names in drawn.items()} == {
+        "Objective": {"train", "val"},
+        "Reconstruction, -log p(x|z), over modalities": {"val"},
+        "Reconstruction of each modality": {"left", "right"},
+        "Imputation of one modality from another": {"imputation"},
+        "Other terms, unweighted": {"prior kl"},
+    }
+    with pytest.raises(ValueError, match="no learning curve to draw"):
+        multimodal_learning_curves({"test/loss": ([3], [1.0])})

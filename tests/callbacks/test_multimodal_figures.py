@@ -1,0 +1,122 @@
+"""The figures of a multimodal run are drawn after a test, from the model and the data at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+import mixvae.callbacks.multimodal_figures as module
+from mixvae.callbacks.checkpoints import Checkpoints
+from mixvae.callbacks.multimodal_evaluation import MultimodalEvaluation
+from mixvae.callbacks.multimodal_figures import MultimodalFigures
+
+ALWAYS = {"latents", "reconstructions"}
+MEASURED = {"coherence_matrix", "probe_accuracy"}
+
+
+def names(folder: Path) -> set[str]:
+    return {path.stem for path in (folder / "figures").glob("*.png")}
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Any, ...]]:
+    """What each figure was drawn from, instead of the figure."""
+    calls: dict[str, tuple[Any, ...]] = {}
+
+    def record(name: str) -> Any:
+        def draw(*arguments: Any) -> Figure:
+            calls[name] = arguments
+            return Figure((1, 1))
+
+        return draw
+
+    for name in ("latent_planes", "imputations", "coherence_heat_map", "accuracy_bars"):
+        monkeypatch.setattr(module, name, record(name))
+    return calls
+
+
+def test_a_run_draws_everything(
+    tmp_path: Path, quiet_trainer, make_multimodal, make_multimodal_data
+) -> None:
+    callbacks = [MultimodalEvaluation(), MultimodalFigures(str(tmp_path))]
+    trainer = quiet_trainer(callbacks=callbacks, max_epochs=2)
+    model, data = make_multimodal(has_joint=True), make_multimodal_data(missing=True)
+    trainer.fit(model, datamodule=data)
+    trainer.test(model, datamodule=data, verbose=False)
+    assert names(tmp_path) == ALWAYS | MEASURED | {"learning_curves"}
+
+
+def test_without_labels_or_evaluation_the_rest_is_drawn(
+    tmp_path: Path, quiet_trainer, make_multimodal, make_multimodal_data
+) -> None:
+    trainer = quiet_trainer(callbacks=[MultimodalFigures(str(tmp_path))])
+    trainer.test(make_multimodal(), datamodule=make_multimodal_data(num_classes=0), verbose=False)
+    assert names(tmp_path) == ALWAYS
+
+
+def test_figures_get_what_was_measured_and_inferred(
+    tmp_path: Path, quiet_trainer, make_multimodal, make_multimodal_data, drawn
+) -> None:
+    model, data = make_multimodal(), make_multimodal_data(missing=True)
+    figures = MultimodalFigures(str(tmp_path), events_per_class=2)
+    trainer = quiet_trainer(callbacks=[MultimodalEvaluation(), figures])
+    (values,) = trainer.test(model, datamodule=data, verbose=False)
+
+    matrix, shown, mean = drawn["coherence_heat_map"]
+    assert shown == ["left", "right", "middle"]
+    assert mean == pytest.approx(values["test/coherence"])
+    assert matrix[0, 1] == pytest.approx(values["test/coherence/left_to_right"])
+    assert matrix[2, 2] == pytest.approx(values["test/self_coherence/middle"])
+    series, _, chance = drawn["accuracy_bars"]
+    assert series["probe of its own latents"][1] == pytest.approx(
+        values["test/probe_accuracy/right"]
+    )
+    assert chance == pytest.approx(1 / 3)
+
+    whole = data.splits["test"]
+    clouds = drawn["latent_planes"][0]
+    # Events share samples of `right`.
+    assert [len(cloud.mean) for cloud in clouds] == [27, len(whole.rows[:, 1].unique()), 27]
+    assert len(clouds[1].mean) < 36
+
+    samples, decoded, _, events = drawn["imputations"]
+    assert events == ["class 0"] * 2 + ["class 1"] * 2 + ["class 2"] * 2
+    index = [0, 33, 1, 34, 2, 35]
+    there = whole.present[index].numpy()
+    for m in range(3):
+        shown = ~np.isnan(samples[m].reshape(6, -1)).any(1)
+        np.testing.assert_array_equal(shown, there[:, m])
+        expected = whole.x[m][index].numpy()[shown]
+        np.testing.assert_array_equal(samples[m][shown], expected)
+    latent = model.infer(whole.x, whole.present).mean[0, index]
+    expected = model.decode(latent, 2).detach().numpy()[there[:, 0]]
+    np.testing.assert_allclose(decoded[2][0][there[:, 0]], expected, rtol=1e-4, atol=1e-6)
+    assert np.isnan(decoded[2][0][~there[:, 0]]).all()
+
+
+def test_a_resumed_run_has_the_curves_of_an_uninterrupted_one(
+    tmp_path: Path, quiet_trainer, make_multimodal, make_multimodal_data
+) -> None:
+    def train(folder: Path, epochs: int, resume: Path | None = None) -> dict[str, Any]:
+        figures = MultimodalFigures(str(folder))
+        keeper = Checkpoints(dirpath=str(folder), monitor="val/kl", mode="min")
+        callbacks = [MultimodalEvaluation(), figures, keeper]
+        trainer = quiet_trainer(callbacks=callbacks, max_epochs=epochs, enable_checkpointing=True)
+        trainer.fit(make_multimodal(), datamodule=make_multimodal_data(), ckpt_path=resume)
+        return figures._curves
+
+    whole = train(tmp_path / "whole", 3)
+    train(tmp_path / "part", 1)
+    part = train(tmp_path / "rest", 3, resume=tmp_path / "part" / "last.ckpt")
+    assert {"train/loss", "val/reconstruction", "val/imputation"} <= set(whole)
+    assert whole["train/loss"][0] == [1, 2, 3]
+    assert part == whole
+
+
+def test_no_events_to_show_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="events_per_class must be 1 or more; got 0"):
+        MultimodalFigures(str(tmp_path), events_per_class=0)

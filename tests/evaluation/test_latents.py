@@ -1,0 +1,79 @@
+"""Each event and each sample is kept once, in order, however it was batched or repeated."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from mixvae.contracts import MultimodalBatch, MultimodalPosterior
+from mixvae.evaluation.latents import LatentCollector, SampleCollector
+
+ROWS = torch.tensor([[3, 10], [1, 10], [-1, 12], [3, 11], [7, -1]])
+LABEL = torch.tensor([0, 1, 2, 0, -1])
+
+
+def batch(events: list[int]) -> MultimodalBatch:
+    rows = ROWS[events]
+    # A sample's value is its row, so that a mix-up shows.
+    x = (rows[:, :1].float(), rows[:, 1:].float().repeat(1, 3))
+    return MultimodalBatch(x, rows >= 0, LABEL[events], torch.tensor(events), rows)
+
+
+def posterior(events: list[int], has_joint: bool = False) -> MultimodalPosterior:
+    mean = ROWS[events].T[..., None].repeat(1, 1, 2).float()
+    joint = torch.tensor(events)[:, None].float() if has_joint else None
+    return MultimodalPosterior(mean, -mean, joint, None if joint is None else -joint)
+
+
+def collect(has_joint: bool = False):
+    collector = LatentCollector()
+    # Out of order, and event 1 twice, as a distributed sampler may repeat it.
+    for events in ([4, 1], [3, 0, 1], [2]):
+        collector.update(posterior(events, has_joint), batch(events))
+    return collector.compute()
+
+
+def test_events_are_in_order_and_once() -> None:
+    table = collect(has_joint=True)
+    np.testing.assert_array_equal(table.index, np.arange(5))
+    np.testing.assert_array_equal(table.label, LABEL)
+    np.testing.assert_array_equal(table.rows, ROWS)
+    assert table.mean.shape == table.logvar.shape == (2, 5, 2)
+    np.testing.assert_array_equal(table.mean[..., 0], ROWS.T)
+    np.testing.assert_array_equal(table.joint_mean[:, 0], np.arange(5))
+    assert collect().joint_mean is None
+
+
+def test_a_sample_of_several_events_counts_once() -> None:
+    table = collect()
+    first, second = table.of_modality(0), table.of_modality(1)
+    np.testing.assert_array_equal(first.row, [1, 3, 7])
+    np.testing.assert_array_equal(first.label, [1, 0, -1])
+    np.testing.assert_array_equal(second.row, [10, 11, 12])
+    np.testing.assert_array_equal(second.mean[:, 1], second.row)
+    np.testing.assert_array_equal(second.logvar[:, 0], -second.row)
+
+
+def test_samples_are_kept_once_up_to_a_number() -> None:
+    collector = SampleCollector(2, max_samples=2)
+    for events in ([4, 1], [3, 0, 1], [2]):
+        collector.update(batch(events))
+    first, second = collector.compute()
+    np.testing.assert_array_equal(first.row, [1, 7])
+    np.testing.assert_array_equal(first.x[:, 0], [1, 7])
+    np.testing.assert_array_equal(first.label, [1, -1])
+    np.testing.assert_array_equal(second.row, [10, 11])
+    assert second.x.shape == (2, 3)
+    np.testing.assert_array_equal(second.x[:, 2], [10, 11])
+
+
+def test_ranks_join_without_repeats() -> None:
+    """What a gather over ranks does to lists: one after the other."""
+    ranks = [SampleCollector(2, 100) for _ in range(2)]
+    ranks[0].update(batch([0, 2, 4]))
+    ranks[1].update(batch([1, 3]))
+    for name in ranks[0]._defaults:
+        getattr(ranks[0], name).extend(getattr(ranks[1], name))
+    first, second = ranks[0].compute()
+    np.testing.assert_array_equal(first.row, [1, 3, 7])
+    np.testing.assert_array_equal(second.row, [10, 11, 12])

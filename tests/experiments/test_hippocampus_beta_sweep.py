@@ -1,0 +1,105 @@
+"""The table holds means and deviations over seeds; the best beta is chosen on validation data."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+import mixvae.train
+from experiments import hippocampus_beta_sweep, objective_bound, rat_runs
+from experiments.hippocampus_beta_sweep import best, curves, settings, spread, table, write_csv
+from experiments.rat_runs import Job
+from mixvae.runtime.sweep_folder import JobRecord
+
+
+def record(probe: float, chosen_by: float, **more: float) -> JobRecord:
+    metrics = {
+        "test/probe_accuracy": probe,
+        "val/probe_accuracy": chosen_by,
+        "test/reconstruction": 100 * probe,
+        **more,
+    }
+    return JobRecord("0", [], "finished", metrics=metrics)
+
+
+RECORDS = {
+    Job("mmvm", 0.1, 0): record(0.5, 0.6),
+    Job("mmvm", 0.1, 1): record(0.7, 0.6),
+    Job("mmvm", 0.01, 0): record(0.9, 0.5),
+    Job("mmvm", 0.01, 1): record(0.9, 0.5),
+    Job("ae", None, 0): record(0.4, 0.4, **{"test/coherence": 0.3}),
+}
+
+
+def test_the_best_beta_is_the_best_on_validation_data() -> None:
+    assert settings(RECORDS) == [("mmvm", 0.01), ("mmvm", 0.1), ("ae", None)]
+    assert best(RECORDS) == [("mmvm", 0.1), ("ae", None)]
+
+
+def test_the_table_holds_means_and_deviations() -> None:
+    assert spread(RECORDS, ("mmvm", 0.1), "test/probe_accuracy").mean == pytest.approx(0.6)
+    lines = table(RECORDS, settings(RECORDS)).splitlines()
+    assert lines[3].startswith("| mmvm | 0.1 | 0 1 | 0.600 ± 0.141 |")
+    assert lines[4].startswith("| ae |  | 0 | 0.400 |")
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_the_csv_holds_every_run(tmp_path: Path) -> None:
+    write_csv(RECORDS, tmp_path / "runs.csv")
+    with (tmp_path / "runs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["method"], row["beta"], row["seed"]) for row in rows][-1] == ("ae", "", "0")
+    assert [float(row["test/probe_accuracy"]) for row in rows] == [0.5, 0.7, 0.9, 0.9, 0.4]
+
+
+def test_points_are_by_method_and_growing_beta() -> None:
+    points = curves(RECORDS)
+    assert [point.beta for point in points["mmvm"]] == [0.01, 0.1]
+    assert points["mmvm"][1].cost.mean == pytest.approx(60)
+    assert list(points["mmvm"][0].gains) == ["probe accuracy of unimodal latents"]
+    assert len(points["ae"][0].gains) == 2
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start trainings in this process, which is quicker."""
+
+    def launch(arguments: list[str]) -> None:
+        assert mixvae.train.main(["-m", *arguments]) == 0
+
+    monkeypatch.setattr(rat_runs, "launch", launch)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_process")
+def test_both_experiments_run_from_the_same_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = ["--betas", "0.001", "0.1", "--seeds", "0", "--runs", "runs", "--results", "results"]
+    small = ["trainer.max_epochs=1", "data.rats=[stella,superchris]", "data.simulator.num_bins=300"]
+    given += ["--overrides", *small]
+    assert hippocampus_beta_sweep.main([*given, "--methods", "mmvm", "ae"]) == 0
+    text = (tmp_path / "results" / "beta_sweep.md").read_text()
+    assert text.count("| mmvm | 0.1 |") >= 1
+    assert "3 runs" in text
+    assert (tmp_path / "results" / "beta_sweep.png").stat().st_size > 1000
+
+    capsys.readouterr()
+    assert objective_bound.main(given) == 0
+    assert "job" not in capsys.readouterr().out
+    lines = (tmp_path / "results" / "objective_bound.md").read_text().splitlines()
+    assert [line.split("|")[1].strip() for line in lines[4:]] == ["autoencoders", "0.001", "0.1"]
+    assert (tmp_path / "results" / "objective_bound.png").stat().st_size > 1000
+
+
+def test_missing_runs_are_told_by_the_exit_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(rat_runs, "launch", lambda arguments: None)
+    given = ["--seeds", "0", "--runs", str(tmp_path / "runs"), "--results", str(tmp_path)]
+    assert hippocampus_beta_sweep.main([*given, "--methods", "ae"]) == 1
+    assert "1 of 1 runs are missing" in capsys.readouterr().err
+    assert objective_bound.main(given) == 1

@@ -1,0 +1,50 @@
+"""The grid shows samples of n in row n, and what m decodes to in column m + 1."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mixvae.figures.imputations import MAX_MODALITIES, imputations
+
+RNG = np.random.default_rng(0)
+
+
+def test_vectors_are_rows_of_heat_maps() -> None:
+    samples = [RNG.normal(size=(4, 6)), RNG.normal(size=(4, 9))]
+    samples[1][2] = np.nan
+    decoded = [[RNG.normal(size=part.shape) for _ in range(2)] for part in samples]
+    figure = imputations(samples, decoded, ["a", "b"], ["x", "x", "y", "y"])
+    figure.draw_without_rendering()
+    grid = [axes for axes in figure.axes if axes.images]
+    for n in range(2):
+        shown = [grid[3 * n + column].images[0] for column in range(3)]
+        for image, expected in zip(shown, (samples[n], *decoded[n]), strict=True):
+            np.testing.assert_array_equal(np.ma.filled(image.get_array(), np.nan), expected)
+        # One scale for a row, so that samples and reconstructions compare.
+        assert len({image.get_clim() for image in shown}) == 1
+    assert [axes.get_title(loc="left") for axes in grid[:3]] == ["samples", "from a", "from b"]
+    assert [label.get_text() for label in grid[0].get_yticklabels()] == ["x", "y"]
+
+
+def test_images_stand_side_by_side() -> None:
+    grey, colour = RNG.uniform(size=(3, 1, 4, 5)), RNG.uniform(size=(3, 3, 4, 5))
+    colour[1] = np.nan
+    decoded = [[grey, grey], [colour, colour]]
+    figure = imputations([grey, colour], decoded, ["a", "b"], ["", "", ""])
+    figure.draw_without_rendering()
+    first, second = figure.axes[0].images[0], figure.axes[3].images[0]
+    np.testing.assert_array_equal(first.get_array(), np.concatenate(list(grey[:, 0]), axis=1))
+    assert second.get_array().shape == (4, 15, 3)
+    np.testing.assert_array_equal(second.get_array()[:, 5:10], 1.0)
+
+
+def test_only_the_first_of_many_modalities_are_drawn() -> None:
+    samples = [RNG.normal(size=(2, 3)) for _ in range(9)]
+    decoded = [[part for _ in range(9)] for part in samples]
+    figure = imputations(samples, decoded, [str(m) for m in range(9)], ["", ""])
+    assert len([axes for axes in figure.axes if axes.images]) == MAX_MODALITIES * 7
+
+
+def test_a_modality_that_is_missing_throughout_is_drawn_empty() -> None:
+    samples = [np.full((2, 3), np.nan)]
+    imputations(samples, [samples], ["a"], ["", ""]).draw_without_rendering()

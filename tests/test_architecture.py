@@ -33,7 +33,9 @@ ROOMS = {
     "processes": Room(set(), {"torch"}),
     "objectives": Room({"objectives"}, {"torch"}),
     "networks": Room({"networks", "processes"}, {"torch"}),
-    "augmenters": Room({"augmenters", "contracts", "objectives", "processes"}, {"torch"}),
+    "augmenters": Room(
+        {"augmenters", "contracts", "networks", "objectives", "processes"}, {"torch"}
+    ),
     "evaluation": Room(
         {"evaluation", "contracts", "objectives"},
         {"torch", "torchmetrics", "sklearn", "scipy", "numpy"},

@@ -14,8 +14,10 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from omegaconf import DictConfig
 
+from mixvae.augmenters.learned import Learned
 from mixvae.augmenters.noise import Identity
 from mixvae.callbacks.pruning import Pruning
+from mixvae.contracts import DataSpec, MultimodalSpec
 from mixvae.modules.base import AbstractModule
 from mixvae.runtime.checkpoint_io import AtomicCheckpointIO
 
@@ -74,8 +76,8 @@ def build(cfg: DictConfig) -> Parts:
 def build_model(cfg: DictConfig, data: Any) -> LightningModule:
     """Build the model for the data: its constructor is given what it asks for by name.
 
-    A constructor may ask for `shape` (of one sample), `modalities` (of a multimodal data set) and
-    `augmenter`.
+    A constructor may ask for `shape` (of one sample), `spec` (of a data set of one array),
+    `modalities` (of a multimodal data set) and `augmenter`.
 
     Args:
         cfg: The run's config.
@@ -91,15 +93,19 @@ def build_model(cfg: DictConfig, data: Any) -> LightningModule:
     model = instantiate(cfg.model, _partial_=True, _convert_="all")
     wanted = inspect.signature(model.func).parameters
     given = {}
-    for name in ("shape", "modalities"):
+    for name in ("shape", "modalities", "spec"):
         if name in wanted:
-            if not hasattr(data.spec, name):
-                kind = {"shape": "one array of samples", "modalities": "several modalities"}[name]
+            kind = MultimodalSpec if name == "modalities" else DataSpec
+            if not isinstance(data.spec, kind):
+                words = {DataSpec: "one array of samples", MultimodalSpec: "several modalities"}
                 raise ValueError(
-                    f"model {model.func.__name__} is for {kind}, which data {data.spec.name} is not"
+                    f"model {model.func.__name__} is for {words[kind]}, which data"
+                    f" {data.spec.name} is not"
                 )
-            given[name] = getattr(data.spec, name)
+            given[name] = data.spec if name == "spec" else getattr(data.spec, name)
     augmenter = instantiate(cfg.augmenter, _convert_="all")
+    if isinstance(augmenter, Learned):
+        augmenter.check_data(data.spec)
     if "augmenter" in wanted:
         given["augmenter"] = augmenter
     elif not isinstance(augmenter, Identity):

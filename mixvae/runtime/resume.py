@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from mixvae.runtime.checkpoint_io import load_checkpoint
 from mixvae.runtime.config_file import load_config, resolved
 from mixvae.runtime.constructors import check_constructors
+from mixvae.runtime.kept_augmenter import use_kept_augmenter
 from mixvae.runtime.run_folder import RunFolder
 
 
@@ -65,6 +66,7 @@ def open_run(folder: RunFolder) -> DictConfig:
     """
     check_is_run(folder)
     cfg = load_config(folder.config)
+    use_kept_augmenter(folder, cfg)
     check_constructors(resolved(cfg), trusted_only=True)
     return cfg
 

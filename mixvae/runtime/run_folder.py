@@ -81,6 +81,11 @@ class RunFolder:
         }
 
     @property
+    def augmenter(self) -> Path:
+        """A copy of the checkpoint of the learned augmenter, where the run uses one."""
+        return self.path / "augmenter.ckpt"
+
+    @property
     def figures(self) -> Path:
         """Pictures."""
         return self.path / "figures"

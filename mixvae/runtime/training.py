@@ -19,6 +19,7 @@ from mixvae.runtime.build import build, build_trainer
 from mixvae.runtime.checkpoint_io import check_fits
 from mixvae.runtime.config_file import close
 from mixvae.runtime.csv_logger import CsvLogger, last_values, read_metrics
+from mixvae.runtime.kept_augmenter import keep_augmenter
 from mixvae.runtime.record import (
     Run,
     listening,
@@ -76,6 +77,7 @@ def train(
     with claimed(folder) if main_process else nullcontext():
         if main_process:
             write_start(folder, cfg, overrides)
+            keep_augmenter(folder, cfg)
         group = None if job_folder is None else job_folder.parent.name
         return _carry_out(Run(folder, cfg, parts), group)
 

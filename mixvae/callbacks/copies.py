@@ -1,0 +1,66 @@
+"""Draws the figures of a learned augmenter's run after its test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from matplotlib.figure import Figure
+
+from mixvae.callbacks.curve_keeping import AbstractCurveCallback
+from mixvae.callbacks.evaluation import data_spec
+from mixvae.callbacks.pictures import NamedFigures, save_pictures
+from mixvae.contracts import CopyModel
+from mixvae.figures.copies import copy_plane, image_copies
+from mixvae.figures.curves import augmenter_learning_curves
+
+
+class CopyFigures(AbstractCurveCallback):
+    """Draw `figures/*.png` at the end of a test, and keep the learning curves while training.
+
+    Args:
+        dirpath: Folder that gets `figures/` and may hold `metrics.csv`, usually the run folder.
+        num_samples: Test samples shown with their copies.
+        num_copies: Copies shown of each.
+
+    Raises:
+        ValueError: If a number is below 1.
+    """
+
+    def __init__(self, dirpath: str, num_samples: int = 12, num_copies: int = 4) -> None:
+        super().__init__()
+        for name, value in {"num_samples": num_samples, "num_copies": num_copies}.items():
+            if value < 1:
+                raise ValueError(f"{name} must be 1 or more; got {value}")
+        self.dirpath = Path(dirpath)
+        self.num_samples, self.num_copies = num_samples, num_copies
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw everything, on the first rank."""
+        if trainer.is_global_zero:
+            save_pictures(trainer, self.dirpath, self._draw(trainer, pl_module))
+
+    def _draw(self, trainer: Trainer, model: LightningModule) -> NamedFigures:
+        curves = self.known_curves(self.dirpath)
+        if any(name.startswith(("train/", "val/")) for name in curves):
+            yield "learning_curves", augmenter_learning_curves(curves)
+        yield "copies", self._draw_copies(trainer, model)
+
+    def _draw_copies(self, trainer: Trainer, model: LightningModule) -> Figure:
+        assert isinstance(model, CopyModel), "the figures need a contracts.CopyModel"
+        spec = data_spec(trainer)
+        datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+        x = next(iter(datamodule.test_dataloader())).x
+        # Evenly spaced: a data set may be ordered by class.
+        rows = np.linspace(0, len(x) - 1, min(self.num_samples, len(x))).astype(int)
+        others = np.setdiff1d(np.arange(len(x)), rows)
+        x = x[torch.from_numpy(np.concatenate([rows, others])).to(x.device)]
+        copies = model.copies(x[: len(rows)].to(model.device), self.num_copies).float().cpu()
+        samples = x.float().cpu().numpy()
+        if spec.is_image:
+            return image_copies(samples[: len(rows)], copies.numpy(), spec.value_range)
+        shown = copies.flatten(start_dim=2).numpy()
+        return copy_plane(samples.reshape(len(samples), -1), shown)

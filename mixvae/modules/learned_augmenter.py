@@ -1,0 +1,226 @@
+"""The training of the learned augmenter: a VAE-GAN whose copies keep the type of their samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from mixvae.contracts import Batch, DataSpec
+from mixvae.modules.base import AbstractModule, OptimizerFactory
+from mixvae.networks.gan import CopyNetwork, Discriminator
+from mixvae.objectives.adversarial import neighbour_radius
+from mixvae.objectives.divergences import kl_to_standard_normal
+from mixvae.objectives.relaxation import reparametrise
+from mixvae.objectives.schedules import Schedule, as_schedule
+from mixvae.objectives.terms import Terms
+from mixvae.objectives.vae_gan import (
+    deception_loss,
+    discriminator_loss,
+    distance_loss,
+    fitted_gaussian_nll,
+    triplet_loss,
+)
+
+CHECKPOINT_KEY = "augmenter"
+
+
+class AugmenterVAEGAN(AbstractModule):
+    """Learns to move samples within their type; labels have no part in it.
+
+    Minimises, averaged over the batch, with z the mean of q(z|x) and n normal noise,
+
+        -log p(x|z') + beta KL(q(z'|x) || N(0, I))                    trains encoder and decoder
+        + adversarial_weight * (log-loss of "copy" being believed)    trains the shift by noise
+        + triplet_weight * (copy nearer than the reconstruction)      trains the shift by noise
+        + distance_weight * (|shift| / radius - 1)^2                  trains the shift by noise
+        + (log-loss of telling samples and copies apart)              trains the discriminator
+
+    Each term reaches the parameters that it trains and no others, so one backward pass and one
+    Adam, whose steps are per parameter, do what alternating optimisers would do.
+
+    The radius is a share of the distance to a neighbour's latent in the batch: where types lie
+    close together copies stay close. The discriminator has the shift follow the data.
+
+    Args:
+        spec: What the data are.
+        network: Builds the copying network from shape and value_range.
+        discriminator: Builds the discriminator from shape.
+        optimizer: Builds the optimiser from the parameters.
+        beta: Weight of the KL divergence, a number or a schedule over epochs.
+        adversarial_weight: Weight of the discriminator's verdict on copies.
+        triplet_weight: Weight of the triplet term.
+        margin: Share of the reconstruction's squared distance by which copies are to be nearer.
+        distance_weight: Weight of the latent distance term.
+        radius: Length of a shift as a share of the distance to the neighbour.
+        neighbour: Which neighbour of the batch: 1 is the nearest.
+        learning_rate: Factor on the learning rate, a number or a schedule over epochs.
+
+    Raises:
+        ValueError: If a weight, margin, radius or neighbour is out of its range.
+
+    Source:
+        MMIDAS (Marghi et al. 2024), whose augmenter has the same parts. Ours departs: normal noise,
+        smooth terms instead of thresholds without gradient, a shift that is 0 without noise, the
+        sample's own residual kept, separate parameters for separate terms.
+    """
+
+    def __init__(
+        self,
+        *,
+        spec: DataSpec,
+        network: Callable[..., CopyNetwork],
+        discriminator: Callable[..., Discriminator],
+        optimizer: OptimizerFactory,
+        beta: float | Schedule = 0.5,
+        adversarial_weight: float = 1.0,
+        triplet_weight: float = 1.0,
+        margin: float = 0.2,
+        distance_weight: float = 1.0,
+        radius: float = 1.0,
+        neighbour: int = 1,
+        learning_rate: float | Schedule = 1.0,
+    ) -> None:
+        super().__init__(optimizer, learning_rate)
+        self.beta = as_schedule(beta, name="model.beta", at_least=0)
+        weights = {
+            "adversarial_weight": adversarial_weight,
+            "triplet_weight": triplet_weight,
+            "distance_weight": distance_weight,
+        }
+        for name, weight in weights.items():
+            if not 0 <= weight < float("inf"):
+                raise ValueError(f"model.{name} must be at least 0 and finite, got {weight}")
+        for name, value in {"margin": margin, "radius": radius}.items():
+            if not 0 < value < float("inf"):
+                raise ValueError(f"model.{name} must be above 0 and finite, got {value}")
+        if neighbour < 1:
+            raise ValueError(f"model.neighbour must be at least 1, got {neighbour}")
+        self.adversarial_weight = adversarial_weight
+        self.triplet_weight, self.margin = triplet_weight, margin
+        self.distance_weight, self.radius, self.neighbour = distance_weight, radius, neighbour
+        self.spec = spec
+        self.network = network(shape=spec.shape, value_range=spec.value_range)
+        self.discriminator = discriminator(shape=spec.shape)
+
+    def terms(self, batch: Batch) -> Terms:
+        """The objective on a batch, see the class."""
+        x, network = batch.x, self.network
+        network.standardise.observe(x.flatten(start_dim=1))
+        terms = Terms()
+        mean, logvar = network.encode(x)
+        plain = network.decode(reparametrise(mean, logvar))
+        terms.add("reconstruction", fitted_gaussian_nll(x, plain), axes="B")
+        terms.add("kl", kl_to_standard_normal(mean, logvar), self.beta(self.epoch), axes="B")
+        self._add_copies(terms, x, mean.detach())
+        return terms
+
+    def _add_copies(self, terms: Terms, x: Tensor, latent: Tensor) -> None:
+        """Terms of the copies and of who judges them; latent has no gradient."""
+        network = self.network
+        noise = torch.randn(len(x), network.noise_dim, device=x.device, dtype=x.dtype)
+        shift = network.shift(latent, noise)
+        with torch.no_grad():
+            plain = network.decode(latent)
+        copy = network.assemble(x, plain, network.decode(latent + shift, trained=False))
+        verdict = self._judge(copy, trained=False)
+        terms.add("adversarial", deception_loss(verdict), self.adversarial_weight, axes="B")
+        triplet = triplet_loss(x, copy, plain, self.margin)
+        terms.add("triplet", triplet, self.triplet_weight, axes="B")
+        radius = neighbour_radius(latent, self.radius, self.neighbour)
+        terms.add("distance", distance_loss(shift, radius), self.distance_weight, axes="B")
+        judged = discriminator_loss(self._judge(x), self._judge(copy.detach()))
+        terms.add("discriminator", judged, axes="B")
+
+    def _judge(self, x: Tensor, trained: bool = True) -> Tensor:
+        """The discriminator's logits of "a sample", shape (B,); untrained it gets no gradient."""
+        flat = self.network.standardise(x.flatten(start_dim=1))
+        if trained:
+            logits: Tensor = self.discriminator(flat)
+            return logits
+        fixed = {name: value.detach() for name, value in self.discriminator.named_parameters()}
+        verdict: Tensor = functional_call(self.discriminator, fixed, flat)
+        return verdict
+
+    def copies(self, x: Tensor, num_copies: int, strength: float = 1.0, seed: int = 0) -> Tensor:
+        """Copies of x, shape (B, *shape), as (num_copies, B, *shape), the same ones at each call.
+
+        Args:
+            x: Samples.
+            num_copies: How many of each.
+            strength: Factor on the noise.
+            seed: Of the noise.
+        """
+        with torch.no_grad():
+            copied: Tensor = self.network(x, strength * self._fixed_noise(num_copies, x, seed))
+        return copied
+
+    def _fixed_noise(self, num_copies: int, x: Tensor, seed: int = 0) -> Tensor:
+        """Normal noise of its own generator, so that measuring leaves training's alone."""
+        generator = torch.Generator().manual_seed(seed)
+        shape = (num_copies, len(x), self.network.noise_dim)
+        return torch.randn(shape, generator=generator).to(x)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Log what `measure` finds, as `val/...`."""
+        self._log_measures("val", batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Log what `measure` finds, as `test/...`."""
+        self._log_measures("test", batch)
+
+    def _log_measures(self, split: str, batch: Batch) -> None:
+        values = {f"{split}/{name}": value for name, value in self.measure(batch.x).items()}
+        self.log_dict(values, batch_size=len(batch.x), sync_dist=True)
+
+    @torch.no_grad()
+    def measure(self, x: Tensor) -> dict[str, Tensor]:
+        """How samples are reconstructed and copied, without sampling q(z|x) and with fixed noise.
+
+        Args:
+            x: Samples, shape (B, *shape).
+
+        Returns:
+            Means over the batch. `loss` (nats; that of encoder and decoder, since the others only
+            tell how a contest stands), `reconstruction`, `kl`; in units of the data
+            `copy_distance` from sample to copy, `copy_spread` between two copies of a sample,
+            `reconstruction_distance` from sample to plain reconstruction, `neighbour_distance` to
+            the nearest other sample of the batch; `shift_ratio`, the length of a shift over its
+            radius; `discriminator_accuracy` on samples and copies, 0.5 where it cannot tell.
+        """
+        mean, logvar = self.network.encode(x)
+        plain = self.network.decode(mean)
+        reconstruction = fitted_gaussian_nll(x, plain).mean()
+        kl = kl_to_standard_normal(mean, logvar).mean()
+        noise = self._fixed_noise(2, x)
+        shift = self.network.shift(mean.expand(2, -1, -1), noise)
+        copies = self.network.assemble(x, plain, self.network.decode(mean + shift))
+        right = (self._judge(x) > 0).float() + (self._judge(copies[0]) <= 0).float()
+        radius = neighbour_radius(mean, self.radius, self.neighbour)
+        return {
+            "loss": reconstruction + self.beta(float("inf")) * kl,
+            "reconstruction": reconstruction,
+            "kl": kl,
+            "copy_distance": _distance(copies[0], x),
+            "copy_spread": _distance(copies[0], copies[1]),
+            "reconstruction_distance": _distance(plain, x),
+            "neighbour_distance": neighbour_radius(x, 1.0, 1).mean(),
+            "shift_ratio": (shift.norm(dim=-1) / radius.clamp_min(1e-12)).mean(),
+            "discriminator_accuracy": right.mean() / 2,
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say in the checkpoint how to build the copying network, and for which data it is."""
+        checkpoint[CHECKPOINT_KEY] = {
+            **self.network.sizes(),
+            "feature_names": list(self.spec.feature_names),
+            "data": self.spec.name,
+        }
+
+
+def _distance(one: Tensor, other: Tensor) -> Tensor:
+    """Mean Euclidean distance of pairs of samples."""
+    return (one - other).flatten(start_dim=1).norm(dim=-1).mean()

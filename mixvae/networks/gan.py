@@ -1,0 +1,234 @@
+"""Networks of the learned augmenter: a VAE whose latents noise can move, and a discriminator.
+
+They need no agent axis: one augmenter serves all agents.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from mixvae.networks.mlp import check_widths
+from mixvae.processes import mean_over_processes, num_processes
+
+
+class Standardise(nn.Module):
+    """Features to mean 0 and variance 1, by all samples that it was shown.
+
+    A tenth of the mean variance is added to each feature's, so that one that hardly varies, such
+    as a pixel at the border, is not blown up.
+
+    Args:
+        num_features: Number of features D.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    count: Tensor
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(num_features))
+        self.register_buffer("variance", torch.ones(num_features))
+        self.register_buffer("count", torch.zeros(()))
+
+    @torch.no_grad()
+    def observe(self, x: Tensor) -> None:
+        """Add samples, shape (B, D), and those of the other processes, to the statistics."""
+        size = len(x) * num_processes()
+        total = self.count + size
+        share = size / total
+        mean = mean_over_processes(x.mean(dim=0))
+        variance = mean_over_processes((x - mean).square().mean(dim=0))
+        difference = mean - self.mean
+        spread = variance - self.variance + (1 - share) * difference.square()
+        # The first samples replace the variance of 1 that stood for not knowing.
+        self.variance += share * spread
+        self.mean += share * difference
+        self.count.copy_(total)
+
+    def scale(self) -> Tensor:
+        """Standard deviations, shape (D,), floored."""
+        return (self.variance + 0.1 * self.variance.mean()).clamp_min(1e-12).sqrt()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Samples (..., D) without unit."""
+        return (x - self.mean) / self.scale()
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """What `forward` was given, from what it returned."""
+        return x * self.scale() + self.mean
+
+
+class CopyNetwork(nn.Module):
+    """Encoder, noise and decoder: makes copies of samples, of any shape.
+
+    A sample x has the latent z = mean of q(z|x). Noise n moves it by a learned shift, odd in n,
+    and the copy is what the decoder makes of it:
+
+        copy = decode(z + shift(z, n)) + residual * (x - decode(z))
+
+    With residual 1 the copy keeps what a small latent cannot describe, such as a cell's own count
+    noise, and without noise it is the sample itself. With residual 0 it is smooth, as in MMIDAS.
+
+    Args:
+        shape: Shape of one sample.
+        value_range: Smallest and largest value of a sample, None where unbounded.
+        latent_dim: Number of latent dimensions L.
+        noise_dim: Length of the noise vector.
+        hidden: Widths of the encoder's layers; the decoder has them in reverse.
+        dropout: Probability of dropping an input feature while training.
+        residual: Share of what the reconstruction misses that the copy keeps, in [0, 1].
+
+    Raises:
+        ValueError: If a size is below 1, or dropout or residual out of its range.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        value_range: Sequence[float] | None = None,
+        latent_dim: int = 20,
+        noise_dim: int = 50,
+        hidden: Sequence[int] = (256, 256),
+        dropout: float = 0.25,
+        residual: float = 1.0,
+    ) -> None:
+        super().__init__()
+        check_widths("hidden", hidden)
+        for name, size in {"latent_dim": latent_dim, "noise_dim": noise_dim}.items():
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1, got {size}")
+        _check_share("dropout", dropout, below=1.0)
+        _check_share("residual", residual)
+        self.shape = tuple(shape)
+        self.value_range = None if value_range is None else tuple(value_range)
+        self.latent_dim, self.noise_dim, self.residual = latent_dim, noise_dim, residual
+        self.hidden = tuple(hidden)
+        num_features = math.prod(shape)
+        self.standardise = Standardise(num_features)
+        self.encoder = nn.Sequential(
+            nn.Dropout(dropout), _layers([num_features, *hidden, 2 * latent_dim])
+        )
+        self.decoder = _layers([latent_dim, *reversed(hidden), num_features])
+        self.shifter = _layers([latent_dim + noise_dim, hidden[-1], latent_dim])
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z|x), each (..., L), from samples (..., *shape)."""
+        y = self.encoder(self.standardise(self._flatten(x)))
+        return y[..., : self.latent_dim], y[..., self.latent_dim :]
+
+    def shift(self, latent: Tensor, noise: Tensor) -> Tensor:
+        """How noise (..., N) moves latents (..., L), same shape.
+
+        An odd function of the noise: without noise it is 0, and over noise its mean is 0.
+        """
+        there = self.shifter(torch.cat([latent, noise], dim=-1))
+        back = self.shifter(torch.cat([latent, -noise], dim=-1))
+        return 0.5 * (there - back)
+
+    def decode(self, latent: Tensor, trained: bool = True) -> Tensor:
+        """Samples (..., *shape) from latents (..., L).
+
+        Args:
+            latent: The latents.
+            trained: False gives the decoder's parameters no gradient; the latents get theirs.
+        """
+        fixed = {name: value.detach() for name, value in self.decoder.named_parameters()}
+        y = self.decoder(latent) if trained else functional_call(self.decoder, fixed, latent)
+        if self.value_range is None:
+            y = self.standardise.inverse(y)
+        else:
+            low, high = self.value_range
+            y = low + (high - low) * y.sigmoid()
+        return y.unflatten(-1, self.shape)
+
+    def assemble(self, x: Tensor, plain: Tensor, noisy: Tensor) -> Tensor:
+        """The copy of x from its reconstruction without and with noise, all (..., *shape)."""
+        copy = noisy + self.residual * (x - plain)
+        return copy if self.value_range is None else copy.clamp(*self.value_range)
+
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Copies (A, B, *shape) of samples (B, *shape), by noise (A, B, N)."""
+        latent, _ = self.encode(x)
+        moved = latent + self.shift(latent.expand(*noise.shape[:2], -1), noise)
+        return self.assemble(x, self.decode(latent), self.decode(moved))
+
+    def sizes(self) -> dict[str, object]:
+        """Arguments that build this network again, dropout aside, as plain values."""
+        return {
+            "shape": list(self.shape),
+            "value_range": None if self.value_range is None else list(self.value_range),
+            "latent_dim": self.latent_dim,
+            "noise_dim": self.noise_dim,
+            "hidden": list(self.hidden),
+            "residual": self.residual,
+        }
+
+    def _flatten(self, x: Tensor) -> Tensor:
+        return x.flatten(start_dim=x.dim() - len(self.shape))
+
+
+class Discriminator(nn.Module):
+    """Tells samples from copies.
+
+    Both get normal noise added (while training), which hides what would give copies away at once
+    and teach nothing, such as exact zeros.
+
+    Args:
+        shape: Shape of one sample.
+        hidden: Widths of the layers.
+        dropout: Probability of dropping an input feature while training.
+        input_noise: Standard deviation of the noise, in standard deviations of the features.
+
+    Raises:
+        ValueError: If a width is below 1, or dropout or input_noise out of its range.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        hidden: Sequence[int] = (256, 256),
+        dropout: float = 0.25,
+        input_noise: float = 0.5,
+    ) -> None:
+        super().__init__()
+        check_widths("hidden", hidden)
+        _check_share("dropout", dropout, below=1.0)
+        if not 0 <= input_noise < math.inf:
+            raise ValueError(f"input_noise must be at least 0, got {input_noise}")
+        self.input_noise = input_noise
+        self.layers = nn.Sequential(nn.Dropout(dropout), _layers([math.prod(shape), *hidden, 1]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of "a sample", shape (B,), for standardised x, shape (B, D)."""
+        if self.training and self.input_noise > 0:
+            x = x + self.input_noise * torch.randn_like(x)
+        return self.layers(x).squeeze(-1)
+
+
+def freeze(network: nn.Module) -> None:
+    """Turn parameters into buffers that no checkpoint holds and no optimiser sees."""
+    for module in network.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            delattr(module, name)
+            module.register_buffer(name, parameter.detach(), persistent=False)
+        module._non_persistent_buffers_set.update(module._buffers)
+
+
+def _layers(widths: Sequence[int]) -> nn.Sequential:
+    """Linear layers, each but the last followed by a layer norm and a leaky ReLU."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(widths[:-1]):
+        layers += [nn.Linear(inputs, outputs), nn.LayerNorm(outputs), nn.LeakyReLU(0.1)]
+    return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
+
+
+def _check_share(name: str, value: float, below: float = math.inf) -> None:
+    if not (0 <= value <= 1 and value < below):
+        raise ValueError(f"{name} must lie in [0, 1{']' if below > 1 else ')'}, got {value}")

@@ -16,6 +16,8 @@ EXPERIMENTS = sorted(
 )
 # Of several modalities; they run in tests/test_multimodal_experiments.py.
 MULTIMODAL = {"hippocampus_mmvm", "multimodal_mmvm"}
+# Without categories; they run in tests/test_augmenter_experiments.py.
+AUGMENTERS = {"cells_augmenter", "digits_augmenter"}
 SHRUNK = (
     "trainer.max_epochs=2",
     "trainer.limit_train_batches=3",
@@ -23,6 +25,14 @@ SHRUNK = (
     "model.num_agents=2",
     "num_threads=1",
 )
+
+# Of those that prune, one round of one epoch fits into two.
+ONE_ROUND = ("callbacks.pruning.round_epochs=1", "callbacks.pruning.max_rounds=1")
+
+
+def prunes(experiment: str) -> bool:
+    folder = Path(__file__).parents[1] / "conf" / "experiment"
+    return "override /callbacks: pruning" in (folder / f"{experiment}.yaml").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +49,15 @@ def small_mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder.parents[1]
 
 
-@pytest.mark.parametrize("experiment", sorted(set(EXPERIMENTS) - MULTIMODAL))
+@pytest.mark.parametrize("experiment", sorted(set(EXPERIMENTS) - MULTIMODAL - AUGMENTERS))
 def test_experiment_runs_to_a_finished_run_folder(
     experiment: str, tmp_path: Path, small_mnist: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MIXVAE_DATA_DIR", str(small_mnist))
     own_files = ["data.checksum=false"] if experiment.startswith("mnist") else []
-    status = main([f"+experiment={experiment}", *SHRUNK, *own_files, "run_dir=run"])
+    rounds = ONE_ROUND if prunes(experiment) else ()
+    status = main([f"+experiment={experiment}", *SHRUNK, *own_files, *rounds, "run_dir=run"])
 
     assert status == 0
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())

@@ -44,7 +44,8 @@ class AbstractModule(LightningModule, ABC):
         """Time since the start of training, in epochs, with the fraction of the present one."""
         if self._trainer is None:
             return 0.0
-        fraction = self._num_batches / max(1, int(self.trainer.num_training_batches))
+        # The trainer's number of batches is infinite where it only evaluates.
+        fraction = self._num_batches / max(1.0, float(self.trainer.num_training_batches))
         return self.current_epoch + min(fraction, 1.0)
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:

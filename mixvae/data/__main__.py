@@ -34,6 +34,10 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
+    "import-smartseq": Command(
+        "mixvae.data.smartseq:import_smartseq",
+        "make an .h5ad file of the Allen Institute's Smart-seq tables",
+    ),
     "simulate-cells": Command(
         "mixvae.data.cells_synthetic:simulate_cells",
         "write synthetic cells of known types and states as an .h5ad file",

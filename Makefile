@@ -77,6 +77,7 @@ format: setup  ## Format the code and mend what can be mended
 bench: setup  ## Time the training step and the loading of batches against plain PyTorch
 	@$(RUN) -m experiments.bench training
 	$(RUN) -m experiments.bench loading
+	$(RUN) -m experiments.modality_bench
 
 build: setup  ## Build the wheel and the source archive into dist/
 	@$(RUN) -m build --no-isolation

@@ -174,6 +174,15 @@ def test_a_pruned_run_gives_its_kept_categories_and_tells_of_its_model_order(
     assert about["model_order_selection"] == {"selected_order": 3, "threshold_met": False}
 
 
+def test_the_weights_of_a_learned_augmenter_are_not_needed(made: Path, cells) -> None:
+    wanted = annotate(cells, made)
+    path = made / "checkpoints" / "best.ckpt"
+    content = torch.load(path, weights_only=True)
+    content["state_dict"]["augmenter.network.weight"] = torch.zeros(3)
+    torch.save(content, path)
+    same(annotate(cells, made), wanted)
+
+
 def test_missing_genes_are_refused_above_the_share(made: Path, cells) -> None:
     half = cells[:, ::2].copy()
     with pytest.raises(ValueError, match="60 of 120 wanted genes are missing"):

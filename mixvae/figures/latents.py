@@ -71,6 +71,7 @@ def latent_planes(
         axes = figure.add_subplot(num_rows, num_columns, number + 1)
         _draw_cloud(axes, cloud, class_names)
         tidy(axes, cloud.name, x=plane.x, y=plane.y)
+        axes.locator_params(nbins=5)
         axes.xaxis.label.set_fontsize(7)
         axes.yaxis.label.set_fontsize(7)
     _add_legend(figure, panels, class_names)

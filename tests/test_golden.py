@@ -10,11 +10,13 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mixvae.train import main
 
 GOLDEN = Path(__file__).parent / "golden" / "losses.json"
+ARRAYS = ("+experiment=multimodal_mmvm", "data.modalities={a: a.npy, b: b.npy, c: c.npy}")
 RUNS = {
     "default": [],
     "digits_cpl": ["+experiment=digits_cpl"],
@@ -33,6 +35,10 @@ RUNS = {
         "model.agents.decoder.channels=[8,8]",
         "model.coupling_weight=0.01",
     ],
+    "mmvm": [*ARRAYS, "model.alpha=0.2", "model.beta=0.5", "data.missing_fraction=0.2"],
+    "mmvm mixture": [*ARRAYS, "model.kl=mixture", "model.beta=0.5"],
+    "mopoe": [*ARRAYS, "model=mopoe", "model.prior_expert=true"],
+    "mmvae_plus": [*ARRAYS, "model=mmvae_plus"],
 }
 
 
@@ -43,11 +49,22 @@ def losses(folder: Path) -> dict[str, float]:
     return {name: float(rows[-1][name]) for name in rows[-1] if name.startswith("train/")}
 
 
+def write_arrays(folder: Path) -> None:
+    """Three aligned arrays for the runs of several modalities: what they share, and noise."""
+    generator = np.random.default_rng(0)
+    shared = generator.normal(size=(800, 2))
+    for name, size in (("a", 6), ("b", 4), ("c", 5)):
+        noise = 0.3 * generator.normal(size=(800, size))
+        x = shared @ generator.normal(size=(2, size)) + noise
+        np.save(folder / f"{name}.npy", x.astype(np.float32))
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_the_loss_after_twenty_steps_is_the_known_one(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    write_arrays(tmp_path)
     shrunk = ["trainer.max_epochs=4", "num_threads=1", "logger=csv", "~callbacks.figures"]
     status = main([*RUNS[name], *shrunk, "seed=0", "run_dir=run"])
     assert status == 0

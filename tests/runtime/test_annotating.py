@@ -276,6 +276,16 @@ def test_a_run_of_something_else_than_cells_is_refused(run: Run, command) -> Non
     assert "a was trained on DigitsDataModule, not on cells" in err
 
 
+def test_a_run_of_cells_without_categories_is_refused(train, command) -> None:
+    data = ("data=cells_synthetic", *(line for line in CELLS if line.startswith("data.")))
+    small = ("trainer.max_epochs=1", "logger=csv", "~callbacks.figures", "run_dir=a")
+    outcome = train("+experiment=cells_augmenter", *data, *small)
+    assert outcome.status == 0, outcome.err
+    status, _, err = command("run=a", "data.path=in.h5ad", "out=out.h5ad")
+    assert status == 1
+    assert "AugmenterVAEGAN, which has no categories" in err
+
+
 def test_help_and_usage(command) -> None:
     status, out, _ = command("--help")
     assert status == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,18 +36,18 @@ def imputations(
 
     Returns:
         A figure with a row for each modality and M+1 columns: vectors as heat maps with a line for
-        each event, on one colour scale per row; images side by side.
+        each event, on one colour scale per row; images in a grid, row by row.
     """
     count = min(len(samples), MAX_MODALITIES)
     figure = new_figure(2.3 * (count + 1) + 1.0, 1.75 * count + 0.5)
     grid = figure.subplots(count, count + 1, squeeze=False)
     for n in range(count):
-        strips = [_strip(part) for part in (samples[n], *decoded[n][:count])]
-        low, high = _limits(strips)
-        for column, strip in enumerate(strips):
+        pictures = [_picture(part) for part in (samples[n], *decoded[n][:count])]
+        low, high = _limits(pictures)
+        for column, picture in enumerate(pictures):
             axes = grid[n, column]
             image = axes.imshow(
-                strip,
+                picture,
                 cmap=with_gaps("gray" if samples[n].ndim == 4 else "viridis"),
                 vmin=low,
                 vmax=high,
@@ -79,19 +80,25 @@ def _name_events(axes: Any, names: Sequence[str]) -> None:
     axes.tick_params(length=0, labelsize=7)
 
 
-def _strip(samples: Array) -> Array:
-    """Lay samples out as one picture: images side by side, others as lines of a heat map."""
+def _picture(samples: Array) -> Array:
+    """Lay samples out as one picture: images in rows, others as lines of a heat map."""
     if samples.ndim != 4:
         return samples.reshape(len(samples), -1)
     shown = samples if samples.shape[1] == 3 else samples[:, :1]
-    picture = np.concatenate(list(np.moveaxis(shown, 1, -1)), axis=1)
-    if picture.shape[-1] == 1:
+    num_columns = math.ceil(math.sqrt(1.3 * len(shown)))
+    num_rows = math.ceil(len(shown) / num_columns)
+    grid = np.full((num_rows * num_columns, *shown.shape[1:]), np.nan)
+    grid[: len(shown)] = shown
+    rows = grid.reshape(num_rows, num_columns, *shown.shape[1:])
+    _, _, channels, height, width = rows.shape
+    picture = rows.transpose(0, 3, 1, 4, 2).reshape(num_rows * height, num_columns * width, -1)
+    if channels == 1:
         return picture[..., 0]
     return np.clip(np.where(np.isnan(picture), 1.0, picture), 0, 1)
 
 
-def _limits(strips: Sequence[Array]) -> tuple[float, float]:
-    values = np.concatenate([strip.ravel() for strip in strips])
+def _limits(pictures: Sequence[Array]) -> tuple[float, float]:
+    values = np.concatenate([picture.ravel() for picture in pictures])
     values = values[~np.isnan(values)]
     if values.size == 0:
         return 0.0, 1.0

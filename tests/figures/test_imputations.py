@@ -26,16 +26,21 @@ def test_vectors_are_rows_of_heat_maps() -> None:
     assert [label.get_text() for label in grid[0].get_yticklabels()] == ["x", "y"]
 
 
-def test_images_stand_side_by_side() -> None:
+def test_images_stand_in_a_grid_row_by_row() -> None:
     grey, colour = RNG.uniform(size=(3, 1, 4, 5)), RNG.uniform(size=(3, 3, 4, 5))
     colour[1] = np.nan
     decoded = [[grey, grey], [colour, colour]]
     figure = imputations([grey, colour], decoded, ["a", "b"], ["", "", ""])
     figure.draw_without_rendering()
     first, second = figure.axes[0].images[0], figure.axes[3].images[0]
-    np.testing.assert_array_equal(first.get_array(), np.concatenate(list(grey[:, 0]), axis=1))
-    assert second.get_array().shape == (4, 15, 3)
-    np.testing.assert_array_equal(second.get_array()[:, 5:10], 1.0)
+    shown = np.ma.filled(first.get_array(), np.nan)
+    np.testing.assert_array_equal(shown[:4, :5], grey[0, 0])
+    np.testing.assert_array_equal(shown[:4, 5:], grey[1, 0])
+    np.testing.assert_array_equal(shown[4:, :5], grey[2, 0])
+    assert np.isnan(shown[4:, 5:]).all()
+    assert second.get_array().shape == (8, 10, 3)
+    np.testing.assert_array_equal(second.get_array()[:4, :5], colour[0].transpose(1, 2, 0))
+    np.testing.assert_array_equal(second.get_array()[:4, 5:], 1.0)
 
 
 def test_only_the_first_of_many_modalities_are_drawn() -> None:

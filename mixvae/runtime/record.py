@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
 from mixvae.callbacks.checkpoints import Checkpoints
@@ -172,7 +173,7 @@ def shown(path: Path) -> str:
 
 @contextmanager
 def listening(warnings: list[str]) -> Iterator[None]:
-    """Print what mixvae's callbacks say, and keep their warnings.
+    """Print what mixvae says of the data and of training, and keep its warnings.
 
     Args:
         warnings: Where to put them.
@@ -184,7 +185,8 @@ def listening(warnings: list[str]) -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.INFO)
     logger.addHandler(keeper)
-    logger.addHandler(printer)
+    if rank_zero_only.rank == 0:  # the other processes of a run would say the same
+        logger.addHandler(printer)
     try:
         yield
     finally:

@@ -64,7 +64,9 @@ def train(
     may_exist = cfg.run_dir is not None or job_folder is not None
     path = _choose_path(cfg, job_folder)
     cfg.run_dir = str(path)
-    parts = build(cfg)
+    warnings: list[str] = []
+    with listening(warnings):
+        parts = build(cfg)
     main_process = rank_zero_only.rank == 0
     part_randomness(cfg.seed, rank_zero_only.rank)
     if main_process:
@@ -79,7 +81,7 @@ def train(
             write_start(folder, cfg, overrides)
             keep_augmenter(folder, cfg)
         group = None if job_folder is None else job_folder.parent.name
-        return _carry_out(Run(folder, cfg, parts), group)
+        return _carry_out(Run(folder, cfg, parts, warnings=warnings), group)
 
 
 def resume(path: Path, max_epochs: int | None = None, group: str | None = None) -> float | None:
@@ -101,7 +103,8 @@ def resume(path: Path, max_epochs: int | None = None, group: str | None = None) 
     stopped = open_stopped(folder, max_epochs)
     with claimed(folder):
         seed_run(stopped.cfg.seed, stopped.cfg.num_threads)
-        parts = build(stopped.cfg)
+        with listening(stopped.warnings):
+            parts = build(stopped.cfg)
         if stopped.checkpoint is not None:
             check_fits(stopped.checkpoint, parts.model, folder.last_checkpoint)
         _rewind_logs(parts.trainer, stopped.epoch)

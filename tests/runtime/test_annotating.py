@@ -330,12 +330,10 @@ def test_what_is_not_in_memory_is_refused(made: Path, cells, tmp_path: Path) -> 
         annotate("in.h5ad", made)
 
 
-@pytest.mark.parametrize("likelihood", ["NegativeBinomial", "ZeroInflatedNegativeBinomial"])
-def test_a_run_on_counts_annotates_and_ranks_genes_in_log_units(
-    run: Run, cells, likelihood: str
-) -> None:
-    family = f"model.likelihood._target_=mixvae.objectives.count_likelihoods.{likelihood}"
-    made = run("a", *CELLS, family, "data.with_counts=true", "callbacks=cells")
+def test_a_run_on_counts_annotates_and_ranks_genes_in_log_units(run: Run, cells) -> None:
+    family = "mixvae.objectives.count_likelihoods.NegativeBinomial"
+    changes = (f"model.likelihood._target_={family}", "data.with_counts=true", "callbacks=cells")
+    made = run("a", *CELLS, *changes)
     found = annotate(cells, made)
     assert np.isfinite(found.obsm["X_mixvae_latent"]).all()
     with (made / "state_genes.csv").open() as file:

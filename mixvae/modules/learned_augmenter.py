@@ -76,7 +76,7 @@ class AugmenterVAEGAN(AbstractModule):
         discriminator: Callable[..., Discriminator],
         optimizer: OptimizerFactory,
         beta: float | Schedule = 0.5,
-        adversarial_weight: float = 1.0,
+        adversarial_weight: float = 10.0,
         triplet_weight: float = 1.0,
         margin: float = 0.2,
         distance_weight: float = 1.0,

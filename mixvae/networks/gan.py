@@ -116,7 +116,8 @@ class CopyNetwork(nn.Module):
             nn.Dropout(dropout), _layers([num_features, *hidden, 2 * latent_dim])
         )
         self.decoder = _layers([latent_dim, *reversed(hidden), num_features])
-        self.shifter = _layers([latent_dim + noise_dim, hidden[-1], latent_dim])
+        # Without a last bias, which an odd function would take out again.
+        self.shifter = _layers([latent_dim + noise_dim, hidden[-1], latent_dim], last_bias=False)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z|x), each (..., L), from samples (..., *shape)."""
@@ -177,8 +178,8 @@ class CopyNetwork(nn.Module):
 class Discriminator(nn.Module):
     """Tells samples from copies.
 
-    Both get normal noise added (while training), which hides what would give copies away at once
-    and teach nothing, such as exact zeros.
+    Both can get normal noise added (while training), which hides what would give copies away at
+    once and teach nothing, such as exact zeros where copies keep no residual.
 
     Args:
         shape: Shape of one sample.
@@ -194,8 +195,8 @@ class Discriminator(nn.Module):
         self,
         shape: Sequence[int],
         hidden: Sequence[int] = (256, 256),
-        dropout: float = 0.25,
-        input_noise: float = 0.5,
+        dropout: float = 0.0,
+        input_noise: float = 0.0,
     ) -> None:
         super().__init__()
         check_widths("hidden", hidden)
@@ -221,12 +222,12 @@ def freeze(network: nn.Module) -> None:
         module._non_persistent_buffers_set.update(module._buffers)
 
 
-def _layers(widths: Sequence[int]) -> nn.Sequential:
+def _layers(widths: Sequence[int], last_bias: bool = True) -> nn.Sequential:
     """Linear layers, each but the last followed by a layer norm and a leaky ReLU."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(widths[:-1]):
         layers += [nn.Linear(inputs, outputs), nn.LayerNorm(outputs), nn.LeakyReLU(0.1)]
-    return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
+    return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1], bias=last_bias))
 
 
 def _check_share(name: str, value: float, below: float = math.inf) -> None:

@@ -158,6 +158,7 @@ def quieten_lightning() -> None:
         ".*does not have many workers.*",
         "GPU available but not used.*",
         r".*isinstance\(treespec, LeafSpec\).*",
+        r"Found \d+ module\(s\) in eval mode.*",  # a learned augmenter stays in it
         ".*number of training batches.*is smaller than the logging interval.*",
     ):
         warnings.filterwarnings("ignore", hint)

@@ -1,0 +1,184 @@
+"""Does the learned augmenter keep a cell's type? Its copies among labelled cells of known type.
+
+    python -m experiments.augmenter_types --seeds 0 1 2
+
+For each seed it trains `+experiment=cells_augmenter` on cells of that seed (finished runs are
+kept), copies the test cells and asks which training cells are nearest: in 20 principal components,
+where neighbours of unaltered cells are often of another type, and in the linear discriminants of
+the training cells' types, where types are told apart. Labels serve this judgement only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from experiments.ablation import finished, spread
+from mixvae.augmenters.learned import Learned
+from mixvae.data import SyntheticCellsDataModule
+
+RESULTS = Path(__file__).parent / "results"
+Array = NDArray[np.float32]
+Map = Callable[[Array], Array]
+PUBLIC_SCALE = 0.1  # MMIDAS, in use; its noise is uniform in [0, 1)
+
+
+class Cells(NamedTuple):
+    """Cells and their types, shapes (N, G) and (N,)."""
+
+    x: Array
+    type: NDArray[np.int64]
+
+
+class Judge(NamedTuple):
+    """A space in which neighbours are looked up: the labelled cells in it, and the way there."""
+
+    project: Map
+    points: Array
+    type: NDArray[np.int64]
+
+    def neighbours(self, x: Array, count: int) -> tuple[Array, NDArray[np.int64]]:
+        """Distances and rows of the nearest labelled cells, each (N, count)."""
+        from sklearn.neighbors import NearestNeighbors
+
+        index = NearestNeighbors(n_neighbors=count).fit(self.points)
+        distance, rows = index.kneighbors(self.project(x))
+        return distance, rows
+
+
+def judges(labelled: Cells) -> dict[str, Judge]:
+    """The two spaces, fitted to labelled cells."""
+    from sklearn.decomposition import PCA
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    pca = PCA(20, random_state=0).fit(labelled.x)
+    lda = LinearDiscriminantAnalysis().fit(labelled.x, labelled.type)
+    return {
+        name: Judge(fitted.transform, fitted.transform(labelled.x), labelled.type)
+        for name, fitted in (("PCA", pca), ("LDA", lda))
+    }
+
+
+def kept(judge: Judge, copies: Array, type_: NDArray[np.int64]) -> tuple[float, float]:
+    """Share of copies whose nearest labelled cell, and majority of five, are of the right type."""
+    _, rows = judge.neighbours(copies, 5)
+    types = judge.type[rows]
+    votes = np.array([np.bincount(row).argmax() for row in types])
+    return float((types[:, 0] == type_).mean()), float((votes == type_).mean())
+
+
+def relative_distance(judge: Judge, copies: Array, x: Array) -> float:
+    """Median distance from copy to cell, over the cell's distance to its nearest labelled one."""
+    nearest, _ = judge.neighbours(x, 1)
+    moved = np.linalg.norm(judge.project(copies) - judge.project(x), axis=1)
+    return float(np.median(moved / nearest[:, 0]))
+
+
+def read_cells(data: SyntheticCellsDataModule, split: str) -> Cells:
+    """All cells of a split."""
+    batches = list(data.eval_dataloader(split))
+    return Cells(
+        torch.cat([batch.x for batch in batches]).numpy(),
+        torch.cat([batch.label for batch in batches]).numpy(),
+    )
+
+
+@torch.no_grad()
+def variants(learned: Learned, x: Array) -> dict[str, Array]:
+    """What is compared: the cell, its copies, and what other ways of moving it would give."""
+    network, cells = learned.network, torch.from_numpy(x)
+    latent, _ = network.encode(cells)
+    plain = network.decode(latent)
+    torch.manual_seed(0)
+    noise = torch.randn(len(x), network.noise_dim)
+    shift = network.shift(latent, noise)
+    random = torch.nn.functional.normalize(torch.randn_like(shift), dim=-1)
+    random = random * shift.norm(dim=-1, keepdim=True)
+    uniform = PUBLIC_SCALE * torch.rand(len(x), network.noise_dim)
+
+    def copy(moved: torch.Tensor) -> torch.Tensor:
+        return network.assemble(cells, plain, network.decode(latent + moved))
+
+    made = {
+        "the cell itself": cells,
+        "copy": copy(shift),
+        "copy, twice the noise": copy(network.shift(latent, 2 * noise)),
+        "copy, four times the noise": copy(network.shift(latent, 4 * noise)),
+        "copy, the public code's noise (uniform, scale .1)": copy(network.shift(latent, uniform)),
+        "a random shift of the copy's length": copy(random),
+        "copy without residual": network.decode(latent + shift),
+    }
+    return {name: value.numpy() for name, value in made.items()}
+
+
+def measure(folder: Path, data: SyntheticCellsDataModule) -> dict[str, dict[str, float]]:
+    """For each variant its measures on the test cells."""
+    labelled, held_out = read_cells(data, "train"), read_cells(data, "test")
+    spaces = judges(labelled)
+    rows: dict[str, dict[str, float]] = {}
+    for name, copies in variants(Learned(str(folder)), held_out.x).items():
+        row = {}
+        for space, judge in spaces.items():
+            nearest, votes = kept(judge, copies, held_out.type)
+            row |= {f"{space}, nearest": nearest, f"{space}, of 5": votes}
+            row[f"{space}, distance"] = relative_distance(judge, copies, held_out.x)
+        rows[name] = row
+    return rows
+
+
+def table(seeds: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
+    """Markdown table, a row for each variant: mean and standard deviation over seeds."""
+    columns = list(next(iter(seeds[0].values())))
+    lines = ["| cells | " + " | ".join(columns) + " |", "|" + "---|" * (len(columns) + 1)]
+    for name in seeds[0]:
+        cells = [spread([seed[name][column] for seed in seeds]) for column in columns]
+        lines.append("| " + " | ".join([name, *cells]) + " |")
+    return "\n".join(lines)
+
+
+def train(folder: Path, seed: int, extra: Sequence[str]) -> None:
+    """Train the augmenter of one seed, unless it is done."""
+    if finished(folder) is None:
+        command = [sys.executable, "-m", "mixvae.train", "+experiment=cells_augmenter"]
+        own = [f"seed={seed}", f"data.cells_seed={seed}", f"run_dir={folder}", "logger=csv"]
+        subprocess.run([*command, *own, *extra], check=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what is missing, print and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--runs", type=Path, default=Path("runs/augmenter_types"))
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--overrides", nargs="+", default=[], help="of the training, key=value")
+    options = parser.parse_args(arguments)
+    measured = []
+    for seed in options.seeds:
+        folder = options.runs / f"seed{seed}"
+        train(folder, seed, options.overrides)
+        data = SyntheticCellsDataModule(seed=seed, cells_seed=seed)
+        data.setup()
+        measured.append(measure(folder, data))
+    text = table(measured)
+    options.results.mkdir(parents=True, exist_ok=True)
+    given = sys.argv[1:] if arguments is None else arguments
+    command = "python -m experiments.augmenter_types " + shlex.join(given)
+    head = f"`{command}`, {date.today()}, {platform.machine()}, {os.cpu_count()} cores\n\n"
+    (options.results / "augmenter_types.md").write_text(head + text + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -147,14 +147,14 @@ class Balance(NamedTuple):
 
     Attributes:
         tau: What the logits are divided by.
-        largest_probability: The largest q(c|x) that tau allows, where the logits are capped; 1
+        largest_probability: The largest q(c|x) that tau allows where the logits are capped; None
             where they are not.
         weights: Factor of each term of the objective where the reconstruction of an agent counts
             1, by the term's name; below 0 where a term is rewarded.
     """
 
     tau: float
-    largest_probability: float
+    largest_probability: float | None
     weights: dict[str, float]
 
 

@@ -148,7 +148,7 @@ class Evaluation(Callback):
             reconstruction = (self._first_reconstruction, values["reconstruction"])
         return diagnose_collapse(
             entropy=values["entropy"],
-            populated=round(values["populated_categories"]),
+            populated=round(values["populated_by_agents"]),
             num_categories=round(values["kept_categories"]),
             reconstruction=reconstruction,
             balance=pl_module.balance() if isinstance(pl_module, Balanced) else None,

@@ -13,6 +13,8 @@ from mixvae.contracts import Balance
 FLAT_FRACTION = 0.9
 POPULATED_FRACTION = 0.5
 POPULATED_SHARE = 0.01
+# One softmax scales its own logits, and needs no smaller tau.
+MIN_TAU = 0.5
 # With less, the categories cannot name a sample whatever the network does.
 MIN_LARGEST_PROBABILITY = 0.5
 
@@ -102,7 +104,13 @@ def _measured_cause(
     """The cause where the figures show one: the cap of tau, the coupling, a free state."""
     pulls = _pulls(balance, terms)
     size = pulls.get("reconstruction")
-    if balance.largest_probability < MIN_LARGEST_PROBABILITY:
+    if balance.largest_probability is None:
+        if balance.tau < MIN_TAU:
+            return (
+                f"tau too small: with one softmax, {balance.tau:.3g} makes q(c|x) certain before"
+                " the categories are learned; tau: auto takes 1"
+            )
+    elif balance.largest_probability < MIN_LARGEST_PROBABILITY:
         return (
             f"tau too large: at {balance.tau:.3g} no category can have a probability above"
             f" {balance.largest_probability:.2g}; about 1/K = {1 / num_categories:.2g} serves"
@@ -118,6 +126,11 @@ def _measured_cause(
             f"the states carry all: their KL is {said:.3g} nats, more than the"
             f" {math.log(num_categories):.3g} that the categories could say; raise model.beta,"
             " lower model.state_dim, or raise model.information_weight"
+        )
+    if balance.weights.get("information") == 0:
+        return (
+            "nothing in the objective asks for all categories to be used; give"
+            " model.information_weight a value of the reconstruction's size"
         )
     return None
 

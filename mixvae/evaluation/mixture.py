@@ -151,7 +151,8 @@ class MixtureEvaluation(Metric):
         Returns:
             Scalars by name, float64. Entropy, reconstruction and KL are means over samples and
             agents, nats; consensus is a mean over kept categories, see `category_consensus`;
-            `entropy_fraction` is of the logarithm of their number.
+            `entropy_fraction` is of the logarithm of their number; `populated_categories` are those
+            of the vote, `populated_by_agents` the mean over agents of those of each.
 
         Raises:
             ValueError: If no sample was added.
@@ -162,8 +163,11 @@ class MixtureEvaluation(Metric):
         counts = self.counts()
         entropy, reconstruction, kl = (self.nats.mean(dim=-1) / num_samples).tolist()
         num_kept = int(self.kept.sum())
-        populated = count_populated(counts.occupancy[-1, self.kept])
-        collapse = diagnose_collapse(entropy, populated, num_kept)
+        *by_agent, populated = (count_populated(one) for one in counts.occupancy[:, self.kept])
+        # The vote of agents that have not yet named their categories alike says nothing of a
+        # collapse: each agent may use them all.
+        populated_by_agents = float(np.mean(by_agent))
+        collapse = diagnose_collapse(entropy, round(populated_by_agents), num_kept)
         values = {
             **self._label_measures(counts.labels),
             **self._consensus_measures(counts.joint),
@@ -171,6 +175,7 @@ class MixtureEvaluation(Metric):
             "entropy_fraction": entropy / math.log(num_kept),
             "kept_categories": num_kept,
             "populated_categories": populated,
+            "populated_by_agents": populated_by_agents,
             "reconstruction": reconstruction,
             "kl": kl,
             "collapse_warning": collapse is not None,

@@ -169,10 +169,10 @@ class AbstractMixture(AbstractModule, ABC):
         )
 
     @property
-    def largest_probability(self) -> float:
-        """The largest q(c|x) there can be: `double_softmax` caps it, one softmax does not."""
+    def largest_probability(self) -> float | None:
+        """The largest q(c|x) that `double_softmax` allows; None without it, which has no cap."""
         if not self.double_softmax:
-            return 1.0
+            return None
         return 1 / (1 + (self.num_kept - 1) * math.exp(-1 / self.tau))
 
     def prune(self, categories: Sequence[int]) -> None:

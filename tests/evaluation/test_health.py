@@ -73,18 +73,31 @@ def test_a_tau_that_caps_the_probabilities_is_named_with_its_cap() -> None:
 
 def test_a_coupling_beyond_the_reconstruction_is_named_with_both() -> None:
     for populated in (120, 11):
-        reason = diagnose(Balance(1.0, 1.0, WEIGHTS), TERMS | {"coupling": 2000.0}, populated)
+        reason = diagnose(Balance(1.0, None, WEIGHTS), TERMS | {"coupling": 2000.0}, populated)
         assert "the coupling outweighs the reconstruction; lower model.coupling_weight" in reason
         assert "lambda's share 0.5 times the coupling 1e+03 nats, reconstruction 300" in reason
 
 
 def test_states_that_say_more_than_categories_could_are_named() -> None:
-    reason = diagnose(Balance(1.0, 1.0, WEIGHTS), TERMS)
+    reason = diagnose(Balance(1.0, None, WEIGHTS), TERMS)
     assert "the states carry all: their KL is 8 nats" in reason
     assert "beta 0.1 times the state's KL 0.8 nats" in reason
-    reason = diagnose(Balance(1.0, 1.0, WEIGHTS), TERMS | {"kl": 1.0})
+    reason = diagnose(Balance(1.0, None, WEIGHTS), TERMS | {"kl": 1.0})
     assert "the states carry all: their" not in reason
 
 
+def test_a_tau_that_needs_not_be_small_is_named() -> None:
+    reason = diagnose(Balance(0.1, None, WEIGHTS), TERMS, populated=11)
+    assert "tau too small: with one softmax, 0.1 makes q(c|x) certain" in reason
+    # Two softmaxes need it: at 1/K they are not capped.
+    assert "tau too small" not in diagnose(Balance(1 / 120, 1.0, WEIGHTS), TERMS)
+
+
+def test_an_objective_that_asks_for_no_categories_is_named() -> None:
+    weights = WEIGHTS | {"information": 0.0}
+    reason = diagnose(Balance(1.0, None, weights), TERMS | {"kl": 1.0}, populated=11)
+    assert "give model.information_weight a value" in reason
+
+
 def test_before_the_first_epoch_the_settings_alone_are_named() -> None:
-    assert "(tau 1)" in diagnose(Balance(1.0, 1.0, WEIGHTS), {})
+    assert "(tau 1)" in diagnose(Balance(1.0, None, WEIGHTS), {})

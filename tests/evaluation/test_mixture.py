@@ -159,6 +159,17 @@ def test_one_populated_category_is_finite_and_warned_of(label: Tensor, num_categ
     assert values["collapse_warning"] == 1.0
 
 
+def test_agents_that_only_name_their_categories_differently_are_no_collapse(label: Tensor) -> None:
+    step = draw_step(num_agents=2)
+    category = torch.arange(B) % K
+    # Each agent uses all categories, while the vote ties between their names.
+    chosen = torch.stack([category, (category + 1) % K])
+    step.posterior.probs.copy_(torch.nn.functional.one_hot(chosen, K))
+    values = evaluate(step, label)
+    assert values["populated_by_agents"] == K
+    assert values["collapse_warning"] == 0.0
+
+
 def test_a_flat_posterior_is_warned_of(label: Tensor) -> None:
     values = evaluate(draw_step(sharpness=1e-3), label)
     assert values["entropy_fraction"] == pytest.approx(1.0, abs=1e-4)

@@ -119,18 +119,12 @@ def objective_curve(
             linewidth=1.4,
             label="objective of MMVM",
         )
-        axes.axhline(bound.mean, color=COLOURS[1], linewidth=1.2, linestyle="--")
-        low, high = axes.get_xlim()
-        deviation = float(np.nan_to_num(bound.deviation))
-        axes.fill_between(
-            [low, high],
-            bound.mean - deviation,
-            bound.mean + deviation,
-            color=COLOURS[1],
-            alpha=0.2,
-            linewidth=0,
-            label="autoencoders",
+        axes.axhline(
+            bound.mean, color=COLOURS[1], linewidth=1.2, linestyle="--", label="autoencoders"
         )
+        deviation = float(np.nan_to_num(bound.deviation))
+        band = (bound.mean - deviation, bound.mean + deviation)
+        axes.axhspan(*band, color=COLOURS[1], alpha=0.2, linewidth=0)
         axes.set_xscale("log")
         axes.invert_xaxis()
         axes.grid(alpha=0.25)

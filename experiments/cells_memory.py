@@ -1,0 +1,154 @@
+"""Memory and time of large sets of cells: `python -m experiments.cells_memory [CASE ...]`.
+
+Each case writes synthetic cells to a temporary file, trains on it with `python -m mixvae.train` in
+a process of its own, prints the largest resident memory of that process and the seconds of an
+epoch, and removes the file. It needs up to 3 GB of disk and some minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+GIB = 2**30
+EPOCH = re.compile(r"^epoch .* ([\d.]+) s$")
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is measured.
+
+    Attributes:
+        cells: Arguments of `generate_cells`; large counts are rarer than in small sets.
+        settings: What the command line says beside the file.
+        limit: Most GiB that the process may hold; None where it is only reported.
+    """
+
+    cells: dict[str, float]
+    settings: tuple[str, ...] = ()
+    limit: float | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured.
+
+    Attributes:
+        gib: Largest resident memory of the training process.
+        seconds: Of each epoch, training and validation.
+    """
+
+    gib: float
+    seconds: list[float]
+
+
+MANY = {"num_cells": 100_000, "num_genes": 2000, "depth": 0.3, "dropout": 0.0}
+SMARTSEQ = {"num_cells": 22_365, "num_genes": 5032, "num_types": 115, "depth": 2.0, "dropout": 0.5}
+CASES = {
+    "memory": Case(MANY, limit=4.0),
+    "backed": Case(MANY, ("data.backed=true",), limit=2.0),
+    "smartseq": Case(
+        SMARTSEQ,
+        ("data.batch_size=5000", "model.num_agents=2", "model.num_categories=120"),
+    ),
+}
+COMMON = (
+    "data=cells",
+    "data.layer=counts",
+    "data.label_key=type",
+    "logger.wandb=null",
+    "num_threads=1",
+)
+
+
+def write_file(path: Path, cells: dict[str, float]) -> None:
+    """Write synthetic cells, in a process of its own: its memory is not counted.
+
+    Args:
+        path: File to write.
+        cells: Arguments of `generate_cells`.
+    """
+    code = (
+        "import json, sys; from pathlib import Path;"
+        "from mixvae.data.cell_generator import generate_cells;"
+        "from mixvae.data.cells_synthetic import write_cells;"
+        "write_cells(generate_cells(**json.loads(sys.argv[2])), Path(sys.argv[1]))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path), json.dumps(cells)], check=True)
+
+
+def measure(command: Sequence[str]) -> Measured:
+    """Run a training to its end.
+
+    Args:
+        command: The command line.
+
+    Returns:
+        Its largest resident memory and the seconds of its epochs.
+
+    Raises:
+        RuntimeError: If it failed.
+    """
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    seconds = []
+    for line in process.stdout:
+        told = EPOCH.match(line)
+        if told is not None:
+            print(f"  {line.strip()}", flush=True)
+            seconds.append(float(told[1]))
+    process.stdout.close()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"exit status {process.returncode}: {' '.join(command)}")
+    return Measured(usage.ru_maxrss * 1024 / GIB, seconds)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure the cases and print a line for each.
+
+    Args:
+        arguments: The command line; None takes the process's own.
+    """
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}")
+    parser.add_argument("--experiment", default="cells_cpl", help="empty for none")
+    parser.add_argument("--epochs", type=int, default=1)
+    options, overrides = parser.parse_known_args(arguments)
+    unknown = set(options.cases) - set(CASES)
+    if unknown:
+        parser.error(f"unknown case {unknown.pop()}; choose of {', '.join(CASES)}")
+    chosen = [f"+experiment={options.experiment}"] if options.experiment else []
+    for name in options.cases or CASES:
+        case = CASES[name]
+        with tempfile.TemporaryDirectory() as folder:
+            path, run = Path(folder) / "cells.h5ad", Path(folder) / "run"
+            write_file(path, case.cells)
+            command = [sys.executable, "-m", "mixvae.train", *chosen]
+            command += [*COMMON, *case.settings, f"data.path={path}", f"run_dir={run}"]
+            command += [f"trainer.max_epochs={options.epochs}", *overrides]
+            started = time.monotonic()
+            measured = measure(command)
+            total = time.monotonic() - started
+            size = path.stat().st_size / GIB
+        limit = "" if case.limit is None else f" (at most {case.limit:g})"
+        epochs = ", ".join(f"{seconds:.1f}" for seconds in measured.seconds) or "not logged"
+        print(
+            f"{name}: file {size:.2f} GiB; largest resident memory {measured.gib:.2f} GiB{limit};"
+            f" epochs {epochs} s; whole run {total:.0f} s",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -14,7 +14,12 @@ import torch
 from mixvae.contracts import ModalitySpec, MultimodalSpec
 from mixvae.data.base import SPLITS, AbstractResidentDataModule, Split, SplitRows
 from mixvae.data.checks import check_count, check_fraction
-from mixvae.data.multimodal_resident import ModalityStores, MultimodalTensors, standardised
+from mixvae.data.multimodal_resident import (
+    ModalityStores,
+    MultimodalTensors,
+    compact,
+    standardised,
+)
 from mixvae.data.pairing import (
     MISSING,
     Events,
@@ -179,6 +184,7 @@ class HippocampusDataModule(AbstractResidentDataModule):
                 torch.from_numpy(self._with_windows(events.rows)),
                 torch.from_numpy(np.repeat(events.label, self.windowing.num)),
                 self._events_of_epoch if split == "train" and self._repairs else None,
+                is_complete=split != "train" or not self.missing_fraction,
             )
             splits[split] = SplitRows(tensors, torch.arange(len(tensors.label)))
         return splits
@@ -234,7 +240,7 @@ class HippocampusDataModule(AbstractResidentDataModule):
         if self.standardise:
             training = np.concatenate(list(parts["train"].values()))
             samples = standardised(samples, self.windowing.rows(training))
-        return RatWindows(samples, kept, parts)
+        return RatWindows(compact(samples), kept, parts)
 
     def _check_rats(self) -> None:
         """Refuse rats that there are not, or twice, or without a window."""

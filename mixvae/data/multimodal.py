@@ -19,6 +19,8 @@ from mixvae.data.pairing import (
     split_by_class,
 )
 
+RESERVED = ("joint", "events")
+
 
 class MultimodalDataModule(AbstractResidentDataModule):
     """Aligned arrays, shape (N, *shape_m) each: row i of every modality belongs to event i.
@@ -81,6 +83,11 @@ class MultimodalDataModule(AbstractResidentDataModule):
                     f"data.modalities has the name {name!r}; metrics are named after modalities,"
                     " so it may not be empty nor hold / or spaces"
                 )
+            if name in RESERVED:
+                raise ValueError(
+                    f"data.modalities has the name {name!r}, by which predictions and metrics call"
+                    " what belongs to several modalities; choose another one"
+                )
         if class_names is not None and len(set(class_names)) < len(class_names):
             raise ValueError(f"class_names names a class twice: {list(class_names)}")
         self.files = dict(modalities)
@@ -140,7 +147,9 @@ class MultimodalDataModule(AbstractResidentDataModule):
                 generator = np.random.default_rng([self.seed, 2])
                 events = drop_at_random(events, self.missing_fraction, generator)
             label = torch.from_numpy(self._label[rows])
-            tensors = MultimodalTensors(stores, torch.from_numpy(events), label)
+            tensors = MultimodalTensors(
+                stores, torch.from_numpy(events), label, is_complete=bool((events >= 0).all())
+            )
             splits[split] = SplitRows(tensors, torch.arange(len(rows)))
         return splits
 

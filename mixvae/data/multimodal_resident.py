@@ -19,7 +19,7 @@ class ModalityStores:
     """The samples of each modality, which several splits share."""
 
     def __init__(self, arrays: Sequence[Tensor]) -> None:
-        """Hold M tensors (N_m, *shape_m), float32."""
+        """Hold M tensors (N_m, *shape_m), float32, or uint8, which are cut faster."""
         self.arrays = tuple(arrays)
         self._moved: dict[torch.device, ModalityStores] = {}
 
@@ -42,12 +42,15 @@ class MultimodalTensors:
         label: Class of each event, shape (N,), int64.
         events_of: The table of events in an epoch of training; None if it is always `events`.
             Labels stay.
+        is_complete: True promises that no event of any epoch misses a modality, so that batches
+            need not be searched for it, which takes half of the time.
     """
 
     stores: ModalityStores
     events: Tensor
     label: Tensor
     events_of: EventsOfEpoch | None = None
+    is_complete: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a table that does not belong to the stores and labels."""
@@ -64,11 +67,16 @@ class MultimodalTensors:
         """
         events = self.events.index_select(0, rows)
         present = events >= 0
+        if self.is_complete:
+            pairs = zip(self.stores.arrays, events.unbind(1), strict=True)
+            x = [store.index_select(0, column).float() for store, column in pairs]
+            label = self.label.index_select(0, rows)
+            return MultimodalBatch(tuple(x), present, label, rows, events)
         # a missing sample is read from row 0 and then set to 0, which spares a synchronisation
         taken = events.clamp(min=0)
         x = []
         for modality, store in enumerate(self.stores.arrays):
-            sample = store.index_select(0, taken[:, modality])
+            sample = store.index_select(0, taken[:, modality]).float()
             absent = ~present[:, modality].view(-1, *[1] * (sample.dim() - 1))
             x.append(sample.masked_fill_(absent, 0.0))
         return MultimodalBatch(tuple(x), present, self.label.index_select(0, rows), rows, events)
@@ -105,3 +113,18 @@ def standardised(samples: np.ndarray, training_rows: np.ndarray) -> np.ndarray:
     constant = deviation <= 1e-6 * np.maximum(1.0, np.abs(mean))
     deviation[constant] = 1.0
     return ((samples - mean) / deviation).astype(np.float32)
+
+
+def compact(samples: np.ndarray) -> np.ndarray:
+    """Store whole numbers of 0 to 255 as bytes: a quarter of the memory, and cut faster.
+
+    Args:
+        samples: Samples, shape (N, *shape), float32, finite.
+
+    Returns:
+        The same values, as uint8 where nothing is lost by it.
+    """
+    small = samples.min(initial=0) >= 0 and samples.max(initial=0) <= 255
+    if not small or (samples % 1).any():
+        return samples
+    return samples.astype(np.uint8)

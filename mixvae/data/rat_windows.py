@@ -43,7 +43,7 @@ class RatWindows(NamedTuple):
     """One rat's samples.
 
     Attributes:
-        samples: Spikes per bin, shape (T * W, neurons * bins), float32, trial by trial.
+        samples: Spikes per bin, shape (T * W, neurons * bins), float32 or uint8, trial by trial.
         kept: The trials.
         parts: Numbers of the kept trials, 0..T-1, of each split and class.
     """

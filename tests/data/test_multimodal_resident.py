@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from mixvae.contracts import MultimodalBatch
-from mixvae.data.multimodal_resident import ModalityStores, MultimodalTensors, standardised
+from mixvae.data.multimodal_resident import ModalityStores, MultimodalTensors, compact, standardised
 from mixvae.data.resident import EvalLoader, TrainLoader
 
 
@@ -80,6 +80,36 @@ def test_standardised_is_by_the_training_rows():
     np.testing.assert_allclose(inside.std(axis=0), 1, atol=1e-5)
     assert (scaled[rows, 0, 0] == 0).all()
     assert (scaled[40:, 0, 0] == 1).all()
+
+
+def test_a_table_that_is_complete_is_cut_alike():
+    tensors = make()
+    whole = torch.tensor([0, 3, 8])
+    quick = MultimodalTensors(tensors.stores, tensors.events, tensors.label, is_complete=True)
+    for first, second in zip(tensors.batch(whole).x, quick.batch(whole).x, strict=True):
+        assert torch.equal(first, second)
+    assert tensors.batch(whole).present.all()
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([0, 255], np.uint8),
+        ([0, 256], np.float32),
+        ([-1, 2], np.float32),
+        ([0.5, 2], np.float32),
+    ],
+)
+def test_bytes_are_used_where_nothing_is_lost(values, kind):
+    samples = np.array([values], dtype=np.float32)
+    stored = compact(samples)
+    assert stored.dtype == kind
+    assert np.array_equal(stored, samples)
+    stores = ModalityStores([torch.from_numpy(stored)])
+    zero = torch.zeros(1, dtype=torch.int64)
+    x = MultimodalTensors(stores, zero[:, None], zero).batch(zero).x[0]
+    assert x.dtype == torch.float32
+    assert torch.equal(x, torch.from_numpy(samples))
 
 
 class Samplewise(Dataset):

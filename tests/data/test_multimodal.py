@@ -158,6 +158,7 @@ def test_the_config_repeats_the_defaults():
         ({"modalities": None}, "data.modalities names no file"),
         ({"modalities": {}}, "data.modalities names no file"),
         ({"modalities": {"a/b": "a.npy"}}, "has the name 'a/b'"),
+        ({"modalities": {"joint": "a.npy"}}, "has the name 'joint', by which"),
         ({"class_names": ["x", "x"]}, "class_names names a class twice"),
         ({"val_fraction": 0.6, "test_fraction": 0.4}, "leave nothing to train on"),
         ({"test_fraction": 0.0}, "test_fraction is 0.0"),

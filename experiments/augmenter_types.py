@@ -152,8 +152,9 @@ def train(folder: Path, seed: int, extra: Sequence[str]) -> None:
     """Train the augmenter of one seed, unless it is done."""
     if finished(folder) is None:
         command = [sys.executable, "-m", "mixvae.train", "+experiment=cells_augmenter"]
-        own = [f"seed={seed}", f"data.cells_seed={seed}", f"run_dir={folder}", "logger=csv"]
-        subprocess.run([*command, *own, *extra], check=True)
+        cells = ["data=cells_synthetic", f"data.cells_seed={seed}", "trainer.max_epochs=45"]
+        own = [f"seed={seed}", f"run_dir={folder}", "logger=csv"]
+        subprocess.run([*command, *cells, *own, *extra], check=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

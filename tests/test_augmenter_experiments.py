@@ -28,7 +28,13 @@ AGENTS = (
     "model.agents.decoder.hidden=[16]",
     "trainer.max_epochs=1",
 )
-CELLS = ("data.num_cells=300", "data.num_genes=300", "data.num_types=3", "data.batch_size=50")
+CELLS = (
+    "data=cells_synthetic",
+    "data.num_cells=300",
+    "data.num_genes=300",
+    "data.num_types=3",
+    "data.batch_size=50",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +115,6 @@ def test_an_augmenter_of_other_data_is_refused_before_there_is_a_run_folder(
 ) -> None:
     assert main(["+experiment=digits_augmenter", *SHRUNK, "run_dir=aug"]) == 0
     use = ["augmenter=learned", "augmenter.checkpoint=aug", "+likelihood=gaussian"]
-    assert main(["data=cells_synthetic", *CELLS, *use, "run_dir=run"]) == 1
+    assert main([*CELLS, *use, "run_dir=run"]) == 1
     assert "was trained on digits with samples of shape (1, 8, 8)" in capfd.readouterr().err
     assert not Path("run").exists()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -42,7 +42,7 @@ class SyntheticCellsDataModule(AbstractCellDataModule):
         num_activities: int = 4,
         dropout: float = 0.3,
         depth: float = 20.0,
-        with_counts: bool = False,
+        counts_layer: Literal["counts"] | None = None,
         target_sum: float = 1e6,
         batch_size: int = 250,
         val_fraction: float = 0.1,
@@ -66,7 +66,7 @@ class SyntheticCellsDataModule(AbstractCellDataModule):
             num_activities: Number of activities that cross the types.
             dropout: Largest probability that a count is lost.
             depth: Expected counts of a gene, averaged over genes and cells.
-            with_counts: Give raw counts too, for likelihoods of counts.
+            counts_layer: `counts` gives raw counts too, for likelihoods of counts.
             target_sum: What libraries are scaled to before the log; 1e6 gives log-CPM.
             batch_size: Training cells per step, over all processes.
             val_fraction: Share of the cells outside the test set that validates, in (0, 1).
@@ -89,7 +89,11 @@ class SyntheticCellsDataModule(AbstractCellDataModule):
             stratify,
         )
         check_seed(cells_seed)
-        self.with_counts = with_counts
+        if counts_layer not in (None, COUNTS_LAYER):
+            raise ValueError(
+                f"counts_layer is {counts_layer!r}; it must be {COUNTS_LAYER}, or null for none"
+            )
+        self.counts_layer = counts_layer
         self._generator: dict[str, Any] = {
             "seed": cells_seed,
             "num_cells": num_cells,
@@ -121,7 +125,7 @@ class SyntheticCellsDataModule(AbstractCellDataModule):
             cells=ResidentCells(
                 x=as_rows(log_cpm(truth.counts, target_sum=self.target_sum)),
                 label=torch.from_numpy(truth.type),
-                counts=as_rows(truth.counts) if self.with_counts else None,
+                counts=None if self.counts_layer is None else as_rows(truth.counts),
             ),
             label=truth.type,
             class_names=truth.type_names,

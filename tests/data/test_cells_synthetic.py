@@ -12,7 +12,7 @@ SMALL = {"num_cells": 300, "num_genes": 150, "num_types": 3}
 
 @pytest.fixture
 def data():
-    data = SyntheticCellsDataModule(seed=0, batch_size=50, with_counts=True, **SMALL)
+    data = SyntheticCellsDataModule(seed=0, batch_size=50, counts_layer="counts", **SMALL)
     data.setup("fit")
     return data
 
@@ -99,6 +99,8 @@ def test_settings_are_checked():
         SyntheticCellsDataModule(seed=0, cells_seed=-1)
     with pytest.raises(ValueError, match=r"test_fraction is 1\.0"):
         SyntheticCellsDataModule(seed=0, test_fraction=1.0)
+    with pytest.raises(ValueError, match="counts_layer is 'raw'; it must be counts"):
+        SyntheticCellsDataModule(seed=0, counts_layer="raw")
     with pytest.raises(ValueError, match="target_sum is 0"):
         SyntheticCellsDataModule(seed=0, target_sum=0)
     with pytest.raises(ValueError, match=r"batch_size is 250 but the training set .* has 216"):

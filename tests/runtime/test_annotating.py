@@ -332,7 +332,7 @@ def test_what_is_not_in_memory_is_refused(made: Path, cells, tmp_path: Path) -> 
 
 def test_a_run_on_counts_annotates_and_ranks_genes_in_log_units(run: Run, cells) -> None:
     family = "mixvae.objectives.count_likelihoods.NegativeBinomial"
-    changes = (f"model.likelihood._target_={family}", "data.with_counts=true", "callbacks=cells")
+    changes = (f"model.likelihood._target_={family}", "data.counts_layer=counts", "callbacks=cells")
     made = run("a", *CELLS, *changes)
     found = annotate(cells, made)
     assert np.isfinite(found.obsm["X_mixvae_latent"]).all()

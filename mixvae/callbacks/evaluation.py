@@ -53,6 +53,7 @@ class Evaluation(Callback):
         self._metric: MixtureEvaluation | None = None
         self._first_reconstruction: float | None = None
         self._collapsed = False
+        self._terms: dict[str, float] = {}
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs to warn as an uninterrupted one."""
@@ -152,12 +153,18 @@ class Evaluation(Callback):
             num_categories=round(values["kept_categories"]),
             reconstruction=reconstruction,
             balance=pl_module.balance() if isinstance(pl_module, Balanced) else None,
-            terms={
-                name.removeprefix("train/"): float(value)
-                for name, value in trainer.callback_metrics.items()
-                if name.startswith("train/")
-            },
+            terms=self._training_terms(trainer),
         )
+
+    def _training_terms(self, trainer: Trainer) -> dict[str, float]:
+        """The terms of the last training epoch, which a test after it no longer finds."""
+        logged = {
+            name.removeprefix("train/"): float(value)
+            for name, value in trainer.callback_metrics.items()
+            if name.startswith("train/")
+        }
+        self._terms = logged or self._terms
+        return self._terms
 
     def _warn_on_change(
         self, trainer: Trainer, pl_module: LightningModule, values: dict[str, float]

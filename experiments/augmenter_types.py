@@ -114,8 +114,8 @@ def variants(learned: Learned, x: Array) -> dict[str, Array]:
     made = {
         "the cell itself": cells,
         "copy": copy(shift),
-        "copy, twice the noise": copy(network.shift(latent, 2 * noise)),
-        "copy, four times the noise": copy(network.shift(latent, 4 * noise)),
+        "copy, scale 0.5": copy(0.5 * shift),
+        "copy, scale 2": copy(2 * shift),
         "copy, the public code's noise (uniform, scale .1)": copy(network.shift(latent, uniform)),
         "a random shift of the copy's length": copy(random),
         "copy without residual": network.decode(latent + shift),

@@ -26,7 +26,7 @@ class Learned(nn.Module):
     Args:
         checkpoint: Folder of a run of `cells_augmenter`, `digits_augmenter` or the like, of which
             `best.ckpt` is taken (`last.ckpt` where there is none), or a checkpoint of one.
-        scale: Factor on the noise, at least 0; 1 is what it was trained with.
+        scale: Factor on how far copies are moved, at least 0; 1 is what it was trained for.
 
     Raises:
         FileNotFoundError: If there is no such folder or file.
@@ -90,7 +90,7 @@ class Learned(nn.Module):
         """Copies of x, shape (B, *shape), as (A, B, *shape), without gradient."""
         shape = (num_agents, len(x), self.network.noise_dim)
         noise = torch.randn(shape, device=x.device, dtype=x.dtype)
-        copies: Tensor = self.network(x, noise.mul_(self.scale * strength))
+        copies: Tensor = self.network(x, noise, self.scale * strength)
         return copies
 
 

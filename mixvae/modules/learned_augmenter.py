@@ -80,7 +80,7 @@ class AugmenterVAEGAN(AbstractModule):
         triplet_weight: float = 1.0,
         margin: float = 0.2,
         distance_weight: float = 1.0,
-        radius: float = 1.0,
+        radius: float = 0.4,
         neighbour: int = 1,
         learning_rate: float | Schedule = 1.0,
     ) -> None:
@@ -151,11 +151,11 @@ class AugmenterVAEGAN(AbstractModule):
         Args:
             x: Samples.
             num_copies: How many of each.
-            strength: Factor on the noise.
+            strength: Factor on the shifts by noise.
             seed: Of the noise.
         """
         with torch.no_grad():
-            copied: Tensor = self.network(x, strength * self._fixed_noise(num_copies, x, seed))
+            copied: Tensor = self.network(x, self._fixed_noise(num_copies, x, seed), strength)
         return copied
 
     def _fixed_noise(self, num_copies: int, x: Tensor, seed: int = 0) -> Tensor:

@@ -154,10 +154,13 @@ class CopyNetwork(nn.Module):
         copy = noisy + self.residual * (x - plain)
         return copy if self.value_range is None else copy.clamp(*self.value_range)
 
-    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
-        """Copies (A, B, *shape) of samples (B, *shape), by noise (A, B, N)."""
+    def forward(self, x: Tensor, noise: Tensor, strength: float = 1.0) -> Tensor:
+        """Copies (A, B, *shape) of samples (B, *shape), by noise (A, B, N).
+
+        The strength multiplies the shifts. More noise would not: the network learned their length.
+        """
         latent, _ = self.encode(x)
-        moved = latent + self.shift(latent.expand(*noise.shape[:2], -1), noise)
+        moved = latent + strength * self.shift(latent.expand(*noise.shape[:2], -1), noise)
         return self.assemble(x, self.decode(latent), self.decode(moved))
 
     def sizes(self) -> dict[str, object]:

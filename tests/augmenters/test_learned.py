@@ -48,12 +48,13 @@ def test_each_agent_and_each_call_gets_a_copy_of_its_own(learned: Learned) -> No
     assert (copies - x).norm(dim=-1).min() > 0
 
 
-def test_strength_and_scale_multiply_the_noise(learned: Learned) -> None:
+def test_strength_and_scale_multiply_the_shift(learned: Learned) -> None:
     x = torch.randn(200, D)
     near, far = (
         (learned(x, A, log_q, strength) - x).norm(dim=-1).mean() for strength in (0.05, 0.5)
     )
     assert far > 5 * near
+    assert (learned(x, A, log_q, 4.0) - x).norm(dim=-1).mean() > 4 * far
     torch.testing.assert_close(learned(x, A, log_q, 0.0), x.expand(A, *x.shape))
     learned.scale = 0.1
     torch.testing.assert_close(

@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from mixvae.callbacks.atomic import replacing
+from mixvae.contracts import DataSpec, MultimodalSpec
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -71,13 +72,19 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def check_fits(checkpoint: dict[str, Any], model: torch.nn.Module, path: Path) -> None:
+def check_fits(
+    checkpoint: dict[str, Any],
+    model: torch.nn.Module,
+    path: Path,
+    spec: DataSpec | MultimodalSpec | None = None,
+) -> None:
     """Refuse the checkpoint of another model with one message.
 
     Args:
         checkpoint: The checkpoint.
         model: The model to be loaded into.
         path: Its file, for the message.
+        spec: What the data are that the model was built for, for the message.
 
     Raises:
         ValueError: If names or shapes of the weights differ.
@@ -85,16 +92,31 @@ def check_fits(checkpoint: dict[str, Any], model: torch.nn.Module, path: Path) -
     saved, own = checkpoint["state_dict"], model.state_dict()
     problems = [f"{name} is missing" for name in own.keys() - saved.keys()]
     problems += [f"{name} is unknown" for name in saved.keys() - own.keys()]
-    problems += [
+    reshaped = [
         f"{name} has shape {tuple(saved[name].shape)} instead of {tuple(own[name].shape)}"
         for name in own.keys() & saved.keys()
         if saved[name].shape != own[name].shape
     ]
+    # the same weights in other sizes: rather the data are others than the model
+    data = f". {_sizes(spec)}" if spec is not None and reshaped and not problems else ""
+    problems += reshaped
     if problems:
         raise ValueError(
             f"checkpoint {path} is of another model: {sorted(problems)[0]}"
             + (f", and {len(problems) - 1} more" if len(problems) > 1 else "")
+            + data
         )
+
+
+def _sizes(spec: DataSpec | MultimodalSpec) -> str:
+    if isinstance(spec, MultimodalSpec):
+        told = ", ".join(f"{item.name} {item.shape}" for item in spec.modalities)
+    else:
+        told = str(spec.shape)
+    return (
+        f"The data {spec.name} have samples of the shape {told}: is that of the data that it was"
+        " trained on, such as the number of features or neurons?"
+    )
 
 
 def _names_code(path: Path, error: Exception) -> bool:

@@ -59,7 +59,7 @@ def _test(cfg: DictConfig, checkpoint: Path) -> dict[str, float]:
     content = load_checkpoint(checkpoint)
     data = instantiate(cfg.data, _convert_="all")
     model = build_model(cfg, data)
-    check_fits(content, model, checkpoint)
+    check_fits(content, model, checkpoint, data.spec)
     trainer = build_trainer(cfg)
     with listening([]):
         trainer.test(model, datamodule=data, ckpt_path=str(checkpoint), verbose=False)

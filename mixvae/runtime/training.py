@@ -106,7 +106,8 @@ def resume(path: Path, max_epochs: int | None = None, group: str | None = None) 
         with listening(stopped.warnings):
             parts = build(stopped.cfg)
         if stopped.checkpoint is not None:
-            check_fits(stopped.checkpoint, parts.model, folder.last_checkpoint)
+            last = folder.last_checkpoint
+            check_fits(stopped.checkpoint, parts.model, last, parts.data.spec)
         _rewind_logs(parts.trainer, stopped.epoch)
         write_resumption(folder, stopped.cfg, stopped.epoch)
         print(f"resuming {shown(folder.path)} at epoch {stopped.epoch + 1}", flush=True)

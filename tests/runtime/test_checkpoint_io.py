@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from mixvae.contracts import DataSpec, ModalitySpec, MultimodalSpec
 from mixvae.runtime import checkpoint_io
 from mixvae.runtime.checkpoint_io import AtomicCheckpointIO, check_fits, load_checkpoint
 
@@ -73,3 +74,19 @@ def test_the_weights_of_another_model() -> None:
     more = {**model.state_dict(), "extra": torch.zeros(1)}
     with pytest.raises(ValueError, match="extra is unknown"):
         check_fits({"state_dict": more}, model, Path("a"))
+
+
+def test_the_sizes_of_other_data_are_told() -> None:
+    rats = tuple(ModalitySpec(name, (size,)) for name, size in (("stella", 400), ("mitt", 1040)))
+    cells = DataSpec(name="cells", shape=(300,))
+    for spec, told in (
+        (MultimodalSpec("hippocampus", rats), r"hippocampus have .* stella \(400,\), mitt \(1040,"),
+        (cells, r"cells have samples of the shape \(300,\): is that of the data"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            check_fits(
+                {"state_dict": nn.Linear(2, 4).state_dict()}, nn.Linear(2, 3), Path("a"), spec
+            )
+    smaller = {"state_dict": nn.Linear(2, 3, bias=False).state_dict()}
+    with pytest.raises(ValueError, match=r"bias is missing$"):
+        check_fits(smaller, nn.Linear(2, 3), Path("a"), cells)

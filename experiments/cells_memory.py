@@ -148,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         epochs = ", ".join(f"{seconds:.1f}" for seconds in measured.seconds) or "not logged"
         print(
             f"{name}: file {size:.2f} GiB; largest resident memory {measured.gib:.2f} GiB{limit};"
-            f" epochs {epochs} s; whole run {total:.0f} s, of the processor {measured.processor:.0f} s",
+            f" epochs {epochs} s; whole run {total:.0f} s, {measured.processor:.0f} s of processor",
             flush=True,
         )
 

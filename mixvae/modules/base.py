@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import torch
@@ -11,9 +11,12 @@ from lightning import LightningModule
 from torch import Tensor, nn
 
 from mixvae.contracts import Batch
+from mixvae.networks.components import PrincipalComponents
 from mixvae.objectives.schedules import Schedule, as_schedule
 from mixvae.objectives.terms import Terms
 
+# Samples that layers are fitted to before training; more tell nothing new of 30 components.
+MAX_FITTED = 5000
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 
@@ -35,6 +38,21 @@ class AbstractModule(LightningModule, ABC):
     @abstractmethod
     def terms(self, batch: Batch) -> Terms:
         """The named terms of the training objective on a batch."""
+
+    def prepare(self, batches: Collection[Batch]) -> None:
+        """Fit what the networks take from the training data before training, such as components.
+
+        Args:
+            batches: The training data in order, all of it in every process. Read only where a
+                layer asks for it, and at most 5,000 samples of it are used.
+        """
+        layers = [layer for layer in self.modules() if isinstance(layer, PrincipalComponents)]
+        if not layers:
+            return
+        share = -(-MAX_FITTED // len(batches))
+        x = torch.cat([batch.x[:: -(-len(batch.x) // share)] for batch in batches])
+        for layer in layers:
+            layer.fit(x)
 
     def check(self, batch: Batch) -> None:
         """Raise ValueError where a batch of the training data cannot be modelled."""

@@ -70,6 +70,8 @@ def build(cfg: DictConfig) -> Parts:
     if isinstance(model, AbstractModule):
         for batch in islice(data.train_dataloader(), MAX_CHECKED_BATCHES):
             model.check(batch)
+        if callable(getattr(data, "eval_dataloader", None)):
+            model.prepare(data.eval_dataloader("train"))
     return Parts(data, model, trainer)
 
 

@@ -1,0 +1,87 @@
+"""Components are those of an exact decomposition; encoders see nothing else of a sample."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from mixvae.networks.components import ComponentEncoder, PrincipalComponents
+
+
+def samples(num: int = 300, rank: int = 4, features: int = 20) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    factors = torch.randn(num, rank, generator=generator)
+    mixing = torch.randn(rank, features, generator=generator)
+    noise = 0.01 * torch.randn(num, features, generator=generator)
+    return factors @ mixing + noise + 5.0
+
+
+def fitted(x: Tensor, count: int, standardise: bool = True) -> PrincipalComponents:
+    layer = PrincipalComponents(x.shape[1:], count, standardise)
+    layer.fit(x)
+    return layer
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+def test_components_span_what_an_exact_decomposition_finds(standardise: bool) -> None:
+    x = samples()
+    y = fitted(x, 4, standardise)(x)
+    torch.testing.assert_close(y.mean(dim=0), torch.zeros(4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(y.T @ y / len(x), torch.eye(4), atol=1e-3, rtol=0)
+    centred = x - x.mean(dim=0)
+    if standardise:
+        centred = centred / centred.square().mean(dim=0).sqrt()
+    exact = torch.linalg.svd(centred, full_matrices=False)[0][:, :4]
+    # The same space: each set of directions explains the other wholly.
+    cosines = torch.linalg.svdvals(exact.T @ y / len(x) ** 0.5)
+    torch.testing.assert_close(cosines, torch.ones(4), atol=1e-3, rtol=0)
+
+
+def test_fitting_depends_on_the_samples_alone_and_leaves_the_generator() -> None:
+    x = samples()
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first = fitted(x, 3)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(2)
+    assert torch.equal(first.projection, fitted(x, 3).projection)
+
+
+def test_a_constant_feature_changes_nothing() -> None:
+    x = samples()
+    constant = torch.cat([x, torch.full((len(x), 1), 3.0)], dim=1)
+    layer = fitted(constant, 4)
+    assert torch.equal(layer.projection[-1], torch.zeros(4))
+    assert torch.isfinite(layer(constant)).all()
+
+
+def test_the_fit_is_in_the_state() -> None:
+    x = samples()
+    first, second = fitted(x, 3), PrincipalComponents(x.shape[1:], 3)
+    with pytest.raises(ValueError, match="not fitted"):
+        second(x)
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(first(x), second(x))
+
+
+def test_bad_numbers_of_components_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"in \[1, 20\], the number of features, got 21"):
+        PrincipalComponents([20], 21)
+    with pytest.raises(ValueError, match="got 0"):
+        PrincipalComponents([20], 0)
+    with pytest.raises(ValueError, match="choose at most 6"):
+        PrincipalComponents([20], 8).fit(samples(6))
+    flat = samples()[:, :3] @ torch.ones(3, 20).tril()
+    with pytest.raises(ValueError, match="span 3 dimensions"):
+        PrincipalComponents([20], 8, standardise=False).fit(flat)
+
+
+def test_encoder_takes_shared_samples_and_copies() -> None:
+    x = samples()
+    encoder = ComponentEncoder(2, [20], num_components=4, hidden=(8, 5), batch_norm="none")
+    encoder.components.fit(x)
+    shared = encoder(x)
+    assert shared.shape == (2, 300, 5)
+    torch.testing.assert_close(encoder(x.expand(2, -1, -1).clone()), shared)
+    assert encoder.out_features == 5

@@ -124,17 +124,22 @@ class AbstractCellDataModule(AbstractResidentDataModule):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Refuse to go on with other genes, or genes prepared in another way.
+        """Refuse to go on with other genes, or with values of another unit.
 
         Raises:
             ValueError: If the checkpoint's cells were prepared otherwise.
         """
         present = AbstractCellDataModule.state_dict(self)
-        for key in ("genes", "kind", "normalize", "target_sum"):
-            if state[key] != present[key]:
+        differing = {
+            "genes": (state["genes"], present["genes"]),
+            "unit": (_unit(state), _unit(present)),
+        }
+        for name, (then, now) in differing.items():
+            if then != now:
                 raise ValueError(
-                    f"the checkpoint was trained on cells with another {key}: {_short(state[key])},"
-                    f" now {_short(present[key])}; use the file and the settings of that run"
+                    f"the checkpoint was trained on cells with other {name}: {_short(then)},"
+                    f" now {_short(now)}; use the file and the settings of that run, and"
+                    " python -m mixvae.annotate for other cells"
                 )
 
 
@@ -167,5 +172,12 @@ def split_cells(
     return {"train": rest[train], "val": rest[val], "test": test}
 
 
+def _unit(state: dict[str, Any]) -> str:
+    """What x holds; log data may come from anywhere, so their scale is not known."""
+    if state["normalize"] == "log_cpm":
+        return f"log of counts scaled to {state['target_sum']:g}"
+    return f"{state['kind']} as it came"
+
+
 def _short(value: object) -> str:
-    return f"{len(value)} of them" if isinstance(value, list) else repr(value)
+    return f"{len(value)} of them" if isinstance(value, list) else str(value)

@@ -37,8 +37,8 @@ RUNS = {
     ],
     "mmvm": [*ARRAYS, "model.alpha=0.2", "model.beta=0.5", "data.missing_fraction=0.2"],
     "mmvm mixture": [*ARRAYS, "model.kl=mixture", "model.beta=0.5"],
-    "mopoe": [*ARRAYS, "model=mopoe", "model.prior_expert=true"],
-    "mmvae_plus": [*ARRAYS, "model=mmvae_plus"],
+    "mopoe": [*ARRAYS, "model=mopoe", "model.prior_expert=true", "model.beta=0.3"],
+    "mmvae_plus": [*ARRAYS, "model=mmvae_plus", "model.beta=0.3"],
 }
 
 

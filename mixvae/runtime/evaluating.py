@@ -47,6 +47,8 @@ def evaluate(request: Request) -> dict[str, float]:
     target = folder.path if name is None else folder.path / "evaluations" / name
     # No loggers: they would write over the run's records.
     cfg.run_dir, cfg.logger = str(target), None
+    # One process, also where several trained: each sample is looked at once and written once.
+    cfg.trainer.devices, cfg.trainer.strategy = 1, "auto"
     check_constructors(resolved(cfg), trusted_only=True)
     metrics = _test(cfg, checkpoint)
     _report(folder, target, checkpoint, request, metrics)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 from lightning.pytorch import Trainer
@@ -17,9 +15,10 @@ from omegaconf import DictConfig
 
 from mixvae.runtime.build import build, build_trainer
 from mixvae.runtime.checkpoint_io import check_fits
-from mixvae.runtime.config_file import close
+from mixvae.runtime.config_file import close, load_config
 from mixvae.runtime.csv_logger import CsvLogger, last_values, read_metrics
 from mixvae.runtime.kept_augmenter import keep_augmenter
+from mixvae.runtime.ranks import share_cores, sharing_the_run
 from mixvae.runtime.record import (
     Run,
     listening,
@@ -37,8 +36,7 @@ from mixvae.runtime.seeding import part_randomness, seed_run
 INTERRUPTED = 130
 TERMINATED = 143
 CHECKPOINTS = ("best", "last", "selected")
-# How the other processes of a run on several devices learn of the folder.
-FOLDER_VARIABLE = "MIXVAE_RUN_DIR"
+RESUMED = "resumed"
 
 
 def train(
@@ -60,6 +58,11 @@ def train(
     cfg = close(cfg)
     if cfg.test_checkpoint not in CHECKPOINTS:
         raise ValueError(f"test_checkpoint is {cfg.test_checkpoint!r}; use best, last or selected")
+    if rank_zero_only.rank != 0:
+        raise ValueError(
+            "this is one of several processes that torchrun or srun started; start one instead,"
+            " which starts the others: trainer=ddp trainer.devices=2"
+        )
     seed_run(cfg.seed, cfg.num_threads)
     may_exist = cfg.run_dir is not None or job_folder is not None
     path = _choose_path(cfg, job_folder)
@@ -67,19 +70,14 @@ def train(
     warnings: list[str] = []
     with listening(warnings):
         parts = build(cfg)
-    main_process = rank_zero_only.rank == 0
-    part_randomness(cfg.seed, rank_zero_only.rank)
-    if main_process:
-        made = _make_folder(cfg, path, may_exist=may_exist)
-        if made != path:
-            cfg.run_dir, path = str(made), made
-            parts.trainer = build_trainer(cfg)
-        os.environ[FOLDER_VARIABLE] = str(path)
+    made = _make_folder(cfg, path, may_exist=may_exist)
+    if made != path:
+        cfg.run_dir, path = str(made), made
+        parts.trainer = build_trainer(cfg)
     folder = RunFolder(path)
-    with claimed(folder) if main_process else nullcontext():
-        if main_process:
-            write_start(folder, cfg, overrides)
-            keep_augmenter(folder, cfg)
+    with claimed(folder):
+        write_start(folder, cfg, overrides)
+        keep_augmenter(folder, cfg)
         group = None if job_folder is None else job_folder.parent.name
         return _carry_out(Run(folder, cfg, parts, warnings=warnings), group)
 
@@ -123,6 +121,22 @@ def resume(path: Path, max_epochs: int | None = None, group: str | None = None) 
         return _carry_out(run, group, start)
 
 
+def join(path: Path, *, resumed: bool) -> None:
+    """Take part in a run that another process has begun, as one of its further devices.
+
+    Args:
+        path: The run's folder, its config written.
+        resumed: Whether the run goes on from its last checkpoint.
+    """
+    folder = RunFolder(path)
+    cfg = load_config(folder.config)
+    seed_run(cfg.seed, cfg.num_threads)
+    parts = build(cfg)
+    share_cores(cfg.num_threads, parts.trainer.num_devices)
+    part_randomness(cfg.seed, rank_zero_only.rank)
+    _carry_out(Run(folder, cfg, parts), None, folder.last_checkpoint if resumed else None)
+
+
 def _rewind_logs(trainer: Trainer, epoch: int) -> None:
     for logger in trainer.loggers:
         if isinstance(logger, CsvLogger):
@@ -130,8 +144,6 @@ def _rewind_logs(trainer: Trainer, epoch: int) -> None:
 
 
 def _choose_path(cfg: DictConfig, job_folder: Path | None) -> Path:
-    if rank_zero_only.rank != 0:
-        return Path(os.environ[FOLDER_VARIABLE])
     default = default_path(cfg.name)
     path = Path(cfg.run_dir).expanduser().absolute() if cfg.run_dir else job_folder or default
     check_free(path)
@@ -156,8 +168,12 @@ def _carry_out(run: Run, group: str | None, checkpoint: Path | None = None) -> f
     would only break its last words.
     """
     status = "failed"
+    others = [str(run.folder.path), *([] if checkpoint is None else [RESUMED])]
     try:
-        with listening(run.warnings):
+        with (
+            listening(run.warnings),
+            sharing_the_run(run.parts.trainer, others, run.cfg.num_threads),
+        ):
             start_loggers(run, group)
             _fit(run, checkpoint)
             _test(run)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from mixvae.contracts import LogQ
 from mixvae.objectives.adversarial import neighbour_radius, virtual_adversarial_copy
 from mixvae.processes import gather_over_processes, own_share
+
+# Floors of a feature's deviation: as a share of the largest one, and where nothing varies at all.
+SMALLEST_SHARE = 0.01
+SMALLEST = 1e-6
 
 
 class Adversarial(nn.Module):
@@ -20,6 +25,8 @@ class Adversarial(nn.Module):
         neighbour: Which neighbour of the batch: 1 is the nearest.
         xi: Length of the probe that the direction is estimated with, in units of the data.
         num_power_steps: Power iterations for the direction.
+        standardise: Measure steps and distances in standard deviations of each feature over the
+            batch, for features whose ranges differ, such as genes.
 
     Source:
         Miyato et al. 2018 (virtual adversarial training), Hu et al. 2017 (IMSAT), whose radius is
@@ -33,6 +40,7 @@ class Adversarial(nn.Module):
         neighbour: int = 1,
         xi: float = 10.0,
         num_power_steps: int = 1,
+        standardise: bool = False,
     ) -> None:
         super().__init__()
         for name, value in {"radius": radius, "xi": xi}.items():
@@ -43,6 +51,7 @@ class Adversarial(nn.Module):
                 raise ValueError(f"adversarial {name} must be at least 1, got {count}")
         self.radius, self.neighbour, self.xi = radius, neighbour, xi
         self.num_power_steps = num_power_steps
+        self.standardise = standardise
 
     def forward(
         self,
@@ -58,12 +67,21 @@ class Adversarial(nn.Module):
         """
         # Neighbours are looked for in the batch of all processes together.
         batch = gather_over_processes(x.detach())
-        radius = own_share(neighbour_radius(batch, self.radius, self.neighbour), len(x))
-        return virtual_adversarial_copy(
-            x.expand(num_agents, *x.shape),
-            log_q,
+        scale = _deviation(batch) if self.standardise else 1.0
+        radius = own_share(neighbour_radius(batch / scale, self.radius, self.neighbour), len(x))
+        copies = virtual_adversarial_copy(
+            (x / scale).expand(num_agents, *x.shape),
+            lambda near: log_q(near * scale),
             radius * strength,
             xi=self.xi,
             num_power_steps=self.num_power_steps,
             log_q_clean=log_q_x,
         )
+        return copies * scale
+
+
+def _deviation(x: Tensor) -> Tensor:
+    """Standard deviation of each feature over samples (B, *shape), floored, shape (*shape)."""
+    deviation = (x - x.mean(dim=0)).square().mean(dim=0).sqrt()
+    # A feature that hardly varies in the batch must not become the cheapest way to move.
+    return torch.maximum(deviation, (SMALLEST_SHARE * deviation.max()).clamp_min(SMALLEST))

@@ -52,7 +52,7 @@ class PrincipalComponents(nn.Module):
         self.register_buffer("projection", torch.zeros(num_features, num_components))
         # Whether it was fitted, as a plain value: reading a buffer makes a GPU wait.
         self.fitted = False
-        self.register_load_state_dict_post_hook(_see_whether_fitted)
+        self.register_load_state_dict_post_hook(_see_whether_fitted)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:

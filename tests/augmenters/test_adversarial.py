@@ -34,6 +34,26 @@ def test_copies_change_the_categories_more_than_random_steps_of_the_same_length(
     assert found > 2 * at_random.mean()
 
 
+def test_standardised_copies_are_those_of_standardised_samples() -> None:
+    unit = torch.randn(24, 8)
+    unit = unit / unit.std(dim=0, correction=0)
+    scale = torch.tensor([0.1, 1.0, 3.0, 0.5, 2.0, 1.5, 0.3, 4.0])
+    log_q = make_log_q()
+    options = {"radius": 0.3, "neighbour": 2}
+    torch.manual_seed(0)
+    expected = Adversarial(**options)(unit, 2, log_q) * scale
+    torch.manual_seed(0)
+    copies = Adversarial(**options, standardise=True)(unit * scale, 2, lambda x: log_q(x / scale))
+    torch.testing.assert_close(copies, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_feature_that_never_varies_is_no_obstacle() -> None:
+    x = torch.randn(12, 8)
+    for samples in (x.index_fill(1, torch.tensor([3]), 2.0), torch.ones(12, 8)):
+        copies = Adversarial(standardise=True)(samples, 2, make_log_q())
+        assert torch.isfinite(copies).all()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

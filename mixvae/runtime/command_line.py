@@ -14,9 +14,9 @@ from typing import Any
 
 from hydra._internal.utils import get_args_parser
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig, OmegaConf
 
 from mixvae.runtime.annotate_request import ANNOTATE_HELP, parse_annotate_request
+from mixvae.runtime.checked_jobs import check_values
 from mixvae.runtime.help_text import EVALUATE_HELP, train_help
 from mixvae.runtime.overrides import UsageError, check_command_line
 from mixvae.runtime.request import parse_request
@@ -128,6 +128,8 @@ def launch_training(arguments: Sequence[str], job: Callable[[], Any]) -> None:
     args = parser.parse_intermixed_args(list(arguments))
     if args.experimental_rerun:
         raise UsageError("--experimental-rerun unpickles a file; use the run's config.yaml instead")
+    if args.config_path is not None:
+        raise UsageError("--config-path would leave mixvae's own configs out; use --config-dir")
     shows_only = args.cfg or args.info or args.shell_completion or args.hydra_help
     if not shows_only and any(_key(line) == "resume" for line in args.overrides):
         _resume(args)
@@ -139,14 +141,17 @@ def launch_training(arguments: Sequence[str], job: Callable[[], Any]) -> None:
         overrides = resumed_overrides(stopped, overrides)
     if args.config_name is not None:
         overrides += OWN_FOLDERS
+    # Someone else's config, maybe: a run's, to repeat it.
+    elsewhere = args.config_name is not None or args.config_dir is not None
     if not shows_only:
         checked = check_command_line(
             overrides,
             multirun=args.multirun,
             config_name=args.config_name or "train",
             extra_folder=None if args.config_dir is None else Path(args.config_dir),
+            trusted_only=elsewhere,
         )
-        check_values(checked)
+        check_values(checked, trusted_only=elsewhere)
     flags = _flags(arguments, args)
     if shows_only or not args.multirun:
         with _as_hydra_sees_it([*flags, *overrides]):
@@ -202,38 +207,6 @@ def launch_annotation(arguments: Sequence[str]) -> None:
     from mixvae.runtime.annotating import annotate
 
     annotate(request)
-
-
-def check_values(jobs: Sequence[DictConfig]) -> None:
-    """Check the jobs' configs against constructors and each other; imports what they name.
-
-    Args:
-        jobs: Closed configs.
-
-    Raises:
-        UsageError: Naming the first key that is wrong.
-    """
-    from mixvae.runtime.constructors import check_constructors
-
-    folders = [job.run_dir for job in jobs if job.run_dir is not None]
-    if len(set(folders)) < len(folders):
-        raise UsageError(
-            f"run_dir={folders[0]} is one folder for {len(folders)} runs;"
-            " name the sweep's folder instead: hydra.sweep.dir=..."
-        )
-    for job in jobs:
-        if job.run_dir is None:
-            # Chosen later; here it only has to be a text.
-            job.run_dir = "."
-        config = OmegaConf.to_container(job, resolve=True)
-        assert isinstance(config, dict)
-        for part in ("data", "model", "augmenter", "trainer"):
-            if not isinstance(config[part], dict) or "_target_" not in config[part]:
-                raise UsageError(f"a run needs {part}; choose one: {part}=...")
-        try:
-            check_constructors({str(key): value for key, value in config.items()})
-        except ValueError as error:
-            raise UsageError(str(error)) from error
 
 
 def _resume(args: Namespace) -> None:

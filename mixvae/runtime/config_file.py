@@ -12,6 +12,7 @@ from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBas
 from mixvae.runtime.nearest import suggestion
 from mixvae.runtime.run_folder import write_text
 from mixvae.runtime.schema import RunConfig
+from mixvae.runtime.trust import check_references
 
 # Stands for the run folder while everything else is resolved.
 PLACE = "@run_dir@"
@@ -103,6 +104,7 @@ def load_config(path: Path) -> DictConfig:
         raise ValueError(f"{path} is no config of a run: it holds no keys")
     content.run_dir = str(path.parent.absolute())
     try:
+        check_references(OmegaConf.to_container(content, resolve=False))
         return close(content)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error

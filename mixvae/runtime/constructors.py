@@ -13,9 +13,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 from hydra.utils import get_object
 
 from mixvae.runtime.nearest import suggestion
+from mixvae.runtime.trust import built_nodes, check_trusted
 
-# What a config that came with a run folder may name: it may be someone else's.
-TRUSTED = ("mixvae.", "torch.optim.", "torch.nn.", "lightning.pytorch.")
 SCALARS = (bool, int, float, str, NoneType)
 
 
@@ -24,33 +23,15 @@ def check_constructors(config: Mapping[str, Any], *, trusted_only: bool = False)
 
     Args:
         config: A config as plain values, references resolved.
-        trusted_only: Refuse `_target_` outside mixvae and the libraries it trains with.
+        trusted_only: Refuse what a config that may be someone else's may not name.
 
     Raises:
         ValueError: Naming the key, and the nearest valid one.
     """
-    nodes = list(_nodes(config, ""))
-    for path, node in nodes:
-        target = node["_target_"]
-        if trusted_only and not str(target).startswith(TRUSTED):
-            raise ValueError(
-                f"{path}._target_ is {target!r}, which a config from a run folder may not"
-                f" name; allowed are {', '.join(name + '*' for name in TRUSTED)}"
-            )
-    for path, node in nodes:
+    if trusted_only:
+        check_trusted(config)
+    for path, node in built_nodes(config):
         _check_node(path, node)
-
-
-def _nodes(value: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield every node that names a constructor, with its path."""
-    if isinstance(value, Mapping):
-        if "_target_" in value:
-            yield path, value
-        for key, item in value.items():
-            yield from _nodes(item, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _nodes(item, f"{path}[{index}]")
 
 
 def _check_node(path: str, node: Mapping[str, Any]) -> None:

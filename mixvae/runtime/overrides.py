@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mixvae.runtime.config_file import close, first_line
 from mixvae.runtime.nearest import suggestion
 from mixvae.runtime.schema import RunConfig, conf_dir
+from mixvae.runtime.trust import check_hydra_settings, check_references
 
 
 class UsageError(ValueError):
@@ -76,6 +77,7 @@ def check_command_line(
     multirun: bool = False,
     config_name: str = "train",
     extra_folder: Path | None = None,
+    trusted_only: bool = False,
 ) -> list[DictConfig]:
     """Compose the config of every job; nothing is created.
 
@@ -84,6 +86,7 @@ def check_command_line(
         multirun: Whether several values mean several jobs.
         config_name: The composition root.
         extra_folder: A further config folder of the user's.
+        trusted_only: Refuse what a config that may be someone else's may not tell Hydra.
 
     Returns:
         The closed config of each job.
@@ -114,8 +117,12 @@ def check_command_line(
             for override in _parse(job):
                 if not _is_choice(override.input_line or "", groups):
                     _check_key(override, bases[choices])
+            composed = _compose(config_name, [*search, *job])
             try:
-                checked.append(close(_compose(config_name, [*search, *job])))
+                if trusted_only:
+                    check_references(OmegaConf.to_container(composed, resolve=False))
+                    check_hydra_settings(config_name, [*search, *job])
+                checked.append(close(composed))
             except UsageError:
                 raise
             except ValueError as error:

@@ -29,7 +29,7 @@ def test_batches_are_joined_in_the_order_of_the_data() -> None:
     # The last rows are seen twice, as a distributed sampler would repeat them.
     for rows in (slice(0, 8), slice(8, 16), slice(16, N), slice(N - 3, N)):
         cut = MixturePosterior(*(value[:, rows] for value in posterior))
-        collector.update(cut, Batch(*(value[rows] for value in batch)))
+        collector.update(cut, Batch(*(value[rows] for value in batch[:3])))
     table = collector.compute()
     order = batch.index.argsort()
     np.testing.assert_array_equal(table.index, np.arange(N))
@@ -46,7 +46,7 @@ def test_ranks_are_joined_in_the_order_of_the_data() -> None:
     whole.update(posterior, batch)
     for collector, rows in zip(ranks, [slice(0, 9), slice(9, N)], strict=True):
         cut = MixturePosterior(*(value[:, rows] for value in posterior))
-        collector.update(cut, Batch(*(value[rows] for value in batch)))
+        collector.update(cut, Batch(*(value[rows] for value in batch[:3])))
     ranks[0].merge_state(ranks[1])
     for joined, expected in zip(ranks[0].compute(), whole.compute(), strict=True):
         np.testing.assert_array_equal(joined, expected)

@@ -109,7 +109,7 @@ WRONG = {
     "inner key": (("run=a", "data.batch=1"), "did you mean 'data.batch_size'?"),
     "option": (("run=a", "data=digit"), "data has no option 'digit'; did you mean 'digits'?"),
     "word": (("run=a", "best"), "write key=value"),
-    "checkpoint": (("run=a", "checkpoint=worst"), "use best or last"),
+    "checkpoint": (("run=a", "checkpoint=worst"), "use best, last"),
     "several": (("run=a", "data=digits,mnist"), "names several values"),
     "constructor": (("run=a", "+data.colour=red"), "unknown key 'data.colour'"),
     "type": (("run=a", "data.eval_batch_size=x"), "must be a whole number"),

@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mixvae.runtime.config_file import close, first_line
 from mixvae.runtime.nearest import suggestion
 from mixvae.runtime.schema import RunConfig, conf_dir
-from mixvae.runtime.trust import check_hydra_settings, check_references
+from mixvae.runtime.trust import check_hydra_settings, check_references, hydra_settings
 
 
 class UsageError(ValueError):
@@ -107,7 +107,7 @@ def check_command_line(
             _check_name(override, groups)
         jobs = _expand(parsed, overrides, multirun=multirun)
         bases: dict[tuple[str, ...], Any] = {}
-        checked = []
+        checked, told = [], []
         for job in jobs:
             choices = tuple(line for line in job if _is_choice(line, groups))
             if choices not in bases:
@@ -121,12 +121,15 @@ def check_command_line(
             try:
                 if trusted_only:
                     check_references(OmegaConf.to_container(composed, resolve=False))
-                    check_hydra_settings(config_name, [*search, *job])
+                    told.append(hydra_settings(config_name, [*search, *job]))
                 checked.append(close(composed))
             except UsageError:
                 raise
             except ValueError as error:
                 raise UsageError(str(error)) from error
+    for settings, job in zip(told, jobs, strict=False):
+        root = folders[0] / f"{config_name}.yaml"
+        check_hydra_settings(root, settings, job, conf_dir())
     return checked
 
 

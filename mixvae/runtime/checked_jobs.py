@@ -1,0 +1,44 @@
+"""The last check of a command line: every job's values, against what they are given to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from omegaconf import DictConfig, OmegaConf
+
+from mixvae.runtime.overrides import UsageError
+
+
+def check_values(jobs: Sequence[DictConfig], *, trusted_only: bool = False) -> None:
+    """Check the jobs' configs against constructors and each other; imports what they name.
+
+    Args:
+        jobs: Closed configs.
+        trusted_only: Refuse what a config that may be someone else's may not name.
+
+    Raises:
+        UsageError: Naming the first key that is wrong.
+    """
+    # Here, so that what is refused without it is refused before PyTorch is imported.
+    from mixvae.runtime.constructors import check_constructors
+
+    folders = [job.run_dir for job in jobs if job.run_dir is not None]
+    if len(set(folders)) < len(folders):
+        raise UsageError(
+            f"run_dir={folders[0]} is one folder for {len(folders)} runs;"
+            " name the sweep's folder instead: hydra.sweep.dir=..."
+        )
+    for job in jobs:
+        if job.run_dir is None:
+            # Chosen later; here it only has to be a text.
+            job.run_dir = "."
+        config = OmegaConf.to_container(job, resolve=True)
+        assert isinstance(config, dict)
+        for part in ("data", "model", "augmenter", "trainer"):
+            if not isinstance(config[part], dict) or "_target_" not in config[part]:
+                raise UsageError(f"a run needs {part}; choose one: {part}=...")
+        try:
+            plain = {str(key): value for key, value in config.items()}
+            check_constructors(plain, trusted_only=trusted_only)
+        except ValueError as error:
+            raise UsageError(str(error)) from error

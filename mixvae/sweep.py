@@ -1,4 +1,4 @@
-"""Make the tables of a sweep again: `python -m mixvae.sweep collect=FOLDER`; see --help."""
+"""Search for good settings, or collect a sweep's: `python -m mixvae.sweep --help` says how."""
 
 from __future__ import annotations
 

@@ -95,9 +95,11 @@ EXTRA = {
     "data/smartseq.py": {"anndata", "pandas", "scipy"},
     "data/sparse.py": {"scipy"},
     "runtime/annotating.py": {"pandas"},
+    "runtime/search.py": {"optuna"},
+    "runtime/search_storage.py": {"optuna"},
 }
 # Optional dependencies: inside a function, so that the package works without them.
-LAZY = {"anndata", "h5py", "pandas", "scanpy"}
+LAZY = {"anndata", "h5py", "optuna", "pandas", "scanpy"}
 # The rooms that are built from parts and never see a config.
 CONFIG_ROOMS = {"runtime", "train", "evaluate", "annotate", "sweep"}
 

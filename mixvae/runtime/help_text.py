@@ -40,7 +40,7 @@ def train_help() -> str:
     """Return the help of `mixvae.train`, made from the config files themselves."""
     root = conf_dir()
     groups = sorted(
-        {file.parent.relative_to(root).as_posix() for file in root.glob("*/*.yaml")},
+        {file.parent.relative_to(root).as_posix() for file in root.glob("*/*.yaml")} - {"sweep"},
         key=lambda group: (ORDER.index(group) if group in ORDER else len(ORDER), group),
     )
     parts = [

@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from lightning.pytorch import Callback
 from omegaconf import DictConfig
 
+from mixvae.callbacks.reporting import RunPruned
 from mixvae.runtime.command_line import ASKED_FOR_TRACEBACKS, JobError, message_of
 from mixvae.runtime.run_folder import RunFolder, free_path, write_json, write_text
 from mixvae.runtime.sharing import take_gpu, threads_for_each, visible_gpus
+from mixvae.runtime.sweeping import FAILED_MARK
 from mixvae.runtime.training import resume, train
 
 
@@ -41,13 +45,15 @@ def run_job(cfg: DictConfig) -> float | None:
     folder = RunFolder(Path(hydra.runtime.output_dir))
     try:
         _share_machine(cfg, hydra.launcher.get("n_jobs"), folder.path.parent)
-        return _run_in_sweep(cfg, overrides, folder, int(hydra.job.num))
+        before = " (finished before)" if folder.status == "finished" else ""
+        print(f"job {hydra.job.num}: {' '.join(overrides)}{before}", flush=True)
+        return carry_out(cfg, overrides, folder)
     except Exception as error:
         message = message_of(error)
         print(f"error in job {hydra.job.num}: {message}", file=sys.stderr, flush=True)
         if cfg.debug or os.environ.get(ASKED_FOR_TRACEBACKS):
             traceback.print_exception(error)
-        _record_failure(folder, overrides, message)
+        record_failure(folder, overrides, message)
         # Told at the end of the sweep: an exception here would keep Hydra from the other jobs.
         return None
 
@@ -62,29 +68,50 @@ def _share_machine(cfg: DictConfig, num_jobs: int | None, sweep: Path) -> None:
         take_gpu(sweep, visible_gpus(torch.cuda.device_count()), num_jobs)
 
 
-def _run_in_sweep(
-    cfg: DictConfig, overrides: list[str], folder: RunFolder, number: int
+def carry_out(
+    cfg: DictConfig, overrides: list[str], folder: RunFolder, callbacks: Sequence[Callback] = ()
 ) -> float | None:
-    """Do what is left to do of a job: all of it, the rest of it, or nothing."""
-    status, told = folder.status, f"job {number}: {' '.join(overrides)}"
+    """Do what is left to do of a job: all of it, the rest of it, or nothing.
+
+    Args:
+        cfg: Its config.
+        overrides: What it overrides.
+        folder: Its folder, which may hold what an earlier try left.
+        callbacks: More callbacks than the config's.
+
+    Returns:
+        The metric `objective` of the config; None where it was not logged.
+
+    Raises:
+        RunPruned: If one of `callbacks` stops the run, or it was stopped so before.
+    """
+    status = folder.status
     if status == "finished":
-        print(f"{told} (finished before)", flush=True)
         value = folder.read_summary().get(cfg.objective)
         return None if value is None else float(value)
-    print(told, flush=True)
+    if status == "pruned":
+        raise RunPruned("pruned before")
     if status in ("interrupted", "running"):
-        return resume(folder.path, group=folder.path.parent.name)
-    if status == "failed":
+        return resume(folder.path, group=folder.path.parent.name, callbacks=callbacks)
+    if status == "failed" or (folder.path.is_dir() and any(folder.path.iterdir())):
         # What it left may tell why it failed, so it is moved and not removed.
-        folder.path.rename(free_path(folder.path.with_name(folder.path.name + "_failed")))
-        folder.path.mkdir()
-    return train(cfg, overrides, folder.path)
+        aside = folder.path.with_name(folder.path.name + FAILED_MARK)
+        folder.path.rename(free_path(aside))
+    folder.path.mkdir(parents=True, exist_ok=True)
+    return train(cfg, overrides, folder.path, callbacks)
 
 
-def _record_failure(folder: RunFolder, overrides: list[str], message: str) -> None:
-    """Leave word of a job that failed, also where it failed before it wrote anything."""
+def record_failure(folder: RunFolder, overrides: list[str], message: str) -> None:
+    """Leave word of a job that failed, also where it failed before it wrote anything.
+
+    Args:
+        folder: Its folder.
+        overrides: What it overrides.
+        message: Why it failed.
+    """
     summary = {**folder.read_summary(), "status": "failed", "error": message}
     with suppress(OSError):
+        folder.path.mkdir(parents=True, exist_ok=True)
         if not folder.overrides.exists():
             write_text(folder.overrides, "".join(f"{line}\n" for line in overrides))
         write_json(folder.summary, summary)

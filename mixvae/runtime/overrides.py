@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mixvae.runtime.config_file import close, first_line
+from mixvae.runtime.launchers import wrong_launcher
 from mixvae.runtime.nearest import suggestion
 from mixvae.runtime.schema import RunConfig, conf_dir
 from mixvae.runtime.trust import check_hydra_settings, check_references, hydra_settings
@@ -46,7 +47,7 @@ class Groups:
         for folder in folders:
             for file in sorted(folder.rglob("*.yaml")):
                 group = file.parent.relative_to(folder).as_posix()
-                if group != ".":
+                if group not in (".", "sweep"):  # searches are no part of a run's config
                     options.setdefault(group, []).append(file.stem)
         return cls(options)
 
@@ -223,6 +224,8 @@ def _is_choice(line: str, groups: Groups) -> bool:
 def _check_name(override: Override, groups: Groups) -> None:
     """Refuse an unknown group, option or top-level key."""
     key = override.key_or_group
+    if key == "hydra/launcher" and (wrong := wrong_launcher(str(override.value()))):
+        raise UsageError(wrong)
     if key.startswith(("hydra.", "hydra/")):
         return
     if key in groups.options:

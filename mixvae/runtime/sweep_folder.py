@@ -16,9 +16,8 @@ from mixvae.callbacks.atomic import replacing
 from mixvae.figures.sweep import sweep_figure
 from mixvae.runtime.config_file import load_config
 from mixvae.runtime.run_folder import RunFolder, write_text
+from mixvae.runtime.sweeping import FAILED_MARK
 
-# In the name of a folder that a failed job left and that was moved aside to run it again.
-FAILED_MARK = "_failed"
 # What tells of the run itself and is no measure of it.
 NO_METRICS = ("seed", "best_epoch")
 
@@ -30,7 +29,8 @@ class JobRecord:
     Attributes:
         name: Name of its folder, the number of the job in the sweep.
         overrides: What the job overrides, `key=value`.
-        status: `finished`, `interrupted`, `failed`, `running`, or `missing` before it has begun.
+        status: `finished`, `pruned`, `interrupted`, `failed`, `running`, or `missing` before it has
+            begun.
         error: Why it failed, where it did.
         metrics: The numbers of its summary.
     """

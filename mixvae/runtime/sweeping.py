@@ -12,8 +12,20 @@ from mixvae.runtime.run_folder import write_text
 
 COMMAND = "overrides.txt"
 RESUME_KEY = "sweep.resume"
+# In the name of a folder that a failed job left and that was moved aside to run it again.
+FAILED_MARK = "_failed"
+# How a job may end that is not to run again: a search prunes those that are no better than others.
+ENDED = ("finished", "pruned")
 SWEEP_HELP = """\
-Make the tables of a sweep again: python -m mixvae.sweep collect=FOLDER
+Search for good settings, or make a sweep's tables again: python -m mixvae.sweep ...
+
+  search=NAME         a search of conf/sweep, or a file of one: trains setting after setting, each
+                      chosen by what the ones before reached (needs mixvae[sweep])
+  out=FOLDER          its folder, multirun/NAME/search if none is named; the same command again
+                      goes on with the search in it
+  num_trials=30       and every other key of the search's file: metric, direction, seeds=[0,1,2],
+                      sampler_seed, pruner, pruner_epochs, timeout_min, storage
+  KEY=VALUE           other keys change every run: trainer.max_epochs=10
 
   collect=FOLDER      a sweep's folder, multirun/<name>/<date_time>: writes sweep.csv (every job),
                       aggregate.csv (mean and standard deviation over seeds of what else is equal)
@@ -124,7 +136,8 @@ def finish(folder: Path) -> dict[str, int]:
     for name in ("sweep.csv", "aggregate.csv", "sweep.png"):
         if (folder / name).is_file():
             print(f"               {folder / name}")
-    if set(counts) - {"finished"}:
+    # A search's command goes on with it, and its failures are part of what it found.
+    if set(counts) - set(ENDED) and (folder / COMMAND).is_file():
         print(f"to go on: python -m mixvae.train -m {RESUME_KEY}={folder}", file=sys.stderr)
     sys.stdout.flush()
     return counts
@@ -142,12 +155,20 @@ def launch_sweep_command(arguments: Sequence[str]) -> None:
     if {"-h", "--help"} & set(arguments):
         print(SWEEP_HELP, end="")
         return
+    if any(line.partition("=")[0] == "search" for line in arguments):
+        # Here, so that tables are made without Optuna.
+        from mixvae.runtime.search import search
+
+        search(arguments)
+        return
     said = {}
     for line in arguments:
         key, separator, value = line.partition("=")
         if key not in ("collect", "debug") or not separator:
-            raise UsageError(f"{line!r} is not understood; write collect=FOLDER")
+            raise UsageError(f"{line!r} is not understood; write collect=FOLDER or search=NAME")
         said[key] = value
     if not said.get("collect"):
-        raise UsageError("name the folder of a sweep: collect=multirun/...")
+        raise UsageError(
+            "name the folder of a sweep: collect=multirun/..., or a search: search=NAME"
+        )
     finish(Path(said["collect"]).expanduser())

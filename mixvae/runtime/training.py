@@ -8,11 +8,12 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig
 
+from mixvae.callbacks.reporting import RunPruned
 from mixvae.runtime.build import build, build_trainer
 from mixvae.runtime.checkpoint_io import check_fits
 from mixvae.runtime.config_file import close, load_config
@@ -40,7 +41,10 @@ RESUMED = "resumed"
 
 
 def train(
-    cfg: DictConfig, overrides: Sequence[str] = (), job_folder: Path | None = None
+    cfg: DictConfig,
+    overrides: Sequence[str] = (),
+    job_folder: Path | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> float | None:
     """Train, test and record a new run.
 
@@ -48,12 +52,14 @@ def train(
         cfg: A composed config.
         overrides: What the command line said, to be kept.
         job_folder: Folder of this job in a sweep, whose parent's name is the W&B group.
+        callbacks: More callbacks than the config's; what is saved does not depend on them.
 
     Returns:
         The metric `objective` of the config, None if it was not logged.
 
     Raises:
         ValueError: If a value is out of range; then no folder was made.
+        RunPruned: If one of `callbacks` stops the run; its summary then says so.
     """
     cfg = close(cfg)
     if cfg.test_checkpoint not in CHECKPOINTS:
@@ -74,6 +80,7 @@ def train(
     if made != path:
         cfg.run_dir, path = str(made), made
         parts.trainer = build_trainer(cfg)
+    _add(parts.trainer, callbacks)
     folder = RunFolder(path)
     with claimed(folder):
         write_start(folder, cfg, overrides)
@@ -82,13 +89,19 @@ def train(
         return _carry_out(Run(folder, cfg, parts, warnings=warnings), group)
 
 
-def resume(path: Path, max_epochs: int | None = None, group: str | None = None) -> float | None:
+def resume(
+    path: Path,
+    max_epochs: int | None = None,
+    group: str | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> float | None:
     """Continue a stopped run to the same end as if it had never stopped.
 
     Args:
         path: The run's folder.
         max_epochs: Train up to so many epochs, where that is more than the run was to have.
         group: W&B group of the sweep that the run is part of, if any.
+        callbacks: More callbacks than the config's, see `train`.
 
     Returns:
         The metric `objective` of the config, None if it was not logged.
@@ -96,6 +109,7 @@ def resume(path: Path, max_epochs: int | None = None, group: str | None = None) 
     Raises:
         OSError: If there is no such folder.
         ValueError: If it is no run, or a finished one, or its checkpoint cannot be used.
+        RunPruned: If one of `callbacks` stops the run; its summary then says so.
     """
     folder = RunFolder(path.absolute())
     stopped = open_stopped(folder, max_epochs)
@@ -106,6 +120,7 @@ def resume(path: Path, max_epochs: int | None = None, group: str | None = None) 
         if stopped.checkpoint is not None:
             last = folder.last_checkpoint
             check_fits(stopped.checkpoint, parts.model, last, parts.data.spec)
+        _add(parts.trainer, callbacks)
         _rewind_logs(parts.trainer, stopped.epoch)
         write_resumption(folder, stopped.cfg, stopped.epoch)
         print(f"resuming {shown(folder.path)} at epoch {stopped.epoch + 1}", flush=True)
@@ -135,6 +150,11 @@ def join(path: Path, *, resumed: bool) -> None:
     share_cores(cfg.num_threads, parts.trainer.num_devices)
     part_randomness(cfg.seed, rank_zero_only.rank)
     _carry_out(Run(folder, cfg, parts), None, folder.last_checkpoint if resumed else None)
+
+
+def _add(trainer: Trainer, callbacks: Sequence[Callback]) -> None:
+    """Add callbacks behind the config's, which have then logged and saved an epoch."""
+    trainer.callbacks.extend(callbacks)  # type: ignore[attr-defined]
 
 
 def _rewind_logs(trainer: Trainer, epoch: int) -> None:
@@ -178,6 +198,9 @@ def _carry_out(run: Run, group: str | None, checkpoint: Path | None = None) -> f
             _fit(run, checkpoint)
             _test(run)
         status = "finished"
+    except RunPruned:
+        status = "pruned"
+        raise
     except (KeyboardInterrupt, SystemExit) as stop:
         _ignore_interrupts()
         status = "interrupted"

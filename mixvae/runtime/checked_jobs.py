@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig, OmegaConf
 
+from mixvae.runtime.config_file import PLACE
 from mixvae.runtime.overrides import UsageError
 
 
@@ -31,7 +32,7 @@ def check_values(jobs: Sequence[DictConfig], *, trusted_only: bool = False) -> N
     for job in jobs:
         if job.run_dir is None:
             # Chosen later; here it only has to be a text.
-            job.run_dir = "."
+            job.run_dir = PLACE
         config = OmegaConf.to_container(job, resolve=True)
         assert isinstance(config, dict)
         for part in ("data", "model", "augmenter", "trainer"):

@@ -22,6 +22,7 @@ from mixvae.runtime.overrides import UsageError, check_command_line
 from mixvae.runtime.request import parse_request
 from mixvae.runtime.run_folder import free_path
 from mixvae.runtime.sweeping import begin, finish, resumed_overrides, split_resume
+from mixvae.runtime.trust import check_kept_overrides
 
 FAILED = 1
 REFUSED = 2
@@ -134,15 +135,19 @@ def launch_training(arguments: Sequence[str], job: Callable[[], Any]) -> None:
     if not shows_only and any(_key(line) == "resume" for line in args.overrides):
         _resume(args)
         return
+    # Someone else's, maybe: a run's config, to repeat it, or a sweep's overrides.
+    elsewhere = args.config_name is not None or args.config_dir is not None
     stopped, overrides = split_resume(args.overrides)
     if stopped is not None:
         if not args.multirun:
             raise UsageError("sweep.resume continues a sweep; add -m")
-        overrides = resumed_overrides(stopped, overrides)
+        kept = resumed_overrides(stopped, overrides)
+        if not overrides:
+            elsewhere = True
+            check_kept_overrides(kept)
+        overrides = kept
     if args.config_name is not None:
         overrides += OWN_FOLDERS
-    # Someone else's config, maybe: a run's, to repeat it.
-    elsewhere = args.config_name is not None or args.config_dir is not None
     if not shows_only:
         checked = check_command_line(
             overrides,

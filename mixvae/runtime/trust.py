@@ -41,6 +41,10 @@ VARIABLE = "MIXVAE_TRUSTED"
 # Arguments that name what is written.
 WRITTEN = ("dirpath", "save_dir", "root_dir", "log_dir", "default_root_dir")
 RESOLVER = re.compile(r"\$\{[^{}]*:")
+# What a sweep may have told Hydra: an option of a launcher, a number, where it lies.
+PLAIN = re.compile(
+    r"hydra/(launcher|sweeper)=\w+|hydra\.launcher\.[a-z]\w*=[\w-]*|hydra\.sweep\..*"
+)
 # Of Hydra's own settings, those that do nothing but say where files lie, and are set anew.
 HARMLESS = ("overrides", "runtime", "run", "sweep", "output_subdir", "job", "searchpath")
 
@@ -135,6 +139,23 @@ def check_hydra_settings(
             f"hydra.{wrong[0]} is set by the config; Hydra is told by the command line only, since"
             " it builds what it is told to"
         )
+
+
+def check_kept_overrides(overrides: Sequence[str]) -> None:
+    """Refuse what a sweep's folder tells Hydra, but for plain settings such as numbers of jobs.
+
+    Args:
+        overrides: The lines that the folder has kept.
+
+    Raises:
+        ValueError: Naming the line.
+    """
+    for line in overrides:
+        if line.lstrip("+~").startswith(("hydra.", "hydra/")) and not PLAIN.fullmatch(line):
+            raise ValueError(
+                f"the sweep's folder tells Hydra {line}, which may be someone else's; if it is"
+                " yours, write the whole command line again beside sweep.resume"
+            )
 
 
 def _has_key(value: Any, key: str) -> bool:

@@ -1,0 +1,393 @@
+"""Files from someone else: nothing in them is run, whatever they are offered to."""
+
+from __future__ import annotations
+
+import ast
+import io
+import os
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from mixvae import annotate, evaluate, sweep, train
+from mixvae.data.cell_generator import generate_cells
+from mixvae.data.cells_synthetic import write_cells
+
+PACKAGE = Path(train.__file__).parent
+Offer = Callable[..., str]
+TINY = (
+    "model.agents.encoder.hidden=[8]",
+    "model.agents.decoder.hidden=[8]",
+    "model.state_dim=2",
+    "trainer.max_epochs=1",
+    "num_threads=1",
+    "logger=csv",
+    "~callbacks.figures",
+)
+
+
+class Bomb:
+    """What unpickling can do."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch {self.trace}",)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    folder = tmp_path_factory.mktemp("template") / "run"
+    assert train.main([*TINY, f"run_dir={folder}"]) == 0
+    return folder
+
+
+@pytest.fixture
+def run(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that looks like a run that someone else has sent, which may be resumed."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "run"
+    for path in sorted(template.rglob("*")):
+        target = folder / path.relative_to(template)
+        if path.is_dir():
+            target.mkdir(parents=True)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    (folder / "summary.json").write_text('{"status": "interrupted"}')
+    return folder
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Path:
+    """The file that a bomb would leave."""
+    return tmp_path / "trace"
+
+
+@pytest.fixture
+def refused(capfd: pytest.CaptureFixture[str], trace: Path) -> Offer:
+    """Run a command that must refuse; return its message."""
+
+    def offer(command: Any, *arguments: str) -> str:
+        capfd.readouterr()
+        assert command.main(list(arguments)) != 0
+        error = capfd.readouterr().err
+        assert error.startswith("error: "), error
+        assert "Traceback" not in error
+        assert not trace.exists(), f"code was run: {error}"
+        return error
+
+    return offer
+
+
+def commands(folder: Path) -> list[tuple[Any, list[str]]]:
+    """All that reads a run folder."""
+    cells = folder.parent / "cells.h5ad"
+    cells.touch()  # looked at only after the run
+    return [
+        (train, [f"resume={folder}", "trainer.max_epochs=9"]),
+        (evaluate, [f"run={folder}"]),
+        (annotate, [f"run={folder}", f"data.path={cells}", "out=out.h5ad"]),
+    ]
+
+
+def bombs(trace: Path) -> dict[str, bytes]:
+    """Checkpoints that run code where they are unpickled."""
+    content = {"state_dict": {}, "epoch": 0, "augmenter": {}, "bomb": Bomb(trace)}
+    new, old = io.BytesIO(), io.BytesIO()
+    torch.save(content, new)
+    torch.save(content, old, _use_new_zipfile_serialization=False)
+    return {"zip": new.getvalue(), "old": old.getvalue(), "pickle": pickle.dumps(content)}
+
+
+@pytest.mark.parametrize("kind", ["zip", "old", "pickle"])
+def test_a_checkpoint_with_code(kind: str, run: Path, trace: Path, refused: Offer) -> None:
+    for name in ("last", "best"):
+        (run / "checkpoints" / f"{name}.ckpt").write_bytes(bombs(trace)[kind])
+    (train_command, resume), (test_command, test), _ = commands(run)
+    assert "names code" in refused(train_command, *resume)
+    assert "names code" in refused(test_command, *test)
+    for source in ("run", "run/checkpoints/best.ckpt"):
+        use = ["augmenter=learned", f"augmenter.checkpoint={source}", "run_dir=new"]
+        assert "damaged or no checkpoint" in refused(train, *use)
+    assert not Path("new").exists()
+
+
+def test_annotating_with_a_checkpoint_that_holds_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trace: Path, refused: Offer
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_cells(generate_cells(300, 120, 3), tmp_path / "cells.h5ad")
+    cells = ["data=cells", "data.path=cells.h5ad", "data.batch_size=50", "+likelihood=gaussian"]
+    assert train.main([*TINY, *cells, "run_dir=run"]) == 0
+    (tmp_path / "run" / "checkpoints" / "best.ckpt").write_bytes(bombs(trace)["zip"])
+    ask = ["run=run", "data.path=cells.h5ad", "out=out.h5ad"]
+    assert "names code" in refused(annotate, *ask)
+    assert not (tmp_path / "out.h5ad").exists()
+
+
+def call(function: str, *arguments: Any, **named: Any) -> dict[str, Any]:
+    """A node that would call a function."""
+    return {"_target_": function, **({"_args_": list(arguments)} if arguments else {}), **named}
+
+
+def attacks(trace: Path) -> dict[str, tuple[str, Any]]:
+    """Keys of a config, and what would run code, write or tell secrets there."""
+    shell = f"touch {trace}"
+    return {
+        "os.system": ("data", call("os.system", command=shell)),
+        "positional": ("data", call("os.system", shell)),
+        "subprocess": ("model", call("subprocess.run", shell, shell=True)),
+        "eval": ("callbacks.x", call("builtins.eval", f"open({str(trace)!r}, 'w')")),
+        "torch.load": ("augmenter", call("torch.load", "x.pt", weights_only=False)),
+        "hydra": ("augmenter", call("hydra.utils.instantiate", {"_target_": "os.system"})),
+        "get_method": ("augmenter", call("hydra.utils.get_method", "os.system")),
+        "partial": ("model.optimizer", call("os.system", shell, _partial_=True)),
+        "deep": ("model.agents.encoder.extra", call("os.system", shell)),
+        "in a list": ("callbacks.x", [call("os.system", shell)]),
+        "through mixvae": ("callbacks.x", call("mixvae.runtime.training.os.system", shell)),
+        "through data": ("callbacks.x", call("mixvae.data.base.Path.touch", str(trace))),
+        "through torch": ("callbacks.x", call("torch.nn.modules.module.torch.load", "x")),
+        "through optim": ("callbacks.x", call("torch.optim.optimizer.torch.hub.load", "x")),
+        "through lightning": ("callbacks.x", call("lightning.pytorch.trainer.trainer.os.kill", 1)),
+        "a class elsewhere": ("callbacks.x", call("mixvae.data.mnist.Path", str(trace))),
+        "popen": ("callbacks.x", call("lightning.pytorch.trainer.connectors.signal_connector.os")),
+        "own function": (
+            "callbacks.x",
+            call("mixvae.runtime.run_folder.write_text", path=str(trace), text="x"),
+        ),
+        "own method": ("callbacks.x", call("mixvae.callbacks.atomic.replacing", str(trace))),
+        "command line": ("callbacks.x", call("lightning.pytorch.cli.LightningCLI")),
+        "method": (
+            "model",
+            call("lightning.pytorch.LightningModule.load_from_checkpoint", "x.ckpt"),
+        ),
+        "arguments": ("logger.csv", call("mixvae.runtime.csv_logger.CsvLogger", str(trace))),
+        "write": ("logger.csv.path", str(trace)),
+        "write beside": ("callbacks.checkpoints.dirpath", "${run_dir}/../trace"),
+        "write far": ("trainer.default_root_dir", str(trace)),
+        "environment": ("name", "${oc.env:HOME}"),
+        "nested": ("name", "${oc.${name2}:HOME}"),
+        "decode": ("num_threads", "${oc.decode:1}"),
+        "for Hydra": ("hydra", {"callbacks": {"x": call("os.system", command=shell)}}),
+        "for Hydra's jobs": ("hydra", {"job": {"env_set": {"LD_PRELOAD": "x.so"}}}),
+        "for Hydra's log": ("hydra", {"job_logging": {"handlers": {"x": {"()": "os.system"}}}}),
+        "for Hydra's sweeper": ("hydra", {"sweeper": call("os.system", shell)}),
+        "further configs": ("hydra", {"searchpath": ["file:///tmp"]}),
+    }
+
+
+def put(config: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for part in parents:
+        config = config[part]
+    config[last] = value
+
+
+@pytest.mark.parametrize("name", attacks(Path("trace")))
+def test_a_config_that_would_do_more_than_a_run(
+    name: str, run: Path, trace: Path, refused: Offer
+) -> None:
+    key, value = attacks(trace)[name]
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    put(config, key, value)
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    for command, arguments in commands(run):
+        refused(command, *arguments)
+    refused(train, "--config-dir", "run", "--config-name", "config", "run_dir=new")
+    if key == "hydra":
+        refused(train, "-m", "--config-dir", "run", "--config-name", "config", "seed=1,2")
+    assert not Path("new").exists()
+
+
+YAMLS = {
+    "object": "!!python/object/apply:os.system ['touch {trace}']",
+    "new": "!!python/object/new:os.system ['touch {trace}']",
+    "name": "!!python/name:os.system",
+}
+
+
+@pytest.mark.parametrize("text", YAMLS.values(), ids=YAMLS.keys())
+def test_yaml_that_builds_python_objects(text: str, run: Path, trace: Path, refused: Offer) -> None:
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(f"{config}\ntags: {text.format(trace=trace)}\n")
+    for command, arguments in commands(run):
+        refused(command, *arguments)
+    refused(train, "--config-dir", "run", "--config-name", "config", "run_dir=new")
+
+
+def test_an_option_of_someone_else_s_config_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trace: Path, refused: Offer
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "theirs" / "experiment"
+    folder.mkdir(parents=True)
+    contents = (
+        {"callbacks": {"x": call("os.system", f"touch {trace}")}},
+        {"hydra": {"callbacks": {"x": call("os.system", command=f"touch {trace}")}}},
+        {"hydra": {"run": {"dir": "x"}, "job": {"env_set": {"A": "b"}}}},
+        {"name": "${oc.env:HOME}"},
+    )
+    for content in contents:
+        (folder / "nice.yaml").write_text("# @package _global_\n" + yaml.safe_dump(content))
+        refused(train, "--config-dir", "theirs", "+experiment=nice", "run_dir=new")
+    refused(train, "--config-path", str(folder), "--config-name", "nice")
+    assert not Path("new").exists()
+
+
+def test_the_user_s_own_package_can_be_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mixvae.runtime.trust import check_trusted
+
+    config = {"model": {"_target_": "collections.OrderedDict"}}
+    with pytest.raises(ValueError, match=r"may not name; .* MIXVAE_TRUSTED names"):
+        check_trusted(config)
+    monkeypatch.setenv("MIXVAE_TRUSTED", "collections")
+    check_trusted(config)
+
+
+def arrays_of_objects(trace: Path) -> tuple[bytes, bytes]:
+    """An .npy and an .npz file of pickled objects."""
+    bomb, one, several = np.array([Bomb(trace)] * 3, dtype=object), io.BytesIO(), io.BytesIO()
+    np.save(one, bomb, allow_pickle=True)
+    np.savez(several, x=bomb)
+    return one.getvalue(), several.getvalue()
+
+
+def test_arrays_of_objects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trace: Path, refused: Offer
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    one, several = arrays_of_objects(trace)
+    Path("x.npy").write_bytes(one)
+    Path("x.npz").write_bytes(several)
+    np.save("fine.npy", np.zeros((3, 2), np.float32))
+    for name in ("x.npy", "x.npz", "x.npz:x"):
+        arguments = ["+experiment=multimodal_mmvm", f"data.modalities={{a: '{name}'}}"]
+        assert "arrays of objects are not read" in refused(train, *arguments)
+    arguments = ["+experiment=multimodal_mmvm", "data.modalities={a: fine.npy}"]
+    assert "arrays of objects" in refused(train, *arguments, "data.labels=x.npy")
+
+
+def test_a_folder_of_rats_with_objects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trace: Path, refused: Offer
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    one, _ = arrays_of_objects(trace)
+    for ending in ("spike_data_binned", "trial_info"):
+        Path(f"superchris_{ending}.npy").write_bytes(one)
+    arguments = ["+experiment=hippocampus_mmvm", "data.path=.", "data.rats=[superchris]"]
+    assert "superchris" in refused(train, *arguments)
+
+
+def test_cells_with_a_pickle_inside_and_one_beside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trace: Path, refused: Offer
+) -> None:
+    import h5py
+
+    monkeypatch.chdir(tmp_path)
+    cells = ["data=cells", "data.path=cells.h5ad", "+likelihood=gaussian", "data.batch_size=50"]
+    # Not HDF5 at all, though it is called so.
+    Path("cells.h5ad").write_bytes(pickle.dumps(Bomb(trace)))
+    assert "cells.h5ad" in refused(train, *TINY, *cells)
+    # Bytes of a pickle inside and beside a file that is fine: no one reads them.
+    Path("cells.h5ad").unlink()
+    write_cells(generate_cells(300, 120, 3), Path("cells.h5ad"))
+    with h5py.File("cells.h5ad", "a") as file:
+        file["uns"].attrs["pickle"] = np.void(pickle.dumps(Bomb(trace)))
+    for name in ("cells.pkl", "cells.h5ad.pkl", "cells.npy"):
+        Path(name).write_bytes(pickle.dumps(Bomb(trace)))
+    assert train.main([*TINY, *cells, "run_dir=run"]) == 0
+    assert annotate.main(["run=run", "data.path=cells.h5ad", "out=out.h5ad"]) == 0
+    assert not trace.exists()
+
+
+def test_a_sweep_folder_from_someone_else(run: Path, trace: Path, refused: Offer) -> None:
+    jobs = Path("theirs")
+    jobs.mkdir()
+    run.rename(jobs / "0")
+    config = yaml.safe_load((jobs / "0" / "config.yaml").read_text())
+    config["data"] = call("os.system", f"touch {trace}")
+    (jobs / "0" / "config.yaml").write_text(yaml.safe_dump(config))
+    (jobs / "overrides.txt").write_text("hydra.sweeper._target_=os.system\nseed=0,1\n")
+    sweep.main(["collect=theirs"])
+    assert not trace.exists()
+    assert "hydra.sweeper._target_=os.system" in refused(train, "-m", "sweep.resume=theirs")
+    for line in ("hydra.launcher.setup=[touch trace]", "data._target_=os.system"):
+        (jobs / "overrides.txt").write_text(f"{line}\nseed=0,1\n")
+        refused(train, "-m", "sweep.resume=theirs")
+
+
+def test_a_zip_that_climbs_out_is_no_checkpoint(run: Path, refused: Offer) -> None:
+    last = run / "checkpoints" / "last.ckpt"
+    with zipfile.ZipFile(last, "w") as archive:
+        archive.writestr("../../trace", "x")
+    assert "damaged" in refused(train, "resume=run", "trainer.max_epochs=9")
+
+
+# What runs code in a file or a text, by the function's name; and how each may be called after all.
+FORBIDDEN = {"eval", "exec", "compile", "__import__", "unsafe_load", "full_load", "read_pickle"}
+MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
+
+
+def dangers(source: str) -> list[str]:
+    """Calls in a source that may run what a file or a text says."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if (
+            isinstance(node, ast.keyword)
+            and node.arg == "allow_pickle"
+            and ast.unparse(node.value) != "False"
+        ):
+            found.append("allow_pickle")
+        if not isinstance(node, ast.Call):
+            continue
+        dotted = ast.unparse(node.func)
+        root, _, name = dotted.rpartition(".")
+        keywords = {item.arg: item.value for item in node.keywords}
+        if dotted in FORBIDDEN or (name in FORBIDDEN and root in ("yaml", "pd", "pandas")):
+            found.append(dotted)
+        if root in MODULES and name in ("load", "loads", "Unpickler"):
+            found.append(dotted)
+        if (
+            dotted == "torch.load"
+            and ast.unparse(keywords.get("weights_only", ast.Constant(None))) != "True"
+        ):
+            found.append(dotted)
+        if dotted == "np.load" and "allow_pickle" not in keywords:
+            found.append(dotted)
+        if dotted in ("yaml.load", "os.system", "os.popen") or "shell" in keywords:
+            found.append(dotted)
+    return found
+
+
+def test_what_counts_as_dangerous() -> None:
+    for source in (
+        "eval('1')",
+        "pickle.load(f)",
+        "torch.load(f)",
+        "torch.load(f, weights_only=False)",
+        "np.load(f)",
+        "np.load(f, allow_pickle=True)",
+        "yaml.load(f)",
+        "pd.read_pickle(f)",
+        "subprocess.run(x, shell=True)",
+    ):
+        assert dangers(source), source
+    for source in ("model.eval()", "re.compile(x)", "torch.load(f, weights_only=True)"):
+        assert not dangers(source), source
+
+
+@pytest.mark.parametrize(
+    "file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: str(file.relative_to(PACKAGE))
+)
+def test_no_source_runs_what_a_file_says(file: Path) -> None:
+    assert dangers(file.read_text(encoding="utf-8")) == []

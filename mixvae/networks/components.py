@@ -12,6 +12,9 @@ from mixvae.networks.mlp import BatchNorm, MLPEncoder
 
 OVERSAMPLING = 10
 NUM_ITERATIONS = 4
+# Noise has a flat spectrum. A component that is hardly larger than the last one looked at, ten
+# beyond those asked for, is noise: left in, agents take a type or two for one (homogeneity .96).
+NOISE_MARGIN = 1.1
 
 
 class PrincipalComponents(nn.Module):
@@ -25,7 +28,8 @@ class PrincipalComponents(nn.Module):
 
     Args:
         shape: Shape of one sample; it is flattened to D features.
-        num_components: Number of components, at least 1.
+        num_components: Largest number of components, at least 1; those that are not above the noise
+            are 0, see `NOISE_MARGIN`.
         standardise: Divide each feature by its standard deviation first.
 
     Raises:
@@ -68,7 +72,7 @@ class PrincipalComponents(nn.Module):
         # A feature that never varies says nothing, and its scale of 0 must not divide.
         weight = torch.where(scale > 0, 1 / scale.clamp_min(1e-6), 0.0)
         weight = weight if self.standardise else (scale > 0).to(x.dtype)
-        deviation, axes = _leading_axes(centred * weight, self.num_components)
+        deviation, axes, last = _leading_axes(centred * weight, self.num_components)
         if not deviation[-1] > 1e-4 * deviation[0]:
             rank = int((deviation > 1e-4 * deviation[0]).sum())
             raise ValueError(
@@ -76,7 +80,9 @@ class PrincipalComponents(nn.Module):
                 f" {rank} dimensions; choose at most that many"
             )
         self.offset.copy_(offset)
-        self.projection.copy_(weight[:, None] * axes / deviation)
+        noise = NOISE_MARGIN * last
+        kept = deviation > (noise if deviation[0] > noise else 0.0)
+        self.projection.copy_(weight[:, None] * axes / deviation * kept)
         self.fitted = True
 
     def forward(self, x: Tensor) -> Tensor:
@@ -98,8 +104,11 @@ def _see_whether_fitted(layer: nn.Module, _: object) -> None:
     layer.fitted = bool(layer.projection.any())
 
 
-def _leading_axes(centred: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Standard deviations (count,) along the leading axes (D, count) of centred samples (N, D)."""
+def _leading_axes(centred: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Standard deviations (count,) along the leading axes (D, count), and along the last one found.
+
+    That is the last of up to `OVERSAMPLING` more; 0 where samples (N, D) have no more axes.
+    """
     # The randomised search draws from the global generator, which training is to find as it was.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -110,7 +119,9 @@ def _leading_axes(centred: Tensor, count: int) -> tuple[Tensor, Tensor]:
             f"num_components is {count}, but there are {len(centred)} training samples only;"
             f" choose at most {size}"
         )
-    return singular[:count] / math.sqrt(len(centred)), axes[:, :count]
+    deviation = singular / math.sqrt(len(centred))
+    last = deviation[-1] if size == count + OVERSAMPLING else torch.zeros_like(deviation[-1])
+    return deviation[:count], axes[:, :count], last
 
 
 class ComponentEncoder(nn.Module):
@@ -119,8 +130,8 @@ class ComponentEncoder(nn.Module):
     Args:
         num_agents: Number of agents A; they share the components, not the layers.
         shape: Shape of one sample; it is flattened to D features.
-        num_components: Number of components; more than the data have structure for adds noise
-            directions, fewer hide types.
+        num_components: Largest number of components; fewer than the data have structure for hide
+            types.
         standardise: Divide each feature by its standard deviation first.
         hidden: Widths of the layers; the last one is the number of features given out.
         batch_norm: Where each layer is normalised, see `mlp.BatchNorm`.

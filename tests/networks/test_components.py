@@ -48,6 +48,14 @@ def test_fitting_depends_on_the_samples_alone_and_leaves_the_generator() -> None
     assert torch.equal(first.projection, fitted(x, 3).projection)
 
 
+def test_what_is_not_above_the_noise_is_left_out() -> None:
+    generator = torch.Generator().manual_seed(1)
+    x = samples(2000, 4, 60) + 0.5 * torch.randn(2000, 60, generator=generator)
+    y = fitted(x, 12)(x)
+    torch.testing.assert_close(y[:, :4].var(dim=0), torch.ones(4), atol=1e-2, rtol=0)
+    assert torch.equal(y[:, 4:], torch.zeros(2000, 8))
+
+
 def test_a_constant_feature_changes_nothing() -> None:
     x = samples()
     constant = torch.cat([x, torch.full((len(x), 1), 3.0)], dim=1)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from mixvae.networks.mlp import BatchNorm, MLPEncoder
 
 OVERSAMPLING = 10
-NUM_ITERATIONS = 4
+SPARE = 20  # more axes that the randomised search keeps, for the last ones to be exact
+NUM_ITERATIONS = 6
 # Noise has a flat spectrum. A component that is hardly larger than the last one looked at, ten
 # beyond those asked for, is noise: left in, agents take a type or two for one (homogeneity .96).
 NOISE_MARGIN = 1.1
@@ -113,13 +114,14 @@ def _leading_axes(centred: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         size = min(count + OVERSAMPLING, *centred.shape)
-        _, singular, axes = torch.svd_lowrank(centred, q=size, niter=NUM_ITERATIONS)
+        searched = min(size + SPARE, *centred.shape)
+        _, singular, axes = torch.svd_lowrank(centred, q=searched, niter=NUM_ITERATIONS)
     if size < count:
         raise ValueError(
             f"num_components is {count}, but there are {len(centred)} training samples only;"
             f" choose at most {size}"
         )
-    deviation = singular / math.sqrt(len(centred))
+    deviation = singular[:size] / math.sqrt(len(centred))
     last = deviation[-1] if size == count + OVERSAMPLING else torch.zeros_like(deviation[-1])
     return deviation[:count], axes[:, :count], last
 

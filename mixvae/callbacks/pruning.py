@@ -17,6 +17,7 @@ from mixvae.callbacks.measuring import Measured, measure
 from mixvae.callbacks.order_manifest import describe, write_manifest
 from mixvae.callbacks.pictures import save_pictures
 from mixvae.contracts import MixtureModel, Prunable
+from mixvae.evaluation.consensus import category_consensus
 from mixvae.evaluation.model_order import (
     LEAST_CATEGORIES,
     ModelOrder,
@@ -55,6 +56,9 @@ class Pruning(Callback):
         threshold: Mean consensus that the selected model order should have.
         align: Match the agents' labels before each measurement, so that a category is not taken
             for a disagreement because the agents call it differently.
+        quantile: Choose and stop by this quantile of the consensus over the pairs of agents, in
+            [0, 1]; None takes the mean. With .75 one agent of six that takes two types for one
+            cannot have them pruned. What is recorded is the mean in any case.
 
     Raises:
         ValueError: If a value is out of its range.
@@ -74,6 +78,7 @@ class Pruning(Callback):
         num_per_round: float = 1,
         threshold: float = 0.95,
         align: bool = True,
+        quantile: float | None = None,
     ) -> None:
         least = {"round_epochs": round_epochs, "max_rounds": max_rounds}
         if first_epochs is not None:
@@ -81,7 +86,8 @@ class Pruning(Callback):
         for name, value in least.items():
             if value < 1:
                 raise ValueError(f"callbacks.pruning.{name} must be 1 or more, got {value}")
-        for name, share in {"min_consensus": min_consensus, "threshold": threshold}.items():
+        shares = {"min_consensus": min_consensus, "threshold": threshold, "quantile": quantile or 0}
+        for name, share in shares.items():
             if not 0 <= share <= 1:
                 raise ValueError(f"callbacks.pruning.{name} must lie in [0, 1], got {share}")
         check_num_per_round(num_per_round)
@@ -91,6 +97,7 @@ class Pruning(Callback):
         self.min_consensus, self.threshold = min_consensus, threshold
         self.num_per_round = num_per_round
         self.align = align
+        self.quantile = quantile
         self.rounds: list[Round] = []
         self.reason: str | None = None
 
@@ -183,10 +190,11 @@ class Pruning(Callback):
         assert isinstance(pl_module, MixtureModel)
         measured = self._measure_aligned(trainer, pl_module)
         kept = pl_module.category_mask.cpu().numpy()
+        consensus = category_consensus(measured.joint, self.quantile)
         pruned = choose_pruned(
-            measured.consensus, measured.occupancy, kept, self.min_consensus, self.num_per_round
+            consensus, measured.occupancy, kept, self.min_consensus, self.num_per_round
         )
-        self.reason = self._reason_to_stop(measured.consensus[kept], pruned)
+        self.reason = self._reason_to_stop(consensus[kept], pruned)
         if self.reason is not None:
             trainer.should_stop, pruned = True, ()
         self.rounds.append(self._describe(trainer, measured, pruned))

@@ -68,14 +68,16 @@ def mean_consensus_matrix(joint: ArrayLike) -> NDArray[np.float64]:
     return mean
 
 
-def category_consensus(joint: ArrayLike) -> NDArray[np.float64]:
-    """Consensus of each category: the diagonal of the mean consensus matrix.
+def category_consensus(joint: ArrayLike, quantile: float | None = None) -> NDArray[np.float64]:
+    """Consensus of each category: the diagonal of the consensus matrix, over the pairs of agents.
 
     A category that no agent uses has consensus 0, not an undefined one. So a collapse cannot pass
     for agreement, and pruning takes empty categories first.
 
     Args:
         joint: Counts of joint assignments of every two agents, shape (A, A, K, K).
+        quantile: None takes the mean over the pairs; a share in [0, 1] takes this quantile, which
+            few agents cannot lower where it is high: that of the majority.
 
     Returns:
         Values in [0, 1], shape (K,).
@@ -83,4 +85,11 @@ def category_consensus(joint: ArrayLike) -> NDArray[np.float64]:
     Raises:
         ValueError: If there are fewer than two agents.
     """
-    return np.diagonal(mean_consensus_matrix(joint)).copy()
+    if quantile is None:
+        return np.diagonal(mean_consensus_matrix(joint)).copy()
+    counts = np.asarray(joint)
+    if len(counts) < 2:
+        raise ValueError(f"consensus needs at least two agents; got {len(counts)}")
+    pairs = combinations(range(len(counts)), 2)
+    diagonals = [np.diagonal(consensus_matrix(counts[a, b])) for a, b in pairs]
+    return np.asarray(np.quantile(diagonals, quantile, axis=0), dtype=np.float64)

@@ -62,3 +62,14 @@ def test_vote_takes_the_geometric_mean_and_survives_zeros() -> None:
     second = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.8, 0.2], [0.2, 0.7, 0.1]])
     assert vote(torch.stack([first, second])).tolist() == [0, 1, 1]
     assert vote(torch.stack([second, first])).tolist() == [0, 1, 1]
+
+
+def test_one_agent_of_many_cannot_lower_the_majoritys_consensus() -> None:
+    category = np.tile(np.arange(4).repeat(5), (6, 1))
+    category[0, category[0] == 3] = 2  # takes the last two for one
+    one_hot = np.eye(4)[category]
+    joint = np.einsum("ank,bnl->abkl", one_hot, one_hot)
+    mean, majority = category_consensus(joint), category_consensus(joint, 0.75)
+    assert mean[3] == pytest.approx(10 / 15)
+    np.testing.assert_allclose(majority, 1.0)
+    np.testing.assert_allclose(category_consensus(joint[:2, :2], 0.75), [1, 1, 0.5, 0])

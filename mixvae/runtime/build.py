@@ -57,6 +57,8 @@ def build(cfg: DictConfig) -> Parts:
     quieten_lightning()
     data = instantiate(cfg.data, _convert_="all")
     model = build_model(cfg, data)
+    if isinstance(model, AbstractModule):
+        _check_optimizer(model)
     trainer = build_trainer(cfg)
     prunings = [item for item in _callbacks(trainer) if isinstance(item, Pruning)]
     for pruning in prunings:
@@ -118,6 +120,14 @@ def build_model(cfg: DictConfig, data: Any) -> LightningModule:
     built = model(**given)
     assert isinstance(built, LightningModule)
     return built
+
+
+def _check_optimizer(model: AbstractModule) -> None:
+    """Try the optimiser's settings, which it would otherwise refuse when training has begun."""
+    try:
+        model.configure_optimizers()
+    except ValueError as error:
+        raise ValueError(f"model.optimizer: {error}") from error
 
 
 def build_trainer(cfg: DictConfig) -> Trainer:

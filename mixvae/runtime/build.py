@@ -12,6 +12,7 @@ from typing import Any
 from hydra.utils import instantiate
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
+from lightning.pytorch.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig
 
 from mixvae.augmenters.learned import Learned
@@ -146,7 +147,8 @@ def build_trainer(cfg: DictConfig) -> Trainer:
     return trainer(
         callbacks=callbacks,
         logger=_built(cfg.logger) or False,
-        plugins=[AtomicCheckpointIO()],
+        # Our own processes also inside a Slurm job, where Lightning would expect srun's.
+        plugins=[AtomicCheckpointIO(), LightningEnvironment()],
         enable_checkpointing=any(isinstance(item, Checkpoint) for item in callbacks),
     )
 

@@ -21,11 +21,24 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
     ) -> None:
-        """Write a checkpoint so that a stop at any moment leaves the old one or the new one."""
-        with replacing(Path(path)) as temporary, temporary.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
+        """Write a checkpoint so that a stop at any moment leaves the old one or the new one.
+
+        Raises:
+            OSError: If it cannot be written, as on a full disk.
+        """
+        try:
+            with replacing(Path(path)) as temporary, temporary.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+        # PyTorch tells of a full disk by an error of its own.
+        except (OSError, RuntimeError) as error:
+            cause = error if isinstance(error, OSError) else error.__context__
+            reason = cause.strerror if isinstance(cause, OSError) else str(error).splitlines()[0]
+            raise OSError(
+                f"checkpoint {path} cannot be written: {reason}; the one before it is kept, from"
+                " which resume=... goes on"
+            ) from error
 
     def load_checkpoint(
         self,

@@ -20,6 +20,8 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+LOCK = ".lock"
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -154,7 +156,8 @@ def check_free(path: Path) -> None:
             f"run_dir {path} already holds a run ({existing.status}); choose another folder"
             + (f", or continue it: resume={path}" if existing.status != "finished" else "")
         )
-    content = sorted(entry.name for entry in path.iterdir())
+    # The lock alone is what a run leaves that was killed as it began.
+    content = sorted(entry.name for entry in path.iterdir() if entry.name != LOCK)
     if content:
         raise ValueError(
             f"run_dir {path} is not empty: it holds {content[0]}"
@@ -195,7 +198,7 @@ def claimed(folder: RunFolder) -> Iterator[None]:
     Raises:
         ValueError: If another process holds it.
     """
-    with (folder.path / ".lock").open("a") as file:
+    with (folder.path / LOCK).open("a") as file:
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

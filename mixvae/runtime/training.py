@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from lightning.pytorch import Callback, Trainer
@@ -33,6 +34,7 @@ from mixvae.runtime.record import (
 from mixvae.runtime.resume import open_stopped
 from mixvae.runtime.run_folder import RunFolder, check_free, claimed, default_path
 from mixvae.runtime.seeding import part_randomness, seed_run
+from mixvae.runtime.time_limits import heeding_time_limits
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -192,6 +194,7 @@ def _carry_out(run: Run, group: str | None, checkpoint: Path | None = None) -> f
     try:
         with (
             listening(run.warnings),
+            heeding_time_limits(),
             sharing_the_run(run.parts.trainer, others, run.cfg.num_threads),
         ):
             start_loggers(run, group)
@@ -208,7 +211,9 @@ def _carry_out(run: Run, group: str | None, checkpoint: Path | None = None) -> f
     finally:
         run.collect_metrics()
         if rank_zero_only.rank == 0:
-            write_summary(run, status)
+            # Where nothing can be written, the error that says so is not to be replaced.
+            with suppress(OSError) if status == "failed" else nullcontext():
+                write_summary(run, status)
             _say_how_it_ended(run, status)
     return run.metrics.get(run.cfg.objective)
 

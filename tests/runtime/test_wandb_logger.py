@@ -194,6 +194,7 @@ def test_with_a_login_and_a_network_it_is_online(
 def test_a_mode_that_was_asked_for_is_taken(
     no_account: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
+    monkeypatch.setattr(wandb_logger, "answers", lambda server: True)
     assert choose_mode(mode) == mode
     monkeypatch.setenv("WANDB_MODE", mode)
     assert choose_mode("auto") == mode
@@ -212,10 +213,20 @@ def test_a_login_is_found_per_server(no_account: Path, monkeypatch: pytest.Monke
 
 
 def test_a_server_that_answers_is_told_from_one_that_does_not(no_account: Path) -> None:
+    def answer(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(100)
+            connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        assert answers(f"http://127.0.0.1:{port}")
-    assert not answers(f"http://127.0.0.1:{port}")
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        threading.Thread(target=answer, args=(server,), daemon=True).start()
+        assert answers(address)
+        # Now it takes connections, and says nothing.
+        for scheme in ("http", "https"):
+            assert not answers(address.replace("http", scheme), seconds=0.2)
+    assert not answers(address)
 
 
 def test_a_network_that_hangs_costs_little(

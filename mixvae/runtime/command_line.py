@@ -124,13 +124,7 @@ def launch_training(arguments: Sequence[str], job: Callable[[], Any]) -> None:
     if {"-h", "--help"} & set(arguments):
         print(train_help(), end="")
         return
-    parser = get_args_parser()
-    parser.prog = "mixvae.train"
-    args = parser.parse_intermixed_args(list(arguments))
-    if args.experimental_rerun:
-        raise UsageError("--experimental-rerun unpickles a file; use the run's config.yaml instead")
-    if args.config_path is not None:
-        raise UsageError("--config-path would leave mixvae's own configs out; use --config-dir")
+    args = _parsed(arguments)
     shows_only = args.cfg or args.info or args.shell_completion or args.hydra_help
     if not shows_only and any(_key(line) == "resume" for line in args.overrides):
         _resume(args)
@@ -212,6 +206,18 @@ def launch_annotation(arguments: Sequence[str]) -> None:
     from mixvae.runtime.annotating import annotate
 
     annotate(request)
+
+
+def _parsed(arguments: Sequence[str]) -> Namespace:
+    """Part overrides from Hydra's options, of which two are not taken."""
+    parser = get_args_parser()
+    parser.prog = "mixvae.train"
+    args = parser.parse_intermixed_args(list(arguments))
+    if args.experimental_rerun:
+        raise UsageError("--experimental-rerun unpickles a file; use the run's config.yaml instead")
+    if args.config_path is not None:
+        raise UsageError("--config-path would leave mixvae's own configs out; use --config-dir")
+    return args
 
 
 def _resume(args: Namespace) -> None:

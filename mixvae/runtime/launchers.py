@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 
 from mixvae.runtime.nearest import suggestion
@@ -16,15 +17,16 @@ LAUNCHERS = {
 }
 
 
-def wrong_launcher(name: str) -> str:
+def wrong_launcher(name: str, own: Sequence[str] = ()) -> str:
     """Return why a launcher cannot be used, an empty text if it can.
 
     Args:
         name: The launcher asked for.
+        own: Launchers that config files describe.
     """
-    if name not in LAUNCHERS:
-        return f"hydra/launcher has no option {name!r}{suggestion(name, LAUNCHERS)}"
-    package = LAUNCHERS[name]
+    if name not in {*LAUNCHERS, *own}:
+        return f"hydra/launcher has no option {name!r}{suggestion(name, [*LAUNCHERS, *own])}"
+    package = LAUNCHERS.get(name)
     if package is not None and not _is_installed(package):
         return f"hydra/launcher={name} needs a package: pip install mixvae[sweep]"
     return ""

@@ -18,6 +18,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from mixvae.runtime.config_file import close, first_line
 from mixvae.runtime.launchers import wrong_launcher
@@ -204,6 +205,8 @@ def _compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
         return compose(config_name, overrides=list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise UsageError(_told(error)) from error
+    except YAMLError as error:
+        raise UsageError(f"{config_name}.yaml or what it names: {_told(error)}") from error
 
 
 def _told(error: BaseException) -> str:
@@ -224,8 +227,10 @@ def _is_choice(line: str, groups: Groups) -> bool:
 def _check_name(override: Override, groups: Groups) -> None:
     """Refuse an unknown group, option or top-level key."""
     key = override.key_or_group
-    if key == "hydra/launcher" and (wrong := wrong_launcher(str(override.value()))):
-        raise UsageError(wrong)
+    if key == "hydra/launcher":
+        wrong = wrong_launcher(str(override.value()), groups.options.get(key, []))
+        if wrong:
+            raise UsageError(wrong)
     if key.startswith(("hydra.", "hydra/")):
         return
     if key in groups.options:

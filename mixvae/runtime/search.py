@@ -117,6 +117,9 @@ class _Search:
                 self._carry_out(new_trial(self.study, self.config, self.request.parameters))
         finally:
             self._tell()
+        states = [trial.state.name for trial in self._trials]
+        if states and "COMPLETE" not in states:
+            raise ValueError("no trial of the search reached a value")
 
     @property
     def _trials(self) -> list[Any]:
@@ -212,7 +215,6 @@ class _Search:
             print(f"               {path}")
         best = best_of(trials, minimize=self.config.direction == "minimize")
         if best is None:
-            print("no trial reached a value", file=sys.stderr)
             return
         print(f"best           trial {best.number}: {self.config.metric} {best.value:.6g}")
         print(best_command(self.request, best), flush=True)

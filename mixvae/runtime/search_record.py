@@ -73,9 +73,13 @@ def write_trials(request: SearchRequest, trials: Sequence[Any]) -> list[Path]:
     """
     table = request.folder / "search.csv"
     write_text(table, _table(request, trials))
+    return [table, *_draw(request, trials)]
+
+
+def _draw(request: SearchRequest, trials: Sequence[Any]) -> list[Path]:
     values = [value_of(trial) for trial in trials]
     if all(value is None for value in values):
-        return [table]
+        return []
     finished = [state_of(trial) == "finished" for trial in trials]
     metric, minimize = request.config.metric, request.config.direction == "minimize"
     settings = {
@@ -92,7 +96,7 @@ def write_trials(request: SearchRequest, trials: Sequence[Any]) -> list[Path]:
     for name, figure in figures.items():
         with replacing(request.folder / name) as temporary:
             figure.savefig(temporary, bbox_inches="tight", pad_inches=0.1)
-    return [table, *(request.folder / name for name in figures)]
+    return [request.folder / name for name in figures]
 
 
 def _drawn(value: Any) -> float | str:

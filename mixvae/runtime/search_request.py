@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from mixvae.runtime.config_file import first_line
 from mixvae.runtime.nearest import suggestion
 from mixvae.runtime.overrides import UsageError
-from mixvae.runtime.schema import conf_dir
+from mixvae.runtime.schema import RunConfig, conf_dir
 from mixvae.runtime.search_space import Parameter, Scalar, as_text, parse_parameter
 
 # Keys of a run that the search itself decides, and what to say instead.
@@ -126,6 +127,8 @@ def parse_search(arguments: Sequence[str]) -> SearchRequest:
             own[key] = line.partition("=")[2]
         elif key in known:
             changes.append(line)
+        elif line[0] not in "+~" and _is_nearly(root, known):
+            raise UsageError(f"unknown key {root!r}{suggestion(root, known)}")
         else:
             overrides.append(line)
     name, file = _find(own.get("search", ""))
@@ -139,6 +142,15 @@ def parse_search(arguments: Sequence[str]) -> SearchRequest:
             raise UsageError(f"{parameter.key} is searched and cannot be set as well")
     folder = Path(own.get("out") or Path("multirun") / name / "search").expanduser()
     return SearchRequest(name, config, parameters, folder)
+
+
+def _is_nearly(key: str, known: Sequence[str]) -> bool:
+    """Whether a key looks like one of the search's and like none of a run's config."""
+    of_runs = [*RunConfig.__dataclass_fields__, "networks", "likelihood"]
+    if key.partition(".")[0].partition("@")[0] in of_runs:
+        return False
+    nearest = get_close_matches(key, [*known, *of_runs], n=1)
+    return bool(nearest) and nearest[0] in known and nearest[0] not in of_runs
 
 
 def _find(name: str) -> tuple[str, Path]:

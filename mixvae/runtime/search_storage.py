@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -42,14 +43,17 @@ def check_storage(path: Path) -> None:
     if not path.exists():
         return
     wrong = f"storage {path} is no {{}} of Optuna; choose another out=FOLDER or storage=NAME"
-    if path.suffix == ".journal":
-        with path.open("rb") as file:
-            start = file.read(1)
-        if start not in (b"", b"{"):
-            raise UsageError(wrong.format("journal"))
-        return
     if path.is_dir():
         raise UsageError(f"storage {path} is a folder; name a file")
+    if path.suffix == ".journal":
+        try:
+            with path.open(encoding="utf-8") as file:
+                line = file.readline()
+            if line and "op_code" not in json.loads(line):
+                raise ValueError(line)
+        except (ValueError, TypeError) as error:
+            raise UsageError(wrong.format("journal")) from error
+        return
     with path.open("rb") as file:
         start = file.read(len(SQLITE_HEADER))
     if start not in (b"", SQLITE_HEADER):

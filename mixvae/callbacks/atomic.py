@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+# The name of a temporary file, which stays behind where its process is killed.
+LEFTOVER = re.compile(r"\..+\.\d+(\.\w+)?")
 
 
 @contextmanager
@@ -19,9 +23,20 @@ def replacing(path: Path) -> Iterator[Path]:
         A path in the same folder, with the same suffix.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")  # see LEFTOVER
     try:
         yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left half-written; no other process may be writing there.
+
+    Args:
+        folder: A run's folder.
+    """
+    for path in sorted(folder.rglob(".*")):
+        if LEFTOVER.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)

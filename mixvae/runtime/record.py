@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
+from mixvae.callbacks.atomic import remove_leftovers
 from mixvae.callbacks.checkpoints import Checkpoints
 from mixvae.runtime.build import Parts
 from mixvae.runtime.config_file import resolved, save_config
@@ -76,6 +77,7 @@ def write_start(folder: RunFolder, cfg: DictConfig, overrides: Sequence[str]) ->
         cfg: The run's config.
         overrides: What the command line said.
     """
+    remove_leftovers(folder.path)
     save_config(cfg, folder.config)
     write_text(folder.overrides, "".join(f"{line}\n" for line in overrides))
     write_json(folder.provenance, {"id": uuid.uuid4().hex[:8], **describe_provenance()})
@@ -90,6 +92,7 @@ def write_resumption(folder: RunFolder, cfg: DictConfig, epoch: int) -> None:
         cfg: Its config, maybe with more epochs than before.
         epoch: Number of the epoch that training goes on with, from 0.
     """
+    remove_leftovers(folder.path)
     save_config(cfg, folder.config)
     provenance = folder.read_provenance()
     history = [*provenance.get("resumed", []), {"epoch": epoch, **describe_provenance()}]
@@ -172,14 +175,15 @@ def shown(path: Path) -> str:
 
 
 @contextmanager
-def listening(warnings: list[str]) -> Iterator[None]:
+def listening(warnings: list[str], summary: Path | None = None) -> Iterator[None]:
     """Print what mixvae says of the data and of training, and keep its warnings.
 
     Args:
         warnings: Where to put them.
+        summary: File to write them into at once, so that a run that is killed has them.
     """
     logger = logging.getLogger("mixvae")
-    keeper = _Keeper(warnings)
+    keeper = _Keeper(warnings, summary if rank_zero_only.rank == 0 else None)
     printer = logging.StreamHandler(sys.stderr)
     printer.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     level = logger.level
@@ -196,12 +200,17 @@ def listening(warnings: list[str]) -> Iterator[None]:
 
 
 class _Keeper(logging.Handler):
-    def __init__(self, kept: list[str]) -> None:
+    def __init__(self, kept: list[str], summary: Path | None) -> None:
         super().__init__(logging.WARNING)
         self.kept = kept
+        self.summary = summary
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
         # A resumed run repeats its last epoch, and may say the same again.
-        if message not in self.kept:
-            self.kept.append(message)
+        if message in self.kept:
+            return
+        self.kept.append(message)
+        if self.summary is not None:
+            content = RunFolder(self.summary.parent).read_summary()
+            write_json(self.summary, {**content, "warnings": self.kept})

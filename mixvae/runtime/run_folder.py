@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mixvae.callbacks.atomic import replacing
+from mixvae.callbacks.atomic import LEFTOVER, replacing
 
 try:
     import fcntl
@@ -156,8 +156,12 @@ def check_free(path: Path) -> None:
             f"run_dir {path} already holds a run ({existing.status}); choose another folder"
             + (f", or continue it: resume={path}" if existing.status != "finished" else "")
         )
-    # The lock alone is what a run leaves that was killed as it began.
-    content = sorted(entry.name for entry in path.iterdir() if entry.name != LOCK)
+    # A run that was killed as it began has left its lock, and half a file maybe.
+    content = sorted(
+        entry.name
+        for entry in path.iterdir()
+        if entry.name != LOCK and not LEFTOVER.fullmatch(entry.name)
+    )
     if content:
         raise ValueError(
             f"run_dir {path} is not empty: it holds {content[0]}"

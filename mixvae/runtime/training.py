@@ -193,7 +193,7 @@ def _carry_out(run: Run, group: str | None, checkpoint: Path | None = None) -> f
     others = [str(run.folder.path), *([] if checkpoint is None else [RESUMED])]
     try:
         with (
-            listening(run.warnings),
+            listening(run.warnings, run.folder.summary),
             heeding_time_limits(),
             sharing_the_run(run.parts.trainer, others, run.cfg.num_threads),
         ):

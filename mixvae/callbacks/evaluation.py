@@ -60,12 +60,22 @@ class Evaluation(Callback):
         return {
             "first_reconstruction": self._first_reconstruction,
             "collapsed": self._collapsed,
+            "terms": self._terms,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take back what `state_dict` returned."""
         self._first_reconstruction = state_dict["first_reconstruction"]
         self._collapsed = state_dict["collapsed"]
+        self._terms = state_dict.get("terms", {})
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the epoch before, of which a validation tells also when a stop lay between."""
+        self._training_terms(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the last epoch."""
+        self._training_terms(trainer)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start a fresh accumulation."""

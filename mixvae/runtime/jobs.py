@@ -6,8 +6,9 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -17,6 +18,7 @@ from omegaconf import DictConfig
 
 from mixvae.callbacks.reporting import RunPruned
 from mixvae.runtime.command_line import ASKED_FOR_TRACEBACKS, JobError, message_of
+from mixvae.runtime.numbered_output import numbered_output
 from mixvae.runtime.run_folder import RunFolder, free_path, write_json, write_text
 from mixvae.runtime.sharing import take_gpu, threads_for_each, visible_gpus
 from mixvae.runtime.sweeping import FAILED_MARK
@@ -42,7 +44,15 @@ def run_job(cfg: DictConfig) -> float | None:
             return train(cfg, overrides)
         except Exception as error:
             raise JobError(error) from error
-    folder = RunFolder(Path(hydra.runtime.output_dir))
+    folder, at_a_time = RunFolder(Path(hydra.runtime.output_dir)), hydra.launcher.get("n_jobs")
+    with nullcontext() if at_a_time in (None, 1) else numbered_output(f"[{hydra.job.num}] "):
+        return _run_in_sweep(cfg, overrides, folder, hydra)
+
+
+def _run_in_sweep(
+    cfg: DictConfig, overrides: list[str], folder: RunFolder, hydra: Any
+) -> float | None:
+    """Run a job of a sweep; None where it failed, which is told and recorded."""
     try:
         _share_machine(cfg, hydra.launcher.get("n_jobs"), folder.path.parent)
         before = " (finished before)" if folder.status == "finished" else ""

@@ -140,7 +140,7 @@ def parse_search(arguments: Sequence[str]) -> SearchRequest:
     for parameter in parameters:
         if parameter.key in (*fixed, *DECIDED):
             raise UsageError(f"{parameter.key} is searched and cannot be set as well")
-    folder = Path(own.get("out") or Path("multirun") / name / "search").expanduser()
+    folder = Path(own.get("out") or Path("multirun") / "search" / name).expanduser()
     return SearchRequest(name, config, parameters, folder)
 
 

@@ -21,7 +21,7 @@ Search for good settings, or make a sweep's tables again: python -m mixvae.sweep
 
   search=NAME         a search of conf/sweep, or a file of one: trains setting after setting, each
                       chosen by what the ones before reached (needs mixvae[sweep])
-  out=FOLDER          its folder, multirun/NAME/search if none is named; the same command again
+  out=FOLDER          its folder, multirun/search/NAME if none is named; the same command again
                       goes on with the search in it
   num_trials=30       and every other key of the search's file: metric, direction, seeds=[0,1,2],
                       sampler_seed, pruner, pruner_epochs, timeout_min, storage

@@ -11,17 +11,25 @@ from typing import Any
 
 import pytest
 import wandb
+from lightning.pytorch import Callback
 from wandb.proto import wandb_internal_pb2
 
-from mixvae.runtime import wandb_logger
+from mixvae import sweep
+from mixvae.runtime import training, wandb_logger
+from mixvae.runtime.build import build
 from mixvae.runtime.wandb_logger import WandbRun, answers, choose_mode, has_login
 
 BLOCK = 32768
 
 
-def records(folder: Path) -> Iterator[Any]:
+def files(folder: Path) -> list[Path]:
+    """Return what W&B wrote in a run folder, one file for each time that the run went on."""
+    found = (folder / "wandb").glob("offline-run-*/*.wandb")
+    return sorted(found, key=lambda path: path.stat().st_ctime_ns)
+
+
+def records(path: Path) -> Iterator[Any]:
     """Yield what W&B wrote of an offline run: LevelDB's log format, after 7 bytes of header."""
-    (path,) = (folder / "wandb").glob("offline-run-*/*.wandb")
     content, position, parts = path.read_bytes(), 7, b""
     while position + 7 <= len(content):
         left = BLOCK - position % BLOCK
@@ -40,20 +48,26 @@ def records(folder: Path) -> Iterator[Any]:
             yield record
 
 
-def read_back(folder: Path, seconds: float = 20.0) -> dict[str, Any]:
+def read_back(folder: Path) -> dict[str, Any]:
+    """Read the run of a folder that was trained in one go."""
+    (path,) = files(folder)
+    return settled(path)
+
+
+def settled(path: Path, seconds: float = 20.0) -> dict[str, Any]:
     """Read a run once W&B's own process has written all of it."""
     end = time.monotonic() + seconds
     while True:
-        found = gather(folder)
+        found = gather(path)
         if found["exit"] is not None or time.monotonic() > end:
             return found
         time.sleep(0.05)
 
 
-def gather(folder: Path) -> dict[str, Any]:
+def gather(path: Path) -> dict[str, Any]:
     """Gather an offline run's identity, config, summary and the last of its history."""
     found: dict[str, Any] = {"config": {}, "summary": {}, "history": {}, "exit": None}
-    for record in records(folder):
+    for record in records(path):
         kind = record.WhichOneof("record_type")
         if kind == "run":
             found |= {"id": record.run.run_id, "group": record.run.run_group}
@@ -134,6 +148,58 @@ def test_every_job_of_a_sweep_is_a_run_of_its_own_in_one_group(
     assert len({item["id"] for item in found}) == 2
     assert [item["group"] for item in found] == [sweep.name] * 2
     assert [item["config"]["seed"] for item in found] == [0, 1]
+    assert [item["exit"] for item in found] == [0, 0]
+
+
+class Interrupt(Callback):
+    """Press Ctrl-C in the second epoch."""
+
+    def on_train_batch_end(self, trainer: Any, *others: Any, **named: Any) -> None:
+        if trainer.current_epoch == 1:
+            raise KeyboardInterrupt
+
+
+def test_a_resumed_job_of_a_sweep_goes_on_with_its_own_run_in_its_group(
+    train: Callable[..., Any],
+    tiny: list[str],
+    tmp_path: Path,
+    read_json: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def build_interrupted(cfg: Any) -> Any:
+        parts = build(cfg)
+        parts.trainer.callbacks.insert(0, Interrupt())
+        return parts
+
+    command = ["-m", *tiny, "trainer.max_epochs=2", "~callbacks.figures", "seed=0,1"]
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "build", build_interrupted)
+        assert train(*command, "hydra.sweep.dir=sweep").status == 130
+    outcome = train("-m", "sweep.resume=sweep")
+    assert outcome.status == 0, outcome.err
+    first, again = map(settled, files(tmp_path / "sweep" / "0"))
+    (other,) = map(settled, files(tmp_path / "sweep" / "1"))
+    assert first["id"] == again["id"] == read_json(tmp_path / "sweep/0/provenance.json")["id"]
+    assert other["id"] != first["id"]
+    assert {item["group"] for item in (first, again, other)} == {"sweep"}
+    assert first["exit"] is not None
+    assert first["summary"]["status"] == "interrupted"
+    assert again["summary"]["status"] == other["summary"]["status"] == "finished"
+    assert again["exit"] == other["exit"] == 0
+
+
+def test_every_run_of_a_search_is_one_of_its_group_and_a_pruned_one_has_not_failed(
+    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("optuna.trial.Trial.should_prune", lambda trial: trial.number == 1)
+    (tmp_path / "mine.yaml").write_text(
+        "num_trials: 2\nspace:\n  model.tau: {type: float, low: 0.5, high: 2.0}\n"
+    )
+    assert sweep.main(["search=mine.yaml", *tiny, "~callbacks.figures"]) == 0
+    found = [read_back(tmp_path / "multirun" / "search" / "mine" / job) for job in "01"]
+    assert [item["group"] for item in found] == ["mine", "mine"]
+    assert [item["summary"]["status"] for item in found] == ["finished", "pruned"]
     assert [item["exit"] for item in found] == [0, 0]
 
 

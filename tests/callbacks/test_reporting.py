@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mixvae.callbacks.reporting import Reporting, RunPruned, UnknownMetricError, unknown_metric
+
+
+def trainer(epoch: int, **logged: float) -> Any:
+    return SimpleNamespace(callback_metrics=logged, current_epoch=epoch, sanity_checking=False)
+
+
+def test_each_validated_epoch_is_reported_once() -> None:
+    seen: list[tuple[int, float]] = []
+    reporting = Reporting("loss", lambda epochs, value: bool(seen.append((epochs, value))))
+    reporting.on_validation_end(trainer(0), None)  # type: ignore[arg-type]
+    reporting.on_train_epoch_end(trainer(0, loss=3.0), None)  # type: ignore[arg-type]
+    # An epoch without a validation has no new value.
+    reporting.on_train_epoch_end(trainer(1, loss=3.0), None)  # type: ignore[arg-type]
+    assert seen == [(1, 3.0)]
+
+
+def test_the_run_ends_where_the_search_says_so() -> None:
+    reporting = Reporting("loss", lambda epochs, value: epochs > 1)
+    for epoch in (0, 1):
+        reporting.on_validation_end(trainer(epoch), None)  # type: ignore[arg-type]
+        if epoch == 0:
+            reporting.on_train_epoch_end(trainer(epoch, loss=3.0), None)  # type: ignore[arg-type]
+    with pytest.raises(RunPruned, match="pruned after 2 epochs at loss 3"):
+        reporting.on_train_epoch_end(trainer(1, loss=3.0), None)  # type: ignore[arg-type]
+
+
+def test_a_metric_that_is_not_logged_is_told_with_the_nearest() -> None:
+    reporting = Reporting("val/los", lambda epochs, value: False)
+    reporting.on_validation_end(trainer(0), None)  # type: ignore[arg-type]
+    with pytest.raises(UnknownMetricError, match="did you mean 'val/loss'"):
+        reporting.on_train_epoch_end(trainer(0, **{"val/loss": 1.0}), None)  # type: ignore[arg-type]
+    assert unknown_metric("x", ["b", "a"]).endswith("choose one of a, b")

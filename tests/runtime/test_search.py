@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import shlex
 import sqlite3
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -282,7 +285,7 @@ def real(file: Callable[..., Path], small: Sequence[str]) -> tuple[str, ...]:
 
 
 @pytest.mark.usefixtures("plain")
-def test_a_killed_run_of_a_search_resumes_and_ends_the_same(
+def test_an_interrupted_run_of_a_search_resumes_and_ends_the_same(
     search: Search, real: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     status, _, err = search(*real, "out=whole")
@@ -327,6 +330,33 @@ def test_a_metric_that_is_not_logged_ends_the_search_at_once(
     assert "metric is 'val/los', which is not logged; did you mean 'val/loss'?" in err
     assert "Traceback" not in err
     assert not (tmp_path / "s" / "1").exists()
+
+
+@pytest.mark.slow
+def test_a_search_that_was_killed_goes_on_to_the_same_end(
+    search: Search, real: tuple[str, ...], tmp_path: Path, repo_root: Path
+) -> None:
+    command = (*real, "trainer.max_epochs=30", "num_trials=3")
+    status, _, err = search(*command, "out=whole")
+    assert status == 0, err
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mixvae.sweep", *command, "out=part"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(repo_root)},
+        stdout=subprocess.DEVNULL,
+    )
+    begun = tmp_path / "part" / "1" / "metrics.csv"
+    while not begun.exists() or len(begun.read_text().splitlines()) < 4:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert RunFolder(tmp_path / "part" / "1").status == "running"
+    status, out, err = search(*command, "out=part")
+    assert status == 0, err
+    assert "resuming part/1" in out
+    for name in ("search.csv", "1/metrics.csv", "2/metrics.csv"):
+        assert (tmp_path / "whole" / name).read_text() == (tmp_path / "part" / name).read_text()
 
 
 # --- What is refused ----------------------------------------------------------------------------

@@ -180,6 +180,15 @@ class Prunable(Protocol):
         ...
 
 
+@runtime_checkable
+class Mergeable(Protocol):
+    """What merging asks of a model with categories, beside `MixtureModel`."""
+
+    def merge(self, order: Tensor, name: Tensor) -> None:
+        """Merge each agent's categories, see `evaluation.merging.Groups`."""
+        ...
+
+
 class MultimodalBatch(NamedTuple):
     """One batch of events, each seen by up to M modalities.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +32,22 @@ class Measured(NamedTuple):
     joint: NDArray[np.int64]
 
 
+@contextmanager
+def evaluating(trainer: Trainer, model: LightningModule) -> Iterator[None]:
+    """Let the model compute as in evaluation, in the trainer's precision, and go back after it.
+
+    Args:
+        trainer: The trainer.
+        model: The model.
+    """
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    with trainer.precision_plugin.val_step_context():
+        yield
+    for module, mode in modes.items():
+        module.training = mode
+
+
 @torch.no_grad()
 def measure(trainer: Trainer, model: LightningModule) -> Measured:
     """Measure a mixture of at least two agents, every training sample once, over all ranks.
@@ -48,15 +66,11 @@ def measure(trainer: Trainer, model: LightningModule) -> Measured:
     mask = model.category_mask
     metric = MixtureEvaluation(model.num_agents, model.num_categories, num_classes=0, mask=mask)
     metric.to(model.device)
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
     datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
-    with trainer.precision_plugin.val_step_context():
+    with evaluating(trainer, model):
         for index, batch in enumerate(datamodule.eval_dataloader("train")):
             batch = trainer.strategy.batch_to_device(batch)
             metric.update(model.predict_step(batch, index), batch.label)
-    for module, mode in modes.items():
-        module.training = mode
     values = {name: value.item() for name, value in metric.compute().items()}
     with metric.sync_context():
         counts = metric.counts()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mixvae.contracts import Batch, MixturePosterior, MixtureStep
 from mixvae.modules.base import AbstractModule, OptimizerFactory
-from mixvae.networks.agents import Agents, permute_categories
+from mixvae.networks.agents import Agents, join_categories, permute_categories
 from mixvae.objectives.assignment import align_agents
 from mixvae.objectives.divergences import kl_to_standard_normal
 from mixvae.objectives.likelihoods import Likelihood
@@ -48,6 +48,7 @@ class AbstractMixture(AbstractModule, ABC):
     """
 
     category_mask: Tensor
+    merged_into: Tensor
 
     def __init__(
         self,
@@ -78,6 +79,10 @@ class AbstractMixture(AbstractModule, ABC):
             decoded_shape=_decoded_shape(shape, likelihood),
         )
         self.register_buffer("category_mask", torch.ones(num_categories, dtype=torch.bool))
+        # Each agent's categories by what they are called: more than one may go by one name.
+        names = torch.arange(num_categories).repeat(num_agents, 1)
+        self.register_buffer("merged_into", names)
+        self.merged = False
         # The number of kept categories as a plain one: reading the buffer makes a GPU wait.
         self.num_kept = num_categories
         self.register_load_state_dict_post_hook(_count_kept)
@@ -117,9 +122,20 @@ class AbstractMixture(AbstractModule, ABC):
 
     def log_categories(self, features: Tensor) -> Tensor:
         """Log q(c|x), shape (A, B, K), of features (A, B, H); -inf where masked."""
-        logits = self.mask_log(self.agents.logits(features))
+        logits = self.agents.logits(features)
+        if self.merged:
+            kept = self.category_mask[self.merged_into].unsqueeze(1)
+            return join_categories(
+                self._normalise(logits, lambda values: values.masked_fill(~kept, -math.inf)),
+                self.merged_into,
+                self.category_mask,
+            )
+        return self._normalise(logits, self.mask_log)
+
+    def _normalise(self, logits: Tensor, mask: Callable[[Tensor], Tensor]) -> Tensor:
+        logits = mask(logits)
         if self.double_softmax:
-            logits = self.mask_log(logits.softmax(dim=-1))
+            logits = mask(logits.softmax(dim=-1))
         return (logits / self.tau).log_softmax(dim=-1)
 
     def mask_log(self, values: Tensor) -> Tensor:
@@ -212,11 +228,33 @@ class AbstractMixture(AbstractModule, ABC):
             return False
         optimizer = self.trainer.optimizers[0] if self.trainer.optimizers else None
         permute_categories(self.agents.category_axes(), permutations, optimizer)
+        new = permutations.to(self.merged_into.device)
+        self.merged_into = new.argsort(dim=1).gather(1, self.merged_into.gather(1, new))
         return True
+
+    def merge(self, order: Tensor, name: Tensor) -> None:
+        """Merge categories, each agent its own; their probabilities add up from now on.
+
+        Args:
+            order: For each agent a permutation of its categories, the largest of each of the G
+                groups first, shape (A, K), int64.
+            name: Group of each category in that order, shape (A, K), int64.
+
+        Raises:
+            ValueError: If categories were merged or pruned before.
+        """
+        if self.merged or self.num_kept < self.num_categories:
+            raise ValueError("categories can be merged once, and before any is pruned")
+        optimizer = self.trainer.optimizers[0] if self.trainer.optimizers else None
+        permute_categories(self.agents.category_axes(), order, optimizer)
+        self.merged_into.copy_(name)
+        self.category_mask[int(name.max()) + 1 :] = False
+        _count_kept(self)
 
 
 def _count_kept(module: Any, _: object = None) -> None:
     module.num_kept = int(module.category_mask.sum())
+    module.merged = bool((module.merged_into.diff(dim=1) != 1).any())
 
 
 def _decoded_shape(shape: Sequence[int], likelihood: Likelihood) -> Sequence[int]:

@@ -139,3 +139,22 @@ def permute_categories(
             view[axis] = permutations.shape[1]
             index = permutations.to(tensor.device).view(view).expand_as(tensor)
             tensor.copy_(tensor.gather(axis, index))
+
+
+def join_categories(log_q: Tensor, name: Tensor, kept: Tensor) -> Tensor:
+    """Add up the probabilities of categories that go by one name.
+
+    Args:
+        log_q: Log-probabilities of each agent's categories, shape (A, B, K).
+        name: Name of each agent's categories, shape (A, K), int64.
+        kept: Names in use, each of at least one category of every agent, shape (K,), bool.
+
+    Returns:
+        Log-probabilities by name, shape (A, B, K); -inf where a name is not in use.
+    """
+    member = name.unsqueeze(1) == torch.arange(name.shape[1], device=name.device)[:, None]
+    parts = log_q.unsqueeze(2).masked_fill(~member.unsqueeze(1), -torch.inf)
+    # Rows of -inf only have no gradient; they are masked after the sum.
+    gone = ~kept
+    joined = parts.masked_fill(gone[:, None], 0.0).logsumexp(dim=-1)
+    return joined.masked_fill(gone, -torch.inf)

@@ -1,0 +1,126 @@
+"""Puts together the categories that are parts of one, at one moment of training."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor
+
+from mixvae.callbacks.checkpoints import Checkpoints
+from mixvae.callbacks.measuring import evaluating, measure
+from mixvae.contracts import Mergeable, MixtureModel, Prunable
+from mixvae.evaluation.merging import group_categories
+
+logger = logging.getLogger("mixvae")
+
+
+class Merging(Callback):
+    """After some epochs merge each agent's overlapping categories, then match the agents' names.
+
+    Agents that begin with more categories than there are types keep every type apart, and cut some
+    of them; see `evaluation.merging` for how a cut is told from a border. From then on the
+    probabilities of merged categories add up to that of one.
+
+    Args:
+        after_epochs: Epochs of training before.
+        num_categories: Categories to end with, where that is known; None merges by `max_overlap`.
+        max_overlap: Categories that overlap more are parts of one.
+
+    Raises:
+        ValueError: If a value is out of its range.
+    """
+
+    def __init__(
+        self, after_epochs: int, num_categories: int | None = None, max_overlap: float = 0.07
+    ) -> None:
+        if after_epochs < 1:
+            raise ValueError(
+                f"callbacks.merging.after_epochs must be 1 or more, got {after_epochs}"
+            )
+        if num_categories is not None and num_categories < 2:
+            raise ValueError(
+                f"callbacks.merging.num_categories must be 2 or more, got {num_categories}"
+            )
+        if not 0 < max_overlap < 1:
+            raise ValueError(
+                f"callbacks.merging.max_overlap must lie between 0 and 1, got {max_overlap}"
+            )
+        self.after_epochs = after_epochs
+        self.num_categories = num_categories
+        self.max_overlap = max_overlap
+        self._done = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return whether the merging is over."""
+        return {"done": self._done}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take back what `state_dict` returned."""
+        self._done = state_dict["done"]
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse what cannot be merged."""
+        if stage != "fit":
+            return
+        if not isinstance(pl_module, Mergeable) or not isinstance(pl_module, MixtureModel):
+            raise ValueError(
+                f"callbacks.merging merges the categories of a mixture, which"
+                f" {type(pl_module).__name__} is not; set callbacks.merging=null"
+            )
+        if (self.num_categories or 0) > pl_module.num_categories:
+            raise ValueError(
+                f"callbacks.merging.num_categories is {self.num_categories}, but the model has"
+                f" {pl_module.num_categories} only; raise model.num_categories"
+            )
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Merge where it is time, once."""
+        assert isinstance(pl_module, Mergeable)
+        if trainer.current_epoch + 1 < self.after_epochs or self._done:
+            return
+        self._done = True
+        overlap = measure_overlap(trainer, pl_module)
+        groups = group_categories(overlap.cpu().numpy(), self.max_overlap, self.num_categories)
+        pl_module.merge(torch.from_numpy(groups.order), torch.from_numpy(groups.name))
+        assert isinstance(pl_module, MixtureModel)
+        assert isinstance(pl_module, Prunable)
+        if pl_module.num_agents > 1:
+            pl_module.align(torch.from_numpy(measure(trainer, pl_module).joint))
+        # Losses over different numbers of categories cannot be compared.
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Checkpoints):
+                callback.forget_best()
+        _inform(
+            f"merged after epoch {trainer.current_epoch + 1}: {overlap.shape[-1]} categories into"
+            f" {groups.num_groups}"
+        )
+
+
+@torch.no_grad()
+def measure_overlap(trainer: Trainer, model: LightningModule) -> Tensor:
+    """Sums of q(i|x) q(j|x) over the training data of all ranks, shape (A, K, K), float64.
+
+    Args:
+        trainer: The trainer, whose data module has `eval_dataloader`.
+        model: The model.
+    """
+    assert isinstance(model, MixtureModel)
+    size = (model.num_agents, model.num_categories, model.num_categories)
+    total = torch.zeros(size, dtype=torch.float64, device=model.device)
+    datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+    with evaluating(trainer, model):
+        for batch in datamodule.eval_dataloader("train"):
+            probs = model.infer(trainer.strategy.batch_to_device(batch).x).probs.double()
+            total += probs.transpose(1, 2) @ probs
+    reduced = trainer.strategy.reduce(total, reduce_op="sum")
+    assert isinstance(reduced, Tensor)
+    return reduced
+
+
+@rank_zero_only
+def _inform(message: str) -> None:
+    logger.info(message)

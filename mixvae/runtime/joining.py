@@ -28,8 +28,10 @@ def main(arguments: Sequence[str]) -> int:
         The exit status.
     """
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    # Ctrl-C reaches all processes of a terminal; the first one decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C and a scheduler's signals may reach all processes; the first decides what they mean.
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     # What there is to warn of, the first process says.
     warnings.simplefilter("ignore")
     from mixvae.runtime.training import RESUMED, join

@@ -21,6 +21,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from mixvae.runtime.sharing import threads_for_each
 
@@ -119,7 +120,11 @@ def sharing_the_run(
         RankError: If another process failed first.
     """
     given = trainer.strategy.launcher
-    if not isinstance(given, _SubprocessScriptLauncher) or "LOCAL_RANK" in os.environ:
+    if not isinstance(given, _SubprocessScriptLauncher):
+        yield
+        return
+    _hear_sigterm_alone(trainer)
+    if "LOCAL_RANK" in os.environ:
         yield
         return
     launcher = RankLauncher(given, [sys.executable, "-m", "mixvae.runtime.joining", *arguments])
@@ -144,6 +149,20 @@ def sharing_the_run(
             os.environ.pop(name, None)
         rank_zero_only.rank = 0
         torch.set_num_threads(threads)
+
+
+def _hear_sigterm_alone(trainer: Trainer) -> None:
+    """Have the first process stop at SIGTERM and end the others, which do not hear it.
+
+    Lightning would tell the others from within the signal's handler, and wait for them there while
+    they wait for this process elsewhere.
+    """
+
+    def stop(*_: Any) -> None:
+        if rank_zero_only.rank == 0:
+            raise SIGTERMException
+
+    trainer._signal_connector._sigterm_notifier_fn = stop
 
 
 def share_cores(num_threads: int | None, num_processes: int) -> None:

@@ -59,8 +59,8 @@ setup:  ## Make .venv and install mixvae with the tested versions; quick when no
 demo: setup  ## Train on scikit-learn's digits (no download); print accuracy and pictures
 	@$(RUN) -m mixvae.train +experiment=digits_cpl
 
-test: setup  ## Run the fast tests
-	@$(RUN) -m pytest -m "not slow"
+test: setup  ## Run the fast tests, on all cores
+	@$(RUN) -m pytest -m "not slow" -n auto --maxprocesses 8 --dist worksteal
 
 test-slow: setup  ## Run the slow tests
 	@$(RUN) -m pytest -m slow --timeout=1800

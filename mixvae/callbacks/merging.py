@@ -62,20 +62,30 @@ class Merging(Callback):
         """Take back what `state_dict` returned."""
         self._done = state_dict["done"]
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse what cannot be merged."""
-        if stage != "fit":
-            return
-        if not isinstance(pl_module, Mergeable) or not isinstance(pl_module, MixtureModel):
+    def check(self, model: LightningModule) -> None:
+        """Refuse what cannot be merged; meant to be called before anything is written.
+
+        Args:
+            model: The model.
+
+        Raises:
+            ValueError: If it is no mixture, or has fewer categories than it should end with.
+        """
+        if not isinstance(model, Mergeable) or not isinstance(model, MixtureModel):
             raise ValueError(
                 f"callbacks.merging merges the categories of a mixture, which"
-                f" {type(pl_module).__name__} is not; set callbacks.merging=null"
+                f" {type(model).__name__} is not; set callbacks.merging=null"
             )
-        if (self.num_categories or 0) > pl_module.num_categories:
+        if (self.num_categories or 0) > model.num_categories:
             raise ValueError(
                 f"callbacks.merging.num_categories is {self.num_categories}, but the model has"
-                f" {pl_module.num_categories} only; raise model.num_categories"
+                f" {model.num_categories} only; raise model.num_categories"
             )
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Check again for those who come without the command line."""
+        if stage == "fit":
+            self.check(pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Merge where it is time, once."""

@@ -240,6 +240,11 @@ class CplMixVAE(AbstractMixture):
             self.joint_counts.zero_()
         return changed
 
+    def merge(self, order: Tensor, name: Tensor) -> None:
+        """Merge as `AbstractMixture.merge`; counts under the old names are dropped."""
+        super().merge(order, name)
+        self.joint_counts.zero_()
+
     def balance(self) -> Balance:
         """What pulls on q(c|x) at present, beside one agent's reconstruction."""
         epoch = self.epoch

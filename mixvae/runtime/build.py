@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 
 from mixvae.augmenters.learned import Learned
 from mixvae.augmenters.noise import Identity
+from mixvae.callbacks.merging import Merging
 from mixvae.callbacks.pruning import Pruning
 from mixvae.contracts import DataSpec, MultimodalSpec
 from mixvae.modules.base import AbstractModule
@@ -64,6 +65,8 @@ def build(cfg: DictConfig) -> Parts:
     prunings = [item for item in _callbacks(trainer) if isinstance(item, Pruning)]
     for pruning in prunings:
         pruning.check(trainer, model, data)
+    for merging in (item for item in _callbacks(trainer) if isinstance(item, Merging)):
+        merging.check(model)
     if cfg.test_checkpoint == "selected" and not prunings:
         raise ValueError(
             "test_checkpoint is selected, but nothing selects: add callbacks=pruning, or use best"

@@ -8,7 +8,7 @@ from mixvae.runtime.schema import RunConfig, conf_dir
 
 def test_the_help_names_every_group_option_purpose_and_key() -> None:
     text = " ".join(train_help().split())
-    for file in conf_dir().glob("*/*.yaml"):
+    for file in set(conf_dir().glob("*/*.yaml")) - set(conf_dir().glob("sweep/*.yaml")):
         assert f" {file.stem} {purpose(file)}" in text
         assert f"{file.parent.name}=..." in text
     for name in RunConfig.__dataclass_fields__:

@@ -102,6 +102,8 @@ def test_a_config_folder_of_the_user(tmp_path: Path) -> None:
 def test_every_shipped_config_composes() -> None:
     for file in sorted(conf_dir().glob("*/*.yaml")):
         group = file.parent.name
+        if group == "sweep":  # searches are for mixvae.sweep
+            continue
         sign = "+" if group in ("experiment", "likelihood") else ""
         (job,) = check_command_line([f"{sign}{group}={file.stem}"])
         assert set(job) == set(RunConfig.__dataclass_fields__)

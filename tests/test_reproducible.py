@@ -24,7 +24,11 @@ SHRUNK = (
 CELLS = ("data.num_cells=400", "data.num_genes=300", "data.num_types=4", "data.batch_size=50")
 RATS = ("data.simulator.num_trials=90", "data.simulator.num_bins=300")
 ARRAYS = ("data.modalities={a: a.npy, b: b.npy}", "data.labels=y.npy")
-ONE_ROUND = ("callbacks.pruning.round_epochs=1", "callbacks.pruning.max_rounds=1")
+ONE_ROUND = (
+    "callbacks.pruning.first_epochs=1",
+    "callbacks.pruning.round_epochs=1",
+    "callbacks.pruning.max_rounds=1",
+)
 
 
 def small(experiment: str) -> list[str]:

@@ -117,10 +117,11 @@ def test_a_collapse_that_ends_is_said_to_be_over(
 
 def test_a_resumed_run_does_not_repeat_the_warning() -> None:
     first = Evaluation()
-    first.load_state_dict({"first_reconstruction": 3.5, "collapsed": True})
+    state = {"first_reconstruction": 3.5, "collapsed": True, "terms": {"coupling": 2.0}}
+    first.load_state_dict(state)
     second = Evaluation()
     second.load_state_dict(first.state_dict())
-    assert second.state_dict() == {"first_reconstruction": 3.5, "collapsed": True}
+    assert second.state_dict() == state
 
 
 def test_data_without_a_data_module_are_refused(quiet_trainer, tiny_model, tiny_data) -> None:

@@ -35,6 +35,7 @@ VARIANTS: dict[str, list[str]] = {
 COLUMNS = {
     "test/accuracy": "accuracy",
     "test/nmi": "NMI",
+    "test/ari": "ARI",
     "test/consensus": "consensus",
     "test/populated_categories": "populated",
     "test/reconstruction": "reconstruction (nats)",
@@ -56,7 +57,14 @@ def finished(folder: Path) -> dict[str, float] | None:
     return summary if summary.get("status") == "finished" else None
 
 
-def run(experiment: str, root: Path, variant: str, seed: int, extra: Sequence[str]) -> None:
+def run(
+    experiment: str,
+    root: Path,
+    variant: str,
+    seed: int,
+    extra: Sequence[str],
+    variants: Mapping[str, Sequence[str]] = VARIANTS,
+) -> None:
     """Train one variant, unless it is done; an interrupted run is continued."""
     folder = run_folder(root, variant, seed)
     if finished(folder) is not None:
@@ -66,7 +74,7 @@ def run(experiment: str, root: Path, variant: str, seed: int, extra: Sequence[st
         command.append(f"resume={folder}")
     else:
         command += [f"+experiment={experiment}", f"seed={seed}", f"run_dir={folder}"]
-        command += [*VARIANTS[variant], *extra]
+        command += [*variants[variant], *extra]
     print(f"{variant}, seed {seed}: {' '.join(command[1:])}", flush=True)
     subprocess.run(command, check=True)
 
@@ -92,12 +100,16 @@ def table(summaries: Mapping[str, Mapping[int, Mapping[str, float]]]) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what is missing and write the table."""
+def main(
+    arguments: Sequence[str] | None = None,
+    variants: Mapping[str, Sequence[str]] = VARIANTS,
+    module: str = "ablation",
+) -> None:
+    """Run what is missing and write the table; `module` is the script that a reader should call."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("experiment", help="a file of conf/experiment, such as mnist_cpl")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
+    parser.add_argument("--variants", nargs="+", choices=list(variants), default=list(variants))
     parser.add_argument("--runs", type=Path, help="folder of the runs; runs/ablation/<experiment>")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the table")
     parser.add_argument("--overrides", nargs="+", default=[], help="for every run, key=value")
@@ -105,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     root = options.runs or Path("runs", "ablation", options.experiment)
     for seed in options.seeds:
         for variant in options.variants:
-            run(options.experiment, root, variant, seed, options.overrides)
+            run(options.experiment, root, variant, seed, options.overrides, variants)
     summaries = {
         variant: {
             seed: summary
@@ -116,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     text = table(summaries)
     options.results.mkdir(parents=True, exist_ok=True)
-    command = "python -m experiments.ablation " + shlex.join(arguments or sys.argv[1:])
+    command = f"python -m experiments.{module} " + shlex.join(arguments or sys.argv[1:])
     head = f"`{command}`, {date.today()}, {platform.machine()}, {os.cpu_count()} cores\n\n"
     (options.results / f"{options.experiment}.md").write_text(head + text + "\n")
     print(text)

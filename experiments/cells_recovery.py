@@ -153,10 +153,9 @@ def measure(folder: Path, cells: SyntheticCells) -> dict[str, float]:
         precision(ranked, {int(k): genes}) for k, genes in zip(matched, programmes, strict=True)
     ]
     summary = json.loads((folder / "summary.json").read_text())
-    order = json.loads((folder / "model_order.json").read_text())
     return {
         "ari": float(adjusted_rand_score(type_, table["consensus"])),
-        "categories": order["rounds"][-1]["num_categories"],
+        "categories": summary["test/kept_categories"],
         "populated": summary["test/populated_categories"],
         "states": int((correlations >= HIGH).sum()),
         "correlation": float(correlations.mean()),

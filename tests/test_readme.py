@@ -1,44 +1,88 @@
-"""Every command of the README runs, in the README's order and in one folder, shrunk to seconds."""
+"""Every command of the README runs, section by section, each in a folder, shrunk to seconds."""
 
 from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from mixvae import evaluate, train
+from mixvae import annotate, evaluate, sweep, train
+from mixvae.data import __main__ as data
 
 README = Path(__file__).parents[1] / "README.md"
+PROGRAMS: dict[str, Callable[[Sequence[str] | None], int]] = {
+    "mixvae.train": train.main,
+    "mixvae.evaluate": evaluate.main,
+    "mixvae.annotate": annotate.main,
+    "mixvae.sweep": sweep.main,
+    "mixvae.data": data.main,
+}
 SHRUNK = ("trainer.max_epochs=2", "trainer.limit_train_batches=2", "num_threads=1")
 TINY = ("model.agents.encoder.hidden=[16]", "model.agents.decoder.hidden=[16]")
+# Of those that prune, one round of one epoch fits into two.
+ONE_ROUND = (
+    "callbacks.pruning.first_epochs=1",
+    "callbacks.pruning.round_epochs=1",
+    "callbacks.pruning.max_rounds=1",
+)
+MAKES_LESS = {"simulate-cells": ["num_cells=600", "num_genes=300"], "simulate-rats": []}
 
 
-def commands() -> list[list[str]]:
-    """The arguments after `python -m` of each line of the README's code blocks."""
-    blocks = re.findall(r"^```\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
-    prefix = "python -m "
-    return [shlex.split(line)[2:] for line in lines if line.startswith(prefix)]
+def sections() -> dict[str, list[list[str]]]:
+    """The command lines of each section's code blocks, after `python -m`, by its heading."""
+    found = {}
+    for part in re.split(r"^## ", README.read_text(), flags=re.MULTILINE)[1:]:
+        heading = part.partition("\n")[0]
+        blocks = re.findall(r"^```\n(.*?)^```", part, re.MULTILINE | re.DOTALL)
+        lines = [line for block in blocks for line in block.splitlines()]
+        commands = [shlex.split(line)[2:] for line in lines if line.startswith("python -m ")]
+        if commands:
+            found[heading] = commands
+    return found
 
 
-def shrink(arguments: list[str], mnist_root: Path | None) -> list[str]:
+def shrink(module: str, arguments: list[str], mnist_root: Path | None) -> list[str]:
     """The command with overrides that make it small."""
     text = " ".join(arguments)
-    if "--help" in arguments or text.startswith("run="):
+    if "search=" in text:
+        return [*arguments, "num_trials=2", "startup_trials=1", "trainer.max_epochs=2"]
+    if "hydra/launcher=slurm" in text:
+        # tests/runtime/test_slurm.py runs such a sweep on a cluster of scripts
+        return [line for line in arguments if line != "-m"] + ["seed=0", "--cfg", "job"]
+    if module == "mixvae.data":
+        return [*arguments, *MAKES_LESS[arguments[0]]]
+    if module != "mixvae.train" or "--help" in arguments or "sweep.resume=" in text:
         return arguments
     if text.startswith("resume="):
         # The README's run was stopped; the one made here has finished, so it is extended.
         return [*arguments, "trainer.max_epochs=3"]
-    own = [] if "networks=conv" in arguments else list(TINY)
+    # The same with processes that need no GPU.
+    arguments = ["trainer=ddp_cpu" if line == "trainer=ddp" else line for line in arguments]
+    own = []
     if "mnist" in text:
         own += [f"data_root={mnist_root}", "data.train_samples=600", "trainer.limit_test_batches=1"]
-    return [*arguments, *own, *SHRUNK, "model.state_dim=1"]
+    if "cells_cpl" in text or "digits_order" in text:
+        own += [*ONE_ROUND, "model.num_agents=2"]
+    if ("digits_cpl" in text and "networks=conv" not in text) or "mnist" in text:
+        own += [*TINY, "model.state_dim=1"]
+    return [*arguments, *own, *SHRUNK]
+
+
+def write_arrays(folder: Path) -> None:
+    """The user's own arrays that the README speaks of."""
+    generator = np.random.default_rng(0)
+    label = generator.integers(0, 3, 400)
+    for name in "ab":
+        np.save(folder / f"{name}.npy", generator.normal(size=(400, 5)) + label[:, None])
+    np.save(folder / "y.npy", label)
 
 
 def test_the_readme_has_commands() -> None:
-    assert len(commands()) >= 10
+    assert sum(map(len, sections().values())) >= 20
 
 
 def test_make_targets_of_the_readme_exist() -> None:
@@ -50,18 +94,26 @@ def test_make_targets_of_the_readme_exist() -> None:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "heading",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name.startswith("Many runs") else name
+        for name in sections()
+    ],
+)
 def test_every_command_of_the_readme_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    heading: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for module, *arguments in commands():
+    write_arrays(tmp_path)
+    for module, *arguments in sections()[heading]:
+        root = None
         if "mnist" in " ".join(arguments):
             try:
                 root = request.getfixturevalue("real_mnist_root")
             except pytest.skip.Exception:
                 continue
-        else:
-            root = None
-        main = {"mixvae.train": train.main, "mixvae.evaluate": evaluate.main}[module]
-        assert main(shrink(arguments, root)) == 0, arguments
-    assert (tmp_path / "runs" / "five_agents" / "summary.json").is_file()
+        assert PROGRAMS[module](shrink(module, arguments, root)) == 0, arguments

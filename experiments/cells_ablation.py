@@ -23,6 +23,7 @@ VARIANTS: dict[str, list[str]] = {
     ],
     "without information": ["model.information_weight=0"],
     "without spare categories": ["model.num_categories=10"],
+    "without alignment": ["callbacks.merging.align=false"],
     "without coupling": ["model.coupling_weight=0"],
     "without components": ["networks=mlp_small"],
     "one agent": ["model.num_agents=1"],

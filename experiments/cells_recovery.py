@@ -177,7 +177,7 @@ def baselines(cells: SyntheticCells) -> dict[str, float]:
     }
 
 
-def run(experiment: str, folder: Path, seed: int, extra: Sequence[str]) -> None:
+def train(experiment: str, folder: Path, seed: int, overrides: Sequence[str]) -> None:
     """Train, unless it is done; an interrupted run is continued."""
     if finished(folder) is not None:
         return
@@ -185,8 +185,7 @@ def run(experiment: str, folder: Path, seed: int, extra: Sequence[str]) -> None:
     if (folder / "checkpoints" / "last.ckpt").exists():
         command.append(f"resume={folder}")
     else:
-        command += [f"+experiment={experiment}", f"seed={seed}", f"data.cells_seed={seed}"]
-        command += [f"run_dir={folder}", *extra]
+        command += [f"+experiment={experiment}", f"seed={seed}", f"run_dir={folder}", *overrides]
     print(" ".join(command[1:]), flush=True)
     subprocess.run(command, check=True)
 
@@ -223,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         beside = baselines(cells)
         for name, experiment in EXPERIMENTS.items():
             folder = options.runs / experiment / f"seed{seed}"
-            run(experiment, folder, seed, options.overrides)
+            train(experiment, folder, seed, [f"data.cells_seed={seed}", *options.overrides])
             measured[name][seed] = {**measure(folder, cells), **beside}
     text = tabulate(measured)
     options.results.mkdir(parents=True, exist_ok=True)

@@ -29,13 +29,18 @@ class Merging(Callback):
         after_epochs: Epochs of training before.
         num_categories: Categories to end with, where that is known; None merges by `max_overlap`.
         max_overlap: Categories that overlap more are parts of one.
+        align: Match the agents' names after it.
 
     Raises:
         ValueError: If a value is out of its range.
     """
 
     def __init__(
-        self, after_epochs: int, num_categories: int | None = None, max_overlap: float = 0.07
+        self,
+        after_epochs: int,
+        num_categories: int | None = None,
+        max_overlap: float = 0.07,
+        align: bool = True,
     ) -> None:
         if after_epochs < 1:
             raise ValueError(
@@ -52,6 +57,7 @@ class Merging(Callback):
         self.after_epochs = after_epochs
         self.num_categories = num_categories
         self.max_overlap = max_overlap
+        self.align = align
         self._done = False
 
     def state_dict(self) -> dict[str, Any]:
@@ -98,7 +104,7 @@ class Merging(Callback):
         pl_module.merge(torch.from_numpy(groups.order), torch.from_numpy(groups.name))
         assert isinstance(pl_module, MixtureModel)
         assert isinstance(pl_module, Prunable)
-        if pl_module.num_agents > 1:
+        if self.align and pl_module.num_agents > 1:
             pl_module.align(torch.from_numpy(measure(trainer, pl_module).joint))
         # Losses over different numbers of categories cannot be compared.
         for callback in trainer.callbacks:  # type: ignore[attr-defined]

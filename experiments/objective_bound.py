@@ -23,7 +23,7 @@ from experiments.rat_runs import Job, complete, grid
 from mixvae.figures.tradeoff import Spread, objective_curve
 from mixvae.runtime.sweep_folder import JobRecord
 
-BETAS = (1e-4, 1e-2, 0.1, 0.3, 1.0, 2.0)
+BETAS = (1e-4, 1e-2, 0.1, 0.3, 1.0, 1.5)
 SPLITS = ("training, last epoch", "test trials")
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mixvae.callbacks.checkpoints import Checkpoints
 from mixvae.callbacks.measuring import evaluating, measure
+from mixvae.callbacks.pruning import Pruning
 from mixvae.contracts import Mergeable, MixtureModel, Prunable
 from mixvae.evaluation.merging import group_categories
 
@@ -68,14 +69,16 @@ class Merging(Callback):
         """Take back what `state_dict` returned."""
         self._done = state_dict["done"]
 
-    def check(self, model: LightningModule) -> None:
+    def check(self, trainer: Trainer, model: LightningModule) -> None:
         """Refuse what cannot be merged; meant to be called before anything is written.
 
         Args:
+            trainer: The trainer, for its max_epochs and for pruning, which comes after merging.
             model: The model.
 
         Raises:
-            ValueError: If it is no mixture, or has fewer categories than it should end with.
+            ValueError: If it is no mixture, has fewer categories than it should end with, or would
+                be pruned before.
         """
         if not isinstance(model, Mergeable) or not isinstance(model, MixtureModel):
             raise ValueError(
@@ -88,10 +91,24 @@ class Merging(Callback):
                 f" {model.num_categories} only; raise model.num_categories"
             )
 
+        for pruning in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(pruning, Pruning):
+                self._check_order(trainer.max_epochs or 0, pruning)
+
+    def _check_order(self, max_epochs: int, pruning: Pruning) -> None:
+        first = pruning.first_epochs
+        if first is None:
+            first = max_epochs - pruning.max_rounds * pruning.round_epochs
+        if first < self.after_epochs <= max_epochs:
+            raise ValueError(
+                f"callbacks.merging.after_epochs is {self.after_epochs}, but pruning begins after"
+                f" {first} epochs already; lower it, or raise trainer.max_epochs"
+            )
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check again for those who come without the command line."""
         if stage == "fit":
-            self.check(pl_module)
+            self.check(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Merge where it is time, once."""
@@ -114,6 +131,11 @@ class Merging(Callback):
             f"merged after epoch {trainer.current_epoch + 1}: {overlap.shape[-1]} categories into"
             f" {groups.num_groups}"
         )
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say so where training ended before the merging."""
+        if not self._done and not trainer.fast_dev_run:
+            _warn(f"categories were not merged: training ended before epoch {self.after_epochs}")
 
 
 @torch.no_grad()
@@ -140,3 +162,8 @@ def measure_overlap(trainer: Trainer, model: LightningModule) -> Tensor:
 @rank_zero_only
 def _inform(message: str) -> None:
     logger.info(message)
+
+
+@rank_zero_only
+def _warn(message: str) -> None:
+    logger.warning(message)

@@ -66,7 +66,7 @@ def build(cfg: DictConfig) -> Parts:
     for pruning in prunings:
         pruning.check(trainer, model, data)
     for merging in (item for item in _callbacks(trainer) if isinstance(item, Merging)):
-        merging.check(model)
+        merging.check(trainer, model)
     if cfg.test_checkpoint == "selected" and not prunings:
         raise ValueError(
             "test_checkpoint is selected, but nothing selects: add callbacks=pruning, or use best"

@@ -63,6 +63,18 @@ def test_what_cannot_be_merged_is_refused(
     assert not (tmp_path / "run").exists()
 
 
+def test_pruning_before_it_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    early = (
+        "callbacks=pruning_cells",
+        "trainer.max_epochs=30",
+        "callbacks.merging.after_epochs=20",
+    )
+    kept = [one for one in SMALL if "callbacks" not in one and "max_epochs" not in one]
+    assert main([*kept, *early, f"run_dir={tmp_path / 'run'}"]) != 0
+    assert "is 20, but pruning begins after 10 epochs already" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_whether_it_is_over_is_part_of_the_checkpoint() -> None:
     first, second = Merging(after_epochs=2), Merging(after_epochs=2)
     first._done = True

@@ -89,6 +89,12 @@ def _entry(name: str, words: str) -> str:
     width = min(shutil.get_terminal_size((100, 24)).columns, 100)
     indent = " " * 20
     return (
-        textwrap.fill(words, width, initial_indent=f"  {name:<17} ", subsequent_indent=indent)
+        textwrap.fill(
+            words,
+            width,
+            initial_indent=f"  {name:<17} ",
+            subsequent_indent=indent,
+            break_on_hyphens=False,
+        )
         or f"  {name}"
     )

@@ -27,7 +27,7 @@ VARIANTS: dict[str, list[str]] = {
     "without coupling": ["model.coupling_weight=0"],
     "without components": ["networks=mlp_small"],
     "one agent": ["model.num_agents=1"],
-    "the paper's objective": [
+    "the paper objective alone": [
         "callbacks=cells",
         "networks=mlp_small",
         "augmenter=noise",

@@ -31,8 +31,8 @@ class AbstractMixture(AbstractModule, ABC):
 
     Args:
         shape: Shape of one sample.
-        agents: Builds the networks from shape, num_agents, num_categories, state_dim and
-            decoded_shape.
+        agents: Builds the networks from shape, num_agents, num_categories, state_dim,
+            decoded_shape and state_sees_category.
         likelihood: p(x|s, c).
         optimizer: Builds the optimiser from the parameters.
         num_agents: Number of agents A, at least 1.
@@ -42,6 +42,7 @@ class AbstractMixture(AbstractModule, ABC):
             its logits, or 1/K with `double_softmax`, which caps them.
         double_softmax: Reproduces MMIDAS, q(c|x) = softmax(softmax(logits) / tau).
         learning_rate: Factor on the learning rate, a number or a schedule over epochs.
+        state_sees_category: Whether the state's posterior is q(s|x, c) and not q(s|x).
 
     Raises:
         ValueError: If a size or tau is out of its range, or the likelihood is not for such samples.
@@ -63,11 +64,11 @@ class AbstractMixture(AbstractModule, ABC):
         tau: Tau = "auto",
         double_softmax: bool = False,
         learning_rate: float | Schedule = 1.0,
+        state_sees_category: bool = True,
     ) -> None:
         super().__init__(optimizer, learning_rate)
         check_sizes(num_agents, num_categories, state_dim)
-        self.num_agents, self.num_categories = num_agents, num_categories
-        self.state_dim = state_dim
+        self.num_agents, self.num_categories, self.state_dim = num_agents, num_categories, state_dim
         self.tau = resolve_tau(tau, num_categories, double_softmax)
         self.double_softmax = double_softmax
         self.likelihood = likelihood
@@ -77,11 +78,11 @@ class AbstractMixture(AbstractModule, ABC):
             num_categories=num_categories,
             state_dim=state_dim,
             decoded_shape=_decoded_shape(shape, likelihood),
+            state_sees_category=state_sees_category,
         )
         self.register_buffer("category_mask", torch.ones(num_categories, dtype=torch.bool))
         # Each agent's categories by what they are called: more than one may go by one name.
-        names = torch.arange(num_categories).repeat(num_agents, 1)
-        self.register_buffer("merged_into", names)
+        self.register_buffer("merged_into", torch.arange(num_categories).repeat(num_agents, 1))
         self.merged = False
         # The number of kept categories as a plain one: reading the buffer makes a GPU wait.
         self.num_kept = num_categories

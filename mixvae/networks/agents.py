@@ -51,6 +51,7 @@ class Agents(nn.Module):
         decoded_shape: Shape of these parameters; None is that of the sample.
         state_dropout: Probability of dropping a state dimension where the decoder takes it in
             (MMIDAS: 0.2).
+        state_sees_category: Whether the state's posterior is q(s|x, c); without, it is q(s|x).
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Agents(nn.Module):
         decoder: DecoderFactory,
         decoded_shape: Sequence[int] | None = None,
         state_dropout: float = 0.0,
+        state_sees_category: bool = True,
     ) -> None:
         super().__init__()
         self.state_dim = state_dim
@@ -75,10 +77,12 @@ class Agents(nn.Module):
         assert isinstance(features, int)
         assert isinstance(code, int)
         self.category_head = BatchedLinear(num_agents, features, num_categories)
-        fan_in = features + num_categories
+        fan_in = features + num_categories if state_sees_category else features
         self.state_from_features = BatchedLinear(num_agents, features, 2 * state_dim, fan_in=fan_in)
-        self.state_from_category = BatchedLinear(
-            num_agents, num_categories, 2 * state_dim, bias=False, fan_in=fan_in
+        self.state_from_category = (
+            BatchedLinear(num_agents, num_categories, 2 * state_dim, bias=False, fan_in=fan_in)
+            if state_sees_category
+            else None
         )
         fan_in = num_categories + state_dim
         self.code_from_category = BatchedLinear(num_agents, num_categories, code, fan_in=fan_in)
@@ -97,9 +101,12 @@ class Agents(nn.Module):
 
         Args:
             features: Shape (A, B, H).
-            category: Probabilities or a relaxed sample, shape (A, B, K).
+            category: Probabilities or a relaxed sample, shape (A, B, K); of no effect where the
+                state does not see it.
         """
-        both = self.state_from_features(features) + self.state_from_category(category)
+        both = self.state_from_features(features)
+        if self.state_from_category is not None:
+            both = both + self.state_from_category(category)
         return both[..., : self.state_dim], both[..., self.state_dim :]
 
     def decode(self, category: Tensor, state: Tensor) -> Tensor:
@@ -110,12 +117,14 @@ class Agents(nn.Module):
     def category_axes(self) -> list[CategoryAxis]:
         """Every parameter that has a category axis, and which axis it is."""
         assert self.category_head.bias is not None
-        return [
+        axes = [
             CategoryAxis(self.category_head.weight, 2),
             CategoryAxis(self.category_head.bias, 2),
-            CategoryAxis(self.state_from_category.weight, 1),
             CategoryAxis(self.code_from_category.weight, 1),
         ]
+        if self.state_from_category is not None:
+            axes.insert(2, CategoryAxis(self.state_from_category.weight, 1))
+        return axes
 
 
 @torch.no_grad()

@@ -97,6 +97,20 @@ def test_a_state_of_zero_dimensions_works() -> None:
     assert outputs[-1].shape == (A, B, 7)
 
 
+def test_a_state_that_does_not_see_the_category_is_the_same_in_all() -> None:
+    nets = {"encoder": MLP[0], "decoder": MLP[1]}
+    sizes = {"shape": (7,), "num_agents": A, "num_categories": K, "state_dim": S}
+    agents = Agents(**sizes, **nets, state_sees_category=False).eval()
+    features = agents.features(torch.randn(A, B, 7))
+    one, other = torch.eye(K).expand(A, K, K)[:, [0]], torch.eye(K).expand(A, K, K)[:, [1]]
+    assert torch.equal(agents.state(features, one)[0], agents.state(features, other)[0])
+    state = torch.zeros(A, 1, S)
+    assert not torch.equal(agents.decode(one, state), agents.decode(other, state))
+    parameters = {id(axis.parameter) for axis in agents.category_axes()}
+    assert len(parameters) == 3
+    assert parameters < {id(parameter) for parameter in agents.parameters()}
+
+
 def test_state_dropout_drops_what_the_decoder_takes_in_while_training() -> None:
     agents = Agents(
         shape=(7,),

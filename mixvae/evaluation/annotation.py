@@ -40,6 +40,27 @@ class Annotation(NamedTuple):
         joined: NDArray[np.float32] = np.concatenate([self.probs, self.state], axis=1)
         return joined
 
+    def plane(self, kept: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Two coordinates to draw samples by, whatever the number of state dimensions.
+
+        Each kept category is a direction, evenly spread over the circle. A sample lies in the mean
+        of their directions by its probabilities, so what is in doubt lies between; along it, a
+        first state of 0 is at 1, and states run from 0.5 to 1.5.
+
+        Args:
+            kept: Numbers of the kept categories, at least one.
+
+        Returns:
+            Shape (N, 2); of N samples each by itself alone, so that batches make no difference.
+        """
+        angle = 2 * np.pi * np.arange(len(kept)) / len(kept)
+        centre = self.probs[:, kept] @ np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        along = self.state[:, 0] if self.state.shape[1] > 0 else np.zeros(len(centre))
+        place: NDArray[np.float32] = (centre * (1 + 0.5 * np.tanh(0.5 * along))[:, None]).astype(
+            np.float32
+        )
+        return place
+
 
 def describe(posterior: MixturePosterior, agent: int = 0) -> Annotation:
     """Put what A agents infer of a batch into few numbers.

@@ -35,7 +35,10 @@ What is new
          mixvae_entropy       mean over agents of the entropy of q(c|x), nats
   obsm   X_mixvae_category    mean over agents of q(c|x), one column per category
          X_mixvae_state       states by one agent
-         X_mixvae_latent      both side by side
+         X_mixvae_latent      both side by side: sc.pp.neighbors(adata, use_rep="X_mixvae_latent")
+         X_mixvae_plane       two coordinates to draw, a direction for each category and the first
+                              state along it: sc.pl.embedding(adata, basis="mixvae_plane"), also
+                              of one state or none, where X_mixvae_state cannot be drawn
   uns    mixvae               run, checkpoint, versions, model order, genes, preparation
 
 Example

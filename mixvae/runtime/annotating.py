@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from mixvae import __version__
 from mixvae.contracts import DataSpec, MixtureModel
 from mixvae.data.cell_files import check_free_path, write_atomically
-from mixvae.data.cell_source import AnnDataSource
+from mixvae.data.cell_source import RAW, AnnDataSource
 from mixvae.data.preparation import Preparation, PreparedCells, find_preparation, read_cells
 from mixvae.evaluation.annotation import Annotation, describe, join
 from mixvae.runtime.annotate_request import CHECKPOINTS, AnnotateRequest
@@ -108,7 +108,8 @@ class Annotator:
             ValueError: If the cells do not fit the run.
         """
         cells = _prepare(adata, self.preparation, request)
-        _add(adata, _infer(self.model, cells, request))
+        kept = np.flatnonzero(self.model.category_mask.cpu().numpy())
+        _add(adata, _infer(self.model, cells, request), kept)
         adata.uns["mixvae"] = {
             **_describe_run(self),
             "agent": request.agent,
@@ -194,7 +195,9 @@ def _prepare(adata: Any, preparation: Preparation, request: AnnotateRequest) -> 
     if layer is None:
         layer = preparation.layer or "X"
         if layer not in source.layers and "X" in source.layers:
-            logger.warning("there is no matrix %s, which the run has read: X is", layer)
+            # Without raw, X is what others keep there; values of another kind are refused.
+            if layer != RAW:
+                logger.warning("there is no matrix %s, which the run has read: X is", layer)
             layer = "X"
     names = source.genes(layer)
     return PreparedCells(
@@ -218,7 +221,7 @@ def _infer(model: MixtureModel, cells: PreparedCells, request: AnnotateRequest) 
         )
 
 
-def _add(adata: Any, annotation: Annotation) -> None:
+def _add(adata: Any, annotation: Annotation, kept: NDArray[np.int64]) -> None:
     """Write the columns; what an earlier annotation wrote goes."""
     for name in [name for name in adata.obs if str(name).startswith("mixvae_")]:
         del adata.obs[name]
@@ -230,6 +233,8 @@ def _add(adata: Any, annotation: Annotation) -> None:
     adata.obs["mixvae_entropy"] = annotation.entropy
     adata.obsm["X_mixvae_category"] = annotation.probs
     adata.obsm["X_mixvae_latent"] = annotation.latent
+    # scanpy draws two columns at least, and a single state has one.
+    adata.obsm["X_mixvae_plane"] = annotation.plane(kept)
     adata.obsm.pop("X_mixvae_state", None)
     if annotation.state.shape[1] > 0:
         adata.obsm["X_mixvae_state"] = annotation.state

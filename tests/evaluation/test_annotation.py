@@ -56,3 +56,25 @@ def test_agents_of_one_mind_agree_and_are_sure() -> None:
     assert (result.probability == 1).all()
     assert (result.entropy == 0).all()
     assert result.latent.shape == (K, K)
+
+
+def test_the_plane_is_what_its_description_says(posterior: MixturePosterior) -> None:
+    result, kept = describe(posterior), np.array([0, 1, 3])
+    plane = result.plane(kept)
+    assert plane.dtype == np.float32
+    for n in range(B):
+        x = y = 0.0
+        for place, k in enumerate(kept):
+            x += float(result.probs[n, k]) * np.cos(2 * np.pi * place / 3)
+            y += float(result.probs[n, k]) * np.sin(2 * np.pi * place / 3)
+        factor = 0.5 + 1 / (1 + np.exp(-float(result.state[n, 0])))
+        np.testing.assert_allclose(plane[n], [x * factor, y * factor], atol=1e-6)
+
+
+def test_without_states_the_plane_is_a_circle_of_categories() -> None:
+    probs = torch.eye(K).expand(A, K, K)
+    plane = describe(MixturePosterior(probs, torch.zeros(A, K, 0), torch.zeros(A, K, 0))).plane(
+        np.arange(K)
+    )
+    np.testing.assert_allclose(np.linalg.norm(plane, axis=1), 1, rtol=1e-6)
+    assert len(np.unique(plane.round(4), axis=0)) == K

@@ -67,7 +67,7 @@ def same(one: Any, other: Any) -> None:
             assert one.obs[name].tolist() == other.obs[name].tolist()
         else:
             np.testing.assert_allclose(one.obs[name], other.obs[name], atol=1e-4)
-    for name in ("X_mixvae_category", "X_mixvae_state", "X_mixvae_latent"):
+    for name in ("X_mixvae_category", "X_mixvae_state", "X_mixvae_latent", "X_mixvae_plane"):
         np.testing.assert_allclose(one.obsm[name], other.obsm[name], atol=1e-3)
 
 
@@ -108,14 +108,22 @@ def test_a_file_is_annotated_as_the_run_itself_infers(
     assert "counts" in found.layers
 
 
+# cells_cpl has one state, of which scanpy can draw no embedding; a run may have none.
+DRAWN = {2: "mixvae_state", 1: "mixvae_plane", 0: "mixvae_plane"}
+
+
 # scanpy's own use of matplotlib.
 @pytest.mark.filterwarnings("ignore:The set_bad function:PendingDeprecationWarning")
-def test_it_opens_in_scanpy(made: Path, cells) -> None:
+@pytest.mark.parametrize(("num_states", "basis"), DRAWN.items())
+def test_it_opens_in_scanpy(run: Run, cells, num_states: int, basis: str) -> None:
     import matplotlib.pyplot as plt
     import scanpy
 
-    found = annotate(cells, made)
-    axes = scanpy.pl.embedding(found, basis="mixvae_state", color="mixvae_category", show=False)
+    own = (f"model.state_dim={num_states}",) if num_states != 2 else ()
+    found = annotate(cells, run("a", *CELLS, *own))
+    assert ("X_mixvae_state" in found.obsm) == (num_states > 0)
+    assert found.obsm["X_mixvae_plane"].shape == (400, 2)
+    axes = scanpy.pl.embedding(found, basis=basis, color="mixvae_category", show=False)
     assert len(axes.collections) >= 1
     plt.close("all")
     assert len(found.uns["mixvae_category_colors"]) == len(found.obs.mixvae_category.cat.categories)
@@ -317,7 +325,20 @@ def test_a_run_of_the_built_in_cells_reads_raw_where_there_is_one(
         annotate(blood, made, layer="X")
     plain = anndata.AnnData(blood.raw.X, obs=blood.obs, var=blood.raw.var)
     same(annotate(plain, made), found)
-    assert "there is no matrix raw, which the run has read: X is" in caplog.text
+    assert "there is no matrix" not in caplog.text
+
+
+def test_a_layer_that_is_not_there_gives_way_to_x_with_a_word(
+    made: Path, cells, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = made / "checkpoints" / "best.ckpt"
+    content = torch.load(path, weights_only=True)
+    content["SyntheticCellsDataModule"]["layer"] = "spliced"
+    torch.save(content, path)
+    wanted = annotate(cells, made, layer="X")
+    assert "there is no matrix" not in caplog.text
+    same(annotate(cells, made), wanted)
+    assert "there is no matrix spliced, which the run has read: X is" in caplog.text
 
 
 def test_what_is_not_in_memory_is_refused(made: Path, cells, tmp_path: Path) -> None:

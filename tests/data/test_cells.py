@@ -219,6 +219,9 @@ def test_not_an_h5ad(tmp_path):
     import h5py
 
     path = tmp_path / "cells.h5ad"
+    path.touch()
+    with pytest.raises(ValueError, match=r"cells\.h5ad cannot be read: it is no AnnData file"):
+        load(str(path))
     path.write_text("gene,cell1\nSst,3\n")
     with pytest.raises(ValueError, match=r"cells\.h5ad cannot be read: it is no AnnData file"):
         load(str(path))
@@ -326,6 +329,19 @@ def test_missing_values_in_columns(write):
 def test_fewer_cells_than_a_batch(write):
     with pytest.raises(ValueError, match="batch_size is 50 but the training set of cells has 43"):
         load(write(), batch_size=50)
+
+
+@pytest.mark.parametrize("backed", [False, True])
+@pytest.mark.parametrize("batch_size", [2, 6, 7, 14, 21, 42])
+def test_a_last_batch_of_one_cell_is_left_out_of_an_epoch(write, batch_size, backed):
+    data = load(write(), batch_size=batch_size, backed=backed)
+    assert len(data._splits["train"].rows) == 43  # one more than a multiple of each of them
+    assert [len(batch.x) for batch in data.train_dataloader()] == [batch_size] * (42 // batch_size)
+    path = str(data.path)
+    held_out = load(path, batch_size=batch_size, backed=backed, eval_batch_size=batch_size)
+    sizes = [len(batch.x) for batch in held_out.eval_dataloader("train")]
+    assert sum(sizes) == 43
+    assert max(sizes) <= batch_size
 
 
 def test_one_cell_of_a_class(write):

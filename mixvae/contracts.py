@@ -26,12 +26,15 @@ class Batch(NamedTuple):
         index: Row of each sample in its source data set, shape (B,), int64.
         counts: Raw counts of each sample for likelihoods of counts, shape (B, *shape), float32;
             None where the data have none or the run needs none.
+        factors: Value of each factor that a sample was made of, from 0, for evaluation only, shape
+            (B, F), int64; None where the data have none.
     """
 
     x: Tensor
     label: Tensor
     index: Tensor
     counts: Tensor | None = None
+    factors: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class DataSpec:
         class_names: Names of the classes, length C.
         value_range: Smallest and largest value a sample can take; None where unbounded.
         feature_names: Names of the features, such as genes, length D; empty where they have none.
+        factor_names: Names of the factors that samples were made of, length F; mostly empty.
+        factor_sizes: Number of values of each factor, length F.
     """
 
     name: str
@@ -53,6 +58,8 @@ class DataSpec:
     class_names: tuple[str, ...] = field(default_factory=tuple)
     value_range: tuple[float, float] | None = None
     feature_names: tuple[str, ...] = field(default_factory=tuple)
+    factor_names: tuple[str, ...] = field(default_factory=tuple)
+    factor_sizes: tuple[int, ...] = field(default_factory=tuple)
 
     @property
     def is_image(self) -> bool:
@@ -79,13 +86,14 @@ class MixtureStep(NamedTuple):
 
     Attributes:
         posterior: The inference, see `MixturePosterior`.
-        reconstruction: -log p(x|s, c) of each agent, shape (A, B), nats, summed over features.
-        kl: KL(q(s|x, c) || N(0, I)), shape (A, B), nats.
+        reconstruction: -log p(x|s, c) of each agent, shape (A, B), nats, summed over features; None
+            for a model without decoder.
+        kl: KL(q(s|x, c) || N(0, I)), shape (A, B), nats; None for a model without decoder.
     """
 
     posterior: MixturePosterior
-    reconstruction: Tensor
-    kl: Tensor
+    reconstruction: Tensor | None
+    kl: Tensor | None
 
 
 class Augmenter(Protocol):
@@ -130,6 +138,8 @@ class MixtureModel(Protocol):
     num_agents: int
     num_categories: int
     state_dim: int
+    can_decode: bool
+    """Whether it has a decoder; without, it has no states either, and `decode` is not called."""
     category_mask: Tensor
     """Categories that are kept (True) and not pruned, shape (K,)."""
 

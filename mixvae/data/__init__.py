@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from mixvae.data.cells import CellDataModule
     from mixvae.data.cells_synthetic import SyntheticCellsDataModule
     from mixvae.data.digits import DigitsDataModule
+    from mixvae.data.dsprites import DSpritesDataModule
+    from mixvae.data.dsprites_rendered import RenderedDSpritesDataModule
     from mixvae.data.fetch import FetchError
     from mixvae.data.hippocampus import HippocampusDataModule
     from mixvae.data.mnist import MNISTDataModule
@@ -20,23 +22,27 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CellDataModule",
+    "DSpritesDataModule",
     "DigitsDataModule",
     "FetchError",
     "HippocampusDataModule",
     "MNISTDataModule",
     "MultimodalDataModule",
     "RatSimulator",
+    "RenderedDSpritesDataModule",
     "SyntheticCellsDataModule",
 ]
 
 _HOME = {
     "CellDataModule": "mixvae.data.cells",
+    "DSpritesDataModule": "mixvae.data.dsprites",
     "DigitsDataModule": "mixvae.data.digits",
     "FetchError": "mixvae.data.fetch",
     "HippocampusDataModule": "mixvae.data.hippocampus",
     "MNISTDataModule": "mixvae.data.mnist",
     "MultimodalDataModule": "mixvae.data.multimodal",
     "RatSimulator": "mixvae.data.rat_simulator",
+    "RenderedDSpritesDataModule": "mixvae.data.dsprites_rendered",
     "SyntheticCellsDataModule": "mixvae.data.cells_synthetic",
 }
 

@@ -13,18 +13,14 @@ paper's grid. Each method's best beta is the one with the best probe accuracy on
 from __future__ import annotations
 
 import argparse
-import csv
 import math
-import os
-import platform
-import shlex
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import date
 from pathlib import Path
 
 from experiments.rat_runs import METHODS, Job, complete, grid
+from experiments.reports import headline, write_runs
 from mixvae.figures.tradeoff import Point, Spread, tradeoff
 from mixvae.runtime.sweep_folder import JobRecord
 
@@ -106,13 +102,11 @@ def _text(value: Spread | None, digits: int) -> str:
 
 def write_csv(records: Records, path: Path) -> None:
     """Write every metric of every run."""
-    metrics = sorted({name for record in records.values() for name in record.metrics})
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["method", "beta", "seed", *metrics])
-        for job, record in records.items():
-            values = [record.metrics.get(name, "") for name in metrics]
-            writer.writerow([job.method, "" if job.beta is None else job.beta, job.seed, *values])
+    runs = {
+        (job.method, "" if job.beta is None else str(job.beta), str(job.seed)): record
+        for job, record in records.items()
+    }
+    write_runs(path, runs, ("method", "beta", "seed"))
 
 
 def curves(records: Records) -> dict[str, list[Point]]:
@@ -125,16 +119,6 @@ def curves(records: Records) -> dict[str, list[Point]]:
         if cost is not None:
             found.setdefault(setting[0], []).append(Point(setting[1], cost, known))
     return found
-
-
-def headline(arguments: Sequence[str], records: Records) -> str:
-    """Say what was run, when and where."""
-    command = shlex.join(["python", "-m", "experiments.hippocampus_beta_sweep", *arguments])
-    seconds = sum(record.metrics.get("seconds", 0.0) for record in records.values())
-    machine = f"{platform.machine()}, {os.cpu_count()} cores"
-    return (
-        f"`{command}`, {date.today()}, {machine}: {len(records)} runs, {seconds / 60:.0f} minutes"
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -155,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if records:
         options.results.mkdir(parents=True, exist_ok=True)
         parts = [
-            headline(given, records),
+            headline("hippocampus_beta_sweep", given, records.values()),
             f"Each method at its best beta, by `{CHOSEN_BY}`:",
             table(records, best(records)),
             "All:",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import mixvae.train
-from experiments import hippocampus_beta_sweep, objective_bound, rat_runs
+from experiments import hippocampus_beta_sweep, multiruns, objective_bound
 from experiments.hippocampus_beta_sweep import best, curves, settings, spread, table, write_csv
 from experiments.rat_runs import Job
 from mixvae.runtime.sweep_folder import JobRecord
@@ -69,7 +69,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     def launch(arguments: list[str]) -> None:
         assert mixvae.train.main(["-m", *arguments]) == 0
 
-    monkeypatch.setattr(rat_runs, "launch", launch)
+    monkeypatch.setattr(multiruns, "launch", launch)
 
 
 @pytest.mark.slow
@@ -98,7 +98,7 @@ def test_both_experiments_run_from_the_same_runs(
 def test_missing_runs_are_told_by_the_exit_status(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(rat_runs, "launch", lambda arguments: None)
+    monkeypatch.setattr(multiruns, "launch", lambda arguments: None)
     given = ["--seeds", "0", "--runs", str(tmp_path / "runs"), "--results", str(tmp_path)]
     assert hippocampus_beta_sweep.main([*given, "--methods", "ae"]) == 1
     assert "1 of 1 runs are missing" in capsys.readouterr().err

@@ -1,0 +1,155 @@
+"""Runs of experiments: asked for as jobs, made by as few multiruns as may be.
+
+A job is what one run overrides. Its run is kept in a sweep's folder under a common root, and is
+made once: a stopped multirun is continued, and a new one asks only for what no folder holds.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from mixvae.runtime.sweep_folder import JobRecord, read_jobs
+from mixvae.runtime.sweeping import COMMAND
+
+# The overrides of one run, `key=value`; a multirun varies the first key slowest.
+Job = tuple[str, ...]
+Block = tuple[tuple[str, tuple[str, ...]], ...]
+# What a run of many need not leave, and seconds each: W&B files, pictures, tables, a progress bar.
+QUIET = (
+    "logger=csv",
+    "callbacks.figures=null",
+    "callbacks.predictions=null",
+    "trainer.enable_progress_bar=false",
+)
+
+
+class Run(NamedTuple):
+    """A finished run.
+
+    Attributes:
+        folder: Its folder.
+        record: What it tells.
+    """
+
+    folder: Path
+    record: JobRecord
+
+
+def as_job(overrides: Iterable[str]) -> Job:
+    """Write the overrides of one run as Hydra does, so that equal ones are equal texts."""
+    return tuple(f"{key}={values[0]}" for key, values in _parted(overrides))
+
+
+def blocks(jobs: Iterable[Job]) -> list[list[str]]:
+    """Gather jobs into few multiruns that hold them all and no other.
+
+    Args:
+        jobs: The jobs wanted.
+
+    Returns:
+        What each multirun overrides, `key=value,value,...`.
+    """
+    found = [_parted(job) for job in jobs]
+    for place in reversed(range(max(map(len, found), default=0))):
+        found = _merged(found, place)
+    return [[f"{key}={','.join(values)}" for key, values in block] for block in found]
+
+
+def finished(root: Path) -> dict[frozenset[str], Run]:
+    """Read the finished runs under a root, by what they override in any order."""
+    found = {}
+    for sweep in _sweeps(root):
+        if any(path.is_dir() for path in sweep.iterdir()):
+            for record in read_jobs(sweep):
+                if record.status == "finished":
+                    found[_identity(record.overrides)] = Run(sweep / record.name, record)
+    return found
+
+
+def complete(jobs: Sequence[Job], root: Path, launcher: Sequence[str] = ()) -> dict[Job, Run]:
+    """Run what is missing, and return the finished runs of the jobs.
+
+    Args:
+        jobs: The jobs wanted.
+        root: Folder of the sweeps; each multirun gets a folder of its own in it.
+        launcher: How new multiruns are carried out, `hydra/launcher=...`.
+
+    Returns:
+        The runs of the jobs that are finished; one that failed has said why, and is left out.
+    """
+    wanted = {_identity(job): job for job in jobs}
+    for folder in _sweeps(root):
+        if _planned(folder) & (set(wanted) - set(finished(root))):
+            launch([f"sweep.resume={folder}"])
+    number = max((int(folder.name) for folder in _sweeps(root)), default=-1) + 1
+    missing = set(wanted) - set(finished(root))
+    # What a folder was for and still is not there failed again just now.
+    missing -= set().union(*map(_planned, _sweeps(root)))
+    for lines in blocks(job for identity, job in wanted.items() if identity in missing):
+        launch([*lines, *QUIET, *launcher, f"hydra.sweep.dir={root / str(number)}"])
+        number += 1
+    done = finished(root)
+    return {job: done[identity] for identity, job in wanted.items() if identity in done}
+
+
+def launch(arguments: Sequence[str]) -> None:
+    """Run a multirun in a process of its own."""
+    command = [sys.executable, "-m", "mixvae.train", "-m", *arguments]
+    print(" ".join(command[1:]), flush=True)
+    # A job that fails does not take the others with it; the table is made of what there is.
+    subprocess.run(command, check=False)
+
+
+def _sweeps(root: Path) -> list[Path]:
+    folders = [path for path in root.glob("*") if path.name.isdecimal() and path.is_dir()]
+    return sorted(folders, key=lambda path: int(path.name))
+
+
+def _planned(folder: Path) -> set[frozenset[str]]:
+    """What a sweep's folder is for: the identities of its jobs."""
+    path = folder / COMMAND
+    if not path.is_file():
+        return set()
+    block = _parted(path.read_text(encoding="utf-8").splitlines())
+    choices = [[f"{key}={value}" for value in values] for key, values in block]
+    return {_identity(job) for job in product(*choices)}
+
+
+def _identity(overrides: Iterable[str]) -> frozenset[str]:
+    """What tells runs apart; where one is kept and what it leaves beside does not."""
+    lines = set(as_job(overrides)) - set(as_job(QUIET))
+    return frozenset(line for line in lines if not line.startswith("hydra"))
+
+
+def _parted(overrides: Iterable[str]) -> Block:
+    """Part the lines of a multirun into keys and the values that they take."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    return tuple(
+        (
+            line.get_key_element(),
+            tuple(line.sweep_string_iterator())
+            if line.is_sweep_override()
+            else (line.get_value_element_as_str(),),
+        )
+        for line in parsed
+    )
+
+
+def _merged(found: Sequence[Block], place: int) -> list[Block]:
+    """Put the blocks together that differ in the values of one place only."""
+    groups: dict[Block, tuple[str, ...]] = {}
+    for block in found:
+        others = tuple((k, v) if at != place else (k, ()) for at, (k, v) in enumerate(block))
+        values = block[place][1] if place < len(block) else ()
+        groups[others] = groups.get(others, ()) + values
+    return [
+        tuple((k, v) if at != place else (k, values) for at, (k, v) in enumerate(others))
+        for others, values in groups.items()
+    ]

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Callback
 
 from mixvae.callbacks.merging import Merging
+from mixvae.runtime import training
 from mixvae.train import main
 
 SMALL = (
     "callbacks=merging",
     "callbacks.merging.after_epochs=2",
     "callbacks.merging.num_categories=4",
+    "augmenter=noise",
     "model.num_categories=8",
     "model.information_weight=100",
     "model.state_dim=2",
@@ -30,20 +34,82 @@ SMALL = (
 )
 
 
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+def load(folder: Path, name: str = "last") -> dict[str, Any]:
+    return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
 
 
-def test_a_run_merges_once_and_ends_with_the_categories_asked_for(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main([*SMALL, f"run_dir={tmp_path / 'run'}"]) == 0
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was never interrupted."""
+    folder = tmp_path_factory.mktemp("run") / "whole"
+    assert main([*SMALL, f"run_dir={folder}"]) == 0
+    return folder
+
+
+class StopAt(Callback):
+    """Interrupt at a hook of an epoch."""
+
+    def __init__(self, hook: str, epoch: int) -> None:
+        self.epoch = epoch
+        setattr(self, hook, self._stop)
+
+    def _stop(self, trainer: Any, *_: object) -> None:
+        if trainer.current_epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+def test_a_run_merges_once_and_ends_with_the_categories_asked_for(whole: Path) -> None:
+    summary = json.loads((whole / "summary.json").read_text())
     assert summary["test/kept_categories"] == 4
-    state = weights(tmp_path / "run")
+    state = load(whole)["state_dict"]
     assert state["category_mask"].tolist() == [True] * 4 + [False] * 4
     assert state["merged_into"].max() == 3
-    assert capsys.readouterr().err.count("8 categories into 4") <= 1
+    # Losses over different numbers of categories cannot be compared: the best is a merged one.
+    best = load(whole, "best")
+    assert best["epoch"] >= 2
+    assert best["state_dict"]["category_mask"].sum() == 4
+
+
+MOMENTS = {
+    "in the epoch before it": ("on_train_batch_end", 1, 0),
+    "just before it": ("on_train_epoch_end", 1, 0),
+    "just after it": ("on_train_epoch_end", 1, None),
+    "before it is saved": ("on_train_epoch_start", 2, 0),
+    "in the epoch after it": ("on_train_batch_end", 2, 0),
+}
+
+
+@pytest.mark.parametrize(("hook", "epoch", "place"), MOMENTS.values(), ids=MOMENTS.keys())
+def test_a_run_killed_about_its_merging_ends_as_one_that_was_not(
+    tmp_path: Path,
+    whole: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    hook: str,
+    epoch: int,
+    place: int | None,
+) -> None:
+    build, parts = training.build, tmp_path / "parts"
+
+    def build_with_stop(cfg: Any) -> Any:
+        built = build(cfg)
+        callbacks = built.trainer.callbacks
+        callbacks.insert(len(callbacks) if place is None else place, StopAt(hook, epoch))
+        return built
+
+    monkeypatch.setattr(training, "build", build_with_stop)
+    assert main([*SMALL, f"run_dir={parts}"]) == 130
+    monkeypatch.setattr(training, "build", build)
+    assert main([f"resume={parts}"]) == 0
+    assert (parts / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
+    for name in ("last", "best"):
+        one, other = load(whole, name), load(parts, name)
+        assert one["epoch"] == other["epoch"]
+        for key, tensor in one["state_dict"].items():
+            assert torch.equal(tensor, other["state_dict"][key]), (name, key)
+        # Merging moves the optimiser's moments with the categories.
+        for first, second in zip(one["optimizer_states"], other["optimizer_states"], strict=True):
+            for a, b in zip(first["state"].values(), second["state"].values(), strict=True):
+                assert all(torch.equal(a[key], b[key]) for key in a)
 
 
 @pytest.mark.parametrize(

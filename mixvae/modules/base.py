@@ -49,13 +49,15 @@ class AbstractModule(LightningModule, ABC):
         layers = [layer for layer in self.modules() if isinstance(layer, PrincipalComponents)]
         if not layers:
             return
-        share = -(-MAX_FITTED // len(batches))
-        x = torch.cat([batch.x[:: -(-len(batch.x) // share)] for batch in batches])
+        x = spread_samples(batches)
         for layer in layers:
             layer.fit(x)
 
     def check(self, batch: Batch) -> None:
         """Raise ValueError where a batch of the training data cannot be modelled."""
+
+    def check_epochs(self, max_epochs: int) -> None:
+        """Raise ValueError where a schedule would not come to its end within the training."""
 
     @property
     def epoch(self) -> float:
@@ -99,3 +101,13 @@ class AbstractModule(LightningModule, ABC):
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
         return optimizer
+
+
+def spread_samples(batches: Collection[Batch]) -> Tensor:
+    """At most about 5,000 samples, an equal share of each batch, shape (N, *shape).
+
+    Args:
+        batches: The training data in order.
+    """
+    share = -(-MAX_FITTED // len(batches))
+    return torch.cat([batch.x[:: -(-len(batch.x) // share)] for batch in batches])

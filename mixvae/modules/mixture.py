@@ -48,6 +48,7 @@ class AbstractMixture(AbstractModule, ABC):
         ValueError: If a size or tau is out of its range, or the likelihood is not for such samples.
     """
 
+    can_decode = True
     category_mask: Tensor
     merged_into: Tensor
 
@@ -70,8 +71,7 @@ class AbstractMixture(AbstractModule, ABC):
         check_sizes(num_agents, num_categories, state_dim)
         self.num_agents, self.num_categories, self.state_dim = num_agents, num_categories, state_dim
         self.tau = resolve_tau(tau, num_categories, double_softmax)
-        self.double_softmax = double_softmax
-        self.likelihood = likelihood
+        self.double_softmax, self.likelihood = double_softmax, likelihood
         self.agents = agents(
             shape=shape,
             num_agents=num_agents,
@@ -123,7 +123,10 @@ class AbstractMixture(AbstractModule, ABC):
 
     def log_categories(self, features: Tensor) -> Tensor:
         """Log q(c|x), shape (A, B, K), of features (A, B, H); -inf where masked."""
-        logits = self.agents.logits(features)
+        return self.log_posterior(self.agents.logits(features))
+
+    def log_posterior(self, logits: Tensor) -> Tensor:
+        """Log q(c|x), shape (A, B, K), of its logits, of that shape; -inf where masked."""
         if self.merged:
             kept = self.category_mask[self.merged_into].unsqueeze(1)
             return join_categories(
@@ -277,12 +280,9 @@ def check_sizes(num_agents: int, num_categories: int, state_dim: int) -> None:
     Raises:
         ValueError: Naming the size, its value and the smallest allowed.
     """
-    least = {
-        "num_agents": (num_agents, 1),
-        "num_categories": (num_categories, 2),
-        "state_dim": (state_dim, 0),
-    }
-    for name, (value, smallest) in least.items():
+    sizes = (num_agents, num_categories, state_dim)
+    least = {"num_agents": 1, "num_categories": 2, "state_dim": 0}
+    for value, (name, smallest) in zip(sizes, least.items(), strict=True):
         if value < smallest:
             raise ValueError(f"model.{name} must be at least {smallest}, got {value}")
 

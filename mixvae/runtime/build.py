@@ -62,6 +62,10 @@ def build(cfg: DictConfig) -> Parts:
     if isinstance(model, AbstractModule):
         _check_optimizer(model)
     trainer = build_trainer(cfg)
+    # A debugging run is short, and max_epochs of -1 or None is no end.
+    max_epochs = 0 if trainer.fast_dev_run else trainer.max_epochs or 0
+    if isinstance(model, AbstractModule) and max_epochs > 0:
+        model.check_epochs(max_epochs)
     prunings = [item for item in _callbacks(trainer) if isinstance(item, Pruning)]
     for pruning in prunings:
         pruning.check(trainer, model, data)

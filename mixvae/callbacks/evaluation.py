@@ -115,7 +115,7 @@ class Evaluation(Callback):
             return
         values = self._log("val", pl_module)
         if self._first_reconstruction is None:
-            self._first_reconstruction = values["reconstruction"]
+            self._first_reconstruction = values.get("reconstruction")
         if trainer.current_epoch + 1 >= self.patience_epochs:
             self._warn_on_change(trainer, pl_module, values)
 
@@ -133,6 +133,7 @@ class Evaluation(Callback):
             pl_module.num_categories,
             data_spec(trainer).num_classes,
             pl_module.category_mask,
+            pl_module.can_decode,
         )
         self._metric = metric.to(pl_module.device)
 

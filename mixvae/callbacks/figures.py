@@ -165,6 +165,8 @@ def _draw_samples(
 
     grid = [pick(rows) for rows in confident]
     yield "category_samples", category_samples(grid, shown.tolist(), spec.value_range)
+    if not model.can_decode:
+        return
     typical = np.array([n for n in typical if int(table.index[n]) in found], dtype=np.int64)
     one_hot = np.eye(model.num_categories, dtype=np.float32)[table.category[:, typical]]
     decoded = _decode(model, one_hot, table.state_mean[:, typical])

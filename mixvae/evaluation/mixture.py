@@ -59,6 +59,7 @@ class MixtureEvaluation(Metric):
         num_classes: Number of label classes C, 0 without labels.
         mask: Categories that are kept (True), shape (K,); pruned ones are neither counted as empty
             nor averaged in. None keeps all.
+        can_decode: Whether the model has a decoder, and so a reconstruction and a KL.
     """
 
     full_state_update = False
@@ -77,8 +78,10 @@ class MixtureEvaluation(Metric):
         num_categories: int,
         num_classes: int,
         mask: Tensor | None = None,
+        can_decode: bool = True,
     ) -> None:
         super().__init__()
+        self.can_decode = can_decode
         self.kept = np.ones(num_categories, bool) if mask is None else mask.cpu().numpy().copy()
         self.num_agents = num_agents
         self.num_categories = num_categories
@@ -113,8 +116,12 @@ class MixtureEvaluation(Metric):
         self._add_joint(category[:-1])
         # xlogy gives a category of probability 0 its limit, 0 nats.
         entropy = -torch.xlogy(probs, probs).sum(dim=-1)
-        nats = torch.stack([entropy, step.reconstruction, step.kl])
-        self.nats += nats.double().sum(dim=-1)
+        sums = [entropy]
+        if self.can_decode:
+            assert step.reconstruction is not None
+            assert step.kl is not None
+            sums += [step.reconstruction, step.kl]
+        self.nats[: len(sums)] += torch.stack(sums).double().sum(dim=-1)
         self.num_samples += num_samples
 
     def _count_categories(self, category: Tensor) -> Tensor:
@@ -146,7 +153,8 @@ class MixtureEvaluation(Metric):
         """Compute the measures over all samples so far.
 
         Without a labelled sample `accuracy`, `nmi` and `ari` are left out, with one agent
-        `consensus`, `populated_consensus` and `min_consensus`.
+        `consensus`, `populated_consensus` and `min_consensus`, without a decoder `reconstruction`
+        and `kl`.
 
         Returns:
             Scalars by name, float64. Entropy, reconstruction and KL are means over samples and
@@ -176,8 +184,7 @@ class MixtureEvaluation(Metric):
             "kept_categories": num_kept,
             "populated_categories": populated,
             "populated_by_agents": populated_by_agents,
-            "reconstruction": reconstruction,
-            "kl": kl,
+            **({"reconstruction": reconstruction, "kl": kl} if self.can_decode else {}),
             "collapse_warning": collapse is not None,
         }
         device = self.nats.device

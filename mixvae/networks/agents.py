@@ -127,6 +127,38 @@ class Agents(nn.Module):
         return axes
 
 
+class Categorisers(nn.Module):
+    """A agents that only name a category: the encoder and the categorical head of `Agents`.
+
+    Args:
+        agents: Where both are taken from; its other layers are left behind.
+    """
+
+    def __init__(self, agents: Agents) -> None:
+        super().__init__()
+        self.encoder, self.category_head = agents.encoder, agents.category_head
+
+    def features(self, x: Tensor) -> Tensor:
+        """Features of x, shape (A, B, *shape), or (B, *shape) seen by all, as (A, B, H)."""
+        return self.encoder(x)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Unnormalised log q(c|x), shape (A, B, K), from features (A, B, H)."""
+        return self.category_head(features)
+
+    def state(self, features: Tensor, category: Tensor) -> tuple[Tensor, Tensor]:
+        """The state that there is not: two tensors of shape (A, B, 0)."""
+        return features[..., :0], features[..., :0]
+
+    def category_axes(self) -> list[CategoryAxis]:
+        """Every parameter that has a category axis, and which axis it is."""
+        assert self.category_head.bias is not None
+        return [
+            CategoryAxis(self.category_head.weight, 2),
+            CategoryAxis(self.category_head.bias, 2),
+        ]
+
+
 @torch.no_grad()
 def permute_categories(
     axes: Sequence[CategoryAxis],

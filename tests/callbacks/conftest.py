@@ -33,6 +33,7 @@ class TinyMixture(lightning.LightningModule):
         super().__init__()
         self.num_agents = num_agents
         self.num_categories = num_categories
+        self.can_decode = True
         self.state_dim = state_dim
         self.category_mask = torch.ones(num_categories, dtype=torch.bool)
         self.head = nn.ModuleList(

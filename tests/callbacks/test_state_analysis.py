@@ -30,6 +30,7 @@ class Known(lightning.LightningModule):
     """
 
     num_agents, num_categories, state_dim = A, K, S
+    can_decode = True
 
     def __init__(self) -> None:
         super().__init__()

@@ -43,7 +43,15 @@ CELLS = (
     "+likelihood=gaussian",
     *DIGITS,
 )
-RUNS = {"digits": DIGITS, "rats": RATS, "cells": CELLS}
+MERGING = (
+    "callbacks=merging_to_ten",
+    "callbacks.merging.after_epochs=1",
+    "callbacks.merging.num_categories=4",
+    "~callbacks.state_analysis",
+    "~callbacks.clusterability",
+    *DIGITS,
+)
+RUNS = {"digits": DIGITS, "rats": RATS, "cells": CELLS, "merging": MERGING}
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -83,9 +91,7 @@ def read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
-@pytest.mark.parametrize(
-    ("name", "options"), {"digits": DIGITS, "rats": RATS, "cells": CELLS}.items()
-)
+@pytest.mark.parametrize(("name", "options"), RUNS.items())
 def test_a_run_of_two_processes_is_one_run_and_measures_what_one_does(
     name: str, options: tuple[str, ...], command: Command, tmp_path: Path
 ) -> None:
@@ -113,6 +119,33 @@ def test_a_run_of_two_processes_is_one_run_and_measures_what_one_does(
         assert [row[: row.find(",")] for row in text.splitlines()] == [
             row[: row.find(",")] for row in now.splitlines()
         ]
+
+
+def test_a_run_of_two_processes_in_a_slurm_job_of_one_task(
+    command: Command, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    environment |= {"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "mixvae", "SLURM_PROCID": "0"}
+    environment |= {"SLURM_NTASKS": "1", "SLURM_NTASKS_PER_NODE": "1", "SLURM_LOCALID": "0"}
+    done = command("train", *DIGITS, *TWO, "trainer.max_epochs=1", "run_dir=run")
+    assert done.returncode == 0, done.stderr
+    assert_said_once(done, epochs=1)
+    assert read(tmp_path / "run" / "summary.json")["status"] == "finished"
+
+
+def test_a_search_prunes_runs_of_two_processes(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(
+        "space: {model.optimizer.lr: {type: categorical, choices: [0.0, 0.01]}}\n"
+        "metric: val/reconstruction\nnum_trials: 2\npruner_trials: 1\nsampler: random\n"
+    )
+    options = [*DIGITS, *TWO, "trainer.max_epochs=3"]
+    done = command("sweep", "search=own.yaml", "out=s", *options)
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "s" / "search.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    # The second learns nothing, and is worse than the first after one epoch.
+    assert [row["model.optimizer.lr"] for row in rows] == ["0.01", "0.0"]
+    assert [row["status"] for row in rows] == ["finished", "pruned"]
+    assert not joined(tmp_path / "s" / "1")
 
 
 def test_a_sweep_of_runs_of_two_processes(command: Command, tmp_path: Path) -> None:

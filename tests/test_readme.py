@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -33,13 +35,13 @@ MAKES_LESS = {"simulate-cells": ["num_cells=600", "num_genes=300"], "simulate-ra
 
 
 def sections() -> dict[str, list[list[str]]]:
-    """The command lines of each section's code blocks, after `python -m`, by its heading."""
+    """The command lines of each section's code blocks, but those of make, by its heading."""
     found = {}
     for part in re.split(r"^## ", README.read_text(), flags=re.MULTILINE)[1:]:
         heading = part.partition("\n")[0]
         blocks = re.findall(r"^```\n(.*?)^```", part, re.MULTILINE | re.DOTALL)
         lines = [line for block in blocks for line in block.splitlines()]
-        commands = [shlex.split(line)[2:] for line in lines if line.startswith("python -m ")]
+        commands = [shlex.split(line) for line in lines if not line.startswith("make ")]
         if commands:
             found[heading] = commands
     return found
@@ -71,6 +73,15 @@ def shrink(module: str, arguments: list[str], mnist_root: Path | None) -> list[s
     if ("digits_cpl" in text and "networks=conv" not in text) or "mnist" in text:
         own += [*TINY, "model.state_dim=1"]
     return [*arguments, *own, *SHRUNK]
+
+
+def sync_nothing(paths: Sequence[str]) -> None:
+    """Have W&B say what it would send: it finds the run that the README's command left."""
+    (path,) = (str(path) for pattern in paths for path in Path().glob(pattern))
+    command = [sys.executable, "-m", "wandb", "sync", "--dry-run", path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert Path(path).name in done.stdout + done.stderr
 
 
 def write_arrays(folder: Path) -> None:
@@ -110,7 +121,11 @@ def test_every_command_of_the_readme_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_arrays(tmp_path)
-    for module, *arguments in sections()[heading]:
+    for program, _, module, *arguments in sections()[heading]:
+        if program == "wandb":
+            sync_nothing([module, *arguments])
+            continue
+        assert program == "python"
         root = None
         if "mnist" in " ".join(arguments):
             try:

@@ -22,6 +22,7 @@ from mixvae.callbacks.pruning import Pruning
 from mixvae.contracts import DataSpec, MultimodalSpec
 from mixvae.modules.base import AbstractModule
 from mixvae.runtime.checkpoint_io import AtomicCheckpointIO
+from mixvae.runtime.ranks import check_started_alone
 
 # Before training, so many batches are looked at for what the model cannot describe.
 MAX_CHECKED_BATCHES = 100
@@ -146,7 +147,11 @@ def build_trainer(cfg: DictConfig) -> Trainer:
 
     Returns:
         The trainer.
+
+    Raises:
+        ValueError: If another program started several processes for the run.
     """
+    check_started_alone(cfg.trainer.get("num_nodes", 1))
     callbacks: list[Callback] = _built(cfg.callbacks)
     if not cfg.trainer.get("enable_progress_bar", True):
         callbacks = [item for item in callbacks if not isinstance(item, ProgressBar)]

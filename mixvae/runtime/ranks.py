@@ -31,8 +31,32 @@ VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_POR
 PATIENCE_SECONDS = 20.0
 
 
+# What torchrun leaves in the environment, and the tasks of a Slurm step.
+TORCHRUN = "TORCHELASTIC_RUN_ID"
+TASKS = "SLURM_STEP_NUM_TASKS"
+
+
 class RankError(RuntimeError):
     """Another process of the run failed, and has said why."""
+
+
+def check_started_alone(num_nodes: int) -> None:
+    """Refuse to be one of several processes that another program started for the same run.
+
+    Args:
+        num_nodes: Machines that the trainer is to use.
+
+    Raises:
+        ValueError: Naming what started them, and how to ask for several devices instead.
+    """
+    advice = "start one process and set trainer=ddp trainer.devices=N: it starts the others itself"
+    if num_nodes != 1:
+        raise ValueError(f"trainer.num_nodes is {num_nodes}; a run stays on one machine")
+    if os.environ.get(TORCHRUN):
+        raise ValueError(f"mixvae is not to be started by torchrun; {advice}")
+    tasks = os.environ.get(TASKS, "1")
+    if tasks != "1":
+        raise ValueError(f"this Slurm step has {tasks} tasks ({TASKS}); {advice}")
 
 
 class RankLauncher(_SubprocessScriptLauncher):

@@ -45,6 +45,11 @@ def search(arguments: Sequence[str]) -> None:
     check_optuna()
     check_space(request)
     begin(request)
+    if request.uses_labels:
+        print(
+            f"note: {request.config.metric} compares with labels, so the setting found will have"
+            " been chosen with labels; say so where its results are reported"
+        )
     with (
         claimed(RunFolder(request.folder)),
         opened_study(request.folder / request.config.storage, request.config) as study,

@@ -27,6 +27,9 @@ DECIDED = {
     "experiment": "experiment=NAME, without a plus",
 }
 
+# Measures that compare with labels: a search by one of them is no longer one without labels.
+LABELLED = ("accuracy", "nmi", "ari", "probe", "coherence", "label")
+
 
 @dataclass
 class SearchConfig:
@@ -82,6 +85,12 @@ class SearchRequest:
     config: SearchConfig
     parameters: list[Parameter]
     folder: Path
+
+    @property
+    def uses_labels(self) -> bool:
+        """Whether the metric that settings are chosen by compares with labels."""
+        words = self.config.metric.replace("/", "_").split("_")
+        return not set(words).isdisjoint(LABELLED)
 
     def overrides(self, values: Mapping[str, Scalar], seed: int) -> list[str]:
         """Return what the run of a setting with a seed overrides.

@@ -136,6 +136,15 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(table))
 
 
+def test_a_search_by_labels_says_so(
+    search: Search, fake: FakeRun, quick: None, file: Callable[..., Path]
+) -> None:
+    _, out, _ = search(f"search={file(metric='val/accuracy')}", "out=labels", "num_trials=1")
+    assert "note: val/accuracy compares with labels" in out
+    _, out, _ = search(f"search={file(metric='val/consensus')}", "out=none", "num_trials=1")
+    assert "labels" not in out
+
+
 # --- The driver ---------------------------------------------------------------------------------
 
 

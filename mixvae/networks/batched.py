@@ -159,11 +159,17 @@ class ByteDropout(nn.Module):
         """Drop entries of x, any shape, in training mode; return x itself in evaluation mode."""
         if not self.training or self.threshold == 0:
             return x
-        words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64, device=x.device)
-        # random_() alone leaves the sign bit, and so every eighth byte, half used.
-        words.random_(-(2**63), None)
-        keep = words.view(torch.uint8)[: x.numel()].view(x.shape) >= self.threshold
+        keep = random_bytes(x.shape, x.device) >= self.threshold
         return x * keep.to(x.dtype).mul_(256 / (256 - self.threshold))
+
+
+def random_bytes(shape: torch.Size, device: torch.device) -> Tensor:
+    """Uniform random bytes, uint8, drawn eight at a time."""
+    count = math.prod(shape)
+    words = torch.empty((count + 7) // 8, dtype=torch.int64, device=device)
+    # random_() alone leaves the sign bit, and so every eighth byte, half used.
+    words.random_(-(2**63), None)
+    return words.view(torch.uint8)[:count].view(shape)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from mixvae.networks.batched import BatchedBatchNorm, BatchedLinear, ByteDropout
+from mixvae.networks.wide_input import drop_and_apply
 
 BatchNorm = Literal["none", "before", "after"]
 """Batch norm with scale and offset before each ReLU (the usual way, and IMSAT's), or without them
@@ -64,7 +65,12 @@ class MLPEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of x, shape (A, B, *shape) or (B, *shape), as (A, B, hidden[-1])."""
-        return self.layers(self.dropout(x.flatten(-self.num_dims)))
+        first, *rest = self.layers
+        assert isinstance(first, BatchedLinear)
+        y = drop_and_apply(self.dropout, first, x.flatten(-self.num_dims))
+        for layer in rest:
+            y = layer(y)
+        return y
 
 
 class MLPDecoder(nn.Module):
@@ -96,8 +102,11 @@ class MLPDecoder(nn.Module):
 
     def forward(self, code: Tensor) -> Tensor:
         """Parameters of p(x|s, c) for code, shape (A, B, hidden[0]), as (A, B, *shape)."""
-        y = self.output(self.layers(self.activation(code)))
-        return y.unflatten(-1, self.shape)
+        return self.output(self.hidden(code)).unflatten(-1, self.shape)
+
+    def hidden(self, code: Tensor) -> Tensor:
+        """What the output layer takes in for code, shape (A, B, hidden[0]): (A, B, hidden[-1])."""
+        return self.layers(self.activation(code))
 
 
 def check_widths(name: str, widths: Sequence[int]) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from mixvae.objectives.linear_error import linear_squared_error
 
 
 class Likelihood(Protocol):
@@ -49,6 +51,15 @@ class Likelihood(Protocol):
 
     def check(self, x: Tensor) -> None:
         """Raise ValueError where samples lie outside of what the family can describe."""
+        ...
+
+
+@runtime_checkable
+class LayerLikelihood(Protocol):
+    """A family whose nats come from a linear layer's input at less cost than from its output."""
+
+    def layer_nll(self, hidden: Tensor, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
+        """`nll` of `hidden @ weight + bias`, shape (A, B), nats, summed over features."""
         ...
 
 
@@ -110,6 +121,11 @@ class Gaussian:
         constant = 0.5 * math.prod(params.shape[2:]) * math.log(2 * math.pi * self.variance)
         return _sum_features((params - x).square()) / (2 * self.variance) + constant
 
+    def layer_nll(self, hidden: Tensor, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
+        """`nll` of what a linear layer gives, see `linear_squared_error`."""
+        constant = 0.5 * weight.shape[2] * math.log(2 * math.pi * self.variance)
+        return linear_squared_error(hidden, weight, bias, x) / (2 * self.variance) + constant
+
     def mean(self, params: Tensor) -> Tensor:
         """The means themselves."""
         return params
@@ -134,6 +150,10 @@ class SquaredError:
     def nll(self, params: Tensor, x: Tensor) -> Tensor:
         """Squared error of means (A, B, *shape): shape (A, B), nats, summed over features."""
         return _sum_features((params - x).square())
+
+    def layer_nll(self, hidden: Tensor, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
+        """`nll` of what a linear layer gives, see `linear_squared_error`."""
+        return linear_squared_error(hidden, weight, bias, x)
 
     def mean(self, params: Tensor) -> Tensor:
         """The means themselves."""

@@ -1,0 +1,112 @@
+"""The first layer of agents that each drop input features of their own, for wide samples on a CPU.
+
+What the literal form costs beside its products is memory: it writes the copies of all agents with
+their features dropped, some times over. Here one buffer takes one agent's copy after the other, and
+a byte per feature is kept for the backward pass, which makes the copies again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from mixvae.networks.batched import BatchedLinear, ByteDropout, random_bytes
+
+# Features of a batch from which on one product fills a core, so that a loop over agents is cheap.
+LEAST_SIZE = 2**17
+_WORDS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def drop_and_apply(dropout: ByteDropout, layer: BatchedLinear, x: Tensor) -> Tensor:
+    """Drop input features of each agent, then apply each agent's layer.
+
+    Args:
+        dropout: The dropout; it does nothing in evaluation mode.
+        layer: The layers.
+        x: Shape (A, B, D), or (B, D) where the agents share the input and what is dropped of it.
+
+    Returns:
+        Shape (A, B, H): `layer(dropout(x))`, with the same random numbers.
+    """
+    drops = dropout.training and dropout.threshold > 0
+    if drops and x.dim() == 3 and x.device.type == "cpu" and x[0].numel() >= LEAST_SIZE:
+        y: Tensor = _DroppedLinear.apply(x, layer.weight, layer.bias, dropout.threshold)  # type: ignore[no-untyped-call]
+        return y
+    return layer(dropout(x))
+
+
+class _DroppedLinear(torch.autograd.Function):
+    """Shape (A, B, H) from x (A, B, D), weight (A, D, H), bias (A, 1, H) and a threshold."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, threshold: int) -> Tensor:
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+        with torch.autocast("cpu", enabled=False):
+            masks = _masks(x.shape, threshold)
+            scale = 256 / (256 - threshold)
+            y = x.new_empty(*x.shape[:2], weight.shape[2], dtype=dtype)
+            buffer, weights = x.new_empty(x.shape[1:], dtype=dtype), weight.to(dtype)
+            samples: dict[int, Tensor] = {}
+            for agent, mask in enumerate(masks):
+                _drop(_sample(x, agent, samples, dtype), mask, buffer)
+                torch.mm(buffer, weights[agent], out=y[agent])
+            y.mul_(scale)
+            if bias is not None:
+                y.add_(bias.to(dtype))
+        ctx.save_for_backward(x, weight, masks)
+        ctx.scale, ctx.has_bias = scale, bias is not None
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, masks = ctx.saved_tensors
+        scaled = dy * ctx.scale
+        buffer = x.new_empty(x.shape[1:], dtype=dy.dtype)
+        samples: dict[int, Tensor] = {}
+        dx = torch.empty(x.shape, dtype=x.dtype) if ctx.needs_input_grad[0] else None
+        dw = torch.empty_like(weight)
+        for agent, mask in enumerate(masks):
+            _drop(_sample(x, agent, samples, dy.dtype), mask, buffer)
+            dw[agent] = buffer.t() @ scaled[agent]
+            if dx is not None:
+                # From here on the buffer holds a gradient; it is filled afresh for the next agent.
+                torch.mm(scaled[agent], weight[agent].t().to(dy.dtype), out=buffer)
+                dx[agent] = _drop(buffer, mask, buffer)
+        db = dy.sum(dim=1, keepdim=True).to(weight.dtype) if ctx.has_bias else None
+        gradients = dx, dw, db
+        return *gradients, None  # none of the threshold
+
+
+def _sample(x: Tensor, agent: int, kept: dict[int, Tensor], dtype: torch.dtype) -> Tensor:
+    """The input of one agent as `dtype`; converted once where the agents share it."""
+    agent = 0 if x.stride(0) == 0 else agent
+    if agent not in kept:
+        kept.clear()
+        kept[agent] = x[agent].to(dtype).contiguous()
+    return kept[agent]
+
+
+def _masks(shape: torch.Size, threshold: int) -> Tensor:
+    """Bytes with all bits set where a random byte reaches the threshold, and none elsewhere.
+
+    Arithmetic on bytes, which is several times faster than a comparison.
+    """
+    masks = random_bytes(shape, torch.device("cpu"))
+    for mask in masks:
+        mask.clamp_(threshold - 1, threshold).neg_().add_(threshold - 1)
+    return masks.view(torch.int8)
+
+
+def _drop(x: Tensor, mask: Tensor, out: Tensor) -> Tensor:
+    """Set `out` to x where all bits of the mask are set, and to 0 elsewhere."""
+    word = _WORDS[x.element_size()]
+    bits = out.view(word)
+    if out.data_ptr() == x.data_ptr():
+        bits.bitwise_and_(mask)
+    else:
+        torch.bitwise_and(bits.copy_(mask), x.view(word), out=bits)
+    return out

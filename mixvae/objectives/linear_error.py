@@ -1,0 +1,70 @@
+"""The squared error of a linear layer's output, for wide samples on a CPU, without that output.
+
+Written out, the layer, the error and their backward passes read and write arrays of the size of
+the output of all agents some ten times. Here only the deviations are kept, agent by agent.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+def linear_squared_error(hidden: Tensor, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
+    """Squared distance of each sample from what each agent's linear layer gives.
+
+    Args:
+        hidden: Inputs of the layers, shape (A, B, H).
+        weight: Shape (A, H, D).
+        bias: Shape (A, 1, D).
+        x: Samples, shape (A, B, D), or (B, D) where the agents share them; no gradient reaches
+            them.
+
+    Returns:
+        Shape (A, B), in squared data units, summed over features.
+
+    Source:
+        Ours: `likelihoods.SquaredError` of `hidden @ weight + bias`.
+    """
+    assert not x.requires_grad
+    error: Tensor = _LinearSquaredError.apply(hidden, weight, bias, x)  # type: ignore[no-untyped-call]
+    return error
+
+
+class _LinearSquaredError(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
+        mixed = torch.is_autocast_enabled("cpu")
+        dtype = torch.get_autocast_dtype("cpu") if mixed else hidden.dtype
+        error = torch.empty(hidden.shape[:2], dtype=x.dtype)
+        deviations = []
+        with torch.autocast("cpu", enabled=False):
+            for agent, inputs in enumerate(hidden.to(dtype)):
+                deviation = bias[agent] - (x[agent] if x.dim() == 3 else x)
+                if dtype == deviation.dtype:
+                    deviation.addmm_(inputs, weight[agent])
+                else:
+                    deviation += inputs @ weight[agent].to(dtype)
+                torch.linalg.vector_norm(deviation, dim=1, out=error[agent])
+                deviations.append(deviation.to(dtype))
+        ctx.save_for_backward(hidden, weight, *deviations)
+        return error.square_()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, weight, *deviations = ctx.saved_tensors
+        dtype = deviations[0].dtype
+        factor = 2 * gradient
+        scaled = (hidden * factor.unsqueeze(2)).to(dtype)
+        d_hidden, d_weight = torch.empty_like(hidden), torch.empty_like(weight)
+        d_bias = torch.empty(len(weight), 1, weight.shape[2], dtype=weight.dtype)
+        for agent, deviation in enumerate(deviations):
+            d_hidden[agent] = deviation @ weight[agent].to(dtype).t()
+            d_weight[agent] = scaled[agent].t() @ deviation
+            d_bias[agent, 0] = factor[agent].to(dtype) @ deviation
+        gradients = d_hidden.mul_(factor.unsqueeze(2)), d_weight, d_bias
+        return *gradients, None  # none of the samples

@@ -1,0 +1,190 @@
+"""The table of the paper: methods by data, means over seeds, all with the same nets.
+
+    python -m experiments.mixture_table                  digits, seeds 0 1 2
+    python -m experiments.mixture_table --profile full   digits, MNIST and sprites, seeds 0 1 2
+    python -m experiments.mixture_table --datasets mnist --methods cpl joint_vae --seeds 0 1 2 3 4
+
+For each data set one multirun, `python -m mixvae.train -m seed=0,1,2 +experiment=digits_cpl,...`,
+of the experiments as shipped, whatever the profile. The same command goes on where it stopped, and
+with more seeds or methods it runs what is missing. `dsprites_rendered` are the experiments
+dsprites_* on sprites drawn by ourselves. Labels only measure: accuracy is on test data, categories
+matched with classes one to one. Traversals are of the first seed, over the state of largest spread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments.ablation import spread
+from experiments.multiruns import Job, Run, as_job, complete
+from experiments.reports import headline, markdown, write_runs
+from experiments.traversals import copy_traversal
+from mixvae.figures.comparison import method_scores
+from mixvae.runtime.sweep_folder import JobRecord
+
+RUNS = Path("runs", "mixture_table")
+RESULTS = Path(__file__).parent / "results" / "mixture_table"
+METHODS = (
+    "cpl",
+    "mix_vae",
+    "joint_vae",
+    "cascade_vae",
+    "info_gan",
+    "vade",
+    "gmvae",
+    "beta_vae",
+    "imsat",
+)
+# What comes before a method in an experiment's name, and what else its runs override.
+DATASETS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "digits": ("digits", ()),
+    "mnist": ("mnist", ()),
+    "dsprites": ("dsprites", ()),
+    "dsprites_rendered": ("dsprites", ("data=dsprites_rendered",)),
+}
+PROFILES = {"quick": ["digits"], "full": ["digits", "mnist", "dsprites_rendered"]}
+
+
+class Column(NamedTuple):
+    """A measure: its name in the table, its decimals, and how it is read."""
+
+    name: str
+    digits: int
+    read: Callable[[Mapping[str, float]], float | None]
+
+
+COLUMNS = (
+    Column("accuracy", 3, lambda metrics: metrics.get("test/accuracy")),
+    Column("NMI", 3, lambda metrics: metrics.get("test/nmi")),
+    Column("ARI", 3, lambda metrics: metrics.get("test/ari")),
+    Column("reconstruction (nats)", 1, lambda metrics: metrics.get("test/reconstruction")),
+    Column("FactorVAE score", 3, lambda metrics: metrics.get("test/factor_vae")),
+    # Of the whole run: starting, validation after each epoch and the test are part of it.
+    Column(
+        "seconds per epoch", 2, lambda metrics: metrics["seconds"] / max(metrics["epochs"], 1.0)
+    ),
+    Column("epochs", 0, lambda metrics: metrics["epochs"]),
+)
+DRAWN = ("accuracy", "NMI", "reconstruction (nats)", "FactorVAE score")
+
+# Runs by method and seed.
+Runs = dict[tuple[str, int], Run]
+
+
+def jobs(
+    dataset: str, methods: Sequence[str], seeds: Sequence[int], extra: Sequence[str]
+) -> dict[tuple[str, int], Job]:
+    """List the runs of a data set; seeds come first, so that a stopped table has whole columns."""
+    prefix, own = DATASETS[dataset]
+    return {
+        (method, seed): as_job([f"seed={seed}", f"+experiment={prefix}_{method}", *own, *extra])
+        for seed, method in product(seeds, methods)
+    }
+
+
+def values(runs: Runs, method: str, column: Column) -> list[float]:
+    """A measure of a method, one value for each seed that has it."""
+    read = [column.read(run.record.metrics) for (name, _), run in runs.items() if name == method]
+    return [value for value in read if value is not None]
+
+
+def shown(runs: Runs) -> list[Column]:
+    """The columns that some run has a value for."""
+    methods = {method for method, _ in runs}
+    return [column for column in COLUMNS if any(values(runs, name, column) for name in methods)]
+
+
+def ordered(runs: Runs) -> list[str]:
+    """The methods that have runs, in the order of the table."""
+    return sorted({method for method, _ in runs}, key=METHODS.index)
+
+
+def table(runs: Runs) -> str:
+    """Markdown table, a row for each method: mean and sample deviation over its seeds."""
+    columns, rows = shown(runs), []
+    for method in ordered(runs):
+        seeds = " ".join(str(seed) for name, seed in sorted(runs) if name == method)
+        found = [(values(runs, method, column), column.digits) for column in columns]
+        cells = [_spread(numbers, digits) for numbers, digits in found]
+        rows.append([method, seeds, *cells])
+    return markdown(["method", "seeds", *(column.name for column in columns)], rows)
+
+
+def _spread(numbers: Sequence[float], digits: int) -> str:
+    """Mean and deviation, without the deviation of what is the same for every seed by design."""
+    if not numbers:
+        return ""
+    return (
+        f"{numbers[0]:.0f}" if digits == 0 and len(set(numbers)) == 1 else spread(numbers, digits)
+    )
+
+
+def report(dataset: str, runs: Runs, results: Path, head: str) -> None:
+    """Write the table, the CSV and the figure of a data set."""
+    results.mkdir(parents=True, exist_ok=True)
+    text = table(runs)
+    (results / f"{dataset}.md").write_text(f"{head}\n\n{text}\n", "utf-8")
+    records: dict[tuple[str, ...], JobRecord] = {
+        (method, str(seed)): runs[method, seed].record
+        for method, seed in sorted(runs, key=lambda what: (METHODS.index(what[0]), what[1]))
+    }
+    write_runs(results / f"{dataset}.csv", records, ("method", "seed"))
+    methods = ordered(runs)
+    scores = {
+        column.name: [values(runs, method, column) for method in methods]
+        for column in shown(runs)
+        if column.name in DRAWN
+    }
+    figure = method_scores(methods, scores, dataset)
+    figure.savefig(results / f"{dataset}.png", bbox_inches="tight", pad_inches=0.1)
+    print(f"{dataset}\n\n{text}\n", flush=True)
+
+
+def draw_traversals(dataset: str, runs: Runs, results: Path) -> None:
+    """Copy a traversal of the first seed of each method, where it has states to move along."""
+    for method in ordered(runs):
+        seed = min(seed for name, seed in runs if name == method)
+        target = results / "traversals" / f"{dataset}_{method}.png"
+        if not copy_traversal(runs[method, seed].folder, target):
+            print(f"{dataset}, {method}: no traversal, since it decodes no state")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what is missing, and write the tables and figures."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--profile", choices=list(PROFILES), default="quick")
+    parser.add_argument("--datasets", nargs="+", choices=list(DATASETS), help="not the profile's")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--jobs", type=int, default=1, help="runs at the same time")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the runs")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the tables")
+    parser.add_argument("--no-traversals", action="store_true", help="tables only")
+    parser.add_argument("--overrides", nargs="+", default=[], help="for every run, key=value")
+    options = parser.parse_args(given)
+    launcher = ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={options.jobs}"]
+    missing = total = 0
+    for dataset in options.datasets or PROFILES[options.profile]:
+        asked = jobs(dataset, options.methods, options.seeds, options.overrides)
+        root = options.runs / dataset
+        done = complete(list(asked.values()), root, launcher if options.jobs > 1 else ())
+        runs = {what: done[job] for what, job in asked.items() if job in done}
+        missing, total = missing + len(asked) - len(runs), total + len(asked)
+        if runs:
+            head = headline("mixture_table", given, [run.record for run in runs.values()])
+            report(dataset, runs, options.results, head)
+            if not options.no_traversals:
+                draw_traversals(dataset, runs, options.results)
+    if missing:
+        print(f"{missing} of {total} runs are missing; see above why", file=sys.stderr)
+    return int(missing > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

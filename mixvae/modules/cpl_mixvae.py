@@ -184,8 +184,8 @@ class CplMixVAE(AbstractMixture):
         """The evidence lower bound of each agent for x, estimated with one sample."""
         category = gumbel_softmax(log_q, self.temperature(epoch), hard=self.straight_through)
         mean, logvar = self.agents.state(features, category)
-        parameters = self.agents.decode(category, reparametrise(mean, logvar))
-        terms.add("reconstruction", self.likelihood.nll(parameters, x), self.scale)
+        nll = self.agents.nll(category, reparametrise(mean, logvar), x, self.likelihood)
+        terms.add("reconstruction", nll, self.scale)
         terms.add("kl", kl_to_standard_normal(mean, logvar), self.scale * self.beta(epoch))
 
     def _add_agreement(

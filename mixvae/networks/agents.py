@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from mixvae.networks.batched import BatchedLinear, ByteDropout
+from mixvae.networks.mlp import MLPDecoder
+from mixvae.networks.wide_input import is_wide
 
 
 class EncoderFactory(Protocol):
@@ -24,6 +26,23 @@ class DecoderFactory(Protocol):
 
     def __call__(self, *, num_agents: int, shape: Sequence[int]) -> nn.Module:
         """Build it."""
+        ...
+
+
+class Family(Protocol):
+    """A family of distributions over a sample, see `objectives.likelihoods.Likelihood`."""
+
+    def nll(self, params: Tensor, x: Tensor) -> Tensor:
+        """-log p(x) from the decoder's output, shape (A, B), nats."""
+        ...
+
+
+@runtime_checkable
+class LayerFamily(Protocol):
+    """A family whose nats come from a linear layer's input at less cost than from its output."""
+
+    def layer_nll(self, hidden: Tensor, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
+        """-log p(x) from `hidden @ weight + bias`, (A, B, D), shape (A, B), nats."""
         ...
 
 
@@ -111,8 +130,31 @@ class Agents(nn.Module):
 
     def decode(self, category: Tensor, state: Tensor) -> Tensor:
         """Parameters of p(x|s, c), (A, B, *decoded_shape), from (A, B, K) and (A, B, S)."""
-        state = self.state_dropout(state)
-        return self.decoder(self.code_from_category(category) + self.code_from_state(state))
+        return self.decoder(self._code(category, state))
+
+    def nll(self, category: Tensor, state: Tensor, x: Tensor, likelihood: Family) -> Tensor:
+        """-log p(x|s, c): `likelihood.nll` of what `decode` gives, by the cheaper of two ways.
+
+        Args:
+            category: Shape (A, B, K).
+            state: Shape (A, B, S).
+            x: What is to be explained, shape (A, B, *shape), or (B, *shape) of all agents.
+            likelihood: The family of p(x|s, c).
+
+        Returns:
+            Shape (A, B), nats, summed over features.
+        """
+        decoder, code = self.decoder, self._code(category, state)
+        if isinstance(likelihood, LayerFamily) and isinstance(decoder, MLPDecoder):
+            flat = x.flatten(x.dim() - len(decoder.shape))
+            bias = decoder.output.bias
+            if is_wide(flat) and not flat.requires_grad and bias is not None:
+                hidden = decoder.hidden(code)
+                return likelihood.layer_nll(hidden, decoder.output.weight, bias, flat)
+        return likelihood.nll(decoder(code), x)
+
+    def _code(self, category: Tensor, state: Tensor) -> Tensor:
+        return self.code_from_category(category) + self.code_from_state(self.state_dropout(state))
 
     def category_axes(self) -> list[CategoryAxis]:
         """Every parameter that has a category axis, and which axis it is."""

@@ -32,10 +32,15 @@ def drop_and_apply(dropout: ByteDropout, layer: BatchedLinear, x: Tensor) -> Ten
         Shape (A, B, H): `layer(dropout(x))`, with the same random numbers.
     """
     drops = dropout.training and dropout.threshold > 0
-    if drops and x.dim() == 3 and x.device.type == "cpu" and x[0].numel() >= LEAST_SIZE:
+    if drops and x.dim() == 3 and is_wide(x):
         y: Tensor = _DroppedLinear.apply(x, layer.weight, layer.bias, dropout.threshold)  # type: ignore[no-untyped-call]
         return y
     return layer(dropout(x))
+
+
+def is_wide(x: Tensor) -> bool:
+    """Whether agents work through a batch (A, B, D) or (B, D) better one by one: on a CPU, if large."""
+    return x.device.type == "cpu" and x.shape[-2:].numel() >= LEAST_SIZE
 
 
 class _DroppedLinear(torch.autograd.Function):

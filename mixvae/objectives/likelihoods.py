@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -51,15 +51,6 @@ class Likelihood(Protocol):
 
     def check(self, x: Tensor) -> None:
         """Raise ValueError where samples lie outside of what the family can describe."""
-        ...
-
-
-@runtime_checkable
-class LayerLikelihood(Protocol):
-    """A family whose nats come from a linear layer's input at less cost than from its output."""
-
-    def layer_nll(self, hidden: Tensor, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
-        """`nll` of `hidden @ weight + bias`, shape (A, B), nats, summed over features."""
         ...
 
 

@@ -8,9 +8,11 @@ from functools import partial
 import pytest
 import torch
 
+from mixvae.networks import wide_input
 from mixvae.networks.agents import Agents, permute_categories
 from mixvae.networks.conv import ConvDecoder, ConvEncoder
 from mixvae.networks.mlp import MLPDecoder, MLPEncoder
+from mixvae.objectives.likelihoods import Bernoulli, Gaussian, Likelihood, SquaredError
 
 A, B, K, S = 3, 5, 4, 2
 MLP = (
@@ -184,3 +186,18 @@ def test_permuting_categories_renames_them_and_changes_nothing_else() -> None:
 def test_bad_sizes_are_refused(build: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.parametrize("likelihood", [SquaredError(), Gaussian(0.3), Bernoulli()])
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize(("nets", "shape"), [SHAPES[1], SHAPES[2]])
+def test_the_cheaper_way_explains_samples_as_well(
+    likelihood: Likelihood, shared: bool, nets: tuple, shape: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agents = make(nets, shape)
+    x = torch.rand(*(() if shared else (A,)), B, *shape, dtype=torch.float64)
+    c, s = torch.rand(A, B, K, dtype=torch.float64), torch.randn(A, B, S, dtype=torch.float64)
+    expected = likelihood.nll(agents.decode(c, s), x)
+    for least in (1, 2**30):
+        monkeypatch.setattr(wide_input, "LEAST_SIZE", least)
+        torch.testing.assert_close(agents.nll(c, s, x, likelihood), expected)

@@ -39,7 +39,7 @@ def drop_and_apply(dropout: ByteDropout, layer: BatchedLinear, x: Tensor) -> Ten
 
 
 def is_wide(x: Tensor) -> bool:
-    """Whether agents work through a batch (A, B, D) or (B, D) better one by one: on a CPU, if large."""
+    """Whether agents had better go through (A, B, D) or (B, D) one by one: if large, on a CPU."""
     return x.device.type == "cpu" and x.shape[-2:].numel() >= LEAST_SIZE
 
 

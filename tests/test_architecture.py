@@ -49,6 +49,7 @@ ROOMS = {
             "networks",
             "processes",
             "modules.base",
+            "modules.gaussian_mixture",
             "modules.mixture",
             "modules.multimodal",
         },

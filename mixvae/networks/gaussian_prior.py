@@ -1,0 +1,48 @@
+"""A learned prior of the latent z: one diagonal Gaussian for each category."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class GaussianPrior(nn.Module):
+    """p(z|c) of A agents: means and log-variances that are learned, N(., I) to begin with.
+
+    A state s is where z lies within its category: z = mean[c] + deviation[c] * s. So p(s|c) is
+    N(0, I), and a divergence from p(z|c) is the same one from N(0, I) in s.
+
+    Args:
+        num_agents: Number of agents A.
+        num_categories: Number of categories K.
+        dim: Number of dimensions S of z and of s.
+    """
+
+    def __init__(self, num_agents: int, num_categories: int, dim: int) -> None:
+        super().__init__()
+        self.mean = nn.Parameter(torch.randn(num_agents, num_categories, dim))
+        self.logvar = nn.Parameter(torch.zeros(num_agents, num_categories, dim))
+
+    def of(self, category: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of p(z|c), each (A, B, S), at categories (A, B, K).
+
+        Args:
+            category: One-hot, or probabilities, at which both are averaged.
+        """
+        return torch.bmm(category, self.mean), torch.bmm(category, self.logvar)
+
+    def latent(self, category: Tensor, state: Tensor) -> Tensor:
+        """Latents z of states (A, B, S) in categories (A, B, K), shape (A, B, S)."""
+        mean, logvar = self.of(category)
+        return mean + (0.5 * logvar).exp() * state
+
+    def state(self, category: Tensor, mean: Tensor, logvar: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of the state, from those of z, all (A, B, S).
+
+        Args:
+            category: Shape (A, B, K).
+            mean: Mean of q(z|x).
+            logvar: Its log-variance, natural log.
+        """
+        of_mean, of_logvar = self.of(category)
+        return (mean - of_mean) * (-0.5 * of_logvar).exp(), logvar - of_logvar

@@ -1,0 +1,130 @@
+"""Do agents profit from a learned augmenter? Its copies against noise, affine copies and none.
+
+    python -m experiments.augmenter_agents digits --seeds 0 1 2
+    python -m experiments.augmenter_agents cells --seeds 0 1 2
+
+For each seed it trains an augmenter on the training samples (`digits_augmenter`, `cells_augmenter`)
+and then the agents, one run per variant, everything else as shipped; finished runs are kept. The
+cells are those of data.cells_seed 0 for all seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from experiments.ablation import finished, run, run_folder, table
+
+RESULTS = Path(__file__).parent / "results" / "augmenter_agents"
+AUGMENTER = "AUGMENTER"  # in a variant: the folder of the seed's augmenter
+
+
+@dataclass(frozen=True)
+class Case:
+    """One data set.
+
+    Attributes:
+        experiment: The agents' experiment.
+        augmenter: How its augmenter is trained.
+        variants: Overrides of the agents' runs, by name.
+    """
+
+    experiment: str
+    augmenter: tuple[str, ...]
+    variants: dict[str, list[str]]
+
+
+LEARNED = ["augmenter=learned", f"augmenter.checkpoint={AUGMENTER}"]
+ALONE = ["model.adversarial_weight=0", "model.consistency_weight=1000"]
+CASES = {
+    "digits": Case(
+        "digits_cpl",
+        ("+experiment=digits_augmenter",),
+        {
+            "affine copies (as shipped)": [],
+            "no copies": ["augmenter=none", "model.consistency_weight=0"],
+            "noise": ["augmenter=noise", "augmenter.scale=0.1"],
+            "learned copies": LEARNED,
+            "learned copies, twice as far": [*LEARNED, "augmenter.scale=2"],
+        },
+    ),
+    "cells": Case(
+        "cells_synthetic_cpl",
+        (
+            "+experiment=cells_augmenter",
+            "data=cells_synthetic_10k",
+            "trainer.max_epochs=45",
+        ),
+        {
+            "adversary (as shipped)": [],
+            "neither": ["model.adversarial_weight=0"],
+            "noise in its place": ["augmenter=noise", "augmenter.scale=0.5", *ALONE],
+            "learned copies in its place": [*LEARNED, *ALONE],
+            "learned copies beside it": [*LEARNED, "model.consistency_weight=500"],
+        },
+    ),
+}
+
+
+def train_augmenter(case: Case, folder: Path, seed: int) -> None:
+    """Train the augmenter of a seed, unless it is done."""
+    if finished(folder) is None:
+        command = [sys.executable, "-m", "mixvae.train", *case.augmenter]
+        command += [f"seed={seed}", f"run_dir={folder}", "logger=csv"]
+        subprocess.run(command, check=True)
+
+
+def with_augmenter(variants: dict[str, list[str]], folder: Path) -> dict[str, list[str]]:
+    """The variants with the folder of an augmenter in them."""
+    return {
+        name: [line.replace(AUGMENTER, str(folder)) for line in lines]
+        for name, lines in variants.items()
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what is missing and write the table."""
+    names = [name for case in CASES.values() for name in case.variants]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("case", choices=list(CASES))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--variants", nargs="+", choices=names)
+    parser.add_argument("--runs", type=Path, default=Path("runs/augmenter_agents"))
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--overrides", nargs="+", default=[], help="of the agents, key=value")
+    options = parser.parse_args(arguments)
+    case, root = CASES[options.case], options.runs / options.case
+    chosen = [name for name in case.variants if name in (options.variants or names)]
+    for seed in options.seeds:
+        folder = root / "augmenter" / f"seed{seed}"
+        train_augmenter(case, folder, seed)
+        variants = with_augmenter(case.variants, folder)
+        for variant in chosen:
+            run(case.experiment, root, variant, seed, options.overrides, variants)
+    found = {
+        variant: {
+            seed: summary
+            for seed in options.seeds
+            if (summary := finished(run_folder(root, variant, seed))) is not None
+        }
+        for variant in chosen
+    }
+    text = table(found)
+    options.results.mkdir(parents=True, exist_ok=True)
+    given = sys.argv[1:] if arguments is None else arguments
+    command = "python -m experiments.augmenter_agents " + shlex.join(given)
+    head = f"`{command}`, {date.today()}, {platform.machine()}, {os.cpu_count()} cores\n\n"
+    (options.results / f"{options.case}.md").write_text(head + text + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -4,6 +4,7 @@ from mixvae.modules.autoencoder import Autoencoder as Autoencoder
 from mixvae.modules.cpl_mixvae import CplMixVAE as CplMixVAE
 from mixvae.modules.gmvae import GMVAE as GMVAE
 from mixvae.modules.imsat import IMSAT as IMSAT
+from mixvae.modules.info_gan import InfoGAN as InfoGAN
 from mixvae.modules.joint_posterior import JointPosteriorVAE as JointPosteriorVAE
 from mixvae.modules.learned_augmenter import AugmenterVAEGAN as AugmenterVAEGAN
 from mixvae.modules.mmvae_plus import MMVAEPlus as MMVAEPlus

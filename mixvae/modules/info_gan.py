@@ -1,0 +1,183 @@
+"""InfoGAN: a generator whose category and state can be read off what it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+
+from mixvae.contracts import Batch, MixtureStep
+from mixvae.modules.base import OptimizerFactory
+from mixvae.modules.mixture import AbstractMixture, AgentsFactory, Tau
+from mixvae.networks.batched import BatchedLinear, frozen_statistics
+from mixvae.objectives.likelihoods import Likelihood
+from mixvae.objectives.mutual_bound import category_information, state_information
+from mixvae.objectives.schedules import Schedule, as_schedule
+from mixvae.objectives.terms import Terms
+from mixvae.objectives.vae_gan import deception_loss, discriminator_loss
+from mixvae.processes import gather_over_processes
+
+
+class InfoGAN(AbstractMixture):
+    """A generator G(c, s, noise), a discriminator D, and Q(c|x) Q(s|x) on the trunk of D.
+
+    Minimises, in nats, averaged over the batch, with x~ = G(c, s, n) for random c, s and n,
+
+        (log-loss of telling samples and x~ apart)                    trains D and the trunk
+        + (log-loss of "x~" being believed)                           trains G
+        - category_weight (log Q(c|x~) + log K)                       trains G, Q and the trunk
+        - state_weight (log Q(s|x~) + H(s))                           trains G, Q and the trunk
+
+    Each term reaches the parameters that it trains and no others, so one backward pass and one
+    Adam, whose steps are per parameter, do what alternating optimisers would do.
+
+    The encoder of `agents` is the trunk, its heads are Q, its decoder is G. Evaluation infers by
+    Q, and decodes with the noise at its mean, 0: `reconstruction` is -log p(x|G(c, s, 0)) with the
+    c and s that Q finds, although nothing was trained to reconstruct.
+
+    Args:
+        shape: Shape of one sample.
+        agents: Builds the networks, see `AbstractMixture`.
+        likelihood: Its mean is what G makes of the decoder's output; it measures reconstructions.
+        optimizer: Builds the optimiser from the parameters.
+        num_categories: Number of categories K, at least 2.
+        state_dim: Number of state dimensions S, at least 0.
+        noise_dim: Length of the noise, at least 0.
+        tau: q(c|x) = softmax(logits / tau); `auto` is 1.
+        category_weight: Weight of what x~ tells of c.
+        state_weight: Weight of what x~ tells of s.
+        input_noise: Standard deviation of the noise added to all that D and Q see while training,
+            in units of the data, a number or a schedule over epochs.
+        generator_rate: Learning rate of G as a multiple of the others', above 0.
+        learning_rate: Factor on the learning rate, a number or a schedule over epochs.
+
+    Raises:
+        ValueError: If a size, a weight, a rate or tau is out of its range.
+
+    Source:
+        Chen et al. 2016, eq. (6), with its weights and rates by default. States are normal and not
+        uniform, the networks are those of the other models, and D and G step at the same time.
+    """
+
+    # A merged category would be drawn under one name and made under another.
+    merge = None  # type: ignore[assignment]  # a model without it is not `contracts.Mergeable`
+
+    def __init__(
+        self,
+        *,
+        shape: Sequence[int],
+        agents: AgentsFactory,
+        likelihood: Likelihood,
+        optimizer: OptimizerFactory,
+        num_categories: int = 10,
+        state_dim: int = 2,
+        noise_dim: int = 62,
+        tau: Tau = "auto",
+        category_weight: float = 1.0,
+        state_weight: float = 0.1,
+        input_noise: float | Schedule = 0.0,
+        generator_rate: float = 5.0,
+        learning_rate: float | Schedule = 1.0,
+    ) -> None:
+        super().__init__(
+            shape=shape,
+            agents=agents,
+            likelihood=likelihood,
+            optimizer=optimizer,
+            num_agents=1,
+            num_categories=num_categories,
+            state_dim=state_dim,
+            tau=tau,
+            learning_rate=learning_rate,
+            state_sees_category=False,
+        )
+        if noise_dim < 0:
+            raise ValueError(f"model.noise_dim must be at least 0, got {noise_dim}")
+        for name, weight in {
+            "category_weight": category_weight,
+            "state_weight": state_weight,
+        }.items():
+            if not 0 <= weight < float("inf"):
+                raise ValueError(f"model.{name} must be at least 0 and finite, got {weight}")
+        if not 0 < generator_rate < float("inf"):
+            raise ValueError(
+                f"model.generator_rate must be above 0 and finite, got {generator_rate}"
+            )
+        self.noise_dim, self.generator_rate = noise_dim, generator_rate
+        self.category_weight, self.state_weight = category_weight, state_weight
+        self.input_noise = as_schedule(input_noise, name="model.input_noise", at_least=0)
+        features, code = self.agents.encoder.out_features, self.agents.decoder.in_features
+        assert isinstance(features, int)
+        assert isinstance(code, int)
+        self.verdict = BatchedLinear(1, features, 1)
+        fan_in = num_categories + state_dim + noise_dim
+        self.code_from_noise = BatchedLinear(1, noise_dim, code, bias=False, fan_in=fan_in)
+
+    def generate(self, category: Tensor, state: Tensor, noise: Tensor) -> Tensor:
+        """Samples (1, B, *shape) of categories (1, B, K), states (1, B, S), noise (1, B, N)."""
+        agents = self.agents
+        code = agents.code_from_category(category) + agents.code_from_state(state)
+        return self.likelihood.mean(agents.decoder(code + self.code_from_noise(noise)))
+
+    def terms(self, batch: Batch) -> Terms:
+        """The objective on a batch, see the class."""
+        x, size = batch.x, len(batch.x)
+        kept = self.category_mask.to(x)
+        category = torch.multinomial(kept, size, replacement=True)
+        one_hot = functional.one_hot(category, self.num_categories)[None].to(x)
+        state = torch.randn(1, size, self.state_dim, device=x.device, dtype=x.dtype)
+        noise = torch.randn(1, size, self.noise_dim, device=x.device, dtype=x.dtype)
+        made = self.generate(one_hot, state, noise)
+        terms = Terms()
+        real = self._judge(self._disturb(x[None]))
+        # Running statistics follow the samples, which are what evaluation sees.
+        with frozen_statistics(self.agents.encoder):
+            seen = self._disturb(made)
+            terms.add("discriminator", discriminator_loss(real, self._judge(seen.detach())))
+            terms.add("adversarial", deception_loss(self._judge(seen, trained=False)))
+            features = self.agents.features(seen)
+        log_q = self.log_categories(features)
+        gain = category_information(one_hot, log_q, self.num_kept)
+        terms.add("category_information", gain, -self.category_weight)
+        gain = state_information(state, *self.agents.state(features, one_hot))
+        terms.add("state_information", gain, -self.state_weight)
+        return terms
+
+    def _disturb(self, x: Tensor) -> Tensor:
+        """Samples with normal noise, which keeps D from telling them apart by trifles."""
+        scale = self.input_noise(self.epoch)
+        return x + scale * torch.randn_like(x) if scale > 0 else x
+
+    def _judge(self, x: Tensor, trained: bool = True) -> Tensor:
+        """Logits of "a sample" for x, (1, B, *shape), as (1, B); untrained D gets no gradient."""
+        parts: list[nn.Module] = [self.agents.encoder, self.verdict]
+        for part in parts:
+            fixed = {} if trained else {n: p.detach() for n, p in part.named_parameters()}
+            x = functional_call(part, fixed, (x,))
+        return x.squeeze(-1)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The optimiser, with a rate of its own for the generator."""
+        agents = self.agents
+        makers = agents.decoder, agents.code_from_category, agents.code_from_state
+        generator = list(nn.ModuleList([*makers, self.code_from_noise]).parameters())
+        known = {id(parameter) for parameter in generator}
+        others = [parameter for parameter in self.parameters() if id(parameter) not in known]
+        optimizer = self.optimizer_factory([{"params": others}, {"params": generator}])
+        optimizer.param_groups[1]["lr"] *= self.generator_rate
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+        return optimizer
+
+    def settled_loss(self, step: MixtureStep) -> Tensor:
+        """Reconstruction and KL of a measured batch through Q and G, a scalar in nats.
+
+        Neither is minimised. They tell without labels how much of a sample its code holds, which
+        losses of a contest do not.
+        """
+        assert step.reconstruction is not None
+        assert step.kl is not None
+        return gather_over_processes(step.reconstruction + step.kl, dim=1).mean()

@@ -5,7 +5,9 @@
 For each seed it trains `+experiment=cells_augmenter` on cells of that seed (finished runs are
 kept), copies the test cells and asks which training cells are nearest: in 20 principal components,
 where neighbours of unaltered cells are often of another type, and in the linear discriminants of
-the training cells' types, where types are told apart. Labels serve this judgement only.
+the training cells' types, where types are told apart. Beside it stands how far copies lie from
+their cell and from another copy of it, in units of the cell's distance to the nearest labelled one.
+Labels serve this judgement only.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from mixvae.data import SyntheticCellsDataModule
 RESULTS = Path(__file__).parent / "results"
 Array = NDArray[np.float32]
 Map = Callable[[Array], Array]
+TARGET_SUM = 1e4  # of data=cells_synthetic_10k
 PUBLIC_SCALE = 0.1  # MMIDAS, in use; its noise is uniform in [0, 1)
 
 
@@ -79,10 +82,10 @@ def kept(judge: Judge, copies: Array, type_: NDArray[np.int64]) -> tuple[float, 
     return float((types[:, 0] == type_).mean()), float((votes == type_).mean())
 
 
-def relative_distance(judge: Judge, copies: Array, x: Array) -> float:
-    """Median distance from copy to cell, over the cell's distance to its nearest labelled one."""
+def relative_distance(judge: Judge, copies: Array, others: Array, x: Array) -> float:
+    """Median distance from copies to others, over the cell's own to its nearest labelled one."""
     nearest, _ = judge.neighbours(x, 1)
-    moved = np.linalg.norm(judge.project(copies) - judge.project(x), axis=1)
+    moved = np.linalg.norm(judge.project(copies) - judge.project(others), axis=1)
     return float(np.median(moved / nearest[:, 0]))
 
 
@@ -96,12 +99,12 @@ def read_cells(data: SyntheticCellsDataModule, split: str) -> Cells:
 
 
 @torch.no_grad()
-def variants(learned: Learned, x: Array) -> dict[str, Array]:
+def variants(learned: Learned, x: Array, seed: int) -> dict[str, Array]:
     """What is compared: the cell, its copies, and what other ways of moving it would give."""
     network, cells = learned.network, torch.from_numpy(x)
     latent, _ = network.encode(cells)
     plain = network.decode(latent)
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     noise = torch.randn(len(x), network.noise_dim)
     shift = network.shift(latent, noise)
     random = torch.nn.functional.normalize(torch.randn_like(shift), dim=-1)
@@ -128,12 +131,19 @@ def measure(folder: Path, data: SyntheticCellsDataModule) -> dict[str, dict[str,
     labelled, held_out = read_cells(data, "train"), read_cells(data, "test")
     spaces = judges(labelled)
     rows: dict[str, dict[str, float]] = {}
-    for name, copies in variants(Learned(str(folder)), held_out.x).items():
+    learned = Learned(str(folder))
+    again = variants(learned, held_out.x, seed=1)
+    for name, copies in variants(learned, held_out.x, seed=0).items():
         row = {}
         for space, judge in spaces.items():
             nearest, votes = kept(judge, copies, held_out.type)
             row |= {f"{space}, nearest": nearest, f"{space}, of 5": votes}
-            row[f"{space}, distance"] = relative_distance(judge, copies, held_out.x)
+            row[f"{space}, from the cell"] = relative_distance(
+                judge, copies, held_out.x, held_out.x
+            )
+            row[f"{space}, from another copy"] = relative_distance(
+                judge, copies, again[name], held_out.x
+            )
         rows[name] = row
     return rows
 
@@ -152,7 +162,7 @@ def train(folder: Path, seed: int, extra: Sequence[str]) -> None:
     """Train the augmenter of one seed, unless it is done."""
     if finished(folder) is None:
         command = [sys.executable, "-m", "mixvae.train", "+experiment=cells_augmenter"]
-        cells = ["data=cells_synthetic", f"data.cells_seed={seed}", "trainer.max_epochs=45"]
+        cells = ["data=cells_synthetic_10k", f"data.cells_seed={seed}", "trainer.max_epochs=45"]
         own = [f"seed={seed}", f"run_dir={folder}", "logger=csv"]
         subprocess.run([*command, *cells, *own, *extra], check=True)
 
@@ -169,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for seed in options.seeds:
         folder = options.runs / f"seed{seed}"
         train(folder, seed, options.overrides)
-        data = SyntheticCellsDataModule(seed=seed, cells_seed=seed)
+        data = SyntheticCellsDataModule(seed=seed, cells_seed=seed, target_sum=TARGET_SUM)
         data.setup()
         measured.append(measure(folder, data))
     text = table(measured)

@@ -26,9 +26,11 @@ def test_copies_of_the_right_type_are_told_from_those_of_another(space: str) -> 
 
 def test_a_distance_is_relative_to_the_nearest_labelled_cell() -> None:
     judge, held_out = judges(cells(0))["PCA"], cells(1)
-    assert relative_distance(judge, held_out.x, held_out.x) == 0
+    assert relative_distance(judge, held_out.x, held_out.x, held_out.x) == 0
     nearest, _ = judge.neighbours(held_out.x, 1)
-    assert relative_distance(judge, held_out.x + 1000, held_out.x) > 1000 / nearest.max()
+    assert (
+        relative_distance(judge, held_out.x + 1000, held_out.x, held_out.x) > 1000 / nearest.max()
+    )
 
 
 def test_the_table_has_a_row_for_each_variant() -> None:

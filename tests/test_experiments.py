@@ -29,8 +29,18 @@ SHRUNK = (
 SHORT_SCHEDULES = {
     "joint_vae": ("model.state_capacity_epochs=1", "model.category_capacity_epochs=1"),
     "cascade_vae": ("model.dimension_epochs=0.1",),
+    "vade": ("model.pretrain_epochs=1",),
 }
-ONE_AGENT = (*SHORT_SCHEDULES, "beta_vae", "gmvae", "imsat", "info_gan", "mix_vae", "vade")
+ONE_AGENT = (*SHORT_SCHEDULES, "beta_vae", "gmvae", "imsat", "info_gan", "mix_vae")
+
+SMALL_DATA = {
+    "mnist": ("data.checksum=false",),
+    "dsprites": (
+        "data=dsprites_rendered",
+        "data.subset={shape: 1, scale: [5], orientation: 20, x: 8, y: 8}",  # 96 images
+        "data.batch_size=20",
+    ),
+}
 
 # Of those that prune, one round of one epoch fits into two.
 ONE_ROUND = ("callbacks.pruning.round_epochs=1", "callbacks.pruning.max_rounds=1")
@@ -69,7 +79,7 @@ def test_experiment_runs_to_a_finished_run_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MIXVAE_DATA_DIR", str(small_mnist))
-    own_files = ["data.checksum=false"] if experiment.startswith("mnist") else []
+    own_files = SMALL_DATA.get(experiment.split("_")[0], ())
     rounds = ONE_ROUND if prunes(experiment) else ()
     shrunk = [*SHRUNK, *model_overrides(experiment), *own_files, *rounds]
     status = main([f"+experiment={experiment}", *shrunk, "run_dir=run"])

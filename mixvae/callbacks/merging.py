@@ -77,8 +77,8 @@ class Merging(Callback):
             model: The model.
 
         Raises:
-            ValueError: If it is no mixture, has fewer categories than it should end with, or would
-                be pruned before.
+            ValueError: If it is no mixture, has fewer categories than it should end with, would be
+                pruned before, or training ends with the merging.
         """
         if not isinstance(model, Mergeable) or not isinstance(model, MixtureModel):
             raise ValueError(
@@ -90,7 +90,12 @@ class Merging(Callback):
                 f"callbacks.merging.num_categories is {self.num_categories}, but the model has"
                 f" {model.num_categories} only; raise model.num_categories"
             )
-
+        if self.after_epochs == trainer.max_epochs and not trainer.fast_dev_run:
+            raise ValueError(
+                f"callbacks.merging.after_epochs is {self.after_epochs} and so is"
+                " trainer.max_epochs, so merged categories would be neither trained nor tested;"
+                " raise trainer.max_epochs"
+            )
         for pruning in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(pruning, Pruning):
                 self._check_order(trainer.max_epochs or 0, pruning)

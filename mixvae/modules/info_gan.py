@@ -13,12 +13,17 @@ from mixvae.contracts import Batch, MixtureStep
 from mixvae.modules.base import OptimizerFactory
 from mixvae.modules.mixture import AbstractMixture, AgentsFactory, Tau
 from mixvae.networks.batched import BatchedLinear, frozen_statistics
+from mixvae.objectives.divergences import kl_to_standard_normal
 from mixvae.objectives.likelihoods import Likelihood
 from mixvae.objectives.mutual_bound import category_information, state_information
+from mixvae.objectives.relaxation import most_probable
 from mixvae.objectives.schedules import Schedule, as_schedule
 from mixvae.objectives.terms import Terms
 from mixvae.objectives.vae_gan import deception_loss, discriminator_loss
 from mixvae.processes import gather_over_processes
+
+# Draws of the noise that evaluation averages over.
+NUM_FIXED = 16
 
 
 class InfoGAN(AbstractMixture):
@@ -35,8 +40,9 @@ class InfoGAN(AbstractMixture):
     Adam, whose steps are per parameter, do what alternating optimisers would do.
 
     The encoder of `agents` is the trunk, its heads are Q, its decoder is G. Evaluation infers by
-    Q, and decodes with the noise at its mean, 0: `reconstruction` is -log p(x|G(c, s, 0)) with the
-    c and s that Q finds, although nothing was trained to reconstruct.
+    Q, and decodes by the mean of G's output over a few draws of the noise, always the same:
+    `reconstruction` is -log p(x) there, at the c and s that Q finds, although nothing was trained
+    to reconstruct.
 
     Args:
         shape: Shape of one sample.
@@ -64,6 +70,7 @@ class InfoGAN(AbstractMixture):
 
     # A merged category would be drawn under one name and made under another.
     merge = None  # type: ignore[assignment]  # a model without it is not `contracts.Mergeable`
+    fixed_noise: Tensor
 
     def __init__(
         self,
@@ -115,12 +122,36 @@ class InfoGAN(AbstractMixture):
         self.verdict = BatchedLinear(1, features, 1)
         fan_in = num_categories + state_dim + noise_dim
         self.code_from_noise = BatchedLinear(1, noise_dim, code, bias=False, fan_in=fan_in)
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.randn(NUM_FIXED if noise_dim > 0 else 1, noise_dim, generator=generator)
+        self.register_buffer("fixed_noise", noise)
 
-    def generate(self, category: Tensor, state: Tensor, noise: Tensor) -> Tensor:
-        """Samples (1, B, *shape) of categories (1, B, K), states (1, B, S), noise (1, B, N)."""
+    def parameters_of(self, category: Tensor, state: Tensor, noise: Tensor) -> Tensor:
+        """Parameters of p(x), (1, B, *decoded_shape), of (1, B, K), (1, B, S) and (1, B, N)."""
         agents = self.agents
         code = agents.code_from_category(category) + agents.code_from_state(state)
-        return self.likelihood.mean(agents.decoder(code + self.code_from_noise(noise)))
+        return agents.decoder(code + self.code_from_noise(noise))
+
+    def typical(self, category: Tensor, state: Tensor) -> Tensor:
+        """Parameters of p(x), (1, B, *decoded_shape), averaged over the fixed noise."""
+        count, size = len(self.fixed_noise), category.shape[1]
+        many = [part.repeat_interleave(count, dim=1) for part in (category, state)]
+        noise = self.fixed_noise.repeat(size, 1)[None]
+        return self.parameters_of(*many, noise).unflatten(1, (size, count)).mean(dim=2)
+
+    def decode(self, category: Tensor, state: Tensor) -> Tensor:
+        """The mean of p(x|s, c), shape (1, B, *shape), from (1, B, K) and (1, B, S)."""
+        return self.likelihood.mean(self.typical(category, state))
+
+    def predict_step(self, batch: Batch, batch_idx: int = 0) -> MixtureStep:
+        """Infer a batch by Q, and measure what G makes of that."""
+        posterior = self.infer(batch.x)
+        parameters = self.typical(most_probable(posterior.probs), posterior.state_mean)
+        return MixtureStep(
+            posterior=posterior,
+            reconstruction=self.likelihood.nll(parameters, self.target(batch, batch.x[None])),
+            kl=kl_to_standard_normal(posterior.state_mean, posterior.state_logvar),
+        )
 
     def terms(self, batch: Batch) -> Terms:
         """The objective on a batch, see the class."""
@@ -130,7 +161,7 @@ class InfoGAN(AbstractMixture):
         one_hot = functional.one_hot(category, self.num_categories)[None].to(x)
         state = torch.randn(1, size, self.state_dim, device=x.device, dtype=x.dtype)
         noise = torch.randn(1, size, self.noise_dim, device=x.device, dtype=x.dtype)
-        made = self.generate(one_hot, state, noise)
+        made = self.likelihood.mean(self.parameters_of(one_hot, state, noise))
         terms = Terms()
         real = self._judge(self._disturb(x[None]))
         # Running statistics follow the samples, which are what evaluation sees.

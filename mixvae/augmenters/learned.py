@@ -14,6 +14,9 @@ from mixvae.networks.gan import CopyNetwork, freeze
 
 CHECKPOINT_KEY = "augmenter"
 PREFIX = "network."
+# Mean over features of how far a batch's mean is from the training samples', in their standard
+# deviations: .06 for 250 of the same samples, 3 for log-CPM instead of log counts per 10,000.
+LARGEST_SHIFT = 1.0
 
 
 class Learned(nn.Module):
@@ -79,6 +82,25 @@ class Learned(nn.Module):
             raise ValueError(
                 f"{where} with other features: {len(differing)} of {len(self.feature_names)}"
                 f" differ, such as {own} where {spec.name} has {other}; train one on these data"
+            )
+
+    @torch.no_grad()
+    def check_samples(self, x: Tensor) -> None:
+        """Refuse samples in another unit, such as log-CPM where it has seen log counts per 10,000.
+
+        Args:
+            x: Some samples, shape (B, *shape).
+
+        Raises:
+            ValueError: If their means are far from what it was trained on.
+        """
+        away = self.network.standardise(x.flatten(start_dim=1).float()).mean(dim=0).abs().mean()
+        if not away <= LARGEST_SHIFT:
+            own = float(self.network.standardise.mean.mean())
+            raise ValueError(
+                f"the augmenter {self.path} was trained on samples whose mean is {own:.3g}, but"
+                f" that of these is {float(x.mean()):.3g}: they are in another unit; train one on"
+                " these data, or prepare them likewise (data.target_sum, data.normalize)"
             )
 
     def train(self, mode: bool = True) -> Learned:

@@ -79,8 +79,11 @@ def build(cfg: DictConfig) -> Parts:
     data.prepare_data()
     data.setup("fit")
     if isinstance(model, AbstractModule):
+        augmenter = getattr(model, "augmenter", None)
         for batch in islice(data.train_dataloader(), MAX_CHECKED_BATCHES):
             model.check(batch)
+            if isinstance(augmenter, Learned):
+                augmenter.check_samples(batch.x)
         if callable(getattr(data, "eval_dataloader", None)):
             model.prepare(data.eval_dataloader("train"))
     return Parts(data, model, trainer)

@@ -108,6 +108,14 @@ def test_other_data_are_refused(learned: Learned, spec: DataSpec, message: str) 
         learned.check_data(spec)
 
 
+def test_samples_in_another_unit_are_refused(learned: Learned) -> None:
+    x = torch.randn(50, D)
+    learned.check_samples(x)
+    for strange in (x + 3, torch.expm1(x + 2), x * torch.nan):
+        with pytest.raises(ValueError, match="are in another unit; train one on these data"):
+            learned.check_samples(strange)
+
+
 @pytest.mark.parametrize("scale", [-1.0, float("nan"), float("inf")])
 def test_bad_scales_are_refused(tmp_path: Path, scale: float) -> None:
     with pytest.raises(ValueError, match=r"augmenter.scale must be at least 0 and finite"):

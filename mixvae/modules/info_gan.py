@@ -163,13 +163,14 @@ class InfoGAN(AbstractMixture):
         noise = torch.randn(1, size, self.noise_dim, device=x.device, dtype=x.dtype)
         made = self.likelihood.mean(self.parameters_of(one_hot, state, noise))
         terms = Terms()
-        real = self._judge(self._disturb(x[None]))
-        # Running statistics follow the samples, which are what evaluation sees.
+        # Together in one batch: normalised apart, samples and x~ could differ in scale unnoticed.
+        both = torch.cat([self._disturb(x[None]), self._disturb(made)], dim=1)
+        real, copied = self._judge(both.detach()).split(size, dim=1)
+        terms.add("discriminator", discriminator_loss(real, copied))
         with frozen_statistics(self.agents.encoder):
-            seen = self._disturb(made)
-            terms.add("discriminator", discriminator_loss(real, self._judge(seen.detach())))
-            terms.add("adversarial", deception_loss(self._judge(seen, trained=False)))
-            features = self.agents.features(seen)
+            _, copied = self._judge(both, trained=False).split(size, dim=1)
+            terms.add("adversarial", deception_loss(copied))
+            features = self.agents.features(both)[:, size:]
         log_q = self.log_categories(features)
         gain = category_information(one_hot, log_q, self.num_kept)
         terms.add("category_information", gain, -self.category_weight)

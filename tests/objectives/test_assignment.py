@@ -1,12 +1,17 @@
 """Matching and alignment against brute force over permutations."""
 
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 import pytest
 import torch
 
-from mixvae.objectives.assignment import align_agents, joint_counts, match_categories
+from mixvae.objectives.assignment import (
+    align_agents,
+    assign_balanced,
+    joint_counts,
+    match_categories,
+)
 
 
 def agreed(counts: np.ndarray, columns: np.ndarray) -> float:
@@ -139,3 +144,53 @@ def test_bad_joint_counts_and_references_are_refused() -> None:
         align_agents(np.zeros((2, 3, 4, 4)))
     with pytest.raises(ValueError, match=r"in \[0, 2\), got 2"):
         align_agents(np.zeros((2, 2, 3, 3)), reference=2)
+
+
+def total_cost(cost: np.ndarray, category: np.ndarray, pair_cost: float) -> float:
+    own = cost[np.arange(len(cost)), category].sum()
+    pairs = sum((one == other) for i, one in enumerate(category) for other in category[:i])
+    return float(own + pair_cost * pairs)
+
+
+@pytest.mark.parametrize("pair_cost", [0.0, 0.01, 0.3, 1.0, 50.0])
+@pytest.mark.parametrize(("batch", "categories"), [(1, 3), (5, 2), (6, 3), (4, 5)])
+def test_balanced_assignment_equals_brute_force(
+    batch: int, categories: int, pair_cost: float
+) -> None:
+    rng = np.random.default_rng(batch)
+    every = [np.array(one) for one in product(range(categories), repeat=batch)]
+    for _ in range(5):
+        cost = rng.normal(size=(batch, categories))
+        category = assign_balanced(cost, pair_cost)
+        best = min(total_cost(cost, one, pair_cost) for one in every)
+        assert total_cost(cost, category, pair_cost) == pytest.approx(best, abs=1e-9)
+
+
+def test_samples_that_are_sure_are_left_out_without_a_difference() -> None:
+    # Half of the samples prefer category 0 by far, so those in doubt go to the others.
+    rng = np.random.default_rng(0)
+    cost = rng.normal(scale=0.01, size=(40, 4))
+    cost[:20, 0] -= 100
+    category = assign_balanced(cost, 1.0)
+    assert (category[:20] == 0).all()
+    assert sorted(np.bincount(category[20:], minlength=4).tolist()) == [0, 6, 7, 7]
+
+
+def test_a_large_pair_cost_fills_the_categories_evenly() -> None:
+    cost = np.random.default_rng(0).normal(size=(30, 5))
+    assert np.bincount(assign_balanced(cost, 1e6)).tolist() == [6] * 5
+    assert (assign_balanced(cost, 0.0) == cost.argmin(1)).all()
+
+
+@pytest.mark.parametrize(
+    ("cost", "pair_cost", "message"),
+    [
+        (np.zeros(3), 0.1, "finite table"),
+        (np.full((2, 2), np.nan), 0.1, "finite table"),
+        (np.zeros((2, 2)), -0.1, "at least 0 nats, got -0.1"),
+        (np.zeros((2, 2)), np.nan, "at least 0 nats, got nan"),
+    ],
+)
+def test_bad_costs_are_refused(cost: np.ndarray, pair_cost: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        assign_balanced(cost, pair_cost)

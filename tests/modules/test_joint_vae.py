@@ -1,0 +1,146 @@
+"""JointVAE: its terms at the schedules' ends, what is refused, masked categories."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import pytest
+import torch
+
+from mixvae.contracts import Batch, MixtureModel, Prunable
+from mixvae.modules.joint_vae import JointVAE
+from mixvae.networks.agents import Agents
+from mixvae.networks.mlp import MLPDecoder, MLPEncoder
+from mixvae.objectives.likelihoods import Bernoulli
+
+D, K, S, B = 6, 5, 2, 16
+
+
+def make(**options: object) -> JointVAE:
+    torch.manual_seed(0)
+    agents = partial(
+        Agents,
+        encoder=partial(MLPEncoder, hidden=(8, 5)),
+        decoder=partial(MLPDecoder, hidden=(5, 8)),
+    )
+    arguments = {
+        "shape": (D,),
+        "agents": agents,
+        "likelihood": Bernoulli(),
+        "optimizer": partial(torch.optim.Adam, lr=1e-2),
+        "num_categories": K,
+        "state_dim": S,
+    }
+    return JointVAE(**{**arguments, **options})
+
+
+def batch() -> Batch:
+    x = torch.rand(B, D, generator=torch.Generator().manual_seed(1))
+    return Batch(x, torch.zeros(B, dtype=torch.int64), torch.arange(B))
+
+
+def at(model: JointVAE, epoch: float, monkeypatch: pytest.MonkeyPatch) -> JointVAE:
+    monkeypatch.setattr(JointVAE, "epoch", property(lambda self: epoch))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("epoch", "state", "category"), [(0, 0.0, 0.0), (2, 1.5, 0.6), (4, 3.0, 0.6), (9, 3.0, 0.6)]
+)
+def test_the_terms_follow_the_schedules(
+    epoch: float, state: float, category: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make(
+        state_capacity=3.0,
+        category_capacity=0.6,
+        state_capacity_epochs=4.0,
+        category_capacity_epochs=2.0,
+        state_gamma=7.0,
+        category_gamma=11.0,
+    )
+    terms = at(model, epoch, monkeypatch).terms(batch())
+    means = {name: value.item() for name, value in terms.means().items()}
+    assert means["state_capacity"] == pytest.approx(abs(state - means["kl"]), rel=1e-5)
+    assert means["category_capacity"] == pytest.approx(
+        abs(category - means["category_kl"]), rel=1e-5
+    )
+    # The divergence itself is logged, and pulls through its distance from the capacity alone.
+    expected = means["reconstruction"] + 7 * means["state_capacity"]
+    expected = expected + 11 * means["category_capacity"]
+    assert terms.total().item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_at_the_start_it_is_a_beta_vae_of_both_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = at(make(state_gamma=4.0, category_gamma=4.0), 0, monkeypatch)
+    torch.manual_seed(3)
+    total = model.terms(batch()).total().detach()
+    torch.manual_seed(3)
+    means = model.terms(batch()).means()
+    both = 4 * (means["kl"] + means["category_kl"])
+    torch.testing.assert_close(total, means["reconstruction"] + both)
+
+
+def test_the_category_capacity_is_log_k_by_default() -> None:
+    assert make().category_capacity(math.inf) == math.log(K)
+    make(category_capacity=math.log(K))
+
+
+def test_the_settled_loss_has_the_largest_capacities(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make(state_capacity=2.0).eval()
+    step = model.predict_step(batch())
+    entropy = torch.distributions.Categorical(step.posterior.probs).entropy().mean()
+    expected = step.reconstruction.mean() + 30 * ((step.kl.mean() - 2.0).abs() + entropy)
+    torch.testing.assert_close(model.settled_loss(step), expected)
+    at(model, 3.3, monkeypatch)
+    torch.testing.assert_close(model.settled_loss(step), expected)
+
+
+def test_the_state_does_not_see_the_category_and_pruning_leaves_it_out() -> None:
+    model = make()
+    assert isinstance(model, MixtureModel)
+    assert isinstance(model, Prunable)
+    assert model.agents.state_from_category is None
+    model.prune([1])
+    total = model.terms(batch()).total()
+    total.backward()
+    assert total.isfinite()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+    step = model.eval().predict_step(batch())
+    assert not step.posterior.probs[..., 1].any()
+    assert model.settled_loss(step).isfinite()
+
+
+BAD = {
+    "state capacity below 0": ({"state_capacity": -1.0}, "state_capacity must be at least 0"),
+    "category capacity below 0": (
+        {"category_capacity": -0.1},
+        "category_capacity must be at least 0, got -0.1",
+    ),
+    "above log K": (
+        {"category_capacity": 1.7},
+        r"at most log\(5\) = 1\.6094 nats.*got 1\.7",
+    ),
+    "not a number": ({"category_capacity": math.nan}, "category_capacity must be"),
+    "length": ({"state_capacity_epochs": -1.0}, "state_capacity_epochs must be at least 0"),
+    "gamma": ({"category_gamma": -2.0}, "category_gamma must be at least 0, got -2"),
+    "temperature": ({"temperature": 0.0}, "temperature must be above 0"),
+    "categories": ({"num_categories": 1}, "num_categories must be at least 2, got 1"),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_settings_are_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(**options)
+
+
+def test_a_schedule_longer_than_the_training_is_refused() -> None:
+    model = make(state_capacity_epochs=8.0, category_capacity_epochs=9.5)
+    model.check_epochs(10)
+    with pytest.raises(
+        ValueError, match=r"category_capacity_epochs is 9\.5.*trainer\.max_epochs = 9"
+    ):
+        model.check_epochs(9)
+    with pytest.raises(ValueError, match=r"model\.state_capacity_epochs is 8"):
+        model.check_epochs(7)

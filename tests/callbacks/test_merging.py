@@ -77,6 +77,46 @@ MOMENTS = {
     "before it is saved": ("on_train_epoch_start", 2, 0),
     "in the epoch after it": ("on_train_batch_end", 2, 0),
 }
+# Merging into five after an epoch, a measurement after two, then two prunings of an epoch each.
+PRUNED = (
+    "callbacks=pruning_cells",
+    "callbacks.merging.after_epochs=1",
+    "callbacks.merging.num_categories=5",
+    "callbacks.pruning.round_epochs=1",
+    "callbacks.pruning.max_rounds=2",
+    "callbacks.pruning.min_consensus=1.0",
+)
+
+
+def interrupt(
+    monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], stop: StopAt, place: int | None
+) -> None:
+    """A run that is interrupted, and then resumed; `place` is the stop's among the callbacks."""
+    build = training.build
+
+    def build_with_stop(cfg: Any) -> Any:
+        built = build(cfg)
+        callbacks = built.trainer.callbacks
+        callbacks.insert(len(callbacks) if place is None else place, stop)
+        return built
+
+    monkeypatch.setattr(training, "build", build_with_stop)
+    assert main([*options, "run_dir=parts"]) == 130
+    monkeypatch.setattr(training, "build", build)
+    assert main(["resume=parts"]) == 0
+
+
+def assert_same(whole: Path, parts: Path, *names: str) -> None:
+    """Records, weights and the optimiser's moments, which merging moves with the categories."""
+    assert (parts / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
+    for name in names:
+        one, other = load(whole, name), load(parts, name)
+        assert one["epoch"] == other["epoch"]
+        for key, tensor in one["state_dict"].items():
+            assert torch.equal(tensor, other["state_dict"][key]), (name, key)
+        for first, second in zip(one["optimizer_states"], other["optimizer_states"], strict=True):
+            for a, b in zip(first["state"].values(), second["state"].values(), strict=True):
+                assert all(torch.equal(a[key], b[key]) for key in a)
 
 
 @pytest.mark.parametrize(("hook", "epoch", "place"), MOMENTS.values(), ids=MOMENTS.keys())
@@ -88,28 +128,24 @@ def test_a_run_killed_about_its_merging_ends_as_one_that_was_not(
     epoch: int,
     place: int | None,
 ) -> None:
-    build, parts = training.build, tmp_path / "parts"
+    monkeypatch.chdir(tmp_path)
+    interrupt(monkeypatch, SMALL, StopAt(hook, epoch), place)
+    assert_same(whole, tmp_path / "parts", "last", "best")
 
-    def build_with_stop(cfg: Any) -> Any:
-        built = build(cfg)
-        callbacks = built.trainer.callbacks
-        callbacks.insert(len(callbacks) if place is None else place, StopAt(hook, epoch))
-        return built
 
-    monkeypatch.setattr(training, "build", build_with_stop)
-    assert main([*SMALL, f"run_dir={parts}"]) == 130
-    monkeypatch.setattr(training, "build", build)
-    assert main([f"resume={parts}"]) == 0
-    assert (parts / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
-    for name in ("last", "best"):
-        one, other = load(whole, name), load(parts, name)
-        assert one["epoch"] == other["epoch"]
-        for key, tensor in one["state_dict"].items():
-            assert torch.equal(tensor, other["state_dict"][key]), (name, key)
-        # Merging moves the optimiser's moments with the categories.
-        for first, second in zip(one["optimizer_states"], other["optimizer_states"], strict=True):
-            for a, b in zip(first["state"].values(), second["state"].values(), strict=True):
-                assert all(torch.equal(a[key], b[key]) for key in a)
+@pytest.mark.slow
+@pytest.mark.parametrize(("hook", "epoch"), [("on_train_batch_end", 3), ("on_train_epoch_end", 2)])
+def test_a_run_killed_in_a_round_of_pruning_after_its_merging(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hook: str, epoch: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = (*(one for one in SMALL if not one.startswith("callbacks")), *PRUNED)
+    assert main([*options, "run_dir=whole"]) == 0
+    record = json.loads(Path("whole/model_order.json").read_text())
+    assert [one["num_categories"] for one in record["rounds"]] == [5, 4, 3]
+    interrupt(monkeypatch, options, StopAt(hook, epoch), 0)
+    assert_same(Path("whole"), Path("parts"), "last", "selected")
+    assert json.loads(Path("parts/model_order.json").read_text()) == record
 
 
 @pytest.mark.parametrize(

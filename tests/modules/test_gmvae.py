@@ -1,0 +1,161 @@
+"""GMVAE: its bound against Monte Carlo and a literal loop, what evaluation decodes."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import pytest
+import torch
+from torch.distributions import Categorical, Independent, Normal
+from torch.nn import functional
+
+from mixvae.contracts import Batch, Mergeable, MixtureModel
+from mixvae.modules import gmvae
+from mixvae.modules.gmvae import GMVAE
+from mixvae.networks.agents import Agents
+from mixvae.networks.mlp import MLPDecoder, MLPEncoder
+from mixvae.objectives.likelihoods import Bernoulli
+
+D, K, S, B = 6, 4, 2, 16
+
+
+def make(**options: object) -> GMVAE:
+    torch.manual_seed(0)
+    arguments = {
+        "shape": (D,),
+        "agents": partial(
+            Agents,
+            encoder=partial(MLPEncoder, hidden=(8, 5)),
+            decoder=partial(MLPDecoder, hidden=(5, 8)),
+        ),
+        "likelihood": Bernoulli(),
+        "optimizer": partial(torch.optim.Adam, lr=1e-2),
+        "num_categories": K,
+        "state_dim": S,
+    }
+    return GMVAE(**{**arguments, **options})
+
+
+def batch(size: int = B) -> Batch:
+    x = torch.rand(size, D, generator=torch.Generator().manual_seed(1))
+    return Batch(x, torch.zeros(size, dtype=torch.int64), torch.arange(size))
+
+
+@torch.no_grad()
+def spread(model: GMVAE) -> GMVAE:
+    """Components, categories and their states that differ."""
+    model.prior.mean.normal_()
+    model.prior.logvar.normal_().mul_(0.3)
+    head, features = model.agents.category_head, model.agents.features(batch().x)
+    head.weight.mul_(50)
+    head.bias.sub_(model.agents.logits(features).mean(1, keepdim=True))
+    model.agents.state_from_category.weight.mul_(5)
+    return model
+
+
+def normal(mean: torch.Tensor, logvar: torch.Tensor) -> Independent:
+    return Independent(Normal(mean, (0.5 * logvar).exp()), 1)
+
+
+def test_the_objective_is_the_negative_bound_by_monte_carlo() -> None:
+    model = spread(make()).double()
+    count = 20_000
+    x = batch(1).x.double()
+    loss = float(model.terms(batch()._replace(x=x.expand(count, D))).total().detach())
+
+    with torch.no_grad():
+        features = model.agents.features(x)
+        q = Categorical(logits=model.log_categories(features)[0, 0])
+        c = q.sample((count,))
+        one_hot = functional.one_hot(c, K).double()[None]
+        mean, logvar = model.agents.state(features.expand(1, count, -1), one_hot)
+        z = normal(mean, logvar).sample()
+        log_px = -model.likelihood.nll(model.decode_latent(z), x[None])[0]
+        log_pz = normal(model.prior.mean[0, c], model.prior.logvar[0, c]).log_prob(z[0])
+        log_qz = normal(mean, logvar).log_prob(z)[0]
+        bound = log_px + log_pz - math.log(K) - log_qz - q.log_prob(c)
+    error = 4 * float(bound.std()) / math.sqrt(count)
+    assert loss == pytest.approx(-float(bound.mean()), abs=2 * error)
+    assert error < 0.1
+
+
+def test_the_sum_over_categories_equals_a_literal_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gmvae, "reparametrise", lambda mean, logvar: mean)
+    model = spread(make(beta=0.7)).double()
+    x = batch().x.double()
+    features = model.agents.features(x)
+    q = model.log_categories(features)[0].exp()
+    total = torch.zeros((), dtype=torch.float64)
+    for b in range(B):
+        for k in range(K):
+            one_hot = torch.eye(K, dtype=torch.float64)[k].view(1, 1, K)
+            mean, logvar = model.agents.state(features[:, b : b + 1], one_hot)
+            nll = model.likelihood.nll(model.decode_latent(mean), x[None, b : b + 1])[0, 0]
+            kl = torch.distributions.kl_divergence(
+                normal(mean[0, 0], logvar[0, 0]),
+                normal(model.prior.mean[0, k], model.prior.logvar[0, k]),
+            )
+            total = total + q[b, k] * (nll + 0.7 * (kl + (K * q[b, k]).log()))
+    torch.testing.assert_close(model.terms(batch()._replace(x=x)).total(), total / B)
+
+
+def test_evaluation_decodes_the_latent_that_it_infers() -> None:
+    model = spread(make()).double().eval()
+    x = batch().x.double()
+    posterior = model.infer(x)
+    assert posterior.probs.argmax(-1).unique().numel() > 1
+    mean, logvar = model.latents(model.agents.features(x))
+    chosen = posterior.probs.argmax(-1)[..., None, None].expand(1, B, 1, S)
+    z = mean.gather(2, chosen).squeeze(2)
+    step = model.predict_step(batch()._replace(x=x))
+    nll = model.likelihood.nll(model.decode_latent(z), x[None])
+    torch.testing.assert_close(step.reconstruction, nll)
+    one_hot = functional.one_hot(posterior.probs.argmax(-1), K).double()
+    expected = model.likelihood.mean(model.decode_latent(z))
+    torch.testing.assert_close(model.decode(one_hot, posterior.state_mean), expected)
+    divergence = torch.distributions.kl_divergence(
+        normal(z, logvar.gather(2, chosen).squeeze(2)), normal(*model.prior.of(one_hot))
+    )
+    torch.testing.assert_close(step.kl, divergence)
+
+
+def test_every_parameter_gets_a_gradient() -> None:
+    model = make()
+    model.terms(batch()).total().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        # What the decoder takes in of a category is 0, so nothing trains that layer.
+        assert bool(parameter.grad.any()) or name == "agents.code_from_category.weight", name
+
+
+def test_a_masked_category_has_no_part() -> None:
+    model = spread(make())
+    model.prune([1])
+    terms = model.terms(batch())
+    terms.total().backward()
+    assert terms.total().isfinite()
+    assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in model.parameters())
+    assert not model.prior.mean.grad[0, 1].any()
+    assert not model.infer(batch().x).probs[..., 1].any()
+    torch.testing.assert_close(model.log_prior().exp()[[0, 2, 3]], torch.full((3,), 1 / 3))
+
+
+def test_it_is_a_mixture_model_whose_categories_cannot_be_merged() -> None:
+    model = make()
+    assert isinstance(model, MixtureModel)
+    assert not isinstance(model, Mergeable)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"state_dim": 0}, r"model\.state_dim must be at least 1, got 0"),
+        ({"num_categories": 1}, r"num_categories must be at least 2, got 1"),
+        ({"tau": 0.0}, r"model\.tau must be a number above 0 or auto, got 0"),
+        ({"beta": -0.5}, r"model\.beta must be at least 0, got -0\.5"),
+    ],
+)
+def test_bad_settings_are_refused(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(**options)

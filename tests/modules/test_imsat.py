@@ -1,0 +1,174 @@
+"""IMSAT: its terms are those of cpl-mixVAE with one agent; it decodes nothing and says so."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+
+from mixvae.augmenters.noise import Identity
+from mixvae.contracts import Batch, MixtureModel
+from mixvae.evaluation.mixture import MixtureEvaluation
+from mixvae.modules.cpl_mixvae import CplMixVAE
+from mixvae.modules.imsat import IMSAT
+from mixvae.networks.agents import Agents
+from mixvae.networks.mlp import MLPDecoder, MLPEncoder
+from mixvae.objectives.likelihoods import Gaussian
+from mixvae.objectives.schedules import Linear
+
+D, K, B = 6, 4, 16
+AGENTS = partial(
+    Agents,
+    encoder=partial(MLPEncoder, hidden=(8, 5)),
+    decoder=partial(MLPDecoder, hidden=(5, 8)),
+)
+
+
+class Shift:
+    """Copies, of an augmenter or an adversary, that are known."""
+
+    def __init__(self, length: float) -> None:
+        self.length = length
+
+    def __call__(self, x: torch.Tensor, num_agents: int, *_: object, **__: object) -> torch.Tensor:
+        return x.expand(num_agents, *x.shape) + self.length
+
+
+def make(**options: object) -> IMSAT:
+    torch.manual_seed(0)
+    arguments = {
+        "shape": (D,),
+        "agents": AGENTS,
+        "augmenter": Shift(0.2),
+        "adversary": Shift(-0.1),
+        "optimizer": partial(torch.optim.Adam, lr=1e-2),
+        "num_categories": K,
+    }
+    return IMSAT(**{**arguments, **options})
+
+
+def batch(size: int = B) -> Batch:
+    x = torch.randn(size, D, generator=torch.Generator().manual_seed(1))
+    return Batch(x, torch.zeros(size, dtype=torch.int64), torch.arange(size))
+
+
+def test_its_terms_are_those_of_cpl_mixvae_with_one_agent() -> None:
+    weights = {"consistency_weight": 3.0, "adversarial_weight": 2.0, "information_weight": 1.5}
+    model = make(**weights)
+    torch.manual_seed(0)
+    general = CplMixVAE(
+        shape=(D,),
+        agents=AGENTS,
+        augmenter=Shift(0.2),
+        adversary=Shift(-0.1),
+        likelihood=Gaussian(),
+        optimizer=model.optimizer_factory,
+        num_agents=1,
+        num_categories=K,
+        state_dim=0,
+        **weights,
+    )
+    own, others = model.terms(batch()), general.terms(batch())
+    for name in ("consistency", "adversarial", "information"):
+        torch.testing.assert_close(own[name].value, others[name].value)
+        assert own[name].weight == others[name].weight
+    assert len(own) == 3
+
+
+def test_the_sample_is_taken_as_given_where_copies_are_compared_with_it() -> None:
+    model = make(information_weight=0.0, adversarial_weight=0.0)
+    copies = (batch().x[None] + 0.2).requires_grad_()
+    model.augmenter = lambda *_: copies
+    x = batch().x.requires_grad_()
+    model.terms(batch()._replace(x=x)).total().backward()
+    assert copies.grad.any()
+    assert x.grad is None or not x.grad.any()
+
+
+@pytest.mark.parametrize("name", ["consistency", "adversarial"])
+def test_a_weight_of_0_leaves_a_part_out(name: str) -> None:
+    model = make(**{f"{name}_weight": 0.0})
+    assert name not in model.terms(batch())
+    assert model.terms(batch()).total().isfinite()
+
+
+def test_running_statistics_follow_the_samples_alone() -> None:
+    agents = partial(AGENTS, encoder=partial(MLPEncoder, hidden=(8, 5), batch_norm="before"))
+    model, alone = make(agents=agents), make(agents=agents)
+    model.terms(batch())
+    alone.log_q(batch().x)
+    for own, other in zip(model.buffers(), alone.buffers(), strict=True):
+        assert torch.equal(own, other)
+
+
+def test_it_has_no_decoder_and_says_so() -> None:
+    model = make()
+    assert isinstance(model, MixtureModel)
+    assert not model.can_decode
+    parts = {name.split(".")[1] for name in model.state_dict() if name.startswith("agents.")}
+    assert parts == {"encoder", "category_head"}
+    with pytest.raises(ValueError, match="has no decoder"):
+        model.decode(torch.zeros(1, B, K), torch.zeros(1, B, 0))
+    step = model.predict_step(batch())
+    assert step.reconstruction is None
+    assert step.kl is None
+    assert step.posterior.state_mean.shape == (1, B, 0)
+    metric = MixtureEvaluation(1, K, 2, can_decode=False)
+    metric.update(step, batch().label)
+    values = metric.compute()
+    assert {"accuracy", "entropy", "populated_categories"} <= set(values)
+    assert not {"reconstruction", "kl"} & set(values)
+    torch.testing.assert_close(
+        model.settled_loss(step),
+        model.terms(batch())["information"].loss() * -0.1,
+    )
+
+
+def test_every_parameter_gets_a_gradient() -> None:
+    model = make()
+    model.terms(batch()).total().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.any(), name
+
+
+def test_categories_can_be_pruned_and_renamed() -> None:
+    model = make()
+    model.prune([1])
+    terms = model.terms(batch())
+    terms.total().backward()
+    assert all(bool(p.grad.isfinite().all()) for p in model.parameters())
+    assert not model.infer(batch().x).probs[..., 1].any()
+    assert len(model.agents.category_axes()) == 2
+
+
+def test_schedules_are_functions_of_the_epoch() -> None:
+    model = make(information_weight=Linear(0.0, 1.0, length=2.0))
+    assert model.terms(batch())["information"].weight == 0
+    step = model.predict_step(batch())
+    torch.testing.assert_close(
+        model.settled_loss(step), -model.terms(batch())["information"].loss()
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_categories": 1}, r"num_categories must be at least 2, got 1"),
+        ({"tau": -1.0}, r"model\.tau must be a number above 0 or auto"),
+        ({"adversary": None}, r"adversarial_weight is above 0, so model\.adversary is needed"),
+        ({"information_weight": -1.0}, r"model\.information_weight must be at least 0, got -1"),
+        ({"marginal_weight": -1.0}, r"model\.marginal_weight must be at least 0, got -1"),
+        ({"consistency_weight": -1.0}, r"model\.consistency_weight must be at least 0, got -1"),
+    ],
+)
+def test_bad_settings_are_refused(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(**options)
+
+
+def test_what_is_not_finite_is_refused_before_training() -> None:
+    make(augmenter=Identity()).check(batch())
+    with pytest.raises(ValueError, match="finite"):
+        make().check(batch()._replace(x=torch.full((B, D), float("nan"))))

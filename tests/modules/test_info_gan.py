@@ -1,0 +1,210 @@
+"""InfoGAN: which term trains which parameters, what it draws, what evaluation decodes."""
+
+from __future__ import annotations
+
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from mixvae.contracts import Batch, Mergeable, MixtureModel
+from mixvae.modules.info_gan import InfoGAN
+from mixvae.networks.agents import Agents
+from mixvae.networks.mlp import MLPDecoder, MLPEncoder
+from mixvae.objectives.likelihoods import Bernoulli, Gaussian
+
+D, K, S, B = 6, 4, 2, 16
+PARTS = {
+    "trunk": ("agents.encoder",),
+    "verdict": ("verdict",),
+    "generator": (
+        "agents.decoder",
+        "agents.code_from_category",
+        "agents.code_from_state",
+        "code_from_noise",
+    ),
+    "category head": ("agents.category_head",),
+    "state head": ("agents.state_from_features",),
+}
+TRAINED_BY = {
+    "discriminator": {"trunk", "verdict"},
+    "adversarial": {"generator"},
+    "category_information": {"generator", "trunk", "category head"},
+    "state_information": {"generator", "trunk", "state head"},
+}
+
+
+def make(batch_norm: str = "before", **options: object) -> InfoGAN:
+    torch.manual_seed(0)
+    arguments = {
+        "shape": (D,),
+        "agents": partial(
+            Agents,
+            encoder=partial(MLPEncoder, hidden=(8, 5), batch_norm=batch_norm),
+            decoder=partial(MLPDecoder, hidden=(5, 8), batch_norm=batch_norm),
+        ),
+        "likelihood": Gaussian(),
+        "optimizer": partial(torch.optim.Adam, lr=1e-2),
+        "num_categories": K,
+        "state_dim": S,
+        "noise_dim": 3,
+    }
+    return InfoGAN(**{**arguments, **options})
+
+
+def batch(size: int = B) -> Batch:
+    x = torch.rand(size, D, generator=torch.Generator().manual_seed(1))
+    return Batch(x, torch.zeros(size, dtype=torch.int64), torch.arange(size))
+
+
+def parts_reached(model: InfoGAN, name: str) -> set[str]:
+    """The parts with a gradient from one term; None counts as none, 0 as none too."""
+    model.zero_grad()
+    model.terms(batch())[name].loss().backward()
+    return {
+        part
+        for part, prefixes in PARTS.items()
+        if any(
+            parameter.grad is not None and parameter.grad.any()
+            for key, parameter in model.named_parameters()
+            if key.startswith(prefixes)
+        )
+    }
+
+
+@pytest.mark.parametrize("batch_norm", ["none", "before"])
+@pytest.mark.parametrize(("name", "parts"), TRAINED_BY.items())
+def test_each_term_trains_its_own_parameters_and_no_others(
+    name: str, parts: set[str], batch_norm: str
+) -> None:
+    assert parts_reached(make(batch_norm), name) == parts
+
+
+def test_every_parameter_is_trained_by_some_term() -> None:
+    model = make()
+    terms = model.terms(batch())
+    assert set(TRAINED_BY) == set(terms.means())
+    terms.total().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+
+
+def test_the_generator_has_a_rate_of_its_own() -> None:
+    model = make(generator_rate=5.0)
+    others, generator = model.configure_optimizers().param_groups
+    assert (others["initial_lr"], generator["initial_lr"]) == (1e-2, 5e-2)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    made_by = {names[id(parameter)] for parameter in generator["params"]}
+    assert made_by == {name for name in names.values() if name.startswith(PARTS["generator"])}
+    assert len(made_by) + len(others["params"]) == len(names)
+
+
+def test_the_discriminator_sees_a_difference_in_scale_alone() -> None:
+    # Normalised apart, samples and ten times as large ones would look the same.
+    model, x = make(), batch().x
+    model.likelihood = SimpleNamespace(mean=lambda _: (10 * x - 9 * x.mean(0))[None])
+    judge = [*model.agents.encoder.parameters(), *model.verdict.parameters()]
+    optimizer = torch.optim.Adam(judge, lr=0.01)
+    for _ in range(150):
+        optimizer.zero_grad()
+        loss = model.terms(batch())["discriminator"].loss()
+        loss.backward()
+        optimizer.step()
+    assert float(loss.detach()) < 0.7
+
+
+def test_codes_are_drawn_from_their_priors(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make()
+    model.prune([1])
+    drawn: list[tuple[torch.Tensor, ...]] = []
+    make_of = model.parameters_of
+    monkeypatch.setattr(
+        model, "parameters_of", lambda *codes: drawn.append(codes) or make_of(*codes)
+    )
+    loss = model.terms(batch(2000)).total()
+    category, state, noise = drawn[0]
+    share = category[0].mean(0)
+    assert torch.equal(category.sum(-1), torch.ones(1, 2000))
+    assert share[1] == 0
+    assert share[[0, 2, 3]].sub(1 / 3).abs().max() < 0.05
+    for code in (state, noise):
+        assert code.mean().abs() < 0.1
+        assert code.std().item() == pytest.approx(1, abs=0.05)
+        assert code.min() < -2
+    assert loss.isfinite()
+
+
+def test_evaluation_averages_over_the_same_noise_and_draws_nothing() -> None:
+    model = make().eval()
+    state = torch.get_rng_state()
+    first, second = model.predict_step(batch()), model.predict_step(batch())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(first.reconstruction, second.reconstruction)
+    category = torch.eye(K)[None]
+    states = torch.randn(1, K, S)
+    literal = torch.stack(
+        [
+            model.parameters_of(category, states, noise.expand(1, K, -1))
+            for noise in model.fixed_noise
+        ]
+    ).mean(0)
+    torch.testing.assert_close(model.decode(category, states), model.likelihood.mean(literal))
+    assert "fixed_noise" in model.state_dict()
+    other = make(likelihood=Bernoulli()).eval()
+    decoded = other.decode(category, states)
+    assert decoded.min() > 0
+    assert decoded.max() < 1
+
+
+def test_the_settled_loss_is_reconstruction_and_kl() -> None:
+    model = make().eval()
+    step = model.predict_step(batch())
+    torch.testing.assert_close(model.settled_loss(step), (step.reconstruction + step.kl).mean())
+
+
+def test_noise_on_what_is_judged_follows_its_schedule() -> None:
+    model = make(input_noise=0.3)
+    x = torch.zeros(1, 4000, D)
+    assert model._disturb(x).std().item() == pytest.approx(0.3, abs=0.02)
+    assert make()._disturb(x) is x
+
+
+@pytest.mark.parametrize(("state_dim", "noise_dim"), [(0, 3), (S, 0), (0, 0)])
+def test_it_does_without_state_or_noise(state_dim: int, noise_dim: int) -> None:
+    model = make(state_dim=state_dim, noise_dim=noise_dim)
+    model.terms(batch()).total().backward()
+    step = model.eval().predict_step(batch())
+    assert step.reconstruction.isfinite().all()
+
+
+def test_labels_have_no_part_in_training() -> None:
+    one = batch()
+    totals = []
+    for label in (one.label, one.label + 3):
+        model = make()
+        torch.manual_seed(1)
+        totals.append(model.terms(one._replace(label=label)).total())
+    assert torch.equal(*totals)
+
+
+def test_it_is_a_mixture_model_whose_categories_cannot_be_merged() -> None:
+    model = make()
+    assert isinstance(model, MixtureModel)
+    assert not isinstance(model, Mergeable)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"noise_dim": -1}, r"model\.noise_dim must be at least 0, got -1"),
+        ({"state_dim": -1}, r"state_dim must be at least 0, got -1"),
+        ({"category_weight": -1.0}, r"model\.category_weight must be at least 0 .* got -1"),
+        ({"state_weight": float("nan")}, r"model\.state_weight must be at least 0 .* got nan"),
+        ({"generator_rate": 0.0}, r"model\.generator_rate must be above 0 and finite, got 0"),
+        ({"input_noise": -0.1}, r"model\.input_noise must be at least 0, got -0\.1"),
+    ],
+)
+def test_bad_settings_are_refused(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(**options)

@@ -1,0 +1,270 @@
+"""VaDE: its bound against Monte Carlo, the autoencoder before it, the fit, resuming."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.distributions import Categorical, Independent, Normal
+
+from mixvae.contracts import Batch, Mergeable, MixtureModel
+from mixvae.modules.vade import VaDE
+from mixvae.networks.agents import Agents
+from mixvae.networks.mlp import MLPDecoder, MLPEncoder
+from mixvae.objectives.gaussian_components import fit_components
+from mixvae.objectives.likelihoods import Bernoulli, Gaussian
+from mixvae.train import main
+
+D, K, S, B = 6, 4, 2, 16
+
+
+def make(**options: object) -> VaDE:
+    torch.manual_seed(0)
+    arguments = {
+        "shape": (D,),
+        "agents": partial(
+            Agents,
+            encoder=partial(MLPEncoder, hidden=(8, 5)),
+            decoder=partial(MLPDecoder, hidden=(5, 8)),
+        ),
+        "likelihood": Bernoulli(),
+        "optimizer": partial(torch.optim.Adam, lr=1e-2),
+        "num_categories": K,
+        "state_dim": S,
+        "pretrain_epochs": 2,
+    }
+    return VaDE(**{**arguments, **options})
+
+
+def batch(size: int = B) -> Batch:
+    x = torch.rand(size, D, generator=torch.Generator().manual_seed(1))
+    return Batch(x, torch.zeros(size, dtype=torch.int64), torch.arange(size))
+
+
+def at_epoch(model: VaDE, epoch: int) -> VaDE:
+    model._trainer = SimpleNamespace(current_epoch=epoch, num_training_batches=1, optimizers=[])
+    return model
+
+
+@torch.no_grad()
+def spread(model: VaDE) -> VaDE:
+    """A prior whose components and shares differ."""
+    model.prior.mean.normal_()
+    model.prior.logvar.normal_().mul_(0.3)
+    model.weight_logits.normal_()
+    return model
+
+
+def normal(mean: torch.Tensor, logvar: torch.Tensor) -> Independent:
+    return Independent(Normal(mean, (0.5 * logvar).exp()), 1)
+
+
+def test_the_objective_is_the_negative_bound_by_monte_carlo(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # At a given q(c|x), whatever it is: draws of z and c with the densities of torch.
+    model = spread(make()).double()
+    fixed = torch.tensor([0.4, 0.3, 0.2, 0.1], dtype=torch.float64)
+    monkeypatch.setattr(
+        model, "log_category", lambda z: fixed.log().expand(1, z.shape[1], K).clone()
+    )
+    count = 20_000
+    x = batch(1).x.double()
+    loss = float(model.terms(batch()._replace(x=x.expand(count, D))).total().detach())
+
+    with torch.no_grad():
+        mean, logvar = (part[0, 0] for part in model.latent(x))
+        z = normal(mean, logvar).sample((count,))
+        c = Categorical(fixed).sample((count,))
+        log_px = -model.likelihood.nll(model.decode_latent(z[None]), x[None])[0]
+        log_pz = normal(model.prior.mean[0, c], model.prior.logvar[0, c]).log_prob(z)
+        log_pc = model.weight_logits.log_softmax(-1)[c]
+        bound = log_px + log_pz + log_pc - normal(mean, logvar).log_prob(z) - fixed[c].log()
+    error = 4 * float(bound.std()) / math.sqrt(count)
+    assert loss == pytest.approx(-float(bound.mean()), abs=2 * error)
+    assert error < 0.1
+
+
+def test_the_bound_lies_below_the_evidence() -> None:
+    model = spread(make()).double()
+    x = batch(1).x.double()
+    count = 50_000
+    with torch.no_grad():
+        c = Categorical(logits=model.weight_logits).sample((count,))
+        z = normal(model.prior.mean[0, c], model.prior.logvar[0, c]).sample()
+        nll = model.likelihood.nll(model.decode_latent(z[None]), x[None])[0]
+        evidence = float((-nll).logsumexp(0)) - math.log(count)
+        loss = float(model.terms(batch()._replace(x=x.expand(5000, D))).total())
+    assert -loss < evidence
+
+
+def test_categories_follow_bayes_rule() -> None:
+    model = spread(make()).double()
+    z = torch.randn(1, B, S, dtype=torch.float64)
+    joint = torch.stack(
+        [
+            normal(model.prior.mean[0, k], model.prior.logvar[0, k]).log_prob(z).exp()
+            * model.weight_logits.softmax(-1)[k]
+            for k in range(K)
+        ],
+        dim=-1,
+    )
+    torch.testing.assert_close(model.log_category(z).exp(), joint / joint.sum(-1, keepdim=True))
+
+
+def test_evaluation_decodes_the_latent_that_it_infers() -> None:
+    model = spread(make()).double().eval()
+    x = batch().x.double()
+    posterior = model.infer(x)
+    mean, _ = model.latent(x)
+    category = torch.nn.functional.one_hot(posterior.probs.argmax(-1), K).double()
+    expected = model.likelihood.mean(model.decode_latent(mean))
+    torch.testing.assert_close(model.decode(category, posterior.state_mean), expected)
+    torch.testing.assert_close(posterior.probs, model.log_q(x).exp())
+    step = model.predict_step(batch()._replace(x=x))
+    nll = model.likelihood.nll(model.decode_latent(mean), x[None])
+    torch.testing.assert_close(step.reconstruction, nll)
+    middle = model.decode(torch.eye(K, dtype=torch.float64)[None], torch.zeros(1, K, S).double())
+    torch.testing.assert_close(middle, model.likelihood.mean(model.decode_latent(model.prior.mean)))
+
+
+def test_the_settled_loss_is_the_bound_where_the_category_is_certain() -> None:
+    model = spread(make(beta=0.7)).double().eval()
+    data = batch()._replace(x=batch().x.double())
+    model.log_category = lambda z: (  # type: ignore[method-assign]
+        torch.eye(K, dtype=torch.float64)[1].log().expand(1, z.shape[1], K)
+    )
+    step = model.predict_step(data)
+    terms = model.terms(data)
+    expected = (
+        step.reconstruction.mean() + 0.7 * terms["kl"].mean() + 0.7 * terms["category_kl"].mean()
+    )
+    torch.testing.assert_close(model.settled_loss(step), expected)
+
+
+def test_the_first_epochs_are_an_autoencoder_that_leaves_the_prior_alone() -> None:
+    model = at_epoch(make(), 1)
+    terms = model.terms(batch())
+    assert set(terms.means()) == {"reconstruction"}
+    again = model.terms(batch())  # nothing is drawn
+    assert torch.equal(terms.total(), again.total())
+    terms.total().backward()
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        # Every process of a distributed run waits for a gradient of each parameter.
+        assert parameter.grad is not None, name
+        resting = name.startswith("prior.") or name == "weight_logits"
+        assert bool(parameter.grad.any()) != resting or "code_from_category.weight" in name, name
+    with torch.no_grad():
+        step = model.predict_step(batch())
+        assert math.isinf(model.settled_loss(step))
+        assert math.isfinite(at_epoch(model, 2).settled_loss(step))
+
+
+def test_then_a_mixture_is_fitted_to_the_codes_of_the_training_samples() -> None:
+    model = at_epoch(make(num_starts=3), 2)
+    with pytest.raises(ValueError, match=r"call model\.prepare with the training batches"):
+        model.on_train_epoch_start()
+    model.prepare([batch(40), batch(40)])
+    before = [part.clone() for part in model.agents.parameters()]
+    state = torch.get_rng_state()
+    model.on_train_epoch_start()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert model.training
+    codes = model.latent(torch.cat([batch(40).x] * 2))[0][0].detach()
+    expected = fit_components(codes, K, num_starts=3)
+    torch.testing.assert_close(model.prior.mean[0].detach(), expected.mean)
+    torch.testing.assert_close(model.prior.logvar[0].detach(), expected.logvar)
+    torch.testing.assert_close(model.log_prior().detach(), expected.log_weight)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.agents.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("pretrain_epochs", "epoch"), [(2, 1), (2, 3), (0, 0)])
+def test_at_other_epochs_nothing_is_fitted(pretrain_epochs: int, epoch: int) -> None:
+    model = at_epoch(make(pretrain_epochs=pretrain_epochs), epoch)
+    model.prepare([batch(40)])
+    before = model.prior.mean.clone()
+    model.on_train_epoch_start()
+    assert torch.equal(model.prior.mean, before)
+
+
+def test_masked_categories_have_no_part() -> None:
+    model = spread(make())
+    model.prune([1])
+    model.prepare([batch(40)])
+    terms = model.terms(batch())
+    assert terms.total().isfinite()
+    terms.total().backward()
+    assert not model.prior.mean.grad[0, 1].any()
+    assert not model.infer(batch().x).probs[..., 1].any()
+    before = model.prior.mean[0, 1].clone()
+    model.fit_prior()
+    assert torch.equal(model.prior.mean[0, 1], before)
+
+
+def test_it_is_a_mixture_model_whose_categories_cannot_be_merged() -> None:
+    model = make()
+    assert isinstance(model, MixtureModel)
+    assert not isinstance(model, Mergeable)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"state_dim": 0}, r"model\.state_dim must be at least 1, got 0"),
+        ({"num_categories": 1}, r"num_categories must be at least 2, got 1"),
+        ({"pretrain_epochs": -1}, r"model\.pretrain_epochs must be at least 0, got -1"),
+        ({"num_starts": 0}, r"model\.num_starts must be at least 1, got 0"),
+        ({"beta": -0.5}, r"model\.beta must be at least 0, got -0\.5"),
+    ],
+)
+def test_bad_settings_are_refused(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(**options)
+
+
+def test_a_training_of_the_autoencoder_alone_is_refused() -> None:
+    make().check_epochs(3)
+    with pytest.raises(ValueError, match=r"pretrain_epochs is 2.* none of trainer\.max_epochs=2"):
+        make().check_epochs(2)
+
+
+SMALL = (
+    "+experiment=digits_vade",
+    "model.pretrain_epochs=2",
+    "model.num_starts=2",
+    "model.agents.encoder.hidden=[16,8]",
+    "model.agents.decoder.hidden=[16]",
+    "logger=csv",
+    "~callbacks.figures",
+)
+
+
+def test_a_run_resumed_before_the_fit_or_at_it_ends_with_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*SMALL, "trainer.max_epochs=4", "run_dir=whole"]) == 0
+    whole = torch.load(tmp_path / "whole" / "checkpoints" / "last.ckpt", weights_only=True)
+    for stop in (1, 2):
+        # No run begins whose epochs are all the autoencoder's: as if one were stopped there.
+        with monkeypatch.context() as patch:
+            patch.setattr(VaDE, "check_epochs", lambda *_: None)
+            assert main([*SMALL, f"trainer.max_epochs={stop}", f"run_dir=stopped{stop}"]) == 0
+        assert main([f"resume=stopped{stop}", "trainer.max_epochs=4"]) == 0
+        path = tmp_path / f"stopped{stop}" / "checkpoints" / "last.ckpt"
+        parts = torch.load(path, weights_only=True)
+        assert whole["epoch"] == parts["epoch"]
+        for name, tensor in whole["state_dict"].items():
+            assert torch.equal(tensor, parts["state_dict"][name]), name
+
+
+def test_an_unfit_likelihood_is_refused_before_training() -> None:
+    with pytest.raises(ValueError, match=r"values in \[0, 1\]"):
+        make().check(batch()._replace(x=torch.full((B, D), 7.0)))
+    make(likelihood=Gaussian()).check(batch()._replace(x=torch.full((B, D), 7.0)))

@@ -91,12 +91,8 @@ def _check_factors(path: Path, classes: NDArray[np.int64], sizes: Sequence[int])
 def _read_images(
     path: Path, file: IO[bytes], rows: NDArray[np.int64], num_images: int
 ) -> NDArray[np.uint8]:
-    version = np.lib.format.read_magic(file)
-    read_header = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }[version]
-    shape, fortran_order, dtype = read_header(file)
+    np.lib.format.read_magic(file)
+    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
     if shape != (num_images, *IMAGE_SHAPE) or dtype != np.uint8 or fortran_order:
         raise ValueError(
             f"{path} holds 'imgs' of shape {shape} and type {dtype}; expected"

@@ -8,6 +8,7 @@ import logging
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from mixvae.data.fetch import data_root
 
 VERSION = 1  # of the drawings; a kept file of another one is drawn afresh
 SMALL: Mapping[str, int] = {"shape": 1, "scale": 1, "orientation": 4, "x": 4, "y": 4}
+
+BROKEN_ZIP = (zipfile.BadZipFile, zlib.error)
 
 _log = logging.getLogger(__name__)
 
@@ -91,9 +94,9 @@ def _read(path: Path, images: Grid) -> NDArray[np.uint8] | None:
     if not os.path.isfile(path):
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
             packed: NDArray[np.uint8] = file["packed"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, TypeError, *BROKEN_ZIP) as error:
         _log.warning("%s cannot be read (%s); its images are drawn afresh", path, error)
         return None
     return packed if packed.shape == (len(images.rows), 512) else None

@@ -1,0 +1,112 @@
+"""Disentanglement of a mixture model's states and categories, gathered over batches and ranks."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from mixvae.contracts import MixturePosterior
+from mixvae.evaluation.disentanglement import dci, factor_vae_score, mutual_information_gap
+
+STATES = "states"
+
+
+class DisentanglementScores(Metric):
+    """Collects codes and factors; grows with the number of samples up to `max_samples`.
+
+    An agent's codes are the means of its states and its most probable category. A sample that a
+    distributed sampler repeats to even out the ranks is kept once.
+
+    Args:
+        max_samples: Samples to measure at most, drawn by the seed.
+        seed: Of the draws.
+
+    Raises:
+        ValueError: If `max_samples` is below 2.
+    """
+
+    full_state_update = False
+    higher_is_better = True
+    is_differentiable = False
+
+    index: list[Tensor]
+    factors: list[Tensor]
+    category: list[Tensor]
+    state_mean: list[Tensor]
+
+    def __init__(self, max_samples: int = 10_000, seed: int = 0) -> None:
+        super().__init__()
+        if max_samples < 2:
+            raise ValueError(f"max_samples must be at least 2, got {max_samples}")
+        self.max_samples = max_samples
+        self.seed = seed
+        for name in ("index", "factors", "category", "state_mean"):
+            self.add_state(name, [], dist_reduce_fx="cat")
+
+    def update(self, posterior: MixturePosterior, index: Tensor, factors: Tensor) -> None:
+        """Add a batch.
+
+        Args:
+            posterior: What the model inferred of the batch.
+            index: Row of each sample in its source, shape (B,), int64.
+            factors: Values of the factors, shape (B, F), int64.
+        """
+        self.index.append(index)
+        self.factors.append(factors)
+        # Samples come first, so that ranks are joined along them.
+        self.category.append(posterior.probs.argmax(dim=-1).transpose(0, 1))
+        self.state_mean.append(posterior.state_mean.float().transpose(0, 1))
+
+    def compute(self) -> dict[str, Tensor]:
+        """Measure what was collected.
+
+        Returns:
+            Scalars by name, float64, means over agents: `factor_vae`, `mig`, `dci_disentanglement`,
+            `dci_completeness` and `dci_informativeness` of states and category together, and
+            `factor_vae/states`, `mig/states` of the states alone; nothing where fewer than two
+            samples or no factor that varies was seen.
+        """
+        index, first = np.unique(_joined(self.index), return_index=True)
+        random = np.random.default_rng(self.seed)
+        rows = first[np.sort(random.permutation(len(index))[: self.max_samples])]
+        factors = _joined(self.factors)[rows]
+        if len(rows) < 2 or (factors == factors[0]).all():
+            return {}
+        category, state_mean = _joined(self.category)[rows], _joined(self.state_mean)[rows]
+        agents = [
+            self._scores(state_mean[:, a], factors, category[:, a])
+            for a in range(category.shape[1])
+        ]
+        device = self.index[0].device
+        return {
+            name: torch.tensor(
+                np.mean([agent[name] for agent in agents]), dtype=torch.float64, device=device
+            )
+            for name in agents[0]
+        }
+
+    def _scores(
+        self, states: NDArray[np.float32], factors: NDArray[np.int64], category: NDArray[np.int64]
+    ) -> dict[str, float]:
+        scores = dci(states, factors, category, self.seed)
+        values = {
+            "factor_vae": factor_vae_score(states, factors, category, self.seed),
+            "mig": mutual_information_gap(states, factors, category),
+            "dci_disentanglement": scores.disentanglement,
+            "dci_completeness": scores.completeness,
+            "dci_informativeness": scores.informativeness,
+        }
+        if states.shape[1]:
+            values[f"factor_vae/{STATES}"] = factor_vae_score(states, factors, seed=self.seed)
+            values[f"mig/{STATES}"] = mutual_information_gap(states, factors)
+        return values
+
+
+def _joined(parts: list[Tensor]) -> NDArray:
+    """All batches of all ranks as one array."""
+    joined: NDArray = dim_zero_cat(parts).cpu().numpy()
+    return joined

@@ -1,0 +1,218 @@
+"""The two data modules: the official file and the images drawn by ourselves."""
+
+import inspect
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra.utils import get_class, instantiate
+from omegaconf import OmegaConf
+
+from mixvae.contracts import Batch
+from mixvae.data import DSpritesDataModule, FetchError, RenderedDSpritesDataModule
+from mixvae.data import dsprites as official
+from mixvae.data.dsprites_grid import grid, kept_values
+from mixvae.data.dsprites_sprites import render
+
+CONF = Path(__file__).resolve().parents[2] / "conf" / "data"
+SUBSET = {"scale": [0, 5], "orientation": 8, "x": 8, "y": 8}  # 3 x 2 x 5 x 4 x 4 = 480
+
+
+def collect(loader: object) -> Batch:
+    parts = list(loader)
+    fields = ("x", "label", "index", "factors")
+    return Batch(**{name: torch.cat([getattr(part, name) for part in parts]) for name in fields})
+
+
+def rendered(root: Path, **settings: object) -> RenderedDSpritesDataModule:
+    given = {"seed": 0, "batch_size": 50, "subset": SUBSET, **settings}
+    data = RenderedDSpritesDataModule(root=root, **given)
+    data.prepare_data()
+    data.setup()
+    return data
+
+
+@pytest.mark.parametrize("name", ["dsprites", "dsprites_rendered"])
+def test_a_config_names_its_purpose_and_repeats_the_defaults(name):
+    path = CONF / f"{name}.yaml"
+    assert path.read_text().startswith("# purpose: ")
+    cfg = OmegaConf.create({"seed": 3, "data_root": None, "data": OmegaConf.load(path)})
+    data = OmegaConf.to_container(cfg.data, resolve=True)
+    parameters = inspect.signature(get_class(data.pop("_target_"))).parameters
+    assert data.pop("seed") == 3
+    assert data == {key: parameters[key].default for key in data}
+    assert set(parameters) - set(data) <= {"seed", "mirrors"}
+    assert instantiate(cfg.data, _convert_="all").spec.name == name
+
+
+def test_spec_is_known_before_set_up():
+    spec = RenderedDSpritesDataModule(seed=0, subset={**SUBSET, "shape": [0, 2]}).spec
+    assert (spec.name, spec.shape, spec.is_image) == ("dsprites_rendered", (1, 64, 64), True)
+    assert (spec.num_classes, spec.class_names) == (2, ("square", "heart"))
+    assert spec.factor_names == ("shape", "scale", "orientation", "x", "y")
+    assert spec.factor_sizes == (2, 2, 5, 4, 4)
+    spec = DSpritesDataModule(seed=0, label_factor="scale", subset={"scale": 3}).spec
+    assert (spec.num_classes, spec.class_names) == (2, ("0", "3"))
+
+
+def test_splits_are_disjoint_cover_the_grid_and_keep_the_test_images(tmp_path):
+    tests = []
+    for seed in (0, 1):
+        data = rendered(tmp_path, seed=seed)
+        parts = [collect(data.eval_dataloader(split)).index for split in ("train", "val", "test")]
+        assert [len(part) for part in parts] == [389, 43, 48]
+        assert np.array_equal(torch.cat(parts).sort().values, grid(kept_values(SUBSET)).rows)
+        tests.append(parts)
+    assert torch.equal(tests[0][2], tests[1][2])
+    assert not torch.equal(tests[0][1], tests[1][1])
+
+
+def test_images_factors_and_labels_belong_together(tmp_path):
+    data = rendered(tmp_path, label_factor="x")
+    images = grid(kept_values(SUBSET))
+    pixels = np.unpackbits(render(images), axis=1).reshape(-1, 1, 64, 64)
+    for split in ("train", "val", "test"):
+        batch = collect(data.eval_dataloader(split))
+        position = np.searchsorted(images.rows, batch.index.numpy())
+        assert np.array_equal(batch.x, pixels[position])
+        assert np.array_equal(batch.factors, images.factors[position])
+        assert torch.equal(batch.label, batch.factors[:, 3])
+        assert batch.factors.dtype == batch.label.dtype == batch.index.dtype == torch.int64
+
+
+def test_drawn_images_are_kept_and_read_again(tmp_path, monkeypatch):
+    first = collect(rendered(tmp_path).test_dataloader())
+    (kept,) = (tmp_path / "dsprites").iterdir()
+    assert kept.name.startswith("rendered_3x2x5x4x4_")
+
+    def refuse(images: object) -> None:
+        raise AssertionError("drawn again")
+
+    monkeypatch.setattr("mixvae.data.dsprites_rendered.render", refuse)
+    assert torch.equal(collect(rendered(tmp_path).test_dataloader()).x, first.x)
+    with pytest.raises(AssertionError, match="drawn again"):
+        rendered(tmp_path, subset={**SUBSET, "shape": [1, 2]})
+
+
+@pytest.mark.parametrize("content", [b"", b"no npz", "half"])
+def test_a_damaged_kept_file_is_drawn_afresh(tmp_path, content, caplog):
+    first = collect(rendered(tmp_path).test_dataloader())
+    (kept,) = (tmp_path / "dsprites").iterdir()
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[: len(whole) // 2] if content == "half" else content)
+    assert torch.equal(collect(rendered(tmp_path).test_dataloader()).x, first.x)
+    assert f"{kept} cannot be read" in caplog.text
+    assert len(list((tmp_path / "dsprites").iterdir())) == 1
+    assert np.load(kept)["packed"].shape == (480, 512)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to the superuser")
+def test_a_folder_that_may_not_be_written_to_is_no_obstacle(tmp_path):
+    tmp_path.chmod(0o500)
+    assert len(rendered(tmp_path).spec.factor_sizes) == 5
+    tmp_path.chmod(0o700)
+
+
+def test_images_are_drawn_where_they_could_not_be_kept(tmp_path, monkeypatch):
+    def refuse(*given: object) -> None:
+        raise PermissionError("no")
+
+    monkeypatch.setattr("mixvae.data.dsprites_rendered._write", refuse)
+    assert len(collect(rendered(tmp_path).test_dataloader()).x) == 48
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_data_root_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="is a file, not a folder"):
+        rendered(tmp_path / "file")
+
+
+@pytest.mark.parametrize("module", [DSpritesDataModule, RenderedDSpritesDataModule])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"label_factor": "colour"}, "label_factor names the factor 'colour', which .* shape, sc"),
+        ({"subset": {"posX": 2}}, "subset names the factor 'posX'"),
+        ({"subset": {"y": []}}, "the subset leaves no image"),
+        ({"subset": {"shape": [1]}}, "label_factor is shape, of which the subset keeps one value"),
+        ({"test_fraction": 0}, "test_fraction is 0"),
+        ({"val_fraction": 1.0}, "val_fraction is 1.0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"predict_split": "all"}, "predict_split is 'all'"),
+    ],
+)
+def test_a_wrong_setting_is_refused_before_anything_is_read(module, settings, message):
+    with pytest.raises(ValueError, match=message):
+        module(**{"seed": 0, **settings})
+
+
+def test_a_subset_too_small_to_be_split_or_trained_on_is_refused(tmp_path):
+    two = {"shape": [0, 1], "scale": [0], "orientation": [0], "x": [0], "y": [0]}
+    with pytest.raises(ValueError, match="each part needs at least one"):
+        rendered(tmp_path, subset=two)
+    with pytest.raises(ValueError, match="batch_size is 400 but the training set of dsprites_rend"):
+        rendered(tmp_path, batch_size=400)
+
+
+def test_the_official_file_is_found_and_checked(tmp_path, monkeypatch):
+    asked = []
+
+    def read(path: Path, images: object, md5: str | None) -> np.ndarray:
+        asked.append((path, md5))
+        return render(images)
+
+    monkeypatch.setattr(official, "read_dsprites", read)
+    path = tmp_path / "dsprites" / official.FILE
+    path.parent.mkdir()
+    path.write_bytes(b"")
+    for checksum in (True, False):
+        data = DSpritesDataModule(
+            seed=0, root=tmp_path, subset=SUBSET, batch_size=50, checksum=checksum
+        )
+        data.prepare_data()
+        data.setup()
+        ours = collect(rendered(tmp_path).test_dataloader())
+        assert torch.equal(collect(data.test_dataloader()).x, ours.x)
+    assert asked == [(path, "7da33b31b13a06f4b04a70402ce90c2e"), (path, None)]
+
+
+def test_another_file_under_the_official_name_is_refused(tmp_path):
+    path = tmp_path / "dsprites" / official.FILE
+    path.parent.mkdir()
+    np.savez(path, imgs=np.zeros(3))
+    data = DSpritesDataModule(seed=0, root=tmp_path)
+    data.prepare_data()
+    with pytest.raises(ValueError, match="is not the official file: expected md5 7da33b31"):
+        data.setup()
+    data = DSpritesDataModule(seed=0, root=tmp_path, checksum=False)
+    with pytest.raises(ValueError, match="has no array 'latents_classes'"):
+        data.setup()
+
+
+def test_a_missing_file_says_where_it_belongs_and_what_runs_without_it(tmp_path):
+    for settings, reason in (
+        ({"download": False}, "data.download=false"),
+        ({"mirrors": ()}, "no mirror is configured"),
+    ):
+        data = DSpritesDataModule(seed=0, root=tmp_path, **settings)
+        with pytest.raises(FetchError, match=reason) as caught:
+            data.prepare_data()
+        assert str(tmp_path / "dsprites" / official.FILE) in str(caught.value)
+        assert "data=dsprites_rendered" in str(caught.value)
+
+
+def test_a_download_is_checked_and_kept(tmp_path, start_mirror, monkeypatch):
+    mirror = start_mirror("mirror")
+    (mirror.folder / official.FILE).write_bytes(b"something else")
+    data = DSpritesDataModule(seed=0, root=tmp_path / "root", mirrors=[mirror.address])
+    with pytest.raises(FetchError, match="expected md5 7da33b31"):
+        data.prepare_data()
+    unchecked = DSpritesDataModule(
+        seed=0, root=tmp_path / "root", mirrors=[mirror.address], checksum=False
+    )
+    unchecked.prepare_data()
+    kept = tmp_path / "root" / "dsprites" / official.FILE
+    assert kept.read_bytes() == b"something else"

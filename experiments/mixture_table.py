@@ -6,9 +6,11 @@
 
 For each data set one multirun, `python -m mixvae.train -m seed=0,1,2 +experiment=digits_cpl,...`,
 of the experiments as shipped, whatever the profile. The same command goes on where it stopped, and
-with more seeds or methods it runs what is missing. `dsprites_rendered` are the experiments
-dsprites_* on sprites drawn by ourselves. Labels only measure: accuracy is on test data, categories
-matched with classes one to one. Traversals are of the first seed, over the state of largest spread.
+with more seeds or methods it runs what is missing; runs of the same overrides that are kept
+elsewhere count where `--made-before` names the folder that they lie in. `dsprites_rendered` are the
+experiments dsprites_* on sprites drawn by ourselves. Labels only measure: accuracy is on test data,
+categories matched with classes one to one. Traversals are of the first seed, over the state of
+largest spread.
 """
 
 from __future__ import annotations
@@ -164,16 +166,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time")
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the runs")
+    parser.add_argument(
+        "--made-before", type=Path, nargs="+", default=[], help="other folders of run folders"
+    )
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the tables")
     parser.add_argument("--no-traversals", action="store_true", help="tables only")
     parser.add_argument("--overrides", nargs="+", default=[], help="for every run, key=value")
     options = parser.parse_args(given)
-    launcher = ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={options.jobs}"]
+    together = ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={options.jobs}"]
+    launcher = together if options.jobs > 1 else []
     missing = total = 0
     for dataset in options.datasets or PROFILES[options.profile]:
         asked = jobs(dataset, options.methods, options.seeds, options.overrides)
         root = options.runs / dataset
-        done = complete(list(asked.values()), root, launcher if options.jobs > 1 else ())
+        done = complete(list(asked.values()), root, launcher, options.made_before)
         runs = {what: done[job] for what, job in asked.items() if job in done}
         missing, total = missing + len(asked) - len(runs), total + len(asked)
         if runs:

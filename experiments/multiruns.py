@@ -62,10 +62,15 @@ def blocks(jobs: Iterable[Job]) -> list[list[str]]:
     return [[f"{key}={','.join(values)}" for key, values in block] for block in found]
 
 
-def finished(root: Path) -> dict[frozenset[str], Run]:
-    """Read the finished runs under a root, by what they override in any order."""
+def finished(root: Path, also: Sequence[Path] = ()) -> dict[frozenset[str], Run]:
+    """Read the finished runs of the sweeps under a root, by what they override in any order.
+
+    Args:
+        root: Folder of the sweeps.
+        also: Other folders of run folders.
+    """
     found = {}
-    for sweep in _sweeps(root):
+    for sweep in (*also, *_sweeps(root)):
         if any(path.is_dir() for path in sweep.iterdir()):
             for record in read_jobs(sweep):
                 if record.status == "finished":
@@ -73,29 +78,32 @@ def finished(root: Path) -> dict[frozenset[str], Run]:
     return found
 
 
-def complete(jobs: Sequence[Job], root: Path, launcher: Sequence[str] = ()) -> dict[Job, Run]:
+def complete(
+    jobs: Sequence[Job], root: Path, launcher: Sequence[str] = (), also: Sequence[Path] = ()
+) -> dict[Job, Run]:
     """Run what is missing, and return the finished runs of the jobs.
 
     Args:
         jobs: The jobs wanted.
         root: Folder of the sweeps; each multirun gets a folder of its own in it.
         launcher: How new multiruns are carried out, `hydra/launcher=...`.
+        also: Other folders of run folders; those of a job's overrides are not made again.
 
     Returns:
         The runs of the jobs that are finished; one that failed has said why, and is left out.
     """
     wanted = {_identity(job): job for job in jobs}
     for folder in _sweeps(root):
-        if _planned(folder) & (set(wanted) - set(finished(root))):
+        if _planned(folder) & (set(wanted) - set(finished(root, also))):
             launch([f"sweep.resume={folder}"])
     number = max((int(folder.name) for folder in _sweeps(root)), default=-1) + 1
-    missing = set(wanted) - set(finished(root))
+    missing = set(wanted) - set(finished(root, also))
     # What a folder was for and still is not there failed again just now.
     missing -= set().union(*map(_planned, _sweeps(root)))
     for lines in blocks(job for identity, job in wanted.items() if identity in missing):
         launch([*lines, *QUIET, *launcher, f"hydra.sweep.dir={root / str(number)}"])
         number += 1
-    done = finished(root)
+    done = finished(root, also)
     return {job: done[identity] for identity, job in wanted.items() if identity in done}
 
 
@@ -125,7 +133,7 @@ def _planned(folder: Path) -> set[frozenset[str]]:
 def _identity(overrides: Iterable[str]) -> frozenset[str]:
     """What tells runs apart; where one is kept and what it leaves beside does not."""
     lines = set(as_job(overrides)) - set(as_job(QUIET))
-    return frozenset(line for line in lines if not line.startswith("hydra"))
+    return frozenset(line for line in lines if not line.startswith(("hydra", "run_dir=")))
 
 
 def _parted(overrides: Iterable[str]) -> Block:

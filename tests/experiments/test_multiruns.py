@@ -86,3 +86,11 @@ def test_a_stopped_multirun_is_continued_and_a_failure_left_out(
     launcher.failing = set()
     assert list(complete(jobs, tmp_path)) == jobs
     assert len(launcher.commands) == 3
+
+
+def test_runs_that_lie_elsewhere_are_not_made_again(tmp_path: Path, launcher: Launcher) -> None:
+    job = ("+experiment=a", "seed=0")
+    launcher.run(tmp_path / "seed0", ["+experiment=a", "run_dir=seed0", "seed=0"])
+    done = complete([job], tmp_path / "runs", also=[tmp_path])
+    assert done[job].folder == tmp_path / "seed0"
+    assert launcher.commands == []

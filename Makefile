@@ -74,10 +74,8 @@ format: setup  ## Format the code and mend what can be mended
 	@$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
-bench: setup  ## Time the training step and the loading of batches against plain PyTorch
-	@$(RUN) -m experiments.bench training
-	$(RUN) -m experiments.bench loading
-	$(RUN) -m experiments.modality_bench
+bench: setup  ## Time training steps, loading and starting against plain PyTorch, in minutes
+	@$(RUN) -m experiments.bench
 
 build: setup  ## Build the wheel and the source archive into dist/
 	@$(RUN) -m build --no-isolation

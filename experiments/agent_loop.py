@@ -8,6 +8,8 @@ torch's own layers, dropout and losses. A test proves that both have the same lo
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -16,6 +18,7 @@ from torch.nn import functional as F
 
 from mixvae.modules import CplMixVAE
 from mixvae.networks.batched import BatchedBatchNorm, BatchedLinear
+from mixvae.networks.conv import ConvDecoder, ConvEncoder
 
 
 class Sizes(NamedTuple):
@@ -34,6 +37,8 @@ class Sizes(NamedTuple):
         double_softmax: q(c|x) = softmax(softmax(logits) / tau), as MMIDAS.
         temperature: Of the Gumbel-softmax sample.
         binary: Bernoulli likelihood; the squared error otherwise.
+        channels: Of joint-vae's convolutions, for square images of one channel; then the encoder
+            and decoder have one fully connected layer each, of their first width. None: no images.
     """
 
     features: int
@@ -48,6 +53,13 @@ class Sizes(NamedTuple):
     double_softmax: bool
     temperature: float
     binary: bool
+    channels: tuple[int, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a sample."""
+        side = math.isqrt(self.features)
+        return (1, side, side) if self.channels else (self.features,)
 
 
 class Noise(NamedTuple):
@@ -69,14 +81,23 @@ class Agent(nn.Module):
         super().__init__()
         features, code = sizes.encoder[-1], sizes.decoder[0]
         self.state_dim = sizes.state_dim
-        self.encoder = _layers([sizes.features, *sizes.encoder], sizes.batch_norm)
+        self.encoder = (
+            _convolutions(sizes)
+            if sizes.channels
+            else _layers([sizes.features, *sizes.encoder], sizes.batch_norm)
+        )
         self.category_head = nn.Linear(features, sizes.categories)
         self.state_head = nn.Linear(features + sizes.categories, 2 * sizes.state_dim)
-        self.decoder = nn.Sequential(
-            *_layers([sizes.categories + sizes.state_dim, code], sizes.batch_norm),
-            *_layers(sizes.decoder, sizes.batch_norm),
-            nn.Linear(sizes.decoder[-1], sizes.features),
+        rest = (
+            _transposed_convolutions(sizes)
+            if sizes.channels
+            else [
+                *_layers(sizes.decoder, sizes.batch_norm),
+                nn.Linear(sizes.decoder[-1], sizes.features),
+            ]
         )
+        first = _layers([sizes.categories + sizes.state_dim, code], sizes.batch_norm)
+        self.decoder = nn.Sequential(*first, *rest)
 
     def state(self, features: Tensor, category: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(s|x, c), each (B, S)."""
@@ -93,7 +114,7 @@ class AgentLoop(nn.Module):
         self.agents = nn.ModuleList(Agent(sizes) for _ in range(num_agents))
 
     def loss(self, x: Tensor, noise: Noise | None = None) -> Tensor:
-        """The paper's objective on samples x, shape (B, D): a scalar, nats."""
+        """The paper's objective on samples x, shape (B, *shape): a scalar, nats."""
         scale = max(len(self.agents) - 1, 1)
         total = x.new_zeros(())
         log_qs, deviations = [], []
@@ -128,7 +149,7 @@ class AgentLoop(nn.Module):
             loss = F.binary_cross_entropy_with_logits(output, x, reduction="none")
         else:
             loss = F.mse_loss(output, x, reduction="none")
-        return loss.sum(dim=1)
+        return loss.flatten(1).sum(dim=1)
 
 
 @torch.no_grad()
@@ -136,13 +157,12 @@ def copy_weights(model: CplMixVAE, loop: AgentLoop) -> None:
     """Give the loop's agents the parameters of the batched model's, slice by slice."""
     net = model.agents
     for a, agent in enumerate(loop.agents):
-        _copy_layers(net.encoder.layers, agent.encoder, a)
+        _copy_layers([*net.encoder.layers, *_own_output(net.encoder)], agent.encoder, a)
         _copy_linear([net.category_head], agent.category_head, a)
         _copy_linear([net.state_from_features, net.state_from_category], agent.state_head, a)
         first, *rest = agent.decoder
         _copy_linear([net.code_from_category, net.code_from_state], first, a)
-        batched = [*net.decoder.activation, *net.decoder.layers, net.decoder.output]
-        _copy_layers(batched, rest, a)
+        _copy_layers(_decoder_layers(net.decoder), rest, a)
 
 
 def _layers(widths: list[int] | tuple[int, ...], batch_norm: str) -> nn.Sequential:
@@ -158,13 +178,48 @@ def _layers(widths: list[int] | tuple[int, ...], batch_norm: str) -> nn.Sequenti
     return nn.Sequential(*layers)
 
 
-def _copy_layers(batched: nn.Sequential | list[nn.Module], plain: nn.Module, agent: int) -> None:
+def _convolutions(sizes: Sizes) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for inputs, outputs in itertools.pairwise([1, *sizes.channels]):
+        layers += [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), nn.ReLU()]
+    side = sizes.shape[1] >> len(sizes.channels)
+    full = nn.Linear(sizes.channels[-1] * side**2, sizes.encoder[0])
+    return nn.Sequential(*layers, nn.Flatten(), full, nn.ReLU())
+
+
+def _transposed_convolutions(sizes: Sizes) -> list[nn.Module]:
+    """The encoder's convolutions the other way round; sides must be halved without remainder."""
+    side, most = sizes.shape[1] >> len(sizes.channels), sizes.channels[-1]
+    layers: list[nn.Module] = [
+        nn.Linear(sizes.decoder[0], most * side**2),
+        nn.Unflatten(1, (most, side, side)),
+    ]
+    for inputs, outputs in itertools.pairwise([*sizes.channels[::-1], 1]):
+        layers += [nn.ReLU(), nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1)]
+    return layers
+
+
+def _own_output(encoder: nn.Module) -> list[nn.Module]:
+    """The fully connected layer of a convolutional encoder, behind a flattening of the loop's."""
+    return [nn.Flatten(), *encoder.output] if isinstance(encoder, ConvEncoder) else []
+
+
+def _decoder_layers(decoder: nn.Module) -> list[nn.Module]:
+    if isinstance(decoder, ConvDecoder):
+        return [decoder.activation, decoder.input, nn.Unflatten(1, decoder.start), *decoder.layers]
+    return [*decoder.activation, *decoder.layers, decoder.output]
+
+
+def _copy_layers(batched: list[nn.Module], plain: Iterable[nn.Module], agent: int) -> None:
     for source, target in zip(batched, plain, strict=True):
         if isinstance(source, BatchedLinear):
             _copy_linear([source], target, agent)
         elif isinstance(source, BatchedBatchNorm) and source.weight is not None:
             target.weight.copy_(source.weight[agent])
             target.bias.copy_(source.bias[agent])
+        elif isinstance(source, nn.Conv2d | nn.ConvTranspose2d):
+            target.weight.copy_(source.weight.chunk(source.groups)[agent])
+            target.bias.copy_(source.bias.chunk(source.groups)[agent])
 
 
 def _copy_linear(blocks: list[BatchedLinear], target: nn.Linear, agent: int) -> None:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from experiments.agent_loop import AgentLoop, Noise, Sizes, copy_weights
-from experiments.bench import build_model
+from experiments.bench.agents import build_model
 from mixvae.contracts import Batch
 
 DIGITS = Sizes(
@@ -24,8 +24,13 @@ GENES = DIGITS._replace(
 )
 
 
+IMAGES = DIGITS._replace(
+    features=64, encoder=(9,), decoder=(6,), batch_norm="none", channels=(3, 5)
+)
+
+
 @pytest.mark.parametrize("num_agents", [1, 2, 3, 5])
-@pytest.mark.parametrize("sizes", [DIGITS, GENES, DIGITS._replace(batch_norm="none")])
+@pytest.mark.parametrize("sizes", [DIGITS, GENES, DIGITS._replace(batch_norm="none"), IMAGES])
 def test_the_loop_has_the_loss_and_the_gradients_of_the_batched_model(
     num_agents: int, sizes: Sizes
 ) -> None:
@@ -33,7 +38,7 @@ def test_the_loop_has_the_loss_and_the_gradients_of_the_batched_model(
     loop = AgentLoop(num_agents, sizes).double().train()
     copy_weights(model, loop)
     shape = (num_agents, sizes.batch_size)
-    x = torch.rand(sizes.batch_size, sizes.features, dtype=torch.float64)
+    x = torch.rand(sizes.batch_size, *sizes.shape, dtype=torch.float64)
     rows = torch.arange(sizes.batch_size)
 
     torch.manual_seed(1)
@@ -59,7 +64,7 @@ def test_the_loop_has_the_loss_and_the_gradients_of_the_batched_model(
 
 
 def test_the_loop_has_as_many_parameters_as_the_batched_model() -> None:
-    for sizes in (DIGITS, GENES):
+    for sizes in (DIGITS, GENES, IMAGES):
         counts = [
             sum(p.numel() for p in module.parameters())
             for module in (build_model(3, sizes), AgentLoop(3, sizes))

@@ -1,56 +1,161 @@
 import json
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from experiments import bench
+from experiments.bench import agents, distances, loading, modalities, startup, training_loop
+from experiments.bench.__main__ import main
+from experiments.bench.measuring import BF16, CPU, Case, Setting, alternate, compare, peak_memory
+from experiments.bench.report import save
+from experiments.modality_loop import Widths
+from mixvae.data import HippocampusDataModule
 
-CPU = torch.device("cpu")
+QUICK = Setting(rounds=1, seconds=0.0, device=CPU)
+SMALL = agents.MNIST._replace(features=12, batch_size=8, encoder=(6,), decoder=(6,))
+SMALL_IMAGES = SMALL._replace(features=64, batch_norm="none", channels=(3, 2))
 
 
-def test_ratios_say_how_many_times_faster_ours_is() -> None:
-    cases = {"slow": lambda: time.sleep(0.03), "fast": lambda: time.sleep(0.01)}
-    row = bench.compare(cases, samples=6, rounds=3, seconds=0.0, device=CPU)
-    assert row["wall ratio"] == pytest.approx(3, rel=0.5)
-    assert row["slow samples per wall second"] == pytest.approx(200, rel=0.5)
-    assert row["repeats"] == {"slow": 1, "fast": 1}
+def busy(seconds: float) -> Callable[[], None]:
+    """Work for so long."""
+
+    def run() -> None:
+        end = time.process_time() + seconds
+        while time.process_time() < end:
+            pass
+
+    return run
 
 
-def test_each_round_measures_both_in_alternating_order() -> None:
+def test_ratios_say_how_many_times_faster_a_side_is() -> None:
+    sides = {"slow": busy(0.03), "fast": busy(0.01)}
+    case = Case("rats", "a case", {}, 6, lambda device: sides, trains=False)
+    row = compare(case, QUICK._replace(rounds=3))
+    assert row["sides"]["fast"]["ratio"][0] == pytest.approx(3, rel=0.3)
+    assert row["sides"]["slow"]["samples/s"] == pytest.approx(200, rel=0.3)
+
+
+def test_each_round_measures_all_in_alternating_order() -> None:
     calls: list[str] = []
-    cases = {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}
-    bench.compare(cases, samples=1, rounds=3, seconds=0.0, device=CPU)
+    runs = {name: (lambda name=name: calls.append(name)) for name in "ab"}
+    alternate(runs, QUICK._replace(rounds=3))
     warm_up, measured = calls[:4], calls[4:]
     assert warm_up == ["a", "a", "b", "b"]
     assert measured == ["a", "b", "b", "a", "a", "b"]
 
 
-def test_the_command_writes_json_and_markdown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_peak_of_memory_counts_what_a_call_gives_back() -> None:
+    found = peak_memory(lambda: torch.ones(30_000_000).sum(), CPU)
+    if found is None:
+        pytest.skip("this system does not tell")
+    assert found == pytest.approx(120, abs=15)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        partial(agents.training_sides, 2, SMALL),
+        partial(agents.training_sides, 2, SMALL_IMAGES),
+        partial(modalities.training_sides, Widths((5, 7), (4,), batch_size=6)),
+    ],
+)
+def test_products_are_counted_and_shares_taken(
+    build: partial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = bench.SIZES["mnist"]._replace(features=12, batch_size=8, encoder=(6,), decoder=(6,))
-    monkeypatch.setitem(bench.SIZES, "mnist", small)
-    command = ["training", "--sizes", "mnist", "--agents", "2", "--rounds", "1"]
-    bench.main([*command, "--seconds", "0", "--threads", "1", "--out", str(tmp_path)])
-    content = json.loads((tmp_path / "training.json").read_text())
-    assert content["setting"]["threads"] == 1
-    (row,) = content["rows"]
-    assert row["case"] == "mnist, A=2, B=8"
-    assert row["wall ratio"] > 0
-    page = (tmp_path / "training.md").read_text()
-    assert "| mnist, A=2, B=8 |" in page
-    assert page in capsys.readouterr().out
+    monkeypatch.setattr("experiments.bench.measuring.MATMUL_SIZE", 32)
+    row = compare(Case("agents", "a case", {"A": 2}, 8, build), QUICK)
+    assert row["flops"] > 0
+    assert list(row["sides"]) == ["loop", "mixvae", BF16]
+    for side in row["sides"].values():
+        assert side["share"] > 0
+        assert side["samples/s"] > 0
+
+
+def test_every_case_has_a_name_of_its_own_and_every_group_cases() -> None:
+    found = [case for source in (agents, modalities, distances) for case in source.cases()]
+    assert len({(case.group, case.name) for case in found}) == len(found)
+    assert {case.axes["A"] for case in found if case.group == "agents"} == {2, 3, 5, 10}
+    assert max(case.axes["M"] for case in found if case.group == "modalities") == 100
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_both_sides_of_a_distance_are_the_same_term(count: int) -> None:
+    log_q = torch.randn(count, 6, 4, dtype=torch.float64).log_softmax(-1)
+    ours = distances.coupling(log_q, kind="perturbed")
+    torch.testing.assert_close(distances.pairs_of_agents(log_q), ours)
+    parameters = torch.randn(2, count, 5, 3, dtype=torch.float64)
+    ours = distances.pairwise_kl(*parameters)
+    torch.testing.assert_close(distances.pairs_of_modalities(parameters), ours)
 
 
 def test_both_loaders_yield_every_sample_once() -> None:
-    pair = bench.loading_pair(512, 6, "uint8")
     seen = {}
-    for name, case in pair.items():
-        batches = [[part.clone() for part in batch[:3]] for batch in case.args[0]]
+    for name, side in loading.array_sides(512, 6, "uint8").items():
+        batches = [[part.clone() for part in batch[:3]] for batch in side.args[0]]
         index = torch.cat([batch[2] for batch in batches])
         x = torch.cat([batch[0] for batch in batches])
         assert sorted(index.tolist()) == list(range(512))
         seen[name] = x[index.argsort()]
     torch.testing.assert_close(seen["mixvae"], seen["DataLoader"])
+
+
+def test_the_rats_dataset_cuts_the_windows_that_the_data_module_holds() -> None:
+    rats = HippocampusDataModule(seed=0, rats=("stella", "mitt"), correct_only=False)
+    rats.setup()
+    recordings = [rats.simulator.record(rat) for rat in rats.rats]
+    starts = [rats.window_starts[rat] for rat in rats.rats]
+    dataset = loading.RatDataset(recordings, starts, 25, 10)
+    store = rats.train_dataloader()._tensors.stores.arrays
+    for index in (0, 17, len(dataset) - 1):
+        samples, _ = dataset[index]
+        for rat in range(2):
+            assert (store[rat].float() == samples[str(rat)]).all(dim=1).any()
+    with pytest.raises(IndexError):
+        dataset[len(dataset)]
+
+
+@pytest.mark.parametrize("job", [training_loop.DIGITS, training_loop.GENES])
+def test_bare_epochs_and_those_of_the_trainer_are_timed(
+    job: training_loop.Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = SMALL._replace(features=9, batch_size=16, binary=False)
+    monkeypatch.setattr(training_loop, "SMARTSEQ", small)
+    monkeypatch.setattr(training_loop, "BATCHES", 2)
+    row = training_loop.measured(job._replace(epochs=1), QUICK)
+    assert row["seconds"]["trainer"] > 0
+    assert row["seconds"]["bare"] > 0
+
+
+def test_the_stages_of_a_start_are_timed() -> None:
+    assert set(startup.start()) == set(startup.STAGES)
+
+
+def test_the_command_writes_json_markdown_and_a_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("experiments.bench.measuring.MATMUL_SIZE", 32)
+    monkeypatch.setattr(agents, "MNIST", SMALL)
+    few = [case for case in agents.cases() if case.group == "mnist"][:1]
+    monkeypatch.setattr(agents, "cases", lambda: few)
+    main(["--cases", "mnist", "--rounds", "1", "--seconds", "0", "--out", str(tmp_path)])
+    group = json.loads((tmp_path / "bench.json").read_text())["groups"]["mnist"]
+    assert group["setting"]["threads"] == 1
+    assert group["rows"][0]["case"] == "MNIST MLP, A 2, K 10, B 8"
+    page = (tmp_path / "bench.md").read_text()
+    assert "| MNIST MLP, A 2, K 10, B 8 |" in page
+    assert page in capsys.readouterr().out
+    assert (tmp_path / "bench.png").stat().st_size > 1000
+
+
+def test_groups_that_were_not_measured_again_stay(tmp_path: Path) -> None:
+    for group, seconds in (("startup", 1.0), ("training_loop", 2.0), ("startup", 3.0)):
+        row = {"group": group, "case": "a case", "seconds": {"bare": seconds}}
+        save([row], {"threads": 1}, "the command", tmp_path)
+    groups = json.loads((tmp_path / "bench.json").read_text())["groups"]
+    assert {name: kept["rows"][0]["seconds"]["bare"] for name, kept in groups.items()} == {
+        "startup": 3.0,
+        "training_loop": 2.0,
+    }

@@ -1,0 +1,74 @@
+"""The command line of the benchmarks."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from experiments import bench
+from experiments.bench import agents, distances, loading, modalities, startup, training_loop
+from experiments.bench.measuring import Setting, compare, machine
+from experiments.bench.report import TITLES, save
+
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "bench"
+SOURCES = {
+    agents: ("agents", "agents_large", "batches", "categories", "mnist"),
+    modalities: ("rats", "modalities"),
+    distances: ("distances",),
+    loading: ("loading",),
+}
+LARGE, LARGE_ROUNDS = "agents_large", 3  # a step of the loop takes seconds
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure, print and save."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.bench",
+        description=bench.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--cases", nargs="+", choices=list(TITLES), default=list(TITLES))
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (1)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds (5)")
+    parser.add_argument("--seconds", type=float, default=0.3, help="of one measurement (0.3)")
+    parser.add_argument("--device", type=torch.device, default="cpu", help="cpu or cuda")
+    parser.add_argument("--out", type=Path, default=RESULTS, help=f"default {RESULTS}")
+    given = sys.argv[1:] if argv is None else list(argv)
+    args = parser.parse_args(given)
+    torch.set_num_threads(args.threads)
+    described = machine(args.threads, args.device)
+    rows = measured(args.cases, Setting(args.rounds, args.seconds, args.device))
+    save(rows, described, shlex.join(["python", "-m", "experiments.bench", *given]), args.out)
+
+
+def measured(groups: Sequence[str], setting: Setting) -> list[dict[str, Any]]:
+    """The rows of all cases of these groups."""
+    rows: list[dict[str, Any]] = []
+    for source, held in SOURCES.items():
+        if not set(held) & set(groups):
+            continue
+        for case in source.cases():
+            if case.group not in groups:
+                continue
+            start = time.monotonic()
+            own = setting if case.trains else setting._replace(seconds=setting.seconds / 3)
+            if case.group == LARGE:
+                own = setting._replace(rounds=min(setting.rounds, LARGE_ROUNDS))
+            rows.append(compare(case, own))
+            print(f"{case.name}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+    if "startup" in groups:
+        rows += startup.rows(min(setting.rounds, 3))
+    if "training_loop" in groups:
+        rows += training_loop.rows(setting)
+    return rows
+
+
+if __name__ == "__main__":
+    main()

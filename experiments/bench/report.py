@@ -1,0 +1,151 @@
+"""The results as JSON, as Markdown and as one figure of costs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.bench.measuring import BF16
+from mixvae.figures.style import COLOURS, MARKERS, new_figure, tidy
+
+Row = dict[str, Any]
+TITLES = {
+    "agents": "Training step, cpl-mixVAE at the Smart-seq size, batches of 512",
+    "agents_large": "The same, batches of 5,000",
+    "batches": "The same, other batch sizes",
+    "categories": "The same, other numbers of categories",
+    "mnist": "Training step, cpl-mixVAE on MNIST",
+    "rats": "Training step, MMVM on five rats",
+    "modalities": "Training step, MMVM on many modalities",
+    "distances": "Forward and backward pass of one term",
+    "loading": "Loading alone",
+    "startup": "Start, seconds",
+    "training_loop": "An epoch of the trainer against bare steps, seconds",
+}
+PANELS = (
+    ("A", ("agents", "agents_large"), "agents A", "A"),
+    ("M", ("modalities",), "modalities M", "M"),
+    ("K", ("categories", "agents"), "categories K", "A"),
+    ("B", ("batches", "agents", "agents_large"), "batch size B", "A"),
+)
+
+
+def save(rows: Sequence[Row], setting: dict[str, Any], command: str, out: Path) -> None:
+    """Write `bench.json`, `bench.md` and `bench.png` into `out`, and print the tables.
+
+    Cases of groups that were not measured this time stay as they were.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / "bench.json"
+    kept = json.loads(file.read_text())["groups"] if file.is_file() else {}
+    for group in dict.fromkeys(row["group"] for row in rows):
+        own = [row for row in rows if row["group"] == group]
+        kept[group] = {"command": command, "setting": setting, "rows": own}
+    groups = {name: kept[name] for name in TITLES if name in kept}
+    file.write_text(json.dumps({"groups": groups}, indent=1) + "\n")
+    page = to_markdown(groups)
+    (out / "bench.md").write_text(page)
+    print(page)
+    cost_figure([row for group in groups.values() for row in group["rows"]]).savefig(
+        out / "bench.png"
+    )
+
+
+def to_markdown(groups: dict[str, Any]) -> str:
+    """All tables, each with its command and machine."""
+    lines = [
+        "# Benchmarks",
+        "",
+        "Medians over rounds in alternation. A ratio is how many times faster a side is than the",
+        "loop in the manner of the public code, with its smallest and largest value. The share is",
+        "that of the rate of a 2048 x 2048 product in the same precision and rounds; MB is what a",
+        "step takes beside weights and batch.",
+    ]
+    for name, group in groups.items():
+        said = ", ".join(f"{key} {value}" for key, value in group["setting"].items())
+        lines += ["", f"## {TITLES[name]}", "", *_table(group["rows"]), ""]
+        lines += [f"`{group['command']}`: {said}."]
+    return "\n".join(lines) + "\n"
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    if "seconds" in rows[0]:
+        names = list(rows[0]["seconds"])
+        table = [["case", *names, *(["ratio"] if "ratio" in rows[0] else [])]]
+        for row in rows:
+            values = [f"{row['seconds'][name]:.3g}" for name in names]
+            table.append([row["case"], *values, *([_ratio(row)] if "ratio" in row else [])])
+    else:
+        sides = list(dict.fromkeys(side for row in rows for side in row["sides"]))
+        table = [["case", *(word for side in sides for word in _head(side, sides[0], rows[0]))]]
+        for row in rows:
+            cells = (_cells(row, side, sides[0], rows[0]) for side in sides)
+            table.append([row["case"], *(cell for part in cells for cell in part)])
+    head, *body = (f"| {' | '.join(cells)} |" for cells in table)
+    return [head, "|" + "---|" * len(table[0]), *body]
+
+
+def _head(side: str, yardstick: str, first: Row) -> list[str]:
+    words = [f"{side}, samples/s"]
+    if side != yardstick:
+        words.append("ratio")
+    return [*words, *(["share", "MB"] if first["flops"] else [])]
+
+
+def _cells(row: Row, side: str, yardstick: str, first: Row) -> list[str]:
+    width = len(_head(side, yardstick, first))
+    if side not in row["sides"]:
+        return ["-"] * width
+    found = row["sides"][side]
+    cells = [f"{found['samples/s']:,.0f}"]
+    if side != yardstick:
+        cells.append(_ratio(found) if yardstick in row["sides"] else "-")
+    if row["flops"]:
+        memory = "-" if found["MB"] is None else f"{found['MB']:,.0f}"
+        cells += [f"{found['share']:.0%}", memory]
+    return cells
+
+
+def _ratio(row: Row) -> str:
+    median, low, high = row["ratio"]
+    return f"**{median:.2f}** ({low:.2f}-{high:.2f})"
+
+
+def cost_figure(rows: Iterable[Row]) -> Any:
+    """Time of a training step per sample, and per agent or modality, against A, M, K and B."""
+    rows = [row for row in rows if row.get("flops")]
+    figure = new_figure(10.0, 6.5)
+    for axes, (axis, groups, label, per) in zip(figure.subplots(2, 2).flat, PANELS, strict=True):
+        for number, (size, side) in enumerate(_lines(rows, axis, groups)):
+            chosen = [r for r in _chosen(rows, axis, groups) if _kind(r, axis) == size]
+            points = sorted(
+                (r[axis], 1e6 * r["sides"][side]["seconds"] / r["samples"] / r[per]) for r in chosen
+            )
+            name = f"{side}{'' if size is None else f', B {size:,}'}"
+            style = {"marker": MARKERS[number], "color": COLOURS[number], "markersize": 4}
+            axes.plot(*zip(*points, strict=True), label=name, **style)
+        unit = "agent" if per == "A" else "modality"
+        tidy(axes, "", label, f"microseconds per sample and {unit}")
+        axes.set_xscale("log")
+        axes.set_ylim(bottom=0)
+        if axes.has_data():
+            axes.legend(fontsize=7, frameon=False)
+    return figure
+
+
+def _chosen(rows: Sequence[Row], axis: str, groups: Sequence[str]) -> list[Row]:
+    """The rows of a panel: other sizes than the panel's own are those that all share."""
+    found = [row for row in rows if row["group"] in groups]
+    return found if axis == "A" else [row for row in found if row.get("A", 2) == 2]
+
+
+def _kind(row: Row, axis: str) -> int | None:
+    return row["B"] if axis == "A" else None
+
+
+def _lines(rows: Sequence[Row], axis: str, groups: Sequence[str]) -> list[tuple[int | None, str]]:
+    sides = ("loop", "mixvae", BF16)
+    kinds = sorted({_kind(row, axis) for row in _chosen(rows, axis, groups)}, key=str)
+    return [(kind, side) for kind in kinds for side in sides]

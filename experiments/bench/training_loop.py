@@ -1,0 +1,143 @@
+"""What Lightning, logging and callbacks add to the bare steps of an epoch."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+
+from experiments.bench.agents import SMARTSEQ, build_model
+from experiments.bench.measuring import Setting, spread, wait
+from experiments.bench.startup import composed
+from mixvae.contracts import DataSpec
+from mixvae.data.base import AbstractResidentDataModule, Split, SplitRows
+from mixvae.data.resident import ResidentTensors
+from mixvae.runtime.build import Parts, build, build_trainer, quieten_lightning
+
+BATCHES = 20  # of an epoch at the Smart-seq size
+
+
+class Job(NamedTuple):
+    """Epochs to train.
+
+    Attributes:
+        case: What the table calls it.
+        overrides: Of the config that the trainer and its callbacks come from.
+        epochs: Epochs of one measurement.
+    """
+
+    case: str
+    overrides: tuple[str, ...]
+    epochs: int
+
+
+DIGITS = Job("digits_cpl, as shipped", ("+experiment=digits_cpl",), 10)
+GENES = Job("Smart-seq, A 2, K 120, B 512", ("name=genes",), 2)
+
+
+class RandomCells(AbstractResidentDataModule):
+    """Random numbers of the size of the Smart-seq data, a tenth of them to validate."""
+
+    def __init__(self, num_batches: int, batch_size: int, num_features: int) -> None:
+        super().__init__(0, batch_size, 0.1, 2 * batch_size, "test")
+        self.num_samples, self.num_features = num_batches * batch_size, num_features
+
+    @property
+    def spec(self) -> DataSpec:
+        """Vectors of two classes."""
+        return DataSpec("random", (self.num_features,), 2, ("a", "b"))
+
+    def read_splits(self) -> dict[Split, SplitRows]:
+        """Draw them."""
+        count = self.num_samples + self.num_samples // 10
+        x = torch.rand(count, self.num_features, generator=torch.Generator().manual_seed(0))
+        tensors = ResidentTensors(x, torch.arange(count) % 2)
+        train, rest = torch.arange(count).split([self.num_samples, count - self.num_samples])
+        return {
+            "train": SplitRows(tensors, train),
+            "val": SplitRows(tensors, rest),
+            "test": SplitRows(tensors, rest),
+        }
+
+
+class Clock(Callback):
+    """The process's seconds at the start of each epoch."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.times: list[float] = []
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at the clock."""
+        self.times.append(_now(self.setting))
+
+
+def rows(setting: Setting) -> list[dict[str, Any]]:
+    """Seconds of an epoch, bare and with everything that a run does in it."""
+    return [measured(DIGITS, setting), measured(GENES, setting)]
+
+
+def measured(job: Job, setting: Setting) -> dict[str, Any]:
+    """One row: bare epochs and the trainer's in alternation, and the median ratio."""
+    bare, whole = [], []
+    for _ in range(max(1, setting.rounds // 2)):
+        with tempfile.TemporaryDirectory() as folder:
+            parts = _parts(job, folder, setting.device)
+            bare.append(_bare(parts, job.epochs, setting))
+            whole.append(_whole(parts, setting))
+    ratio = spread([b / a for a, b in zip(bare, whole, strict=True)])
+    seconds = {"bare": spread(bare)[0], "trainer": spread(whole)[0]}
+    return {"group": "training_loop", "case": job.case, "seconds": seconds, "ratio": ratio}
+
+
+def _parts(job: Job, folder: str, device: torch.device) -> Parts:
+    accelerator = ["trainer=gpu"] if device.type == "cuda" else []
+    settings = (*accelerator, "num_threads=1", f"run_dir={folder}", "logger=csv")
+    cfg = composed([*job.overrides, *settings, *_quiet(job.epochs)])
+    quieten_lightning()
+    if job is DIGITS:
+        cfg.trainer.max_epochs = 60  # its schedules need them
+        parts = build(cfg)
+        parts.trainer.fit_loop.max_epochs = job.epochs + 1
+        return parts
+    data = RandomCells(BATCHES, SMARTSEQ.batch_size, SMARTSEQ.features)
+    data.setup()
+    return Parts(data, build_model(2, SMARTSEQ), build_trainer(cfg))
+
+
+def _quiet(epochs: int) -> Sequence[str]:
+    """The first epoch is not measured, and pictures are made after the last one only."""
+    return (f"trainer.max_epochs={epochs + 1}", "trainer.enable_progress_bar=false")
+
+
+def _bare(parts: Parts, epochs: int, setting: Setting) -> float:
+    """Seconds of an epoch of nothing but batches and steps."""
+    model = parts.model.to(setting.device).train()
+    assert isinstance(parts.data, LightningDataModule)
+    optimizer = model.configure_optimizers()
+    loader, start = parts.data.train_dataloader(), 0.0
+    for epoch in range(epochs + 1):
+        start = _now(setting) if epoch == 1 else start
+        loader.sampler.set_epoch(epoch)
+        for batch in loader:
+            optimizer.zero_grad()
+            model.training_step(batch, 0)["loss"].backward()
+            optimizer.step()
+    return (_now(setting) - start) / epochs
+
+
+def _whole(parts: Parts, setting: Setting) -> float:
+    """Seconds of an epoch of the trainer: steps, validation, logging, checkpoints."""
+    clock = Clock(setting)
+    parts.trainer.callbacks.append(clock)
+    parts.trainer.fit(parts.model, datamodule=parts.data)
+    return (clock.times[-1] - clock.times[0]) / (len(clock.times) - 1)
+
+
+def _now(setting: Setting) -> float:
+    wait(setting.device)
+    return time.perf_counter() if setting.device.type == "cuda" else time.process_time()

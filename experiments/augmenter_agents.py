@@ -53,7 +53,7 @@ CASES = {
             "no copies": ["augmenter=none", "model.consistency_weight=0"],
             "noise": ["augmenter=noise", "augmenter.scale=0.1"],
             "learned copies": LEARNED,
-            "learned copies, twice as far": [*LEARNED, "augmenter.scale=2"],
+            "learned copies at twice the distance": [*LEARNED, "augmenter.scale=2"],
         },
     ),
     "cells": Case(

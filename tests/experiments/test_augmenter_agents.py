@@ -26,6 +26,7 @@ def test_variants_and_their_augmenters_can_be_composed(case: str, name: str) -> 
     if agents.augmenter["_target_"].endswith("Learned"):
         assert agents.augmenter.checkpoint == "runs/augmenter"
     assert AUGMENTER not in str(agents)
+    assert "," not in name  # it is a folder's too, and a comma would list values
 
 
 def test_finished_runs_are_tabulated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

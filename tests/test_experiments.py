@@ -23,7 +23,7 @@ SHRUNK = (
     "trainer.limit_train_batches=3",
     "trainer.limit_test_batches=1",
     "num_threads=1",
-    "callbacks.figures.max_states=1",  # each is a figure
+    "+callbacks.figures.max_states=1",  # each is a figure
 )
 
 # Of one agent, and with schedules that must end within the training.

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from mixvae.networks.batched import BatchedLinear, ByteDropout
+from mixvae.networks.batched import BatchedLinear, ByteDropout, in_full_precision
 from mixvae.networks.mlp import MLPDecoder
 from mixvae.networks.wide_input import is_wide
 
@@ -113,7 +113,7 @@ class Agents(nn.Module):
 
     def logits(self, features: Tensor) -> Tensor:
         """Unnormalised log q(c|x), shape (A, B, K), from features (A, B, H)."""
-        return self.category_head(features)
+        return in_full_precision(self.category_head, features)
 
     def state(self, features: Tensor, category: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(s|x, c), each (A, B, S).
@@ -123,9 +123,9 @@ class Agents(nn.Module):
             category: Probabilities or a relaxed sample, shape (A, B, K); of no effect where the
                 state does not see it.
         """
-        both = self.state_from_features(features)
+        both = in_full_precision(self.state_from_features, features)
         if self.state_from_category is not None:
-            both = both + self.state_from_category(category)
+            both = both + in_full_precision(self.state_from_category, category)
         return both[..., : self.state_dim], both[..., self.state_dim :]
 
     def decode(self, category: Tensor, state: Tensor) -> Tensor:
@@ -186,7 +186,7 @@ class Categorisers(nn.Module):
 
     def logits(self, features: Tensor) -> Tensor:
         """Unnormalised log q(c|x), shape (A, B, K), from features (A, B, H)."""
-        return self.category_head(features)
+        return in_full_precision(self.category_head, features)
 
     def state(self, features: Tensor, category: Tensor) -> tuple[Tensor, Tensor]:
         """The state that there is not: two tensors of shape (A, B, 0)."""

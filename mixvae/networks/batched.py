@@ -163,6 +163,13 @@ class ByteDropout(nn.Module):
         return x * keep.to(x.dtype).mul_(256 / (256 - self.threshold))
 
 
+def in_full_precision(layer: nn.Module, x: Tensor) -> Tensor:
+    """Apply a layer in float32 under mixed precision too, for what is exponentiated or compared."""
+    with torch.autocast(x.device.type, enabled=False):
+        y: Tensor = layer(x.to(torch.promote_types(x.dtype, torch.float32)))
+        return y
+
+
 def random_bytes(shape: torch.Size, device: torch.device) -> Tensor:
     """Uniform random bytes, uint8, drawn eight at a time."""
     count = math.prod(shape)

@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from mixvae.networks.batched import ByteDropout
+from mixvae.networks.batched import ByteDropout, in_full_precision
 from mixvae.networks.mlp import check_widths
 
 LOGVAR_BOUND = 10.0
@@ -55,7 +55,8 @@ class ModalityEncoder(nn.Module):
 
         The log-variance lies between -10 and 10, smoothly, so that no ratio of variances overflows.
         """
-        mean, raw = self.head(self.layers(self.dropout(x.flatten(1)))).chunk(2, dim=-1)
+        features = self.layers(self.dropout(x.flatten(1)))
+        mean, raw = in_full_precision(self.head, features).chunk(2, dim=-1)
         return mean, LOGVAR_BOUND * torch.tanh(raw / LOGVAR_BOUND)
 
 

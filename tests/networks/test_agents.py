@@ -201,3 +201,15 @@ def test_the_cheaper_way_explains_samples_as_well(
     for least in (1, 2**30):
         monkeypatch.setattr(wide_input, "LEAST_SIZE", least)
         torch.testing.assert_close(agents.nll(c, s, x, likelihood), expected)
+
+
+def test_categories_and_states_are_inferred_in_float32_under_mixed_precision() -> None:
+    agents = make(MLP, (7,)).float()
+    x, c, s = torch.randn(A, B, 7), torch.rand(A, B, K), torch.randn(A, B, S)
+    with torch.autocast("cpu", torch.bfloat16):
+        features = agents.features(x)
+        logits, state = agents.logits(features), agents.state(features, c)
+        assert features.dtype == agents.decode(c, s).dtype == torch.bfloat16
+    assert logits.dtype == state[0].dtype == state[1].dtype == torch.float32
+    exact = agents.category_head(features.float())
+    assert torch.equal(logits, exact)

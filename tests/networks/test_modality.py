@@ -58,3 +58,10 @@ def test_widths_below_one_are_refused(hidden: list[int]) -> None:
     for network in (ModalityEncoder, ModalityDecoder):
         with pytest.raises(ValueError, match="hidden must hold at least one width"):
             network((3,), 2, hidden=hidden)
+
+
+def test_posteriors_are_float32_under_mixed_precision() -> None:
+    encoder = ModalityEncoder((4,), 2, hidden=[8])
+    with torch.autocast("cpu", torch.bfloat16):
+        mean, logvar = encoder(torch.randn(5, 4))
+    assert mean.dtype == logvar.dtype == torch.float32

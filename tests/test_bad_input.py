@@ -110,6 +110,22 @@ WRONG = [
     Wrong("train", f"{RATS} augmenter=noise", "augmenter"),
     Wrong("train", "data=cells_synthetic", "likelihood"),
     Wrong("train", "networks=conv data=cells_synthetic +likelihood=gaussian", "image"),
+    # The other mixtures.
+    Wrong("train", "+experiment=digits_joint_vae model.state_capacity=-1", "model.state_capacity"),
+    Wrong("train", "+experiment=digits_joint_vae model.category_capacity=9", "log"),
+    Wrong("train", "+experiment=digits_joint_vae trainer.max_epochs=1", "max_epochs"),
+    Wrong("train", "+experiment=digits_vade trainer.max_epochs=2", "model.pretrain_epochs"),
+    Wrong("train", "+experiment=digits_vade model.state_dim=0", "model.state_dim"),
+    Wrong("train", "+experiment=digits_imsat model.adversary=null", "model.adversary"),
+    Wrong("train", "+experiment=digits_info_gan augmenter=noise", "augmenter"),
+    Wrong("train", "+experiment=digits_gmvae model.num_agents=2", "num_agents"),
+    # Sprites.
+    Wrong("train", "data=dsprites_rendered data.label_factor=colour", "colour"),
+    Wrong("train", "data=dsprites_rendered data.subset.shape=[]", "shape"),
+    Wrong("train", "data=dsprites_rendered data.subset.x=[32]", "x"),
+    Wrong(
+        "train", "+experiment=dsprites_joint_vae data_root=empty data.download=false", "dsprites"
+    ),
     # Where runs go.
     Wrong("train", "run_dir=run", "run already holds a run"),
     Wrong("train", "run_dir=full", "full is not empty"),

@@ -35,6 +35,17 @@ RUNS = {
         "model.agents.decoder.channels=[8,8]",
         "model.coupling_weight=0.01",
     ],
+    "joint_vae": [
+        "model=joint_vae",
+        "model.state_capacity_epochs=3",
+        "model.category_capacity_epochs=2",
+    ],
+    "cascade_vae": [
+        "model=cascade_vae",
+        "model.dimension_epochs=0.3",
+        "model.category_after=2",
+    ],
+    "beta_vae": ["model=beta_vae", "model.beta=2"],
     "mmvm": [*ARRAYS, "model.alpha=0.2", "model.beta=0.5", "data.missing_fraction=0.2"],
     "mmvm mixture": [*ARRAYS, "model.kl=mixture", "model.beta=0.5"],
     "mopoe": [*ARRAYS, "model=mopoe", "model.prior_expert=true", "model.beta=0.3"],

@@ -24,6 +24,11 @@ SHRUNK = (
 CELLS = ("data.num_cells=400", "data.num_genes=300", "data.num_types=4", "data.batch_size=50")
 RATS = ("data.simulator.num_trials=90", "data.simulator.num_bins=300")
 ARRAYS = ("data.modalities={a: a.npy, b: b.npy}", "data.labels=y.npy")
+SPRITES = (
+    "data=dsprites_rendered",
+    "data.subset={shape: 1, scale: [5], orientation: 20, x: 8, y: 8}",
+    "data.batch_size=20",
+)
 ONE_ROUND = (
     "callbacks.pruning.first_epochs=1",
     "callbacks.pruning.round_epochs=1",
@@ -39,6 +44,13 @@ def small(experiment: str) -> list[str]:
         "/data: hippocampus": RATS,
         "/data: multimodal": ARRAYS,
         "/data: mnist": ("data.checksum=false",),
+        "/data: dsprites": SPRITES,
+        "/model: joint_vae": (
+            "model.state_capacity_epochs=1",
+            "model.category_capacity_epochs=1",
+        ),
+        "/model: cascade_vae": ("model.dimension_epochs=0.1",),
+        "/model: vade": ("model.pretrain_epochs=1",),
         "/callbacks: pruning": ONE_ROUND,
     }
     own = [line for key, lines in parts.items() if f"override {key}" in text for line in lines]

@@ -53,7 +53,7 @@ class IMSAT(AbstractMixture):
         ValueError: If a size, a weight or tau is out of its range.
 
     Source:
-        Hu et al. 2017, eq. (9), with the weights of the public code by default. The radius is
+        Hu et al. 2017, section 3, with the weights of the public code by default. The radius is
         taken in the batch, see `Adversarial`. The copies and their term are ours; the paper has
         affine copies in place of the adversary's, as a variant (RPT).
     """

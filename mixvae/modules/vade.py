@@ -50,7 +50,7 @@ class VaDE(AbstractGaussianMixture):
         ValueError: If a size or a weight is out of its range.
 
     Source:
-        Jiang et al. 2017, eqs. (10) to (16) and section 3.4. It pretrains a stack of denoising
+        Jiang et al. 2017, the closed form of its bound. It pretrains a stack of denoising
         autoencoders layer by layer, over more and wider layers; here all layers at once. In
         evaluation z is the mean of q(z|x), and q(c|x) is p(c|z) there.
     """

@@ -24,7 +24,7 @@ def component_log_density(z: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
         Shape (A, B, K), nats, summed over S.
 
     Source:
-        Jiang et al. 2017 (VaDE), eq. (5), log p(z|c).
+        Jiang et al. 2017 (VaDE), log p(z|c) of its generative model.
     """
     difference = z.unsqueeze(2) - mean.unsqueeze(1)
     square = difference.square() * (-logvar).exp().unsqueeze(1)
@@ -46,7 +46,7 @@ def kl_to_components(mean: Tensor, logvar: Tensor, of_mean: Tensor, of_logvar: T
         Shape (A, B, K), nats, summed over S.
 
     Source:
-        Jiang et al. 2017 (VaDE), eq. (12): its sums over j, for each component.
+        Jiang et al. 2017 (VaDE), the closed form of its bound: the sums over j, by component.
     """
     of_mean, of_logvar = of_mean.unsqueeze(1), of_logvar.unsqueeze(1)
     difference = logvar - of_logvar

@@ -54,8 +54,8 @@ class IMSAT(AbstractMixture):
 
     Source:
         Hu et al. 2017, section 3, with the weights of the public code by default. The radius is
-        taken in the batch, see `Adversarial`. The copies and their term are ours; the paper has
-        affine copies in place of the adversary's, as a variant (RPT).
+        taken in the batch, see `Adversarial`. The paper has affine copies beside the adversary's
+        on one of its data sets only.
     """
 
     can_decode = False

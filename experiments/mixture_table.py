@@ -8,9 +8,9 @@ For each data set one multirun, `python -m mixvae.train -m seed=0,1,2 +experimen
 of the experiments as shipped, whatever the profile. The same command goes on where it stopped, and
 with more seeds or methods it runs what is missing; runs of the same overrides that are kept
 elsewhere count where `--made-before` names the folder that they lie in. `dsprites_rendered` are the
-experiments dsprites_* on sprites drawn by ourselves. Labels only measure: accuracy is on test data,
-categories matched with classes one to one. Traversals are of the first seed, over the state of
-largest spread.
+experiments dsprites_* on sprites drawn by ourselves, all with encoders that centre the sprite;
+`dsprites_rendered_plain` all without. Labels only measure: accuracy is on test data, categories
+matched with classes one to one. Traversals are of the first seed, over the state of largest spread.
 """
 
 from __future__ import annotations
@@ -42,12 +42,14 @@ METHODS = (
     "beta_vae",
     "imsat",
 )
-# What comes before a method in an experiment's name, and what else its runs override.
+# What comes before a method in an experiment's name, and what else its runs override: where the
+# experiments of a data set differ in their nets, those that all are to have.
 DATASETS: dict[str, tuple[str, tuple[str, ...]]] = {
     "digits": ("digits", ()),
     "mnist": ("mnist", ()),
-    "dsprites": ("dsprites", ()),
-    "dsprites_rendered": ("dsprites", ("data=dsprites_rendered",)),
+    "dsprites": ("dsprites", ("networks=mlp_centred",)),
+    "dsprites_rendered": ("dsprites", ("data=dsprites_rendered", "networks=mlp_centred")),
+    "dsprites_rendered_plain": ("dsprites", ("data=dsprites_rendered", "networks=mlp_dsprites")),
 }
 PROFILES = {"quick": ["digits"], "full": ["digits", "mnist", "dsprites_rendered"]}
 

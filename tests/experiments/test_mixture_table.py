@@ -52,6 +52,7 @@ def test_the_profiles_change_no_setting() -> None:
         "seed=3",
         "+experiment=dsprites_cpl",
         "data=dsprites_rendered",
+        "networks=mlp_centred",
         "num_threads=1",
     )
 

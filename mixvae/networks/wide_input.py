@@ -73,10 +73,11 @@ class _DroppedLinear(torch.autograd.Function):
         buffer = x.new_empty(x.shape[1:], dtype=dy.dtype)
         samples: dict[int, Tensor] = {}
         dx = torch.empty(x.shape, dtype=x.dtype) if ctx.needs_input_grad[0] else None
-        dw = torch.empty_like(weight)
+        dw = torch.empty_like(weight) if ctx.needs_input_grad[1] else None
         for agent, mask in enumerate(masks):
             _drop(_sample(x, agent, samples, dy.dtype), mask, buffer)
-            dw[agent] = buffer.t() @ scaled[agent]
+            if dw is not None:
+                dw[agent] = buffer.t() @ scaled[agent]
             if dx is not None:
                 # From here on the buffer holds a gradient; it is filled afresh for the next agent.
                 torch.mm(scaled[agent], weight[agent].t().to(dy.dtype), out=buffer)

@@ -4,6 +4,7 @@ import torch
 from experiments.agent_loop import AgentLoop, Noise, Sizes, copy_weights
 from experiments.bench.agents import build_model
 from mixvae.contracts import Batch
+from mixvae.networks import wide_input
 
 DIGITS = Sizes(
     features=12,
@@ -30,10 +31,20 @@ IMAGES = DIGITS._replace(
 
 
 @pytest.mark.parametrize("num_agents", [1, 2, 3, 5])
-@pytest.mark.parametrize("sizes", [DIGITS, GENES, DIGITS._replace(batch_norm="none"), IMAGES])
+@pytest.mark.parametrize(
+    ("sizes", "wide"),
+    [
+        (DIGITS, False),
+        (GENES, False),
+        (GENES, True),
+        (DIGITS._replace(batch_norm="none"), False),
+        (IMAGES, False),
+    ],
+)
 def test_the_loop_has_the_loss_and_the_gradients_of_the_batched_model(
-    num_agents: int, sizes: Sizes
+    num_agents: int, sizes: Sizes, wide: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(wide_input, "LEAST_SIZE", 1 if wide else 2**30)
     model = build_model(num_agents, sizes).double().train()
     loop = AgentLoop(num_agents, sizes).double().train()
     copy_weights(model, loop)

@@ -108,6 +108,16 @@ def test_a_damaged_kept_file_is_drawn_afresh(tmp_path, content, caplog):
     assert np.load(kept)["packed"].shape == (480, 512)
 
 
+def test_a_stop_while_drawings_are_written_leaves_nothing(tmp_path, monkeypatch):
+    def stop(*given: object, **arrays: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "savez_compressed", stop)
+    with pytest.raises(KeyboardInterrupt):
+        rendered(tmp_path)
+    assert not list((tmp_path / "dsprites").iterdir())
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to the superuser")
 def test_a_folder_that_may_not_be_written_to_is_no_obstacle(tmp_path):
     tmp_path.chmod(0o500)

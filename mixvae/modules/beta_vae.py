@@ -51,6 +51,8 @@ class BetaVAE(AbstractMixture):
 
     centres: Tensor
     variance: Tensor
+    # Centres are found anew each epoch, so what was merged would come apart: no `Mergeable`.
+    merge = None  # type: ignore[assignment]
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mixvae.contracts import Batch, MixtureModel
+from mixvae.contracts import Batch, Mergeable, MixtureModel
 from mixvae.modules.beta_vae import BetaVAE
 from mixvae.networks.agents import Agents
 from mixvae.networks.mlp import MLPDecoder, MLPEncoder
@@ -112,8 +112,9 @@ def test_the_decoder_and_the_objective_know_of_no_category() -> None:
     torch.testing.assert_close(model.settled_loss(step), expected)
 
 
-def test_pruned_centres_have_no_samples() -> None:
+def test_pruned_centres_have_no_samples_and_none_are_merged() -> None:
     model = fitted()
+    assert not isinstance(model, Mergeable)
     model.prune([2])
     assert not model.infer(batch().x).probs[..., 2].any()
 

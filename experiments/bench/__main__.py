@@ -15,7 +15,7 @@ import torch
 from experiments import bench
 from experiments.bench import agents, distances, loading, modalities, startup, training_loop
 from experiments.bench.measuring import Setting, compare, machine
-from experiments.bench.report import TITLES, save
+from experiments.bench.report import PAGE, TITLES, save
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "bench"
 SOURCES = {
@@ -24,6 +24,7 @@ SOURCES = {
     distances: ("distances",),
     loading: ("loading",),
 }
+QUICK = ("distances", "loading")
 LARGE, LARGE_ROUNDS = "agents_large", 3  # a step of the loop takes seconds
 
 
@@ -43,30 +44,31 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = sys.argv[1:] if argv is None else list(argv)
     args = parser.parse_args(given)
     torch.set_num_threads(args.threads)
-    described = machine(args.threads, args.device)
-    rows = measured(args.cases, Setting(args.rounds, args.seconds, args.device))
-    save(rows, described, shlex.join(["python", "-m", "experiments.bench", *given]), args.out)
+    command = shlex.join(["python", "-m", "experiments.bench", *given])
+    for group in args.cases:
+        described = machine(args.threads, args.device)
+        rows = measured(group, Setting(args.rounds, args.seconds, args.device))
+        save(rows, described, command, args.out)
+    print((args.out / PAGE).read_text())
 
 
-def measured(groups: Sequence[str], setting: Setting) -> list[dict[str, Any]]:
-    """The rows of all cases of these groups."""
-    rows: list[dict[str, Any]] = []
-    for source, held in SOURCES.items():
-        if not set(held) & set(groups):
-            continue
-        for case in source.cases():
-            if case.group not in groups:
-                continue
+def measured(group: str, setting: Setting) -> list[dict[str, Any]]:
+    """The rows of a group's cases."""
+    if group == "startup":
+        return startup.rows(min(setting.rounds, 3))
+    if group == "training_loop":
+        return training_loop.rows(setting)
+    if group in QUICK:
+        setting = setting._replace(seconds=setting.seconds / 3)
+    if group == LARGE:
+        setting = setting._replace(rounds=min(setting.rounds, LARGE_ROUNDS))
+    (source,) = (source for source, held in SOURCES.items() if group in held)
+    rows = []
+    for case in source.cases():
+        if case.group == group:
             start = time.monotonic()
-            own = setting if case.trains else setting._replace(seconds=setting.seconds / 3)
-            if case.group == LARGE:
-                own = setting._replace(rounds=min(setting.rounds, LARGE_ROUNDS))
-            rows.append(compare(case, own))
+            rows.append(compare(case, setting))
             print(f"{case.name}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
-    if "startup" in groups:
-        rows += startup.rows(min(setting.rounds, 3))
-    if "training_loop" in groups:
-        rows += training_loop.rows(setting)
     return rows
 
 

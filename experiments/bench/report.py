@@ -11,6 +11,7 @@ from experiments.bench.measuring import BF16
 from mixvae.figures.style import COLOURS, MARKERS, new_figure, tidy
 
 Row = dict[str, Any]
+PAGE = "bench.md"
 TITLES = {
     "agents": "Training step, cpl-mixVAE at the Smart-seq size, batches of 512",
     "agents_large": "The same, batches of 5,000",
@@ -33,7 +34,7 @@ PANELS = (
 
 
 def save(rows: Sequence[Row], setting: dict[str, Any], command: str, out: Path) -> None:
-    """Write `bench.json`, `bench.md` and `bench.png` into `out`, and print the tables.
+    """Write `bench.json`, `bench.md` and `bench.png` into `out`.
 
     Cases of groups that were not measured this time stay as they were.
     """
@@ -45,12 +46,9 @@ def save(rows: Sequence[Row], setting: dict[str, Any], command: str, out: Path) 
         kept[group] = {"command": command, "setting": setting, "rows": own}
     groups = {name: kept[name] for name in TITLES if name in kept}
     file.write_text(json.dumps({"groups": groups}, indent=1) + "\n")
-    page = to_markdown(groups)
-    (out / "bench.md").write_text(page)
-    print(page)
-    cost_figure([row for group in groups.values() for row in group["rows"]]).savefig(
-        out / "bench.png"
-    )
+    (out / PAGE).write_text(to_markdown(groups))
+    figure = cost_figure([row for group in groups.values() for row in group["rows"]])
+    figure.savefig(out / "bench.png")
 
 
 def to_markdown(groups: dict[str, Any]) -> str:
@@ -129,6 +127,9 @@ def cost_figure(rows: Iterable[Row]) -> Any:
         unit = "agent" if per == "A" else "modality"
         tidy(axes, "", label, f"microseconds per sample and {unit}")
         axes.set_xscale("log")
+        sizes = sorted({row[axis] for row in _chosen(rows, axis, groups)})
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.minorticks_off()
         axes.set_ylim(bottom=0)
         if axes.has_data():
             axes.legend(fontsize=7, frameon=False)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mixvae.contracts import Batch
 from mixvae.data.cell_source import H5adSource
-from mixvae.data.expression import Applied, Matrix, log_cpm
+from mixvae.data.expression import Applied, Kind, Matrix, normalised
 from mixvae.data.genes import GeneColumns
 from mixvae.data.resident import EpochOrder
 
@@ -33,17 +33,18 @@ class Reading(NamedTuple):
         columns: The genes to keep.
         applied: What is done to it.
         target_sum: What libraries are scaled to.
+        kind: What it holds.
     """
 
     layer: str
     columns: GeneColumns
     applied: Applied
     target_sum: float
+    kind: Kind = "counts"
 
     def prepare(self, matrix: Matrix) -> Matrix:
         """Normalise rows of the file and keep the genes."""
-        if self.applied == "log_cpm":
-            matrix = log_cpm(matrix, target_sum=self.target_sum)
+        matrix = normalised(matrix, self.kind, self.applied, self.target_sum)
         return self.columns.take(matrix)
 
 

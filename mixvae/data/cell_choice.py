@@ -22,8 +22,9 @@ from mixvae.data.expression import (
     Normalization,
     check_counts,
     check_expression,
+    common_scale,
     extent_of,
-    log_cpm,
+    normalised,
     to_apply,
 )
 from mixvae.data.genes import (
@@ -69,10 +70,11 @@ class CellChoice:
 
 @dataclass(frozen=True)
 class _Found:
-    """What a matrix holds: its kind, and which of its genes vary, shape (G',)."""
+    """What a matrix holds: kind, which genes vary, shape (G',), `common_scale` of log data."""
 
     kind: Kind
     varies: NDArray[np.bool_]
+    scale: float | None
 
 
 @dataclass(frozen=True)
@@ -119,11 +121,11 @@ class Choosing:
         matrix = stored.read(0, stored.shape[0])
         check_expression(matrix, title)
         low, high = gene_range(matrix)
-        found = _Found(extent_of(matrix).kind, low < high)
-        applied = to_apply(found.kind, self.normalize, title)
+        kind = extent_of(matrix).kind
+        found = _Found(kind, low < high, common_scale(matrix) if kind == "log" else None)
+        applied = to_apply(kind, self.normalize, title, found.scale, self.target_sum)
         columns = self._candidates(names, found)
-        x = log_cpm(matrix, target_sum=self.target_sum) if applied == "log_cpm" else matrix
-        x = columns.take(x)
+        x = columns.take(normalised(matrix, kind, applied, self.target_sum))
         if self.num_highly_variable is not None:
             self._check_varying(found, applied)
             kept = self._varying(x[train], batch, train)
@@ -164,7 +166,7 @@ class Choosing:
                 " CSR, adata.X = adata.X.tocsr(), or use backed=false"
             )
         found = _look_through(stored, title)
-        applied = to_apply(found.kind, self.normalize, title)
+        applied = to_apply(found.kind, self.normalize, title, found.scale, self.target_sum)
         columns = self._candidates(names, found)
         if self.num_highly_variable is not None:
             self._check_varying(found, applied)
@@ -174,8 +176,7 @@ class Choosing:
             parts = []
             for rows, part in _parts(stored):
                 part = part[train[(train >= rows.start) & (train < rows.stop)] - rows.start]
-                if applied == "log_cpm":
-                    part = log_cpm(part, target_sum=self.target_sum)
+                part = normalised(part, found.kind, applied, self.target_sum)
                 parts.append(columns.take(part))
             stack = sparse.vstack if sparse.issparse(parts[0]) else np.concatenate
             kept = self._varying(sparse.csr_matrix(stack(parts)), batch, train)
@@ -246,16 +247,19 @@ class Choosing:
 def _look_through(stored: AbstractMatrix, title: str) -> _Found:
     """Check every value of a matrix on disk, and say what it holds."""
     extent: Any = None
+    scale: float | None = None
     low = np.full(stored.shape[1], np.inf)
     high = -low
     for _, part in _parts(stored):
         check_expression(part, title)
         present = extent_of(part)
+        if extent is None and present.kind == "log":
+            scale = common_scale(part)
         extent = present if extent is None else extent.joined(present)
         least, most = gene_range(part)
         np.minimum(low, least, out=low)
         np.maximum(high, most, out=high)
-    return _Found(extent.kind, low < high)
+    return _Found(extent.kind, low < high, scale)
 
 
 def _parts(stored: AbstractMatrix) -> Iterator[tuple[range, Matrix]]:

@@ -65,8 +65,9 @@ class CellDataModule(AbstractCellDataModule):
             layer: Matrix to read: `X`, `raw` or the name of a layer. None: `X`; of the built-in
                 cells `raw`, their log-normalised expression.
             counts_layer: Matrix of raw counts, `X`, `raw` or a layer, for likelihoods of counts.
-            normalize: `log_cpm` makes log-CPM; `none` leaves values as they are; `auto` makes
-                log-CPM of counts and of linear expression, and says what it found.
+            normalize: `log_cpm` makes log-CPM, also of log data that were scaled otherwise; `none`
+                leaves values as they are; `auto` makes log-CPM of counts and of linear expression,
+                leaves log data as they are, and says what it found.
             target_sum: What libraries are scaled to before the log; 1e6 gives log-CPM.
             genes: `all`, or a text file with one gene name a line. Of `all`, genes that are the
                 same in all cells are left out.
@@ -198,7 +199,7 @@ class CellDataModule(AbstractCellDataModule):
             counts_reading = Reading(self.counts_layer, choice.counts_columns, "none", 1.0)
         return BackedCells(
             self.path,
-            Reading(self.layer, choice.columns, choice.applied, self.target_sum),
+            Reading(self.layer, choice.columns, choice.applied, self.target_sum, choice.kind),
             counts_reading,
             label,
             self.chunk_rows,

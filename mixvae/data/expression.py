@@ -23,6 +23,7 @@ Applied = Literal["log_cpm", "none"]
 
 LARGEST_LOG = 25.0  # log1p of 7e10; no count per million reaches it
 TARGET_SUM = 1e6
+SAME_SCALE = 0.01  # libraries that differ by less were scaled to one sum
 CHUNK = 4_000_000  # values looked at a time, so that checks cost little memory
 MEANING = {
     "counts": "raw counts (whole numbers, 0 or more)",
@@ -184,13 +185,58 @@ def log_cpm(
     return sparse.csr_matrix((values, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
-def to_apply(kind: Kind, normalize: Normalization, name: str = "the matrix") -> Applied:
+def normalised(matrix: Matrix, kind: Kind, applied: Applied, target_sum: float) -> Matrix:
+    """Do to a matrix what `to_apply` decided.
+
+    Args:
+        matrix: Expression, shape (N, G).
+        kind: What it is, see `kind_of`; of log expression the log is undone first.
+        applied: What to do.
+        target_sum: What every library is scaled to.
+
+    Returns:
+        The matrix itself, or log-CPM of it, see `log_cpm`.
+    """
+    if applied == "none":
+        return matrix
+    if kind == "log":
+        matrix = matrix.expm1() if sparse.issparse(matrix) else np.expm1(matrix)
+    return log_cpm(matrix, target_sum=target_sum)
+
+
+def common_scale(matrix: Matrix, num_cells: int = 200) -> float | None:
+    """Find the sum that libraries were scaled to before log(1 + x) was taken.
+
+    Args:
+        matrix: Log data, shape (N, G).
+        num_cells: Cells to look at, evenly spread.
+
+    Returns:
+        The sum; None where the cells have none in common, such as after genes were selected.
+    """
+    rows = np.unique(np.linspace(0, matrix.shape[0] - 1, num_cells).astype(np.int64))
+    libraries = library_sizes(np.expm1(matrix[rows].astype(np.float64)))
+    libraries = libraries[libraries > 0]
+    if len(libraries) < 2 or np.ptp(libraries) > SAME_SCALE * libraries.mean():
+        return None
+    return float(np.median(libraries))
+
+
+def to_apply(
+    kind: Kind,
+    normalize: Normalization,
+    name: str = "the matrix",
+    scale: float | None = None,
+    target_sum: float = TARGET_SUM,
+) -> Applied:
     """Decide how a matrix of this kind is normalised, and say what was found and is done.
 
     Args:
         kind: What the matrix is, see `kind_of`.
         normalize: `auto` normalises counts and linear expression and leaves the rest as it is.
         name: What to call it in a message.
+        scale: Of log expression, what libraries were scaled to, see `common_scale`.
+        target_sum: What they would be scaled to.
 
     Returns:
         What to do with it.
@@ -206,18 +252,33 @@ def to_apply(kind: Kind, normalize: Normalization, name: str = "the matrix") -> 
             " or use normalize=auto"
         )
     found = f"{name} holds {MEANING[kind]}"
-    if normalize == "log_cpm" and kind == "log":
-        _logger.warning("%s, and normalize=log_cpm takes the log once more", found)
+    if kind == "log":
+        _tell_scale(found, normalize, scale, target_sum)
     elif normalize == "none" and kind in ("counts", "linear"):
         _logger.warning("%s, and normalize=none leaves it so; models expect log-CPM", found)
     elif kind == "scaled":
         _logger.warning("%s; it is left as it is, while models expect log-CPM", found)
     if normalize == "log_cpm" or (normalize == "auto" and kind in ("counts", "linear")):
-        _logger.info("%s; log-CPM is made of it", found)
+        if kind != "log":
+            _logger.info("%s; log-CPM is made of it", found)
         return "log_cpm"
-    if kind == "log":
-        _logger.info("%s; it is left as it is", found)
     return "none"
+
+
+def _tell_scale(
+    found: str, normalize: Normalization, scale: float | None, target_sum: float
+) -> None:
+    """Say what becomes of log expression, whose libraries may have been scaled to another sum."""
+    if normalize == "log_cpm" and scale is None:
+        told = "%s, whose libraries have no sum in common, as after genes were left out; the genes"
+        _logger.warning(told + " there are are scaled to %g", found, target_sum)
+    elif normalize == "log_cpm":
+        _logger.info("%s of %g; it is made that of %g", found, scale, target_sum)
+    elif scale is not None and abs(scale / target_sum - 1) > SAME_SCALE:
+        told = "%s of %g; it is left as it is: data.normalize=log_cpm makes it that of %g"
+        _logger.info(told, found, scale, target_sum)
+    else:
+        _logger.info("%s; it is left as it is", found)
 
 
 def _chunks(matrix: Matrix) -> Iterator[NDArray[Any]]:

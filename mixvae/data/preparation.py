@@ -16,10 +16,12 @@ from torch import Tensor
 from mixvae.data.cell_files import require_anndata
 from mixvae.data.expression import (
     MEANING,
+    SAME_SCALE,
     Applied,
     Kind,
     Matrix,
     check_expression,
+    common_scale,
     kind_of,
     library_sizes,
     log_cpm,
@@ -28,7 +30,6 @@ from mixvae.data.genes import find_genes
 
 logger = logging.getLogger("mixvae")
 COUNTED: tuple[Kind, ...] = ("counts", "linear")  # what log-CPM can be made of
-SAME_SCALE = 0.01  # libraries that differ by less were scaled to one sum
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class Preparation:
     def unit(self) -> Kind:
         """What the model takes."""
         return "log" if self.applied == "log_cpm" else self.kind
+
+    @property
+    def rescaled(self) -> bool:
+        """Whether it was log data, scaled to another sum than they came with."""
+        return self.applied == "log_cpm" and self.kind == "log"
 
 
 def find_preparation(checkpoint: Mapping[str, Any]) -> Preparation | None:
@@ -138,10 +144,11 @@ class PreparedCells:
         self.kind = kind_of(self.matrix)
         self.target_sum = preparation.target_sum if target_sum is None else target_sum
         self._takes_log, self._undoes_log = False, False
-        self._decide(preparation.unit, source)
+        self._decide(preparation, source)
 
-    def _decide(self, unit: Kind, source: str) -> None:
+    def _decide(self, preparation: Preparation, source: str) -> None:
         """Decide what to do with expression of this kind."""
+        unit = preparation.unit
         found = f"{source} holds {MEANING[self.kind]}"
         if unit == "log" and self.kind in COUNTED:
             if self.target_sum is None:
@@ -152,18 +159,20 @@ class PreparedCells:
             self._takes_log = True
             logger.info("%s; log(1 + %g x / library) is made of it", found, self.target_sum)
         elif unit == self.kind == "log":
-            self._compare_scale(source)
+            self._compare_scale(source, preparation.rescaled)
         elif unit != self.kind and not (unit in COUNTED and self.kind in COUNTED):
             raise ValueError(
                 f"{found}, but the run was trained on {MEANING[unit]}; name the layer that has"
                 " them: data.layer=NAME"
             )
 
-    def _compare_scale(self, source: str) -> None:
+    def _compare_scale(self, source: str, rescaled: bool) -> None:
         """Find out whether log data were scaled to another sum than the run's."""
         if self.target_sum is None:
             return
         scale = common_scale(self.matrix)
+        if scale is None and rescaled:
+            self._takes_log = self._undoes_log = True
         if scale is not None and abs(scale / self.target_sum - 1) > SAME_SCALE:
             self._takes_log = self._undoes_log = True
             logger.warning(
@@ -191,21 +200,3 @@ class PreparedCells:
             dense = part.toarray() if sparse.issparse(part) else part
             # A copy, since a tensor may not share memory that is read only.
             yield torch.from_numpy(np.array(dense, dtype=np.float32))
-
-
-def common_scale(matrix: Matrix, num_cells: int = 200) -> float | None:
-    """Find the sum that libraries were scaled to before log(1 + x) was taken.
-
-    Args:
-        matrix: Log data, shape (N, G).
-        num_cells: Cells to look at, evenly spread.
-
-    Returns:
-        The sum; None where the cells have none in common, such as after genes were selected.
-    """
-    rows = np.unique(np.linspace(0, matrix.shape[0] - 1, num_cells).astype(np.int64))
-    libraries = library_sizes(np.expm1(matrix[rows].astype(np.float64)))
-    libraries = libraries[libraries > 0]
-    if len(libraries) < 2 or np.ptp(libraries) > SAME_SCALE * libraries.mean():
-        return None
-    return float(np.median(libraries))

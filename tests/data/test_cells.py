@@ -93,6 +93,35 @@ def test_counts_are_normalised_and_said_to_be(write, backed, caplog):
     assert data.state_dict()["normalize"] == "log_cpm"
 
 
+@pytest.mark.parametrize("backed", [False, True])
+@pytest.mark.parametrize("form", ["dense", "csr"])
+def test_log_data_of_another_scale_are_rescaled_where_that_is_asked_for(
+    write, form, backed, caplog
+):
+    path = write(make(FORMS[form](cpm(counts()))))
+    settings = {"target_sum": 1e4, "backed": backed}
+    with caplog.at_level(logging.INFO, logger="mixvae"):
+        as_they_are, made = (
+            load(path, normalize=normalize, **settings) for normalize in ("auto", "log_cpm")
+        )
+    np.testing.assert_allclose(everything(as_they_are)[0], cpm(counts()), rtol=1e-6)
+    assert "of 1e+06; it is left as it is: data.normalize=log_cpm makes it that" in caplog.text
+    assert "of 1e+06; it is made that of 10000" in caplog.text
+    wanted = load(write(make(counts()), "raw.h5ad"), **settings)
+    np.testing.assert_allclose(everything(made)[0], everything(wanted)[0], rtol=1e-5)
+    assert (made.state_dict()["kind"], made.state_dict()["normalize"]) == ("log", "log_cpm")
+    chosen = load(path, normalize="log_cpm", num_highly_variable=5, **settings)
+    same = load(str(wanted.path), num_highly_variable=5, **settings)
+    assert chosen.spec.feature_names == same.spec.feature_names
+
+
+def test_log_data_without_some_genes_have_no_scale_of_their_own(write, caplog):
+    few = make()[:, :6].copy()
+    data = load(write(few), normalize="log_cpm", target_sum=1e4)
+    assert "whose libraries have no sum in common" in caplog.text
+    np.testing.assert_allclose(np.expm1(everything(data)[0]).sum(axis=1), 1e4, rtol=1e-4)
+
+
 def test_sparse_cells_stay_sparse_in_memory(write):
     data = load(write(make(sparse.csr_matrix(counts()))))
     assert isinstance(data.table.cells.x, SparseRows)

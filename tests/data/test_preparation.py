@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from mixvae.data.expression import log_cpm
+from mixvae.data.expression import log_cpm, normalised
 from mixvae.data.preparation import (
     Preparation,
     PreparedCells,
@@ -138,3 +138,16 @@ def test_a_file_that_is_no_anndata_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.h5ad").write_text("not HDF5")
     with pytest.raises(ValueError, match="is no AnnData file"):
         read_cells(tmp_path / "a.h5ad")
+
+
+@pytest.mark.parametrize("genes", [slice(None), slice(0, 8)])
+def test_cells_of_a_run_on_rescaled_log_data_arrive_as_it_saw_them(genes: slice) -> None:
+    run = Preparation(GENES[genes], "log", "log_cpm", 1e4)
+    log = LOG[:, genes]
+    wanted = normalised(log, "log", "log_cpm", 1e4)
+    np.testing.assert_allclose(np.expm1(wanted).sum(axis=1), 1e4, rtol=1e-4)
+    found = torch.cat(list(PreparedCells(log, GENES[genes], run, 0.0).batches(7))).numpy()
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    if genes == slice(None):
+        raw = torch.cat(list(PreparedCells(COUNTS, GENES, run, 0.0).batches(7))).numpy()
+        np.testing.assert_allclose(raw, wanted, rtol=1e-5)

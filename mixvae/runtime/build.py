@@ -189,5 +189,6 @@ def quieten_lightning() -> None:
         r".*isinstance\(treespec, LeafSpec\).*",
         r"Found \d+ module\(s\) in eval mode.*",  # a learned augmenter stays in it
         ".*number of training batches.*is smaller than the logging interval.*",
+        "Grad strides do not match bucket view strides.*",  # of one agent's axis of length 1
     ):
         warnings.filterwarnings("ignore", hint)

@@ -25,6 +25,7 @@ from typing import NamedTuple
 from experiments.ablation import spread
 from experiments.multiruns import Job, Run, as_job, complete
 from experiments.reports import headline, markdown, write_runs
+from experiments.run_settings import differing, encoder_of
 from experiments.traversals import copy_traversal
 from mixvae.figures.comparison import method_scores
 from mixvae.runtime.sweep_folder import JobRecord
@@ -115,8 +116,19 @@ def table(runs: Runs) -> str:
         seeds = " ".join(str(seed) for name, seed in sorted(runs) if name == method)
         found = [(values(runs, method, column), column.digits) for column in columns]
         cells = [_spread(numbers, digits) for numbers, digits in found]
-        rows.append([method, seeds, *cells])
-    return markdown(["method", "seeds", *(column.name for column in columns)], rows)
+        encoders = {encoder_of(run.folder) for (name, _), run in runs.items() if name == method}
+        rows.append([method, seeds, *cells, " or ".join(sorted(encoders))])
+    return markdown(["method", "seeds", *(column.name for column in columns), "encoder"], rows)
+
+
+def mixed(runs: Runs) -> list[str]:
+    """Say which methods' seeds were not run with the same settings."""
+    said = []
+    for method in ordered(runs):
+        keys = differing([run.folder for (name, _), run in runs.items() if name == method])
+        if keys:
+            said.append(f"{method}: its seeds differ in {', '.join(keys)}")
+    return said
 
 
 def _spread(numbers: Sequence[float], digits: int) -> str:
@@ -131,7 +143,7 @@ def _spread(numbers: Sequence[float], digits: int) -> str:
 def report(dataset: str, runs: Runs, results: Path, head: str) -> None:
     """Write the table, the CSV and the figure of a data set."""
     results.mkdir(parents=True, exist_ok=True)
-    text = table(runs)
+    text = "\n\n".join([table(runs), *mixed(runs)])
     (results / f"{dataset}.md").write_text(f"{head}\n\n{text}\n", "utf-8")
     records: dict[tuple[str, ...], JobRecord] = {
         (method, str(seed)): runs[method, seed].record

@@ -10,7 +10,7 @@ import pytest
 
 import mixvae.train
 from experiments import mixture_table, multiruns
-from experiments.mixture_table import jobs, table
+from experiments.mixture_table import jobs, mixed, table
 from experiments.multiruns import Run
 from mixvae.runtime.sweep_folder import JobRecord
 
@@ -33,10 +33,11 @@ RUNS = {
 
 def test_a_row_for_each_method_a_column_for_what_some_method_has() -> None:
     assert table(RUNS).splitlines() == [
-        "| method | seeds | accuracy | reconstruction (nats) | seconds per epoch | epochs |",
-        "| --- | --- | --- | --- | --- | --- |",
-        "| cpl | 0 1 | 0.900 ± 0.141 | 81.0 ± 1.4 | 1.50 ± 0.00 | 20 |",
-        "| imsat | 0 | 0.900 |  | 1.50 | 20 |",
+        "| method | seeds | accuracy | reconstruction (nats) | seconds per epoch | epochs"
+        " | encoder |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| cpl | 0 1 | 0.900 ± 0.141 | 81.0 ± 1.4 | 1.50 ± 0.00 | 20 |  |",
+        "| imsat | 0 | 0.900 |  | 1.50 | 20 |  |",
     ]
 
 
@@ -76,7 +77,7 @@ def test_each_data_set_is_one_multirun(tmp_path: Path, launcher: Launcher) -> No
     assert "FactorVAE" not in (tmp_path / "mnist.md").read_text()
     lines = (tmp_path / "dsprites_rendered.md").read_text().splitlines()
     assert lines[0].startswith("`python -m experiments.mixture_table --profile full")
-    assert "| cpl | 0 1 | 0.900 ± 0.000 | 0.700 ± 0.000 | 6.00 ± 0.00 | 10 |" in lines
+    assert "| cpl | 0 1 | 0.900 ± 0.000 | 0.700 ± 0.000 | 6.00 ± 0.00 | 10 |  |" in lines
     with (tmp_path / "digits.csv").open() as file:
         rows = [(row["method"], row["seed"]) for row in csv.DictReader(file)]
     assert rows == [("cpl", "0"), ("cpl", "1"), ("imsat", "0"), ("imsat", "1")]
@@ -94,6 +95,24 @@ def test_missing_runs_are_told_by_the_exit_status(
     assert "vade" not in (tmp_path / "digits.md").read_text().split("\n", 1)[1]
 
 
+def test_seeds_of_other_settings_are_told(tmp_path: Path) -> None:
+    def trained(name: str, text: str) -> Run:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "config.yaml").write_text(f"name: {name}\n{text}")
+        return Run(folder, RUNS["cpl", 0].record)
+
+    agents = "agents: {encoder: {_target_: a.CentredEncoder, hidden: [8, 4]}}"
+    runs = {
+        ("cpl", 0): trained("a", f"data: {{seed: 0}}\nmodel: {{beta: 1, tau: 1, {agents}}}\n"),
+        ("cpl", 1): trained("b", f"data: {{seed: 1}}\nmodel: {{beta: 2, tau: 1, {agents}}}\n"),
+        ("vade", 0): trained("c", "model: {beta: 1}\n"),
+        ("vade", 1): trained("d", "model: {beta: 1, new: 3}\n"),
+    }
+    assert mixed(runs) == ["cpl: its seeds differ in model.beta"]
+    assert table(runs).splitlines()[2].endswith("| centred 8-4 |")
+
+
 @pytest.mark.slow
 def test_real_runs_end_in_a_table_and_traversals(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -109,5 +128,6 @@ def test_real_runs_end_in_a_table_and_traversals(
     text = (tmp_path / "results" / "digits.md").read_text()
     assert "| cpl | 0 |" in text
     assert "| imsat | 0 |" in text
+    assert text.count("| 128-128-64 |") == 2
     pictures = [path.name for path in (tmp_path / "results" / "traversals").iterdir()]
     assert pictures == ["digits_cpl.png"]

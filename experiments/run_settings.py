@@ -1,0 +1,60 @@
+"""What runs were made with, from the configs in their folders: a table's rows must not mix it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from mixvae.runtime.config_file import load_config
+from mixvae.runtime.run_folder import RunFolder
+
+# What decides on a result, and what of it does not or is the seed.
+PARTS = ("data", "model", "augmenter", "trainer", "test_checkpoint")
+ASIDE = ("data.seed", "data.root", "trainer.enable_progress_bar", "trainer.default_root_dir")
+
+
+def differing(folders: Sequence[Path]) -> list[str]:
+    """Name the settings that are not the same in all runs.
+
+    Args:
+        folders: Run folders. A key that only some configs have came with a later version, and
+            does not count.
+
+    Returns:
+        Their keys, such as `model.optimizer.lr`.
+    """
+    found = [_settings(folder) for folder in folders if RunFolder(folder).config.is_file()]
+    common = [key for key in (found[0] if found else {}) if all(key in one for one in found)]
+    return [key for key in common if any(one[key] != found[0][key] for one in found)]
+
+
+def encoder_of(folder: Path) -> str:
+    """Widths of a mixture model's encoder, and what it is where it is no plain MLP."""
+    path = RunFolder(folder).config
+    if not path.is_file():
+        return ""
+    config = load_config(path)
+    encoder = OmegaConf.select(config, "model.agents.encoder")
+    if encoder is None:
+        return ""
+    widths = "-".join(map(str, encoder.get("hidden") or encoder.get("channels") or ()))
+    kind = str(encoder.get("_target_", "")).rpartition(".")[2].removesuffix("Encoder").lower()
+    return " ".join(part for part in ("" if kind == "mlp" else kind, widths) if part)
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    content = OmegaConf.to_container(load_config(RunFolder(folder).config), resolve=False)
+    assert isinstance(content, dict)
+    flat = dict(_flattened({part: content.get(part) for part in PARTS}, ""))
+    return {key: value for key, value in flat.items() if key not in ASIDE}
+
+
+def _flattened(content: Any, prefix: str) -> Iterable[tuple[str, Any]]:
+    if not isinstance(content, dict):
+        yield prefix, content
+        return
+    for key, value in content.items():
+        yield from _flattened(value, f"{prefix}.{key}" if prefix else str(key))

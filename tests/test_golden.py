@@ -35,6 +35,10 @@ RUNS = {
         "model.agents.decoder.channels=[8,8]",
         "model.coupling_weight=0.01",
     ],
+    "vade": ["model=vade", "model.pretrain_epochs=2"],
+    "gmvae": ["model=gmvae"],
+    "info_gan": ["model=info_gan"],
+    "imsat": ["model=imsat"],
     "joint_vae": [
         "model=joint_vae",
         "model.state_capacity_epochs=3",

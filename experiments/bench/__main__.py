@@ -6,7 +6,7 @@ import argparse
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ SOURCES = {
     loading: ("loading",),
 }
 QUICK = ("distances", "loading")
-LARGE, LARGE_ROUNDS = "agents_large", 3  # a step of the loop takes seconds
+LARGE, LARGE_ROUNDS = "agents_large", 2  # a step of the loop takes seconds
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -46,30 +46,31 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     command = shlex.join(["python", "-m", "experiments.bench", *given])
     for group in args.cases:
-        described = machine(args.threads, args.device)
-        rows = measured(group, Setting(args.rounds, args.seconds, args.device))
-        save(rows, described, command, args.out)
+        described, rows = machine(args.threads, args.device), []
+        for row in measured(group, Setting(args.rounds, args.seconds, args.device)):
+            rows.append(row)
+            save(rows, described, command, args.out)
     print((args.out / PAGE).read_text())
 
 
-def measured(group: str, setting: Setting) -> list[dict[str, Any]]:
+def measured(group: str, setting: Setting) -> Iterator[dict[str, Any]]:
     """The rows of a group's cases."""
     if group == "startup":
-        return startup.rows(min(setting.rounds, 3))
+        yield from startup.rows(min(setting.rounds, 3))
+        return
     if group == "training_loop":
-        return training_loop.rows(setting)
+        yield from training_loop.rows(setting)
+        return
     if group in QUICK:
         setting = setting._replace(seconds=setting.seconds / 3)
     if group == LARGE:
         setting = setting._replace(rounds=min(setting.rounds, LARGE_ROUNDS))
     (source,) = (source for source, held in SOURCES.items() if group in held)
-    rows = []
     for case in source.cases():
         if case.group == group:
             start = time.monotonic()
-            rows.append(compare(case, setting))
+            yield compare(case, setting)
             print(f"{case.name}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
-    return rows
 
 
 if __name__ == "__main__":

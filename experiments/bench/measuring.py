@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 Run = Callable[[], object]
 BF16 = "mixvae bf16"
 MATMUL_SIZE = 2048
+SLOW = 1.0  # seconds of a call from which on it need not be warmed up again
 CPU = torch.device("cpu")
 
 
@@ -96,13 +97,13 @@ def compare(case: Case, setting: Setting) -> dict[str, Any]:
 
 def alternate(runs: Mapping[str, Run], setting: Setting) -> dict[str, list[float]]:
     """Seconds of one call of each run, for each round."""
-    repeats = {}
+    repeats: dict[str, int] = {}
+    times: dict[str, list[float]] = {name: [] for name in runs}
     for name, run in runs.items():
         one = measure(run, 1, setting.device)  # allocations, thread pools, optimiser state
-        if one < 1:
+        if one < SLOW:
             one = measure(run, 1, setting.device)
         repeats[name] = max(1, round(setting.seconds / max(one, 1e-6)))
-    times: dict[str, list[float]] = {name: [] for name in runs}
     for i in range(setting.rounds):
         for name in list(runs)[:: 1 if i % 2 == 0 else -1]:
             times[name].append(measure(runs[name], repeats[name], setting.device) / repeats[name])

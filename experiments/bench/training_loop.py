@@ -87,6 +87,7 @@ def measured(job: Job, setting: Setting) -> dict[str, Any]:
     for _ in range(max(1, setting.rounds // 2)):
         with tempfile.TemporaryDirectory() as folder:
             parts = _parts(job, folder, setting.device)
+            parts.data.trainer = parts.trainer  # which tells the data what device they are for
             bare.append(_bare(parts, job.epochs, setting))
             whole.append(_whole(parts, setting))
     ratio = spread([b / a for a, b in zip(bare, whole, strict=True)])

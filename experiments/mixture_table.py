@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments.ablation import spread
-from experiments.multiruns import Job, Run, as_job, complete
+from experiments.multiruns import Job, Run, as_job, collect, complete
 from experiments.reports import headline, markdown, write_runs
 from experiments.run_settings import differing, encoder_of
 from experiments.traversals import copy_traversal
@@ -184,6 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--made-before", type=Path, nargs="+", default=[], help="other folders of run folders"
     )
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the tables")
+    parser.add_argument("--collect", action="store_true", help="run nothing, report what is there")
     parser.add_argument("--no-traversals", action="store_true", help="tables only")
     parser.add_argument("--overrides", nargs="+", default=[], help="for every run, key=value")
     options = parser.parse_args(given)
@@ -192,8 +193,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     missing = total = 0
     for dataset in options.datasets or PROFILES[options.profile]:
         asked = jobs(dataset, options.methods, options.seeds, options.overrides)
-        root = options.runs / dataset
-        done = complete(list(asked.values()), root, launcher, options.made_before)
+        root, wanted = options.runs / dataset, list(asked.values())
+        if options.collect:
+            done = collect(wanted, root, options.made_before)
+        else:
+            done = complete(wanted, root, launcher, options.made_before)
         runs = {what: done[job] for what, job in asked.items() if job in done}
         missing, total = missing + len(asked) - len(runs), total + len(asked)
         if runs:

@@ -103,8 +103,13 @@ def complete(
     for lines in blocks(job for identity, job in wanted.items() if identity in missing):
         launch([*lines, *QUIET, *launcher, f"hydra.sweep.dir={root / str(number)}"])
         number += 1
+    return collect(jobs, root, also)
+
+
+def collect(jobs: Sequence[Job], root: Path, also: Sequence[Path] = ()) -> dict[Job, Run]:
+    """Return the finished runs of the jobs as they are, see `complete`."""
     done = finished(root, also)
-    return {job: done[identity] for identity, job in wanted.items() if identity in done}
+    return {job: done[_identity(job)] for job in jobs if _identity(job) in done}
 
 
 def launch(arguments: Sequence[str]) -> None:

@@ -94,6 +94,12 @@ def test_missing_runs_are_told_by_the_exit_status(
     assert "1 of 2 runs are missing" in capsys.readouterr().err
     assert "vade" not in (tmp_path / "digits.md").read_text().split("\n", 1)[1]
 
+    launcher.failing = set()
+    given += ["--results", str(tmp_path), "--no-traversals"]
+    assert mixture_table.main([*given, "--collect"]) == 1
+    assert len(launcher.commands) == 1
+    assert mixture_table.main(given) == 0
+
 
 def test_seeds_of_other_settings_are_told(tmp_path: Path) -> None:
     def trained(name: str, text: str) -> Run:

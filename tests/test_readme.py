@@ -31,6 +31,12 @@ ONE_ROUND = (
     "callbacks.pruning.round_epochs=1",
     "callbacks.pruning.max_rounds=1",
 )
+# Schedules that end within two epochs, and sprites that are drawn in no time.
+SHORT = {
+    "joint_vae": ["model.state_capacity_epochs=1", "model.category_capacity_epochs=1"],
+    "vade": ["model.pretrain_epochs=1"],
+    "dsprites": ["data.subset={orientation: 20, x: 8, y: 8}", "data_root=."],
+}
 MAKES_LESS = {"simulate-cells": ["num_cells=600", "num_genes=300"], "simulate-rats": []}
 
 
@@ -65,12 +71,12 @@ def shrink(module: str, arguments: list[str], mnist_root: Path | None) -> list[s
         return [*arguments, "trainer.max_epochs=3"]
     # The same with processes that need no GPU.
     arguments = ["trainer=ddp_cpu" if line == "trainer=ddp" else line for line in arguments]
-    own = []
+    own = [line for name, lines in SHORT.items() if name in text for line in lines]
     if "mnist" in text:
         own += [f"data_root={mnist_root}", "data.train_samples=600", "trainer.limit_test_batches=1"]
     if "cells_cpl" in text or "digits_order" in text:
         own += [*ONE_ROUND, "model.num_agents=2"]
-    if ("digits_cpl" in text and "networks=conv" not in text) or "mnist" in text:
+    if ("digits_cpl" in text and "networks=conv" not in text) or "mnist_cpl" in text:
         own += [*TINY, "model.state_dim=1"]
     return [*arguments, *own, *SHRUNK]
 

@@ -166,8 +166,11 @@ def draw_traversals(dataset: str, runs: Runs, results: Path) -> None:
     for method in ordered(runs):
         seed = min(seed for name, seed in runs if name == method)
         target = results / "traversals" / f"{dataset}_{method}.png"
-        if not copy_traversal(runs[method, seed].folder, target):
-            print(f"{dataset}, {method}: no traversal, since it decodes no state")
+        try:
+            if not copy_traversal(runs[method, seed].folder, target):
+                print(f"{dataset}, {method}: no traversal, since it decodes no state")
+        except (OSError, ValueError) as error:  # of a checkpoint of an earlier version, say
+            print(f"{dataset}, {method}: no traversal: {error}", file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -25,7 +25,9 @@ def copy_traversal(run: Path, target: Path) -> bool:
     Returns:
         False where the model has no state to move along; then nothing is written.
     """
-    folder = run / "evaluations" / NAME
+    # A run that was made alone has its pictures already.
+    drawn = (run / "predictions.npz").is_file() and (run / "figures").is_dir()
+    folder = run if drawn else run / "evaluations" / NAME
     predictions = folder / "predictions.npz"
     if not predictions.is_file():
         evaluate(Request(run, name=NAME, overrides=_overrides()))

@@ -41,13 +41,15 @@ MAKES_LESS = {"simulate-cells": ["num_cells=600", "num_genes=300"], "simulate-ra
 
 
 def sections() -> dict[str, list[list[str]]]:
-    """The command lines of each section's code blocks, but those of make, by its heading."""
+    """The command lines of mixvae and W&B in each section's code blocks, by its heading."""
     found = {}
     for part in re.split(r"^## ", README.read_text(), flags=re.MULTILINE)[1:]:
         heading = part.partition("\n")[0]
         blocks = re.findall(r"^```\n(.*?)^```", part, re.MULTILINE | re.DOTALL)
         lines = [line for block in blocks for line in block.splitlines()]
-        commands = [shlex.split(line) for line in lines if not line.startswith("make ")]
+        commands = [
+            shlex.split(line) for line in lines if line.startswith(("python -m ", "wandb "))
+        ]
         if commands:
             found[heading] = commands
     return found

@@ -82,7 +82,7 @@ def test_a_sweep_is_a_config_per_job() -> None:
     assert [(job.seed, job.model.tau) for job in jobs] == [
         (seed, tau) for seed in (0, 1) for tau in (0.1, 0.2, 1)
     ]
-    experiments = check_command_line(["+experiment=glob(digits_c*)"], multirun=True)
+    experiments = check_command_line(["+experiment=glob(digits_cp*)"], multirun=True)
     assert [job.name for job in experiments] == ["digits_cpl"]
 
 

@@ -134,6 +134,7 @@ def test_real_runs_end_in_a_table_and_traversals(
     text = (tmp_path / "results" / "digits.md").read_text()
     assert "| cpl | 0 |" in text
     assert "| imsat | 0 |" in text
-    assert text.count("| 128-128-64 |") == 2
+    # The table tells where a method's encoder is another one.
+    assert text.count("| 128-128-64 |") == text.count("| 600-600 |") == 1
     pictures = [path.name for path in (tmp_path / "results" / "traversals").iterdir()]
     assert pictures == ["digits_cpl.png"]

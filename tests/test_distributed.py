@@ -135,17 +135,17 @@ def test_a_run_of_two_processes_in_a_slurm_job_of_one_task(
 def test_a_search_prunes_runs_of_two_processes(command: Command, tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text(
         "space: {model.optimizer.lr: {type: categorical, choices: [0.0, 0.01]}}\n"
-        "metric: val/reconstruction\nnum_trials: 2\npruner_trials: 1\nsampler: random\n"
+        "metric: val/reconstruction\nnum_trials: 3\npruner_trials: 1\nsampler: random\n"
     )
     options = [*DIGITS, *TWO, "trainer.max_epochs=3"]
     done = command("sweep", "search=own.yaml", "out=s", *options)
     assert done.returncode == 0, done.stderr
     with (tmp_path / "s" / "search.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    # The second learns nothing, and is worse than the first after one epoch.
-    assert [row["model.optimizer.lr"] for row in rows] == ["0.01", "0.0"]
-    assert [row["status"] for row in rows] == ["finished", "pruned"]
-    assert not joined(tmp_path / "s" / "1")
+    # The last learns nothing, and is worse than the others after one epoch.
+    assert [row["model.optimizer.lr"] for row in rows] == ["0.01", "0.01", "0.0"]
+    assert [row["status"] for row in rows] == ["finished", "finished", "pruned"]
+    assert not joined(tmp_path / "s" / "2")
 
 
 def test_a_sweep_of_runs_of_two_processes(command: Command, tmp_path: Path) -> None:

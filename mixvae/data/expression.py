@@ -260,7 +260,7 @@ def to_apply(
         _logger.warning("%s; it is left as it is, while models expect log-CPM", found)
     if normalize == "log_cpm" or (normalize == "auto" and kind in ("counts", "linear")):
         if kind != "log":
-            _logger.info("%s; log-CPM is made of it", found)
+            _logger.info("%s; log(1 + %g x / library) is made of it", found, target_sum)
         return "log_cpm"
     return "none"
 

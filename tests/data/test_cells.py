@@ -89,7 +89,7 @@ def test_counts_are_normalised_and_said_to_be(write, backed, caplog):
     with caplog.at_level(logging.INFO, logger="mixvae"):
         data = load(write(make(sparse.csr_matrix(counts()))), backed=backed)
     np.testing.assert_allclose(everything(data)[0], cpm(counts()), rtol=1e-6)
-    assert "holds raw counts (whole numbers, 0 or more); log-CPM is made of it" in caplog.text
+    assert "holds raw counts (whole numbers, 0 or more); log(1 + 1e+06 x / library)" in caplog.text
     assert data.state_dict()["normalize"] == "log_cpm"
 
 

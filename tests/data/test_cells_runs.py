@@ -51,7 +51,7 @@ def test_a_run_from_disk_resumes_to_the_same_weights_and_says_how_cells_were_pre
     command = [*SMALL, f"data.path={path}", "data.layer=counts", "data.label_key=type"]
     command += ["data.backed=true", "data.chunk_rows=16", "data.buffer_chunks=3"]
     assert main([*command, "trainer.max_epochs=3", "run_dir=whole"]) == 0
-    assert "holds raw counts (whole numbers, 0 or more); log-CPM is made" in capsys.readouterr().err
+    assert "holds raw counts (whole numbers, 0 or more); log(1 + 1" in capsys.readouterr().err
     assert main([*command, "trainer.max_epochs=1", "run_dir=parts"]) == 0
     assert main(["resume=parts", "trainer.max_epochs=3"]) == 0
     whole, parts = (

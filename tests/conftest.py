@@ -20,10 +20,6 @@ import torch  # noqa: E402
 # One thread: sums come out in one order, and a busy machine does not slow a small test down.
 torch.set_num_threads(1)
 
-# A job in a shell's background starts with Ctrl-C ignored, and its children inherit that.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _connect = socket.socket.connect
 
@@ -41,6 +37,15 @@ def _seeds() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _interruptible() -> None:
+    """Hear Ctrl-C, as what a test starts then does.
+
+    An interrupted run leaves it ignored, and so does a shell for its background jobs.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -66,10 +66,7 @@ def start(tmp_path: Path, environment: dict[str, str]) -> Iterator[Callable[...,
         started.append(process)
         return process
 
-    # A job in the background of a script ignores Ctrl-C, and so would what it starts.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield begin
-    signal.signal(signal.SIGINT, before)
     for process in started:
         with suppress(ProcessLookupError):
             process.kill()

@@ -9,6 +9,7 @@ import torch
 
 from experiments.agent_loop import AgentLoop, Sizes, copy_weights
 from experiments.bench.measuring import BF16, Case, Run
+from experiments.bench.steps import loop_step, model_step
 from mixvae.augmenters.noise import Identity
 from mixvae.contracts import Batch
 from mixvae.modules import CplMixVAE
@@ -80,9 +81,9 @@ def training_sides(num_agents: int, sizes: Sizes, device: torch.device) -> dict[
     loop = AgentLoop(num_agents, sizes).to(device).train()
     copy_weights(model, loop)
     return {
-        "loop": loop_step(loop, batch),
-        "mixvae": batched_step(model, batch),
-        BF16: batched_step(model, batch, mixed=True),
+        "loop": loop_step(loop, batch.x),
+        "mixvae": model_step(model, batch),
+        BF16: model_step(model, batch, mixed=True),
     }
 
 
@@ -119,29 +120,3 @@ def _decoder(sizes: Sizes) -> partial:
     if sizes.channels:
         return partial(ConvDecoder, channels=sizes.channels[::-1], features=sizes.decoder[0])
     return partial(MLPDecoder, hidden=sizes.decoder, batch_norm=sizes.batch_norm)
-
-
-def batched_step(model: CplMixVAE, batch: Batch, mixed: bool = False) -> Run:
-    """One optimiser step of the batched model, as Lightning would make it."""
-    optimizer = model.optimizer_factory(model.parameters())
-
-    def step() -> None:
-        optimizer.zero_grad()
-        with torch.autocast(batch.x.device.type, torch.bfloat16, enabled=mixed):
-            loss = model.training_step(batch, 0)["loss"]
-        loss.backward()
-        optimizer.step()
-
-    return step
-
-
-def loop_step(loop: AgentLoop, batch: Batch) -> Run:
-    """One optimiser step of the loop over agents, with torch's default Adam."""
-    optimizer = torch.optim.Adam(loop.parameters(), lr=1e-3)
-
-    def step() -> None:
-        optimizer.zero_grad()
-        loop.loss(batch.x).backward()
-        optimizer.step()
-
-    return step

@@ -8,6 +8,7 @@ from functools import partial
 import torch
 
 from experiments.bench.measuring import BF16, Case, Run
+from experiments.bench.steps import loop_step, model_step
 from experiments.modality_loop import ModalityLoop, Widths, copy_weights
 from mixvae.contracts import ModalitySpec, MultimodalBatch
 from mixvae.modules import MMVM
@@ -70,31 +71,7 @@ def training_sides(widths: Widths, device: torch.device) -> dict[str, Run]:
     loop = ModalityLoop(widths).to(device).train()
     copy_weights(model, loop)
     return {
-        "loop": _loop_step(loop, batch),
-        "mixvae": _step(model, batch),
-        BF16: _step(model, batch, mixed=True),
+        "loop": loop_step(loop, batch.x),
+        "mixvae": model_step(model, batch),
+        BF16: model_step(model, batch, mixed=True),
     }
-
-
-def _step(model: MMVM, batch: MultimodalBatch, mixed: bool = False) -> Run:
-    optimizer = model.optimizer_factory(model.parameters())
-
-    def step() -> None:
-        optimizer.zero_grad()
-        with torch.autocast(batch.present.device.type, torch.bfloat16, enabled=mixed):
-            loss = model.training_step(batch, 0)["loss"]
-        loss.backward()
-        optimizer.step()
-
-    return step
-
-
-def _loop_step(loop: ModalityLoop, batch: MultimodalBatch) -> Run:
-    optimizer = torch.optim.Adam(loop.parameters(), lr=1e-3)
-
-    def step() -> None:
-        optimizer.zero_grad()
-        loop.loss(batch.x).backward()
-        optimizer.step()
-
-    return step

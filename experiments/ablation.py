@@ -100,6 +100,25 @@ def table(summaries: Mapping[str, Mapping[int, Mapping[str, float]]]) -> str:
     return "\n".join(lines)
 
 
+def report(
+    root: Path, variants: Sequence[str], seeds: Sequence[int], path: Path, command: str
+) -> None:
+    """Write and print the table of the finished runs below `root`."""
+    summaries = {
+        variant: {
+            seed: summary
+            for seed in seeds
+            if (summary := finished(run_folder(root, variant, seed))) is not None
+        }
+        for variant in variants
+    }
+    text = table(summaries)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = f"`{command}`, {date.today()}, {platform.machine()}, {os.cpu_count()} cores\n\n"
+    path.write_text(head + text + "\n")
+    print(text)
+
+
 def main(
     arguments: Sequence[str] | None = None,
     variants: Mapping[str, Sequence[str]] = VARIANTS,
@@ -118,20 +137,9 @@ def main(
     for seed in options.seeds:
         for variant in options.variants:
             run(options.experiment, root, variant, seed, options.overrides, variants)
-    summaries = {
-        variant: {
-            seed: summary
-            for seed in options.seeds
-            if (summary := finished(run_folder(root, variant, seed))) is not None
-        }
-        for variant in options.variants
-    }
-    text = table(summaries)
-    options.results.mkdir(parents=True, exist_ok=True)
     command = f"python -m experiments.{module} " + shlex.join(arguments or sys.argv[1:])
-    head = f"`{command}`, {date.today()}, {platform.machine()}, {os.cpu_count()} cores\n\n"
-    (options.results / f"{options.experiment}.md").write_text(head + text + "\n")
-    print(text)
+    path = options.results / f"{options.experiment}.md"
+    report(root, options.variants, options.seeds, path, command)
 
 
 if __name__ == "__main__":

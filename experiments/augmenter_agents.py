@@ -11,17 +11,14 @@ cells are those of data.cells_seed 0 for all seeds.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
-from experiments.ablation import finished, run, run_folder, table
+from experiments.ablation import finished, report, run
 
 RESULTS = Path(__file__).parent / "results" / "augmenter_agents"
 AUGMENTER = "AUGMENTER"  # in a variant: the folder of the seed's augmenter
@@ -109,21 +106,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         variants = with_augmenter(case.variants, folder)
         for variant in chosen:
             run(case.experiment, root, variant, seed, options.overrides, variants)
-    found = {
-        variant: {
-            seed: summary
-            for seed in options.seeds
-            if (summary := finished(run_folder(root, variant, seed))) is not None
-        }
-        for variant in chosen
-    }
-    text = table(found)
-    options.results.mkdir(parents=True, exist_ok=True)
     given = sys.argv[1:] if arguments is None else arguments
     command = "python -m experiments.augmenter_agents " + shlex.join(given)
-    head = f"`{command}`, {date.today()}, {platform.machine()}, {os.cpu_count()} cores\n\n"
-    (options.results / f"{options.case}.md").write_text(head + text + "\n")
-    print(text)
+    report(root, chosen, options.seeds, options.results / f"{options.case}.md", command)
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ class BetaVAE(AbstractMixture):
 
     def terms(self, batch: Batch) -> Terms:
         """The objective on a batch, see the class."""
-        mean, logvar = self._state(batch.x)
+        mean, logvar = self.agents.state_of(batch.x)
         parameters = self.agents.decode(self._no_category(mean), reparametrise(mean, logvar))
         terms = Terms()
         target = self.target(batch, batch.x)
@@ -114,17 +114,12 @@ class BetaVAE(AbstractMixture):
         terms.add("kl", kl_to_standard_normal(mean, logvar), self.beta(self.epoch))
         return terms
 
-    def _state(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(s|x), each (1, B, S)."""
-        features = self.agents.features(x)
-        return self.agents.state(features, features)
-
     def _no_category(self, state: Tensor) -> Tensor:
         return state.new_zeros(*state.shape[:2], self.num_categories)
 
     def infer(self, x: Tensor) -> MixturePosterior:
         """Categories by the centres around the mean states, and states."""
-        mean, logvar = self._state(x)
+        mean, logvar = self.agents.state_of(x)
         distance = (mean.unsqueeze(-2) - self.centres).square().sum(dim=-1)
         probs = self.log_posterior(-0.5 * distance / self.variance).exp()
         return MixturePosterior(probs, mean, logvar)
@@ -147,7 +142,7 @@ class BetaVAE(AbstractMixture):
         was = self.agents.training
         self.agents.eval()
         chunks = self._samples.split(CHUNK)
-        means = torch.cat([self._state(x.to(self.device))[0][0] for x in chunks])
+        means = torch.cat([self.agents.state_of(x.to(self.device))[0][0] for x in chunks])
         self.agents.train(was)
         centres = k_means(means, self.num_categories, generator=torch.Generator().manual_seed(0))
         self.centres.copy_(centres)

@@ -133,7 +133,7 @@ class CascadeVAE(AbstractMixture):
     def terms(self, batch: Batch) -> Terms:
         """The objective on a batch, see the class."""
         epoch, x = self.epoch, batch.x
-        mean, logvar = self._state(x)
+        mean, logvar = self.agents.state_of(x)
         state = reparametrise(mean, logvar)
         category = state.new_zeros(1, len(x), self.num_categories)
         if self.has_categories(epoch):
@@ -147,11 +147,6 @@ class CascadeVAE(AbstractMixture):
         terms.add("kl", low, self.beta_low)
         terms.add("kl_unreleased", high, self.beta_high)
         return terms
-
-    def _state(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(s|x), each (1, B, S)."""
-        features = self.agents.features(x)
-        return self.agents.state(features, features)
 
     @torch.no_grad()
     def _assign(self, x: Tensor, state: Tensor) -> Tensor:
@@ -177,7 +172,7 @@ class CascadeVAE(AbstractMixture):
 
     def infer(self, x: Tensor) -> MixturePosterior:
         """Categories by how well they explain x, and states, see the class."""
-        mean, logvar = self._state(x)
+        mean, logvar = self.agents.state_of(x)
         probs = self.log_posterior(-self._costs(x, mean).unsqueeze(0)).exp()
         return MixturePosterior(probs, mean, logvar)
 

@@ -127,8 +127,7 @@ class VaDE(AbstractGaussianMixture):
 
     def latent(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z|x), each (1, B, S)."""
-        features = self.agents.features(x)
-        return self.agents.state(features, features)  # it sees no category
+        return self.agents.state_of(x)
 
     def log_q(self, x: Tensor) -> Tensor:
         """Log q(c|x), shape (1, B, K), at the mean of q(z|x)."""

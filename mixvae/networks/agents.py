@@ -115,18 +115,23 @@ class Agents(nn.Module):
         """Unnormalised log q(c|x), shape (A, B, K), from features (A, B, H)."""
         return in_full_precision(self.category_head, features)
 
-    def state(self, features: Tensor, category: Tensor) -> tuple[Tensor, Tensor]:
+    def state(self, features: Tensor, category: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(s|x, c), each (A, B, S).
 
         Args:
             features: Shape (A, B, H).
-            category: Probabilities or a relaxed sample, shape (A, B, K); of no effect where the
-                state does not see it.
+            category: Probabilities or a relaxed sample, shape (A, B, K); not needed, and of no
+                effect, where the state does not see it.
         """
         both = in_full_precision(self.state_from_features, features)
         if self.state_from_category is not None:
+            assert category is not None, "this state is one given the category"
             both = both + in_full_precision(self.state_from_category, category)
         return both[..., : self.state_dim], both[..., self.state_dim :]
+
+    def state_of(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(s|x), each (A, B, S), where it does not see the category."""
+        return self.state(self.features(x))
 
     def decode(self, category: Tensor, state: Tensor) -> Tensor:
         """Parameters of p(x|s, c), (A, B, *decoded_shape), from (A, B, K) and (A, B, S)."""

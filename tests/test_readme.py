@@ -14,6 +14,7 @@ import pytest
 
 from mixvae import annotate, evaluate, sweep, train
 from mixvae.data import __main__ as data
+from tests.test_experiments import SHORT_SCHEDULES
 
 README = Path(__file__).parents[1] / "README.md"
 PROGRAMS: dict[str, Callable[[Sequence[str] | None], int]] = {
@@ -33,8 +34,7 @@ ONE_ROUND = (
 )
 # Schedules that end within two epochs, and sprites that are drawn in no time.
 SHORT = {
-    "joint_vae": ["model.state_capacity_epochs=1", "model.category_capacity_epochs=1"],
-    "vade": ["model.pretrain_epochs=1"],
+    **SHORT_SCHEDULES,
     "dsprites": ["data.subset={orientation: 20, x: 8, y: 8}", "data_root=."],
 }
 MAKES_LESS = {"simulate-cells": ["num_cells=600", "num_genes=300"], "simulate-rats": []}

@@ -34,6 +34,8 @@ PATIENCE_SECONDS = 20.0
 # What torchrun leaves in the environment, and the tasks of a Slurm step.
 TORCHRUN = "TORCHELASTIC_RUN_ID"
 TASKS = "SLURM_STEP_NUM_TASKS"
+# Tells the processes that a run started itself from those that another program did.
+JOINED = "MIXVAE_JOINED"
 
 
 class RankError(RuntimeError):
@@ -49,7 +51,9 @@ def check_started_alone(num_nodes: int) -> None:
     Raises:
         ValueError: Naming what started them, and how to ask for several devices instead.
     """
-    advice = "start one process and set trainer=ddp trainer.devices=N: it starts the others itself"
+    if JOINED in os.environ:
+        return
+    advice = "start one instead: with trainer=ddp trainer.devices=N it starts the others itself"
     if num_nodes != 1:
         raise ValueError(f"trainer.num_nodes is {num_nodes}; a run stays on one machine")
     if os.environ.get(TORCHRUN):
@@ -57,6 +61,8 @@ def check_started_alone(num_nodes: int) -> None:
     tasks = os.environ.get(TASKS, "1")
     if tasks != "1":
         raise ValueError(f"this Slurm step has {tasks} tasks ({TASKS}); {advice}")
+    if rank_zero_only.rank != 0:
+        raise ValueError(f"this is process {rank_zero_only.rank} of several; {advice}")
 
 
 class RankLauncher(_SubprocessScriptLauncher):
@@ -95,7 +101,7 @@ class RankLauncher(_SubprocessScriptLauncher):
             "WORLD_SIZE": str(self.num_processes),
         }
         for rank in range(1, self.num_processes):
-            own = {**os.environ, "LOCAL_RANK": str(rank)}
+            own = {**os.environ, "LOCAL_RANK": str(rank), JOINED: "1"}
             self.procs.append(subprocess.Popen(self.command, env=own))
         threading.Thread(target=self._watch, daemon=True).start()
 

@@ -66,11 +66,6 @@ def train(
     cfg = close(cfg)
     if cfg.test_checkpoint not in CHECKPOINTS:
         raise ValueError(f"test_checkpoint is {cfg.test_checkpoint!r}; use best, last or selected")
-    if rank_zero_only.rank != 0:
-        raise ValueError(
-            "this is one of several processes that torchrun or srun started; start one instead,"
-            " which starts the others: trainer=ddp trainer.devices=2"
-        )
     seed_run(cfg.seed, cfg.num_threads)
     may_exist = cfg.run_dir is not None or job_folder is not None
     path = _choose_path(cfg, job_folder)

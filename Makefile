@@ -49,8 +49,9 @@ setup:  ## Make .venv and install mixvae with the tested versions; quick when no
 	echo "Installing mixvae [$(EXTRAS)] into .venv (minutes the first time)"
 	touch .venv/.installing
 	# One call with the pins, so that nothing brings in another build of torch. The build back
-	# end comes first, from the same pins: a later set-up then needs no network.
-	$(RUN) -m pip install -qq --disable-pip-version-check -c constraints.txt hatchling
+	# ends come first, from the same pins: a later set-up then needs no network. (setuptools: for
+	# antlr4, which has no wheel, and which the one that comes with Python 3.11 cannot build.)
+	$(RUN) -m pip install -qq --disable-pip-version-check -c constraints.txt hatchling setuptools
 	$(RUN) -m pip install -qq --disable-pip-version-check -c constraints.txt \
 		--no-build-isolation -e ".[$(EXTRAS)]"
 	rm .venv/.installing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -72,12 +72,14 @@ class AbstractModule(LightningModule, ABC):
         """The loss of a batch, and its terms detached, for whoever watches them."""
         terms = self.terms(batch)
         loss = terms.total()
-        means = terms.means()
-        # Summed on the device and logged once an epoch: a value logged at each step costs 0.4 ms.
-        for name, value in {"loss": loss.detach(), **means}.items():
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        # Lightning divides `loss` where several batches make a step.
+        return {"loss": loss, "total": loss.detach(), "terms": terms.means()}
+
+    def on_train_batch_end(self, outputs: Mapping[str, Any], batch: Batch, batch_idx: int) -> None:
+        """Add up what the step returned, on its device: logging a value costs 0.4 ms."""
+        for name, value in {"loss": outputs["total"], **outputs["terms"]}.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
         self._num_batches += 1
-        return {"loss": loss, "terms": means}
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's sums afresh."""

@@ -27,8 +27,11 @@ def joint_counts(assignment: Tensor, num_categories: int) -> Tensor:
     num_cells = num_categories**2
     cell = assignment.unsqueeze(1) * num_categories + assignment.unsqueeze(0)
     pair = torch.arange(num_agents**2, device=assignment.device).view(num_agents, num_agents, 1)
-    counts = torch.bincount((cell + pair * num_cells).flatten(), minlength=pair.numel() * num_cells)
-    assert counts.numel() == pair.numel() * num_cells
+    places = (cell + pair * num_cells).flatten()
+    # Not bincount, which makes the CPU wait for a GPU to tell the largest place.
+    counts = places.new_zeros(pair.numel() * num_cells).scatter_add_(
+        0, places, torch.ones_like(places)
+    )
     return counts.view(num_agents, num_agents, num_categories, num_categories)
 
 

@@ -18,6 +18,8 @@ from mixvae.objectives.terms import Terms
 # Samples that layers are fitted to before training; more tell nothing new of 30 components.
 MAX_FITTED = 5000
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+Moment = tuple[float, ...] | None
+"""What a step takes from the host beside its batch; None where it takes more than numbers."""
 
 
 class AbstractModule(LightningModule, ABC):
@@ -68,6 +70,16 @@ class AbstractModule(LightningModule, ABC):
         fraction = self._num_batches / max(1.0, float(self.trainer.num_training_batches))
         return self.current_epoch + min(fraction, 1.0)
 
+    def moment(self) -> Moment:
+        """The numbers that Python passes to a step of now, all but the learning rate.
+
+        Two steps at equal moments launch the same work on the device. Here the values of all
+        schedules; a model that branches on more adds it, and one that computes on the host is None.
+        """
+        epoch = self.epoch
+        schedules = {k: v for k, v in vars(self).items() if isinstance(v, Schedule)}
+        return tuple(v(epoch) for k, v in schedules.items() if k != "learning_rate")
+
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """The loss of a batch, and its terms detached, for whoever watches them."""
         terms = self.terms(batch)
@@ -95,7 +107,11 @@ class AbstractModule(LightningModule, ABC):
         """Set the learning rate of this moment: a function of time alone, so resuming is exact."""
         factor = self.learning_rate(self.epoch)
         for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = group["initial_lr"] * factor
+            rate = group["initial_lr"] * factor
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimiser; its learning rates are kept as `initial_lr` for the schedule."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mixvae.contracts import Batch, MixturePosterior, MixtureStep
-from mixvae.modules.base import OptimizerFactory
+from mixvae.modules.base import Moment, OptimizerFactory
 from mixvae.modules.mixture import AbstractMixture, AgentsFactory
 from mixvae.objectives.assignment import assign_balanced
 from mixvae.objectives.divergences import kl_to_standard_normal
@@ -120,6 +120,10 @@ class CascadeVAE(AbstractMixture):
                 f" {self.state_dim} dimensions and the categories are there after {needed:g} epochs"
                 f" only, but trainer.max_epochs is {max_epochs}; shorten the one or raise the other"
             )
+
+    def moment(self) -> Moment:
+        """None: the categories of a batch are assigned on the host."""
+        return None
 
     def num_released(self, epoch: float) -> int:
         """How many state dimensions are released at an epoch."""

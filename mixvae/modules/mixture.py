@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from mixvae.contracts import Batch, MixturePosterior, MixtureStep
-from mixvae.modules.base import AbstractModule, OptimizerFactory
+from mixvae.modules.base import AbstractModule, Moment, OptimizerFactory
 from mixvae.networks.agents import Agents, join_categories, permute_categories
 from mixvae.objectives.assignment import align_agents
 from mixvae.objectives.divergences import kl_to_standard_normal
-from mixvae.objectives.likelihoods import Likelihood
+from mixvae.objectives.likelihoods import Likelihood, decoded_shape
 from mixvae.objectives.relaxation import most_probable
 from mixvae.objectives.schedules import Schedule
 
@@ -77,7 +77,7 @@ class AbstractMixture(AbstractModule, ABC):
             num_agents=num_agents,
             num_categories=num_categories,
             state_dim=state_dim,
-            decoded_shape=_decoded_shape(shape, likelihood),
+            decoded_shape=decoded_shape(shape, likelihood),
             state_sees_category=state_sees_category,
         )
         self.register_buffer("category_mask", torch.ones(num_categories, dtype=torch.bool))
@@ -116,6 +116,11 @@ class AbstractMixture(AbstractModule, ABC):
             )
         else:
             self.likelihood.check(batch.counts)
+
+    def moment(self) -> Moment:
+        """As `AbstractModule.moment`, and which categories there are."""
+        schedules = super().moment()
+        return None if schedules is None else (*schedules, self.num_kept, self.merged)
 
     def log_q(self, x: Tensor) -> Tensor:
         """Log q(c|x), shape (A, B, K), of x, shape (A, B, *shape) or (B, *shape)."""
@@ -233,7 +238,7 @@ class AbstractMixture(AbstractModule, ABC):
         optimizer = self.trainer.optimizers[0] if self.trainer.optimizers else None
         permute_categories(self.agents.category_axes(), permutations, optimizer)
         new = permutations.to(self.merged_into.device)
-        self.merged_into = new.argsort(dim=1).gather(1, self.merged_into.gather(1, new))
+        self.merged_into.copy_(new.argsort(dim=1).gather(1, self.merged_into.gather(1, new)))
         return True
 
     def merge(self, order: Tensor, name: Tensor) -> None:
@@ -259,19 +264,6 @@ class AbstractMixture(AbstractModule, ABC):
 def _count_kept(module: Any, _: object = None) -> None:
     module.num_kept = int(module.category_mask.sum())
     module.merged = bool((module.merged_into.diff(dim=1) != 1).any())
-
-
-def _decoded_shape(shape: Sequence[int], likelihood: Likelihood) -> Sequence[int]:
-    """The shape of the decoder's output, see `objectives.likelihoods.Likelihood`."""
-    count = likelihood.params_per_feature
-    if count == 1:
-        return shape
-    if len(shape) != 1:
-        raise ValueError(
-            f"model.likelihood {type(likelihood).__name__} takes {count} parameters per feature,"
-            f" which is for vectors; the data have samples of shape {tuple(shape)}"
-        )
-    return (count * shape[0],)
 
 
 def check_sizes(num_agents: int, num_categories: int, state_dim: int) -> None:

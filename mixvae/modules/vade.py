@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mixvae.contracts import Batch, MixturePosterior, MixtureStep
-from mixvae.modules.base import OptimizerFactory, spread_samples
+from mixvae.modules.base import Moment, OptimizerFactory, spread_samples
 from mixvae.modules.gaussian_mixture import AbstractGaussianMixture
 from mixvae.modules.mixture import AgentsFactory
 from mixvae.objectives.divergences import categorical_kl
@@ -115,6 +115,10 @@ class VaDE(AbstractGaussianMixture):
     def pretraining(self) -> bool:
         """Whether this epoch is one of the autoencoder's."""
         return self._trainer is not None and self.current_epoch < self.pretrain_epochs
+
+    def moment(self) -> Moment:
+        """As `AbstractMixture.moment`, and whether this is the autoencoder's time."""
+        return *(super().moment() or ()), self.pretraining
 
     def log_prior(self) -> Tensor:
         """Log p(c), shape (K,); -inf where masked."""

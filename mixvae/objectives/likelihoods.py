@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -52,6 +53,33 @@ class Likelihood(Protocol):
     def check(self, x: Tensor) -> None:
         """Raise ValueError where samples lie outside of what the family can describe."""
         ...
+
+
+def decoded_shape(shape: Sequence[int], likelihood: Likelihood) -> Sequence[int]:
+    """Shape of a decoder's output, see `Likelihood`.
+
+    Args:
+        shape: Shape of one sample.
+        likelihood: The family that the output is for.
+
+    Returns:
+        The shape, without agents and batch.
+
+    Raises:
+        ValueError: If samples that are no vectors are to have several parameters per feature.
+
+    Source:
+        Ours.
+    """
+    count = likelihood.params_per_feature
+    if count == 1:
+        return shape
+    if len(shape) != 1:
+        raise ValueError(
+            f"model.likelihood {type(likelihood).__name__} takes {count} parameters per feature,"
+            f" which is for vectors; the data have samples of shape {tuple(shape)}"
+        )
+    return (count * shape[0],)
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ def seed_run(seed: int, num_threads: int | None = None) -> None:
         torch.set_num_threads(num_threads)
     # cuBLAS is deterministic only with a workspace of fixed size, chosen before CUDA starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    # With deterministic algorithms torch also fills new memory with NaN, so that a kernel which reads
-    # what nobody wrote is found out. It changes no number, and is a tenth to a sixth of a step.
+    # With deterministic algorithms torch also fills new memory with NaN, to find out kernels that
+    # read what nobody wrote. That changes no number, and takes a tenth of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False
     seed_everything(seed, workers=True, verbose=False)
 

@@ -41,3 +41,9 @@ def test_the_number_of_threads() -> None:
     assert torch.get_num_threads() == 2
     with pytest.raises(ValueError, match="num_threads must be 1 or more"):
         seed_run(0, num_threads=0)
+
+
+def test_new_memory_is_not_filled() -> None:
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    seed_run(0)
+    assert not torch.utils.deterministic.fill_uninitialized_memory

@@ -141,8 +141,8 @@ class BetaVAE(AbstractMixture):
         self._found_at = self.trainer.global_step
         was = self.agents.training
         self.agents.eval()
-        chunks = self._samples.split(CHUNK)
-        means = torch.cat([self.agents.state_of(x.to(self.device))[0][0] for x in chunks])
+        chunks = self._samples.to(self.device, self.dtype).split(CHUNK)
+        means = torch.cat([self.agents.state_of(x)[0][0] for x in chunks])
         self.agents.train(was)
         centres = k_means(means, self.num_categories, generator=torch.Generator().manual_seed(0))
         self.centres.copy_(centres)

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments.bench.footprint import SHORT_SCHEDULES
 from mixvae import annotate, evaluate, sweep, train
 from mixvae.data import __main__ as data
-from tests.test_experiments import SHORT_SCHEDULES
 
 README = Path(__file__).parents[1] / "README.md"
 PROGRAMS: dict[str, Callable[[Sequence[str] | None], int]] = {

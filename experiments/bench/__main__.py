@@ -13,7 +13,15 @@ from typing import Any
 import torch
 
 from experiments import bench
-from experiments.bench import agents, distances, loading, modalities, startup, training_loop
+from experiments.bench import (
+    agents,
+    distances,
+    footprint,
+    loading,
+    modalities,
+    startup,
+    training_loop,
+)
 from experiments.bench.measuring import Setting, compare, machine
 from experiments.bench.report import PAGE, TITLES, save
 
@@ -58,8 +66,11 @@ def measured(group: str, setting: Setting) -> Iterator[dict[str, Any]]:
     if group == "startup":
         yield from startup.rows(min(setting.rounds, 3))
         return
-    if group == "training_loop":
-        yield from training_loop.rows(setting)
+    if group == "footprint":
+        yield from footprint.rows()
+        return
+    if group in ("training_loop", "epoch"):
+        yield from training_loop.rows(setting, group)
         return
     if group in QUICK:
         setting = setting._replace(seconds=setting.seconds / 3)

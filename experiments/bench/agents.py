@@ -8,8 +8,8 @@ from functools import partial
 import torch
 
 from experiments.agent_loop import AgentLoop, Sizes, copy_weights
-from experiments.bench.measuring import BF16, Case, Run
-from experiments.bench.steps import loop_step, model_step
+from experiments.bench.measuring import Case, Run
+from experiments.bench.steps import loop_step, our_steps
 from mixvae.augmenters.noise import Identity
 from mixvae.contracts import Batch
 from mixvae.modules import CplMixVAE
@@ -80,11 +80,7 @@ def training_sides(num_agents: int, sizes: Sizes, device: torch.device) -> dict[
     model = build_model(num_agents, sizes).to(device).train()
     loop = AgentLoop(num_agents, sizes).to(device).train()
     copy_weights(model, loop)
-    return {
-        "loop": loop_step(loop, batch.x),
-        "mixvae": model_step(model, batch),
-        BF16: model_step(model, batch, mixed=True),
-    }
+    return {"loop": loop_step(loop, batch.x), **our_steps(model, batch)}
 
 
 def build_model(num_agents: int, sizes: Sizes) -> CplMixVAE:

@@ -87,7 +87,7 @@ def compare(case: Case, setting: Setting) -> dict[str, Any]:
         side = {"seconds": seconds, "samples/s": case.samples / seconds}
         side["ratio"] = spread([a / b for a, b in zip(times[yardstick], times[name], strict=True)])
         if flops:
-            rate = rates["bfloat16" if name == BF16 else "float32"]
+            rate = rates["bfloat16" if name.startswith(BF16) else "float32"]
             shares = [1e-9 * flops / t / r for t, r in zip(times[name], rate, strict=True)]
             side |= {"GFLOP/s": 1e-9 * flops / seconds, "share": statistics.median(shares)}
             side["MB"] = memory[name]

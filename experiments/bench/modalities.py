@@ -7,8 +7,8 @@ from functools import partial
 
 import torch
 
-from experiments.bench.measuring import BF16, Case, Run
-from experiments.bench.steps import loop_step, model_step
+from experiments.bench.measuring import Case, Run
+from experiments.bench.steps import loop_step, our_steps
 from experiments.modality_loop import ModalityLoop, Widths, copy_weights
 from mixvae.contracts import ModalitySpec, MultimodalBatch
 from mixvae.modules import MMVM
@@ -70,8 +70,4 @@ def training_sides(widths: Widths, device: torch.device) -> dict[str, Run]:
     model = build_model(widths).to(device).train()
     loop = ModalityLoop(widths).to(device).train()
     copy_weights(model, loop)
-    return {
-        "loop": loop_step(loop, batch.x),
-        "mixvae": model_step(model, batch),
-        BF16: model_step(model, batch, mixed=True),
-    }
+    return {"loop": loop_step(loop, batch.x), **our_steps(model, batch)}

@@ -24,6 +24,8 @@ TITLES = {
     "loading": "Loading alone",
     "startup": "Start, seconds",
     "training_loop": "An epoch of the trainer against bare steps, seconds",
+    "epoch": "An epoch over cells of the Smart-seq size, seconds",
+    "footprint": "Largest resident memory of each experiment, whole runs cut short",
 }
 PANELS = (
     ("A", ("agents", "agents_large"), "agents A", "A"),

@@ -7,8 +7,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from experiments.bench.measuring import Run
+from experiments.bench.measuring import BF16, Run
 from mixvae.modules.base import AbstractModule
+from mixvae.runtime.captured import WARM_UP, CudaRecording, Recorder, run_beside
+
+GRAPH = "graph"
 
 
 class Loop(Protocol):
@@ -23,10 +26,34 @@ class Loop(Protocol):
         ...
 
 
+def our_steps(model: AbstractModule, batch: Any) -> dict[str, Run]:
+    """Steps of a model in both precisions, and on a GPU also as graphs."""
+    runs = {"mixvae": model_step(model, batch), BF16: model_step(model, batch, mixed=True)}
+    if model.device.type == "cuda":
+        runs[f"mixvae {GRAPH}"] = graph_step(model, batch)
+        runs[f"{BF16} {GRAPH}"] = graph_step(model, batch, mixed=True)
+    return runs
+
+
 def model_step(model: AbstractModule, batch: Any, mixed: bool = False) -> Run:
     """One optimiser step of a model, as Lightning would make it; `mixed` in bf16."""
-    optimizer = model.optimizer_factory(model.parameters())
+    return _step(model, batch, mixed, model.optimizer_factory(model.parameters()))
 
+
+def graph_step(
+    model: AbstractModule, batch: Any, mixed: bool = False, record: Recorder = CudaRecording
+) -> Run:
+    """The step recorded as one CUDA graph, see `mixvae.runtime.captured`."""
+    optimizer = model.optimizer_factory(model.parameters())
+    for group in optimizer.param_groups:
+        group["capturable"] = model.device.type == "cuda"
+    step = _step(model, batch, mixed, optimizer)
+    for _ in range(WARM_UP):
+        run_beside(step, model.device)
+    return record(step).replay
+
+
+def _step(model: AbstractModule, batch: Any, mixed: bool, optimizer: torch.optim.Optimizer) -> Run:
     def step() -> None:
         optimizer.zero_grad()
         with torch.autocast(model.device.type, torch.bfloat16, enabled=mixed):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +19,8 @@ from mixvae.data.resident import ResidentTensors
 from mixvae.runtime.build import Parts, build, build_trainer, quieten_lightning
 
 BATCHES = 20  # of an epoch at the Smart-seq size
+CELLS = 22_365  # of the Smart-seq data themselves
+LARGE = 5000  # cells of a batch there
 
 
 class Job(NamedTuple):
@@ -28,23 +30,46 @@ class Job(NamedTuple):
         case: What the table calls it.
         overrides: Of the config that the trainer and its callbacks come from.
         epochs: Epochs of one measurement.
+        batch_size: Cells of a batch; 0 where the data are the config's.
+        num_cells: Cells to train on; 0: `BATCHES` batches.
+        group: The group that `--cases` chooses it by.
+        graphs: Whether its steps are CUDA graphs, on a GPU.
     """
 
     case: str
     overrides: tuple[str, ...]
     epochs: int
+    batch_size: int = 0
+    num_cells: int = 0
+    group: str = "training_loop"
+    graphs: bool = False
 
 
 DIGITS = Job("digits_cpl, as shipped", ("+experiment=digits_cpl",), 10)
-GENES = Job("Smart-seq, A 2, K 120, B 512", ("name=genes",), 2)
+GENES = Job("Smart-seq, A 2, K 120, B 512", ("name=genes",), 2, SMARTSEQ.batch_size)
+EPOCH = Job("22,365 cells, A 2, K 120, B 5,000", ("name=genes",), 1, LARGE, CELLS, "epoch")
+BF16_EPOCH = EPOCH._replace(
+    case=f"{EPOCH.case}, bf16", overrides=(*EPOCH.overrides, "trainer.precision=bf16-mixed")
+)
+CPU_JOBS = (DIGITS, GENES, EPOCH, BF16_EPOCH)
+# A GPU ends an epoch in milliseconds.
+GPU_JOBS = tuple(
+    job._replace(
+        case=f"{job.case}{', CUDA graphs' if graphs else ''}",
+        epochs=job.epochs * (50 if job.batch_size else 1),
+        graphs=graphs,
+    )
+    for job in CPU_JOBS
+    for graphs in (False, True)
+)
 
 
 class RandomCells(AbstractResidentDataModule):
-    """Random numbers of the size of the Smart-seq data, a tenth of them to validate."""
+    """Random numbers of the size of the Smart-seq data, a tenth more of them to validate."""
 
-    def __init__(self, num_batches: int, batch_size: int, num_features: int) -> None:
-        super().__init__(0, batch_size, 0.1, 2 * batch_size, "test")
-        self.num_samples, self.num_features = num_batches * batch_size, num_features
+    def __init__(self, num_samples: int, batch_size: int, num_features: int) -> None:
+        super().__init__(0, batch_size, 0.1, batch_size, "test")
+        self.num_samples, self.num_features = num_samples, num_features
 
     @property
     def spec(self) -> DataSpec:
@@ -76,9 +101,12 @@ class Clock(Callback):
         self.times.append(_now(self.setting))
 
 
-def rows(setting: Setting) -> list[dict[str, Any]]:
+def rows(setting: Setting, group: str = "training_loop") -> Iterator[dict[str, Any]]:
     """Seconds of an epoch, bare and with everything that a run does in it."""
-    return [measured(DIGITS, setting), measured(GENES, setting)]
+    jobs = GPU_JOBS if setting.device.type == "cuda" else CPU_JOBS
+    for job in jobs:
+        if job.group == group:
+            yield measured(job, setting)
 
 
 def measured(job: Job, setting: Setting) -> dict[str, Any]:
@@ -92,22 +120,26 @@ def measured(job: Job, setting: Setting) -> dict[str, Any]:
             whole.append(_whole(parts, setting))
     ratio = spread([b / a for a, b in zip(bare, whole, strict=True)])
     seconds = {"bare": spread(bare)[0], "trainer": spread(whole)[0]}
-    return {"group": "training_loop", "case": job.case, "seconds": seconds, "ratio": ratio}
+    return {"group": job.group, "case": job.case, "seconds": seconds, "ratio": ratio}
 
 
 def _parts(job: Job, folder: str, device: torch.device) -> Parts:
-    accelerator = ["trainer=gpu"] if device.type == "cuda" else []
+    kind = "gpu_captured" if job.graphs else "gpu"
+    accelerator = [f"trainer={kind}"] if device.type == "cuda" else []
     settings = (*accelerator, "num_threads=1", f"run_dir={folder}", "logger=csv")
     cfg = composed([*job.overrides, *settings, *_quiet(job.epochs)])
     quieten_lightning()
-    if job is DIGITS:
+    if job.batch_size == 0:
         cfg.trainer.max_epochs = 60  # its schedules need them
         parts = build(cfg)
         parts.trainer.fit_loop.max_epochs = job.epochs + 1
         return parts
-    data = RandomCells(BATCHES, SMARTSEQ.batch_size, SMARTSEQ.features)
+    sizes = SMARTSEQ._replace(batch_size=job.batch_size)
+    data = RandomCells(
+        job.num_cells or BATCHES * sizes.batch_size, sizes.batch_size, sizes.features
+    )
     data.setup()
-    return Parts(data, build_model(2, SMARTSEQ), build_trainer(cfg))
+    return Parts(data, build_model(2, sizes), build_trainer(cfg))
 
 
 def _quiet(epochs: int) -> Sequence[str]:
@@ -120,13 +152,17 @@ def _bare(parts: Parts, epochs: int, setting: Setting) -> float:
     model = parts.model.to(setting.device).train()
     assert isinstance(parts.data, LightningDataModule)
     optimizer = model.configure_optimizers()
+    precision = parts.trainer.precision
+    mixed = torch.autocast(setting.device.type, torch.bfloat16, enabled=precision == "bf16-mixed")
     loader, start = parts.data.train_dataloader(), 0.0
     for epoch in range(epochs + 1):
         start = _now(setting) if epoch == 1 else start
         loader.sampler.set_epoch(epoch)
         for batch in loader:
             optimizer.zero_grad()
-            model.training_step(batch, 0)["loss"].backward()
+            with mixed:
+                loss = model.training_step(batch, 0)["loss"]
+            loss.backward()
             optimizer.step()
     return (_now(setting) - start) / epochs
 

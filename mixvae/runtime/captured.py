@@ -52,6 +52,23 @@ class CudaRecording:
         return self.outputs
 
 
+def run_beside(work: Callable[[], Any], device: torch.device) -> Any:
+    """Do the work on a stream of its own, as CUDA asks before it is recorded; return its result.
+
+    Args:
+        work: Launches kernels.
+        device: Where; on a CPU there are no streams.
+    """
+    if device.type != "cuda":
+        return work()
+    side = torch.cuda.Stream(device)
+    side.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(side):
+        result = work()
+    torch.cuda.current_stream(device).wait_stream(side)
+    return result
+
+
 class CapturedStrategy(SingleDeviceStrategy):
     """Trains on one GPU, each step one CUDA graph: forward, backward and optimiser.
 
@@ -150,7 +167,7 @@ class CapturedStrategy(SingleDeviceStrategy):
         if size not in self._steps:
             self._counts[size] = self._counts.get(size, 0) + 1
             if self._counts[size] <= WARM_UP or not self._recorded(size, closure, run):
-                return self._beside(run)
+                return run_beside(run, self.root_device)
         closure._result = self._steps[size].replay()
         return None
 
@@ -177,17 +194,6 @@ class CapturedStrategy(SingleDeviceStrategy):
             self._stop(str(error).splitlines()[0])
             return False
         return True
-
-    def _beside(self, run: Callable[[], Any]) -> Any:
-        """Run a step on a stream of its own, as CUDA asks before steps are recorded."""
-        if self.root_device.type != "cuda":
-            return run()
-        side = torch.cuda.Stream(self.root_device)
-        side.wait_stream(torch.cuda.current_stream(self.root_device))
-        with torch.cuda.stream(side):
-            result = run()
-        torch.cuda.current_stream(self.root_device).wait_stream(side)
-        return result
 
     def _stop(self, reason: str) -> None:
         if self._off is None:

@@ -7,12 +7,27 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments.bench import agents, distances, loading, modalities, startup, training_loop
+from experiments.bench import (
+    agents,
+    distances,
+    footprint,
+    loading,
+    modalities,
+    startup,
+    training_loop,
+)
 from experiments.bench.__main__ import main
 from experiments.bench.measuring import BF16, CPU, Case, Setting, alternate, compare, peak_memory
 from experiments.bench.report import save
+from experiments.bench.steps import graph_step, model_step
 from experiments.modality_loop import Widths
+from mixvae.contracts import Batch
 from mixvae.data import HippocampusDataModule
+from mixvae.runtime.captured import WARM_UP
+from mixvae.runtime.overrides import check_command_line
+from mixvae.runtime.schema import register
+
+register()
 
 QUICK = Setting(rounds=1, seconds=0.0, device=CPU)
 SMALL = agents.MNIST._replace(features=12, batch_size=8, encoder=(6,), decoder=(6,))
@@ -117,16 +132,59 @@ def test_the_rats_dataset_cuts_the_windows_that_the_data_module_holds() -> None:
         dataset[len(dataset)]
 
 
-@pytest.mark.parametrize("job", [training_loop.DIGITS, training_loop.GENES])
+@pytest.mark.parametrize("job", [training_loop.DIGITS, training_loop.GENES, training_loop.EPOCH])
 def test_bare_epochs_and_those_of_the_trainer_are_timed(
     job: training_loop.Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = SMALL._replace(features=9, batch_size=16, binary=False)
     monkeypatch.setattr(training_loop, "SMARTSEQ", small)
     monkeypatch.setattr(training_loop, "BATCHES", 2)
-    row = training_loop.measured(job._replace(epochs=1), QUICK)
+    few = {"epochs": 1, "num_cells": min(job.num_cells, 5000)}
+    row = training_loop.measured(job._replace(**few), QUICK)
+    assert row["group"] == job.group
     assert row["seconds"]["trainer"] > 0
     assert row["seconds"]["bare"] > 0
+
+
+def test_a_recorded_step_is_a_step() -> None:
+    class Again:
+        def __init__(self, work: Callable[[], None]) -> None:
+            self.replay = work
+
+    batch = Batch(torch.rand(8, 12), torch.arange(8), torch.arange(8))
+    weights = []
+    for recorded in (True, False):
+        torch.manual_seed(0)
+        model = agents.build_model(2, SMALL).train()
+        run = graph_step(model, batch, record=Again) if recorded else model_step(model, batch)
+        for _ in range(2 if recorded else 2 + WARM_UP):
+            run()
+        weights.append(model.state_dict())
+    torch.testing.assert_close(*weights, rtol=0, atol=0)
+
+
+def test_every_job_on_a_gpu_is_also_one_of_graphs() -> None:
+    names = [job.case for job in training_loop.GPU_JOBS]
+    assert len(set(names)) == len(names) == 2 * len(training_loop.CPU_JOBS)
+    assert sum(job.graphs for job in training_loop.GPU_JOBS) == len(training_loop.CPU_JOBS)
+
+
+@pytest.mark.parametrize("experiment", footprint.experiments())
+def test_every_experiment_can_be_cut_short(experiment: str) -> None:
+    (cfg,) = check_command_line([f"+experiment={experiment}", *footprint.shortened(experiment)])
+    assert cfg.trainer.max_epochs == footprint.EPOCHS
+
+
+@pytest.mark.slow
+def test_the_memory_of_an_experiment_is_that_of_its_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(footprint, "experiments", lambda: ["digits_mix_vae", "no_such"])
+    monkeypatch.setattr(footprint, "shortened", lambda name: ["trainer.max_epochs=1"])
+    (row,) = footprint.rows()
+    assert row["case"] == "digits_mix_vae"
+    assert 0.2 < row["seconds"]["GiB"] < 3
+    assert "no_such: not measured" in capsys.readouterr().err
 
 
 def test_the_stages_of_a_start_are_timed() -> None:

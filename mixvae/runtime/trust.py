@@ -26,6 +26,7 @@ TRUSTED = (
     "mixvae.modules",
     "mixvae.networks",
     "mixvae.objectives",
+    "mixvae.runtime.captured",
     "mixvae.runtime.csv_logger",
     "mixvae.runtime.wandb_logger",
     "torch.nn",

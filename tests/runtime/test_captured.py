@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
+from mixvae.evaluate import main as evaluation
 from mixvae.modules.base import AbstractModule
 from mixvae.runtime import captured
 from mixvae.runtime.build import build
@@ -20,6 +21,7 @@ from mixvae.runtime.captured import CapturedStrategy
 from mixvae.runtime.overrides import check_command_line
 from mixvae.runtime.schema import register
 from mixvae.runtime.seeding import seed_run
+from mixvae.train import main as training
 
 register()
 
@@ -203,6 +205,23 @@ def test_a_checkpoint_of_usual_steps_can_be_gone_on_from(tmp_path: Path) -> None
     strategy.load_optimizer_state_dict({"optimizer_states": [state]})
     assert all(isinstance(group["lr"], Tensor) for group in optimizer.param_groups)
     assert all(float(group["lr"]) == 0.25 for group in optimizer.param_groups)
+
+
+def test_such_a_run_is_evaluated_and_resumed_like_others(tmp_path: Path) -> None:
+    strategy = "+trainer.strategy={_target_: mixvae.runtime.captured.CapturedStrategy, device: cpu}"
+    folder = f"run_dir={tmp_path / 'run'}"
+    short = ["trainer.max_epochs=2", "logger=csv", "num_threads=1", "~callbacks.figures"]
+    assert training([*CPL, strategy, *short, folder]) == 0
+    assert evaluation([f"run={tmp_path / 'run'}"]) == 0
+    assert training([f"resume={tmp_path / 'run'}", "trainer.max_epochs=3"]) == 0
+
+
+def test_the_trainer_of_graphs_is_that_of_one_gpu() -> None:
+    (graphs,) = check_command_line(["trainer=gpu_captured"])
+    (usual,) = check_command_line(["trainer=gpu"])
+    strategy = graphs.trainer.pop("strategy")
+    assert graphs.trainer == usual.trainer
+    assert strategy == {"_target_": "mixvae.runtime.captured.CapturedStrategy", "device": "cuda:0"}
 
 
 @pytest.mark.gpu

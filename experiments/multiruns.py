@@ -1,7 +1,8 @@
 """Runs of experiments: asked for as jobs, made by as few multiruns as may be.
 
 A job is what one run overrides. Its run is kept in a sweep's folder under a common root, and is
-made once: a stopped multirun is continued, and a new one asks only for what no folder holds.
+made once: a stopped multirun is continued, and a new one asks only for what no folder holds with
+the settings of today.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from experiments.run_settings import changed_since
 from mixvae.runtime.sweep_folder import JobRecord, read_jobs
 from mixvae.runtime.sweeping import COMMAND
 
@@ -93,6 +95,8 @@ def complete(
         The runs of the jobs that are finished; one that failed has said why, and is left out.
     """
     wanted = {_identity(job): job for job in jobs}
+    done = collect(jobs, root, also)
+    outdated = {_identity(job) for job in jobs if job not in done} & set(finished(root, also))
     for folder in _sweeps(root):
         if _planned(folder) & (set(wanted) - set(finished(root, also))):
             launch([f"sweep.resume={folder}"])
@@ -100,16 +104,33 @@ def complete(
     missing = set(wanted) - set(finished(root, also))
     # What a folder was for and still is not there failed again just now.
     missing -= set().union(*map(_planned, _sweeps(root)))
+    missing |= outdated
     for lines in blocks(job for identity, job in wanted.items() if identity in missing):
         launch([*lines, *QUIET, *launcher, f"hydra.sweep.dir={root / str(number)}"])
         number += 1
-    return collect(jobs, root, also)
+    return collect(jobs, root, also, quiet=True)
 
 
-def collect(jobs: Sequence[Job], root: Path, also: Sequence[Path] = ()) -> dict[Job, Run]:
-    """Return the finished runs of the jobs as they are, see `complete`."""
+def collect(
+    jobs: Sequence[Job], root: Path, also: Sequence[Path] = (), *, quiet: bool = False
+) -> dict[Job, Run]:
+    """Return the finished runs of the jobs as they are, see `complete`.
+
+    A run with other settings than its overrides give today, since an experiment's file was
+    changed, is none of the job's; unless `quiet`, that is told.
+    """
     done = finished(root, also)
-    return {job: done[_identity(job)] for job in jobs if _identity(job) in done}
+    found = {}
+    for job in jobs:
+        run = done.get(_identity(job))
+        if run is None:
+            continue
+        changed = changed_since(run.folder, job)
+        if not changed:
+            found[job] = run
+        elif not quiet:
+            print(f"{run.folder} is not used: {'; '.join(changed)}", file=sys.stderr)
+    return found
 
 
 def launch(arguments: Sequence[str]) -> None:

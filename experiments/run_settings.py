@@ -6,10 +6,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from mixvae.runtime.config_file import load_config
+from mixvae.runtime.overrides import check_command_line
 from mixvae.runtime.run_folder import RunFolder
+from mixvae.runtime.schema import register
+
+register()
 
 # What decides on a result, and what of it does not or is the seed.
 PARTS = ("data", "model", "augmenter", "trainer", "test_checkpoint")
@@ -26,9 +30,30 @@ def differing(folders: Sequence[Path]) -> list[str]:
     Returns:
         Their keys, such as `model.optimizer.lr`.
     """
-    found = [_settings(folder) for folder in folders if RunFolder(folder).config.is_file()]
+    files = [RunFolder(folder).config for folder in folders]
+    found = [_settings(load_config(file)) for file in files if file.is_file()]
     common = [key for key in (found[0] if found else {}) if all(key in one for one in found)]
     return [key for key in common if any(one[key] != found[0][key] for one in found)]
+
+
+def changed_since(folder: Path, job: Sequence[str]) -> list[str]:
+    """Name the settings of a run that the same overrides would set otherwise today.
+
+    Args:
+        folder: Its folder; one without a config changed nothing.
+        job: What the run overrides.
+
+    Returns:
+        Their keys, with what the run had and what it would have. A key that only one of the two
+        has came with another version, and does not count.
+    """
+    if not RunFolder(folder).config.is_file():
+        return []
+    then = _settings(load_config(RunFolder(folder).config))
+    (config,) = check_command_line(job)
+    now = _settings(config)
+    changed = [key for key in then if key in now and then[key] != now[key]]
+    return [f"{key} was {then[key]} and is {now[key]}" for key in changed]
 
 
 def encoder_of(folder: Path) -> str:
@@ -45,8 +70,8 @@ def encoder_of(folder: Path) -> str:
     return " ".join(part for part in ("" if kind == "mlp" else kind, widths) if part)
 
 
-def _settings(folder: Path) -> dict[str, Any]:
-    content = OmegaConf.to_container(load_config(RunFolder(folder).config), resolve=False)
+def _settings(config: DictConfig) -> dict[str, Any]:
+    content = OmegaConf.to_container(config, resolve=True)
     assert isinstance(content, dict)
     flat = dict(_flattened({part: content.get(part) for part in PARTS}, ""))
     return {key: value for key, value in flat.items() if key not in ASIDE}

@@ -6,8 +6,14 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+from omegaconf import OmegaConf
+
 from experiments import multiruns
-from experiments.multiruns import Job, as_job, blocks, complete
+from experiments.multiruns import Job, as_job, blocks, collect, complete
+from experiments.run_settings import changed_since
+from mixvae.runtime.overrides import check_command_line
+from mixvae.runtime.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from tests.experiments.conftest import Launcher
@@ -94,3 +100,35 @@ def test_runs_that_lie_elsewhere_are_not_made_again(tmp_path: Path, launcher: La
     done = complete([job], tmp_path / "runs", also=[tmp_path])
     assert done[job].folder == tmp_path / "seed0"
     assert launcher.commands == []
+
+
+def test_a_run_of_other_settings_is_told_and_made_again(
+    tmp_path: Path,
+    launcher: Launcher,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    jobs = JOBS[:2]
+    complete(jobs, tmp_path)
+    old = tmp_path / "0" / "1"
+    since = {old: ["model.beta was 1.0 and is 2.0"]}
+    monkeypatch.setattr(multiruns, "changed_since", lambda folder, job: since.get(folder, []))
+    assert list(collect(jobs, tmp_path)) == jobs[:1]
+    assert "1 is not used: model.beta was 1.0 and is 2.0" in capsys.readouterr().err
+
+    done = complete(jobs, tmp_path)
+    assert [run.folder for run in done.values()] == [tmp_path / "0" / "0", tmp_path / "1" / "0"]
+    assert launcher.commands[1][:2] == ["+experiment=a", "seed=1"]
+    assert list(complete(jobs, tmp_path)) == jobs
+    assert len(launcher.commands) == 2
+
+
+def test_settings_are_compared_with_those_of_today(tmp_path: Path) -> None:
+    job = ("+experiment=digits_vade", "seed=0")
+    (config,) = check_command_line([*job, "trainer.enable_progress_bar=false", "logger=csv"])
+    config.model.beta = 0.125
+    del config.model.pretrain_epochs  # of a later version
+    folder = RunFolder(tmp_path)
+    folder.config.write_text(OmegaConf.to_yaml(config, resolve=True))
+    assert changed_since(tmp_path, job) == ["model.beta was 0.125 and is 1.0"]
+    assert changed_since(tmp_path / "none", job) == []

@@ -18,8 +18,8 @@ class Checkpoints(Checkpoint):
     """Write `best.ckpt` after a validation that is the best so far, `last.ckpt` between epochs.
 
     `last.ckpt` is the state in which an epoch begins, random generators included, and is written
-    before the first epoch, before each later one and at the end. A run that was stopped anywhere
-    repeats its unfinished epoch from there, and since the order of the samples is a function of
+    before the first epoch, before later ones and at the end. A run that was stopped anywhere
+    repeats what it did since, and since the order of the samples is a function of
     seed and epoch alone, it arrives at the weights of a run that was never stopped. Lightning's
     own ModelCheckpoint saves inside an epoch, after which hooks and logs run twice or not at all.
 
@@ -27,13 +27,27 @@ class Checkpoints(Checkpoint):
         dirpath: Folder of the two files.
         monitor: Logged metric that says how good the weights are.
         mode: Whether less of it is better (`min`) or more (`max`).
+        every_n_epochs: Epochs from one `last.ckpt` to the next; more where an epoch takes less
+            time than a file. A stopped run then repeats up to so many.
+
+    Raises:
+        ValueError: If there is no such mode, or the number of epochs is below 1.
     """
 
     def __init__(
-        self, dirpath: str, monitor: str = "val/loss", mode: Literal["min", "max"] = "min"
+        self,
+        dirpath: str,
+        monitor: str = "val/loss",
+        mode: Literal["min", "max"] = "min",
+        every_n_epochs: int = 1,
     ) -> None:
         if mode not in ("min", "max"):
             raise ValueError(f"callbacks.checkpoints.mode must be min or max, got {mode!r}")
+        if every_n_epochs < 1:
+            raise ValueError(
+                f"callbacks.checkpoints.every_n_epochs must be 1 or more, got {every_n_epochs}"
+            )
+        self.every_n_epochs = every_n_epochs
         self.dirpath = Path(dirpath)
         self.monitor = monitor
         self.mode = mode
@@ -94,7 +108,8 @@ class Checkpoints(Checkpoint):
             if trainer.world_size == len(states):
                 restore_random_state(states[trainer.global_rank])
             return
-        self._save_last(trainer, pl_module)
+        if trainer.current_epoch % self.every_n_epochs == 0:
+            self._save_last(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the final state, unless a resumed run found nothing left to train."""

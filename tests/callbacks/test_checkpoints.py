@@ -106,6 +106,36 @@ def test_a_resumed_fit_is_exact_with_torchs_own_shuffling(
     assert (kept.best_score, kept.best_epoch) == (whole_kept.best_score, whole_kept.best_epoch)
 
 
+class Breaking(Toy):
+    """A model that breaks in an epoch."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        if self.current_epoch == 3 and batch_idx == 2:
+            raise OSError("the power went off")
+        return super().training_step(batch, batch_idx)
+
+
+def test_a_run_with_few_checkpoints_repeats_what_it_did_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = [3.0, 1.0, 2.0, 0.5, 4.0]
+    whole, whole_kept = fit(tmp_path / "whole", losses, 5)
+    monkeypatch.setitem(globals(), "Toy", Breaking)
+    with pytest.raises(OSError, match="the power"):
+        fit(tmp_path / "part", losses, 5, every_n_epochs=2)
+    assert torch.load(tmp_path / "part" / "last.ckpt", weights_only=True)["epoch"] == 2
+    monkeypatch.undo()
+    second, kept = fit(tmp_path / "part", losses, 5, resume=True, every_n_epochs=2)
+    assert second.drawn == whole.drawn[8:]
+    assert torch.equal(second.layer.weight, whole.layer.weight)
+    assert (kept.best_score, kept.best_epoch) == (whole_kept.best_score, whole_kept.best_epoch)
+
+
+def test_a_number_of_epochs_that_there_is_not() -> None:
+    with pytest.raises(ValueError, match="every_n_epochs must be 1 or more, got 0"):
+        Checkpoints("a", every_n_epochs=0)
+
+
 def test_a_resumed_fit_counts_epochs_and_steps_on(tmp_path: Path) -> None:
     fit(tmp_path, [1.0] * 4, 2)
     content = torch.load(tmp_path / "last.ckpt", weights_only=True)

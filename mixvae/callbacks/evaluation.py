@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_only
 
+from mixvae.callbacks.messages import inform, warn
 from mixvae.contracts import Balanced, Batch, DataSpec, MixtureModel, MixtureStep
 from mixvae.evaluation.health import diagnose_collapse
 from mixvae.evaluation.mixture import MixtureEvaluation
-
-logger = logging.getLogger("mixvae")
 
 
 def data_spec(trainer: Trainer) -> DataSpec:
@@ -124,7 +121,7 @@ class Evaluation(Callback):
         values = self._log("test", pl_module)
         reason = self._diagnose(trainer, pl_module, values)
         if reason is not None:
-            _warn(f"collapse warning on the test data: {reason}")
+            warn(f"collapse warning on the test data: {reason}")
 
     def _start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, MixtureModel), "evaluation needs a contracts.MixtureModel"
@@ -185,17 +182,7 @@ class Evaluation(Callback):
         if collapsed != self._collapsed:
             epoch = pl_module.current_epoch + 1
             if collapsed:
-                _warn(f"collapse warning after epoch {epoch}: {reason}")
+                warn(f"collapse warning after epoch {epoch}: {reason}")
             else:
-                _inform(f"collapse over after epoch {epoch}: the categories are in use again")
+                inform(f"collapse over after epoch {epoch}: the categories are in use again")
         self._collapsed = collapsed
-
-
-@rank_zero_only
-def _warn(message: str) -> None:
-    logger.warning(message)
-
-
-@rank_zero_only
-def _inform(message: str) -> None:
-    logger.info(message)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from mixvae.callbacks.checkpoints import Checkpoints
 from mixvae.callbacks.measuring import evaluating, measure
+from mixvae.callbacks.messages import inform, warn
 from mixvae.callbacks.pruning import Pruning
 from mixvae.contracts import Mergeable, MixtureModel, Prunable
 from mixvae.evaluation.merging import group_categories
-
-logger = logging.getLogger("mixvae")
 
 
 class Merging(Callback):
@@ -132,7 +129,7 @@ class Merging(Callback):
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Checkpoints):
                 callback.forget_best()
-        _inform(
+        inform(
             f"merged after epoch {trainer.current_epoch + 1}: {overlap.shape[-1]} categories into"
             f" {groups.num_groups}"
         )
@@ -140,7 +137,7 @@ class Merging(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say so where training ended before the merging."""
         if not self._done and not trainer.fast_dev_run:
-            _warn(f"categories were not merged: training ended before epoch {self.after_epochs}")
+            warn(f"categories were not merged: training ended before epoch {self.after_epochs}")
 
 
 @torch.no_grad()
@@ -162,13 +159,3 @@ def measure_overlap(trainer: Trainer, model: LightningModule) -> Tensor:
     reduced = trainer.strategy.reduce(total, reduce_op="sum")
     assert isinstance(reduced, Tensor)
     return reduced
-
-
-@rank_zero_only
-def _inform(message: str) -> None:
-    logger.info(message)
-
-
-@rank_zero_only
-def _warn(message: str) -> None:
-    logger.warning(message)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_only
 
+from mixvae.callbacks.messages import inform, warn
 from mixvae.callbacks.multimodal_inference import decoder_of, infer_split, multimodal_spec
 from mixvae.contracts import MultimodalBatch, MultimodalModel, MultimodalStep
 from mixvae.evaluation.multimodal import MultimodalEvaluation as MultimodalMetric
 from mixvae.evaluation.probe import Classifier, Labelled, fit_logistic, fit_mlp
 from mixvae.evaluation.representation import fit_judges, measure_coherence, measure_probes
-
-logger = logging.getLogger("mixvae")
 
 CLASSIFIERS = ("logistic", "mlp")
 
@@ -99,12 +96,12 @@ class MultimodalEvaluation(Callback):
         """Log the measures, then fit and log probes and coherence."""
         self._log("test", pl_module)
         if multimodal_spec(trainer).num_classes == 0:
-            _inform("no labels: probe accuracy and coherence are not measured")
+            inform("no labels: probe accuracy and coherence are not measured")
             return
         try:
             values = self._measure(trainer, pl_module)
         except ValueError as error:
-            _warn(f"probe accuracy and coherence are not measured: {error}")
+            warn(f"probe accuracy and coherence are not measured: {error}")
             return
         # The values are equal on all ranks already; sync_dist tells Lightning so.
         device = pl_module.device
@@ -159,13 +156,3 @@ class MultimodalEvaluation(Callback):
 def _is_told(split: str, measure: str) -> bool:
     """Whether a measure is logged: those of pairs are many, and only of the test split."""
     return split == "test" or "_to_" not in measure.rpartition("/")[2]
-
-
-@rank_zero_only
-def _warn(message: str) -> None:
-    logger.warning(message)
-
-
-@rank_zero_only
-def _inform(message: str) -> None:
-    logger.info(message)

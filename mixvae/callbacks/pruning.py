@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
 
 from mixvae.callbacks.checkpoints import Checkpoints
 from mixvae.callbacks.measuring import Measured, measure
+from mixvae.callbacks.messages import inform, warn
 from mixvae.callbacks.order_manifest import describe, write_manifest
 from mixvae.callbacks.pictures import save_pictures
 from mixvae.contracts import MixtureModel, Prunable
@@ -28,8 +27,6 @@ from mixvae.evaluation.model_order import (
     select_order,
 )
 from mixvae.figures.model_order import model_order
-
-logger = logging.getLogger("mixvae")
 
 
 class Pruning(Callback):
@@ -175,7 +172,7 @@ class Pruning(Callback):
         assert self.first_epochs is not None
         most = pl_module.num_categories
         fewest = fewest_categories(most, self.num_per_round, self.max_rounds)
-        _inform(
+        inform(
             f"pruning can reach K = {most} down to {fewest}: measured after {self.first_epochs}"
             f" epochs and then every {self.round_epochs}, at most {self.max_rounds} prunings,"
             f" {self.first_epochs + self.max_rounds * self.round_epochs} epochs in all"
@@ -211,10 +208,10 @@ class Pruning(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say what was selected."""
         if not self.rounds:
-            _warn("pruning was never measured: training ended before the first round")
+            warn("pruning was never measured: training ended before the first round")
             return
         order = select_order(self.rounds, self.threshold)
-        _inform(describe(order, self.threshold, self.reason))
+        inform(describe(order, self.threshold, self.reason))
         if trainer.is_global_zero:
             figure = model_order(self.rounds, order.selected.num_categories, self.threshold)
             save_pictures(trainer, self.dirpath, iter([("model_order", figure)]))
@@ -271,7 +268,7 @@ class Pruning(Callback):
         model.log_dict(
             {f"model_order/{name}": float(value) for name, value in values.items()}, sync_dist=True
         )
-        _inform(
+        inform(
             f"round {last.number} after epoch {last.epoch}: K {last.num_categories}, consensus"
             f" {last.consensus:.3f}, least {last.min_consensus:.3f}"
             + (f"; pruning {', '.join(map(str, last.pruned))}" if last.pruned else "")
@@ -281,13 +278,3 @@ class Pruning(Callback):
 def _checkpoint_callbacks(trainer: Trainer) -> list[Checkpoints]:
     found: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     return [item for item in found if isinstance(item, Checkpoints)]
-
-
-@rank_zero_only
-def _inform(message: str) -> None:
-    logger.info(message)
-
-
-@rank_zero_only
-def _warn(message: str) -> None:
-    logger.warning(message)

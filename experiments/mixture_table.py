@@ -5,17 +5,19 @@
     python -m experiments.mixture_table --datasets mnist --methods cpl joint_vae --seeds 0 1 2 3 4
 
 For each data set one multirun, `python -m mixvae.train -m seed=0,1,2 +experiment=digits_cpl,...`,
-of the experiments as shipped, whatever the profile. The same command goes on where it stopped, and
-with more seeds or methods it runs what is missing; runs of the same overrides that are kept
-elsewhere count where `--made-before` names the folder that they lie in. `dsprites_rendered` are the
-experiments dsprites_* on sprites drawn by ourselves, all with encoders that centre the sprite;
-`dsprites_rendered_plain` all without. Labels only measure: accuracy is on test data, categories
-matched with classes one to one. Traversals are of the first seed, over the state of largest spread.
+of the experiments as shipped, whatever the profile, as many runs at a time as there are cores. The
+same command goes on where it stopped, and with more seeds or methods it runs what is missing; runs
+of the same overrides that are kept elsewhere count where `--made-before` names the folder that they
+lie in. `dsprites_rendered` are the experiments dsprites_* on sprites drawn by ourselves, all with
+encoders that centre the sprite; `dsprites_rendered_plain` all without. Labels only measure: accuracy
+is on test data, categories matched with classes one to one. Traversals are of the first seed, over
+the state of largest spread.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
@@ -181,7 +183,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--datasets", nargs="+", choices=list(DATASETS), help="not the profile's")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--jobs", type=int, default=1, help="runs at the same time")
+    cores = os.cpu_count() or 1
+    parser.add_argument("--jobs", type=int, default=cores, help=f"runs at a time ({cores}: cores)")
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the runs")
     parser.add_argument(
         "--made-before", type=Path, nargs="+", default=[], help="other folders of run folders"

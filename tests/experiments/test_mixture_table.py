@@ -130,7 +130,7 @@ def test_real_runs_end_in_a_table_and_traversals(
     monkeypatch.chdir(tmp_path)
     given = ["--methods", "cpl", "imsat", "--seeds", "0", "--runs", "runs", "--results", "results"]
     small = ["trainer.max_epochs=1", "trainer.limit_train_batches=2"]
-    assert mixture_table.main([*given, "--overrides", *small]) == 0
+    assert mixture_table.main([*given, "--jobs", "1", "--overrides", *small]) == 0
     text = (tmp_path / "results" / "digits.md").read_text()
     assert "| cpl | 0 |" in text
     assert "| imsat | 0 |" in text

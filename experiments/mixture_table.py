@@ -9,9 +9,9 @@ of the experiments as shipped, whatever the profile, as many runs at a time as t
 same command goes on where it stopped, and with more seeds or methods it runs what is missing; runs
 of the same overrides that are kept elsewhere count where `--made-before` names the folder that they
 lie in. `dsprites_rendered` are the experiments dsprites_* on sprites drawn by ourselves, all with
-encoders that centre the sprite; `dsprites_rendered_plain` all without. Labels only measure: accuracy
-is on test data, categories matched with classes one to one. Traversals are of the first seed, over
-the state of largest spread.
+encoders that centre the sprite; `dsprites_rendered_plain` all without. Labels only measure:
+accuracy is on test data, categories matched with classes one to one. Traversals are of the first
+seed, over the state of largest spread.
 """
 
 from __future__ import annotations

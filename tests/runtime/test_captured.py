@@ -39,17 +39,19 @@ SHORT = {
     "vade": ("model.pretrain_epochs=2",),
     "joint_vae": ("model.state_capacity_epochs=1", "model.category_capacity_epochs=1"),
 }
-EXPERIMENTS = [
-    CPL,
+MMVM = (
+    "+experiment=hippocampus_mmvm",
+    "model.beta={_target_: mixvae.objectives.schedules.Linear, start: 0.0, end: 1.0, length: 2}",
+)
+OTHERS = [
     *(
         (f"+experiment=digits_{name}", *SHORT.get(name, ()))
         for name in ("joint_vae", "info_gan", "vade", "gmvae", "beta_vae", "imsat", "mix_vae")
     ),
     ("+experiment=digits_augmenter",),
-    ("+experiment=hippocampus_mmvm", "model.beta={_target_: mixvae.objectives.schedules.Linear, "
-     "start: 0.0, end: 1.0, begin: 0, length: 2}"),
     ("+experiment=hippocampus_mmvm", "model=mopoe"),
-]  # fmt: skip
+]
+EXPERIMENTS = [CPL, MMVM, *(pytest.param(words, marks=pytest.mark.slow) for words in OTHERS)]
 
 
 @contextmanager

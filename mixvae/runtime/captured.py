@@ -136,7 +136,7 @@ class CapturedStrategy(SingleDeviceStrategy):
         model = self.lightning_module
         if self._off is not None or model is None or not model.trainer.training:
             return moved
-        leaves, structure = pytree.tree_flatten(moved)
+        leaves = pytree.tree_leaves(moved)
         self._present = tuple(
             (tuple(leaf.shape), leaf.dtype) if isinstance(leaf, Tensor) else leaf for leaf in leaves
         )
@@ -146,7 +146,7 @@ class CapturedStrategy(SingleDeviceStrategy):
         for ours, theirs in zip(pytree.tree_leaves(kept), leaves, strict=True):
             if isinstance(ours, Tensor):
                 ours.copy_(theirs)
-        return pytree.tree_unflatten(pytree.tree_leaves(kept), structure)
+        return kept
 
     def optimizer_step(
         self,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from experiments.bench.footprint import SHORT_SCHEDULES
 from mixvae.train import main
 
 FOLDER = Path(__file__).parents[1] / "conf" / "experiment"
@@ -45,12 +46,7 @@ def small(experiment: str) -> list[str]:
         "/data: multimodal": ARRAYS,
         "/data: mnist": ("data.checksum=false",),
         "/data: dsprites": SPRITES,
-        "/model: joint_vae": (
-            "model.state_capacity_epochs=1",
-            "model.category_capacity_epochs=1",
-        ),
-        "/model: cascade_vae": ("model.dimension_epochs=0.1",),
-        "/model: vade": ("model.pretrain_epochs=1",),
+        **{f"/model: {name}": lines for name, lines in SHORT_SCHEDULES.items()},
         "/callbacks: pruning": ONE_ROUND,
     }
     own = [line for key, lines in parts.items() if f"override {key}" in text for line in lines]

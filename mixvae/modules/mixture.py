@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from mixvae.contracts import Batch, MixturePosterior, MixtureStep
+from mixvae.contracts import Batch, MixtureModel, MixturePosterior, MixtureStep
 from mixvae.modules.base import AbstractModule, Moment, OptimizerFactory
 from mixvae.networks.agents import Agents, join_categories, permute_categories
 from mixvae.objectives.assignment import align_agents
@@ -23,7 +23,8 @@ AgentsFactory = Callable[..., Agents]
 Tau = float | Literal["auto"]
 
 
-class AbstractMixture(AbstractModule, ABC):
+# A MixtureModel by name: from Python 3.12 on isinstance does not find `category_mask`, a buffer.
+class AbstractMixture(AbstractModule, MixtureModel, ABC):
     """A model of categories and states, see `contracts.MixtureModel`; a subclass adds the terms.
 
     Categories can be masked: a masked one has probability exactly 0 everywhere, so no sample, no

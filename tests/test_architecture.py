@@ -31,6 +31,7 @@ ROOMS = {
     "__init__": Room(set(), set()),
     "contracts": Room(set(), {"torch"}),
     "processes": Room(set(), {"torch"}),
+    "rhythm": Room(set(), set()),
     "objectives": Room({"objectives"}, {"torch"}),
     "networks": Room({"networks", "processes"}, {"torch"}),
     "augmenters": Room(
@@ -48,6 +49,7 @@ ROOMS = {
             "objectives",
             "networks",
             "processes",
+            "rhythm",
             "modules.base",
             "modules.gaussian_mixture",
             "modules.mixture",
@@ -56,7 +58,7 @@ ROOMS = {
         {"torch", "lightning", "torchmetrics"},
     ),
     "callbacks": Room(
-        {"callbacks", "contracts", "evaluation", "figures"},
+        {"callbacks", "contracts", "evaluation", "figures", "rhythm"},
         {"lightning", "torch", "numpy", "matplotlib"},
     ),
     "runtime": Room(

@@ -8,6 +8,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mixvae.callbacks.history import Curves, add_point, last_epoch, read_metrics_csv
+from mixvae.rhythm import is_told
 
 CHECKPOINT_KEY = "mixvae_learning_curves"
 
@@ -25,8 +26,9 @@ class AbstractCurveCallback(Callback):
             self._remember(trainer, "val/", trainer.current_epoch + 1)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note that the module is about to log the training metrics of this epoch."""
-        self._ended_epoch = trainer.current_epoch + 1
+        """Note whether the module is about to log the training metrics of this epoch."""
+        if is_told(trainer, trainer.current_epoch):
+            self._ended_epoch = trainer.current_epoch + 1
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remember the training metrics of the epoch before."""

@@ -10,6 +10,7 @@ from mixvae.callbacks.messages import inform, warn
 from mixvae.contracts import Balanced, Batch, DataSpec, MixtureModel, MixtureStep
 from mixvae.evaluation.health import diagnose_collapse
 from mixvae.evaluation.mixture import MixtureEvaluation
+from mixvae.rhythm import is_told
 
 
 def data_spec(trainer: Trainer) -> DataSpec:
@@ -68,7 +69,8 @@ class Evaluation(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the epoch before, of which a validation tells also when a stop lay between."""
-        self._training_terms(trainer)
+        if is_told(trainer, trainer.current_epoch - 1):
+            self._training_terms(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the last epoch."""

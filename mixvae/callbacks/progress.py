@@ -1,4 +1,4 @@
-"""Shows how training goes: a Rich bar on a terminal, one plain line per epoch elsewhere."""
+"""Shows how training goes: a Rich bar on a terminal, one plain line per told epoch elsewhere."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any, Literal
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
 
+from mixvae.rhythm import is_told
+
 SHOWN = ("train/loss", "val/loss", "val/accuracy", "val/consensus")
 
 
 class EpochLines(ProgressBar):
-    """Print one line per epoch.
+    """Print one line for each epoch that is told of, see `rhythm`.
 
     Args:
         metrics: Logged metrics to show, where they exist.
@@ -56,6 +58,8 @@ class EpochLines(ProgressBar):
     def _show(self, trainer: Trainer) -> None:
         if self._epoch is None or not trainer.is_global_zero:
             return
+        if not is_told(trainer, self._epoch):
+            return
         values = "  ".join(
             f"{name} {float(trainer.callback_metrics[name]):.4g}"
             for name in self.metrics
@@ -81,8 +85,9 @@ class EpochBar(RichProgressBar):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read the metrics of the epoch before."""
-        logged = trainer.callback_metrics
-        self._shown = {name: float(logged[name]) for name in self.metrics if name in logged}
+        if is_told(trainer, trainer.current_epoch - 1):
+            logged = trainer.callback_metrics
+            self._shown = {name: float(logged[name]) for name in self.metrics if name in logged}
         super().on_train_epoch_start(trainer, pl_module)
 
     def get_metrics(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from mixvae.contracts import Batch
 from mixvae.networks.components import PrincipalComponents
 from mixvae.objectives.schedules import Schedule, as_schedule
 from mixvae.objectives.terms import Terms
+from mixvae.rhythm import is_told
 
 # Samples that layers are fitted to before training; more tell nothing new of 30 components.
 MAX_FITTED = 5000
@@ -34,7 +36,8 @@ class AbstractModule(LightningModule, ABC):
         super().__init__()
         self.optimizer_factory = optimizer
         self.learning_rate = as_schedule(learning_rate, name="model.learning_rate", at_least=0)
-        self._sums: dict[str, Tensor] = {}
+        # Of the steps of an epoch whose terms have the same names, by these names.
+        self._sums: dict[tuple[str, ...], Tensor] = {}
         self._num_batches = 0
 
     @abstractmethod
@@ -77,8 +80,13 @@ class AbstractModule(LightningModule, ABC):
         schedules; a model that branches on more adds it, and one that computes on the host is None.
         """
         epoch = self.epoch
-        schedules = {k: v for k, v in vars(self).items() if isinstance(v, Schedule)}
-        return tuple(v(epoch) for k, v in schedules.items() if k != "learning_rate")
+        return tuple(getattr(self, name)(epoch) for name in self._schedules)
+
+    @cached_property
+    def _schedules(self) -> tuple[str, ...]:
+        """Names of the schedules, found once: to ask each attribute for a protocol takes 3 ms."""
+        found = [name for name, value in vars(self).items() if isinstance(value, Schedule)]
+        return tuple(name for name in found if name != "learning_rate")
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """The loss of a batch, and its terms detached, for whoever watches them."""
@@ -89,8 +97,9 @@ class AbstractModule(LightningModule, ABC):
 
     def on_train_batch_end(self, outputs: Mapping[str, Any], batch: Batch, batch_idx: int) -> None:
         """Add up what the step returned, on its device: logging a value costs 0.4 ms."""
-        for name, value in {"loss": outputs["total"], **outputs["terms"]}.items():
-            self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
+        names = tuple(outputs["terms"])
+        values = torch.stack([outputs["total"], *outputs["terms"].values()])
+        self._sums[names] = self._sums[names] + values if names in self._sums else values
         self._num_batches += 1
 
     def on_train_epoch_start(self) -> None:
@@ -98,9 +107,15 @@ class AbstractModule(LightningModule, ABC):
         self._sums, self._num_batches = {}, 0
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's mean of each term as `train/<term>`."""
+        """Log the epoch's mean of each term as `train/<term>`, in epochs that are told of."""
+        if not is_told(self.trainer, self.current_epoch):
+            return
+        totals: dict[str, Tensor] = {}
+        for names, sums in self._sums.items():
+            for name, value in zip(("loss", *names), sums.unbind(), strict=True):
+                totals[name] = totals[name] + value if name in totals else value
         count = max(self._num_batches, 1)
-        means = {f"train/{name}": total / count for name, total in self._sums.items()}
+        means = {f"train/{name}": total / count for name, total in totals.items()}
         self.log_dict(means, sync_dist=True)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:

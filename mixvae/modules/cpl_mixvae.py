@@ -223,6 +223,8 @@ class CplMixVAE(AbstractMixture):
     def on_train_epoch_start(self) -> None:
         """Match the agents' labels where the schedule says so, by last epoch's assignments."""
         super().on_train_epoch_start()
+        if not self.align_epochs:
+            return
         if self.current_epoch in self.align_epochs and self.joint_counts.any():
             self.align(self.joint_counts)
         self.joint_counts.zero_()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mixvae.callbacks.finite import FiniteLoss
+from mixvae.callbacks.finite import FiniteLoss, _Step
 
 NAN = float("nan")
 
@@ -49,38 +49,49 @@ def test_a_step_that_returns_a_bare_loss_or_nothing() -> None:
         callback.on_train_batch_end(trainer_at(3), None, bad, None, 3)  # type: ignore[arg-type]
 
 
-def note(callback: FiniteLoss, step: int, loss: float, **terms: float) -> None:
-    """What is done of a loss on another device, here on the CPU."""
-    callback._note(
-        torch.tensor(loss), {name: torch.tensor(value) for name, value in terms.items()}, step
-    )
+def outputs_of(device: torch.device, loss: float, **terms: float) -> dict[str, Any]:
+    made = {name: torch.tensor(value, device=device) for name, value in terms.items()}
+    return {"loss": torch.tensor(loss, device=device), "terms": made}
 
 
-def test_on_a_device_the_first_bad_step_is_remembered_until_the_next_look() -> None:
+LOOKS = {
+    "validation": lambda callback: callback.on_validation_start(None, None),
+    "checkpoint": lambda callback: callback.on_save_checkpoint(None, None, {}),
+    "end": lambda callback: callback.on_train_end(None, None),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_on_a_device_the_first_bad_step_is_told_at_the_next_look(look: str) -> None:
     callback = FiniteLoss()
-    callback.on_train_epoch_start(trainer_at(0), None)  # type: ignore[arg-type]
-    note(callback, 10, 1.0, kl=1.0, coupling=1.0)
-    callback.on_validation_start(trainer_at(10), None)  # type: ignore[arg-type]
-    note(callback, 11, NAN, kl=1.0, coupling=NAN)
-    note(callback, 12, NAN, kl=NAN, coupling=NAN)
-    note(callback, 13, 1.0, kl=1.0, coupling=1.0)
-    with pytest.raises(FloatingPointError, match="at step 11 in the term coupling;"):
-        callback.on_train_epoch_end(trainer_at(13), None)  # type: ignore[arg-type]
-    callback.on_train_epoch_start(trainer_at(14), None)  # type: ignore[arg-type]
-    callback.on_train_epoch_end(trainer_at(14), None)  # type: ignore[arg-type]
+    callback.on_train_start(trainer_at(0), None)  # type: ignore[arg-type]
+
+    def note(step: int, loss: float, **terms: float) -> None:
+        values = torch.tensor([loss, *terms.values()])
+        callback._noted.append(_Step(step, tuple(terms), values))
+
+    note(10, 1.0, kl=1.0, coupling=1.0)
+    LOOKS[look](callback)
+    note(11, 1.0, kl=1.0)  # a term fewer
+    note(12, NAN, kl=1.0, coupling=NAN)
+    note(13, NAN, kl=NAN, coupling=NAN)
+    note(14, 1.0, kl=1.0, coupling=1.0)
+    with pytest.raises(FloatingPointError, match="at step 12 in the term coupling;"):
+        LOOKS[look](callback)
+    LOOKS[look](callback)  # it was told
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_on_a_gpu_the_step_is_told_at_the_next_look() -> None:
-    callback = FiniteLoss(every_n_steps=4)
+def test_on_a_gpu_a_look_comes_after_so_many_steps() -> None:
+    callback, device = FiniteLoss(every_n_steps=4), torch.device("cuda")
     for step in range(4):
-        outputs = {"loss": torch.tensor(NAN if step else 1.0, device="cuda"), "terms": {}}
+        outputs = outputs_of(device, NAN if step else 1.0, kl=NAN if step > 1 else 0.0)
         arguments = (trainer_at(step), None, outputs, None, step)
         if step < 3:
             callback.on_train_batch_end(*arguments)
         else:
-            with pytest.raises(FloatingPointError, match="at step 1"):
+            with pytest.raises(FloatingPointError, match="at step 1 "):
                 callback.on_train_batch_end(*arguments)
 
 

@@ -9,10 +9,14 @@ import torch
 from mixvae.callbacks.progress import EpochBar, EpochLines, progress
 
 
-def trainer_in(epoch: int, limit: int | None = 3, **metrics: float) -> Any:
+def trainer_in(epoch: int, limit: int | None = 3, every: int = 1, **metrics: float) -> Any:
     logged = {name: torch.tensor(value) for name, value in metrics.items()}
     return SimpleNamespace(
-        current_epoch=epoch, max_epochs=limit, is_global_zero=True, callback_metrics=logged
+        current_epoch=epoch,
+        max_epochs=limit,
+        check_val_every_n_epoch=every,
+        is_global_zero=True,
+        callback_metrics=logged,
     )
 
 
@@ -27,6 +31,15 @@ def test_one_line_per_epoch(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(printed) == 2
     assert printed[0].startswith("epoch 1/3  train/loss 123.5  val/loss 0.5  0.")
     assert printed[1].startswith("epoch 2/3  val/loss 0.25  0.")
+
+
+def test_a_line_for_each_epoch_that_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = EpochLines()
+    for epoch in range(7):
+        lines.on_train_epoch_start(trainer_in(epoch, 7, 3), Any)  # type: ignore[arg-type]
+    lines.on_train_end(trainer_in(7, 7, 3), Any)  # type: ignore[arg-type]
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in printed] == ["3/7", "6/7", "7/7"]
 
 
 def test_without_a_last_epoch(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,8 @@
 """A training step never makes the CPU wait for the device, which on a GPU costs more than its work.
 
 Tensors on the meta device have no values: whatever needs one on the host (`item`, a mask as an
-index, a branch on a tensor) fails there, and so does a tensor made on the CPU on the way.
+index, a branch on a tensor) fails there. A tensor made on the CPU on the way, such as the index
+that a list of numbers becomes, fails by `Watched`: to be copied, it makes the CPU wait as well.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from mixvae.modules.base import AbstractModule
 from mixvae.runtime.build import build
@@ -40,6 +43,21 @@ STEPS = [
 ]
 
 
+class Watched(TorchDispatchMode):
+    """Refuse operations between the device and the CPU; a number beside a tensor is none."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        tensors = [leaf for leaf in tree_leaves((args, kwargs, out)) if isinstance(leaf, Tensor)]
+        # A kernel takes a tensor of no dimension as a number, unless it is copied to the device.
+        copies = "copy" in str(func)
+        kinds = {tensor.device.type for tensor in tensors if copies or tensor.dim() > 0}
+        assert kinds != {"cpu", "meta"}, f"{func} is given a tensor of the CPU"
+        return out
+
+
 def on_meta(value: Any) -> Any:
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*map(on_meta, value))
@@ -61,9 +79,11 @@ def step(overrides: tuple[str, ...], folder: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: nullcontext())
     torch.use_deterministic_algorithms(False)
     assert isinstance(model, AbstractModule)
-    loss = model.training_step(on_meta(batch), 0)["loss"]
-    assert loss.device.type == "meta"
-    loss.backward()
+    held = on_meta(batch)
+    with Watched():
+        loss = model.training_step(held, 0)["loss"]
+        assert loss.device.type == "meta"
+        loss.backward()
 
 
 @pytest.mark.parametrize("overrides", STEPS, ids=" ".join)

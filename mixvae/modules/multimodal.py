@@ -126,7 +126,7 @@ class AbstractMultimodalModule(AbstractModule):
 
     def encode(self, x: Sequence[Tensor], present: Tensor) -> tuple[Tensor, Tensor]:
         """Means and log-variances of the encoders, each (M, B, L); 0 where missing."""
-        shown = [_shown(sample[None], present[:, [m]])[0] for m, sample in enumerate(x)]
+        shown = [_shown(sample[None], present[:, m : m + 1])[0] for m, sample in enumerate(x)]
         mean, logvar = self.networks.encode(shown)
         return present_or_zero(mean, present), present_or_zero(logvar, present)
 
@@ -146,7 +146,7 @@ class AbstractMultimodalModule(AbstractModule):
 
         The sample is hidden where it is missing, since 0 times NaN would be NaN in the gradient.
         """
-        here = batch.present[:, [modality]]
+        here = batch.present[:, modality : modality + 1]
         params = self.networks.decode(codes.flatten(0, 1), modality)
         x = _shown(batch.x[modality][None], here)
         nll = self.likelihoods[modality].nll(params.unflatten(0, codes.shape[:2]), x)

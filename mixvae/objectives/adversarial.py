@@ -65,7 +65,8 @@ def virtual_adversarial_copy(
                 change = categorical_kl(clean, log_q_of(probe)).sum()
                 (gradient,) = torch.autograd.grad(change, probe)
             direction = _unit(gradient, fallback=direction)
-        length = torch.as_tensor(radius, dtype=x.dtype, device=x.device).detach()
+        # A tensor of a number would be made on the CPU, and a GPU wait for it.
+        length = radius.to(x).detach() if isinstance(radius, Tensor) else x.new_full((), radius)
         length = length.expand(x.shape[:2]).reshape(*x.shape[:2], *[1] * (x.dim() - 2))
         return x + length * direction
 

@@ -84,7 +84,7 @@ def aggregate(
         return GaussianMixture(average[0][None], single[None], torch.ones_like(nothing))
     sets = torch.ones(1, num_modalities, dtype=torch.bool, device=mean.device)
     if kind == "mopoe":
-        sets = subsets(num_modalities).to(mean.device)
+        sets = subsets(num_modalities, mean.device)
     product = product_of_experts(mean, logvar, present, sets, prior_expert)
     if kind == "poe":
         return GaussianMixture(*product, torch.ones_like(nothing))
@@ -93,11 +93,12 @@ def aggregate(
     return GaussianMixture(*product, whole | nothing)
 
 
-def subsets(num_modalities: int) -> Tensor:
+def subsets(num_modalities: int, device: torch.device | None = None) -> Tensor:
     """All 2^M - 1 sets of modalities that are not empty.
 
     Args:
         num_modalities: Number of modalities M, from 1 to `MAX_SUBSET_MODALITIES`.
+        device: Where they are made; None: on the CPU.
 
     Returns:
         Which modality is in which set, shape (2^M - 1, M), bool.
@@ -113,8 +114,8 @@ def subsets(num_modalities: int) -> Tensor:
             f"mopoe mixes the products of all sets of modalities, which is possible for 1 to"
             f" {MAX_SUBSET_MODALITIES} modalities; got {num_modalities}; use poe or moe"
         )
-    number = torch.arange(1, 2**num_modalities).unsqueeze(1)
-    return (number >> torch.arange(num_modalities)) % 2 == 1
+    number = torch.arange(1, 2**num_modalities, device=device).unsqueeze(1)
+    return (number >> torch.arange(num_modalities, device=device)) % 2 == 1
 
 
 def product_of_experts(

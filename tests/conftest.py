@@ -39,6 +39,15 @@ def _seeds() -> None:
     torch.manual_seed(0)
 
 
+_NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, _NO_GPU])])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Where a test computes: on the CPU, and where there is one also on a GPU."""
+    return torch.device(request.param)
+
+
 @pytest.fixture(autouse=True)
 def _interruptible() -> None:
     """Hear Ctrl-C, as what a test starts then does.

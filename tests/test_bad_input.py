@@ -73,6 +73,7 @@ WRONG = [
     Wrong("train", "seed=-1", "seed"),
     Wrong("train", "seed=99999999999", "seed"),
     Wrong("train", "num_threads=0", "num_threads"),
+    Wrong("train", "matmul_precision=tf32", "highest, high, medium, got 'tf32'"),
     Wrong("train", "model.num_categories=1", "model.num_categories"),
     Wrong("train", "model.num_categories=2.5", "model.num_categories"),
     Wrong("train", "model.num_agents=0", "model.num_agents"),

@@ -1,8 +1,9 @@
-"""The first layer of agents that each drop input features of their own, for wide samples on a CPU.
+"""The first layer of agents that each drop input features of their own, for wide samples.
 
 What the literal form costs beside its products is memory: it writes the copies of all agents with
-their features dropped, some times over. Here one buffer takes one agent's copy after the other, and
-a byte per feature is kept for the backward pass, which makes the copies again.
+their features dropped, some times over. Here one agent follows the other. On a CPU one buffer takes
+their copies in turn, and a byte per feature is kept for the backward pass, which makes the copies
+again. On a GPU each copy is one pass over contiguous memory, and stays.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from mixvae.networks.batched import BatchedLinear, ByteDropout, random_bytes
 
-# Features of a batch from which on one product fills a core, so that a loop over agents is cheap.
+# Features of a batch from which on a loop over agents costs little beside their products.
 LEAST_SIZE = 2**17
 _WORDS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -32,15 +33,28 @@ def drop_and_apply(dropout: ByteDropout, layer: BatchedLinear, x: Tensor) -> Ten
         Shape (A, B, H): `layer(dropout(x))`, with the same random numbers.
     """
     drops = dropout.training and dropout.threshold > 0
-    if drops and x.dim() == 3 and is_wide(x):
+    if not drops or x.dim() == 2 or not is_wide(x):
+        return layer(dropout(x))
+    if x.device.type == "cpu":
         y: Tensor = _DroppedLinear.apply(x, layer.weight, layer.bias, dropout.threshold)  # type: ignore[no-untyped-call]
         return y
-    return layer(dropout(x))
+    return _one_by_one(dropout, layer, x)
 
 
 def is_wide(x: Tensor) -> bool:
-    """Whether agents had better go through (A, B, D) or (B, D) one by one: if large, on a CPU."""
-    return x.device.type == "cpu" and x.shape[-2:].numel() >= LEAST_SIZE
+    """Whether agents had better go through (A, B, D) or (B, D) one by one: where it is large."""
+    return x.device.type in ("cpu", "cuda") and x.shape[-2:].numel() >= LEAST_SIZE
+
+
+def _one_by_one(dropout: ByteDropout, layer: BatchedLinear, x: Tensor) -> Tensor:
+    """Shape (A, B, H) from x (A, B, D), each agent by itself."""
+    kind = x.device.type
+    if torch.is_autocast_enabled(kind):
+        dtype = torch.get_autocast_dtype(kind)
+        x = x[0].to(dtype).expand_as(x) if x.stride(0) == 0 else x.to(dtype)
+    pairs = zip(x, layer.weight, strict=True)
+    y = torch.stack([dropout(sample) @ weight for sample, weight in pairs])
+    return y if layer.bias is None else y + layer.bias
 
 
 class _DroppedLinear(torch.autograd.Function):

@@ -1,4 +1,4 @@
-"""The squared error of a linear layer's output, for wide samples on a CPU, without that output.
+"""The squared error of a linear layer's output, for wide samples, without that output.
 
 Written out, the layer, the error and their backward passes read and write arrays of the size of
 the output of all agents some ten times. Here only the deviations are kept, agent by agent.
@@ -37,18 +37,23 @@ def linear_squared_error(hidden: Tensor, weight: Tensor, bias: Tensor, x: Tensor
 class _LinearSquaredError(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
-        mixed = torch.is_autocast_enabled("cpu")
-        dtype = torch.get_autocast_dtype("cpu") if mixed else hidden.dtype
-        error = torch.empty(hidden.shape[:2], dtype=x.dtype)
+        kind = x.device.type
+        mixed = torch.is_autocast_enabled(kind)
+        dtype = torch.get_autocast_dtype(kind) if mixed else hidden.dtype
+        # A GPU in mixed precision is held up by bytes, and rounds as its literal form would.
+        finest = dtype if kind == "cuda" else x.dtype
+        error = x.new_empty(hidden.shape[:2])
         deviations = []
-        with torch.autocast("cpu", enabled=False):
+        with torch.autocast(kind, enabled=False):
+            samples = (x if x.dim() == 3 and x.stride(0) else _first(x)).to(finest)
             for agent, inputs in enumerate(hidden.to(dtype)):
-                deviation = bias[agent] - (x[agent] if x.dim() == 3 else x)
-                if dtype == deviation.dtype:
-                    deviation.addmm_(inputs, weight[agent])
+                sample = samples[agent] if samples.dim() == 3 else samples
+                deviation = bias[agent].to(finest) - sample
+                if dtype == finest:
+                    deviation.addmm_(inputs, weight[agent].to(dtype))
                 else:
                     deviation += inputs @ weight[agent].to(dtype)
-                torch.linalg.vector_norm(deviation, dim=1, out=error[agent])
+                torch.linalg.vector_norm(deviation, dim=1, dtype=x.dtype, out=error[agent])
                 deviations.append(deviation.to(dtype))
         ctx.save_for_backward(hidden, weight, *deviations)
         return error.square_()
@@ -61,10 +66,15 @@ class _LinearSquaredError(torch.autograd.Function):
         factor = 2 * gradient
         scaled = (hidden * factor.unsqueeze(2)).to(dtype)
         d_hidden, d_weight = torch.empty_like(hidden), torch.empty_like(weight)
-        d_bias = torch.empty(len(weight), 1, weight.shape[2], dtype=weight.dtype)
+        d_bias = weight.new_empty(len(weight), 1, weight.shape[2])
         for agent, deviation in enumerate(deviations):
             d_hidden[agent] = deviation @ weight[agent].to(dtype).t()
             d_weight[agent] = scaled[agent].t() @ deviation
             d_bias[agent, 0] = factor[agent].to(dtype) @ deviation
         gradients = d_hidden.mul_(factor.unsqueeze(2)), d_weight, d_bias
         return *gradients, None  # none of the samples
+
+
+def _first(x: Tensor) -> Tensor:
+    """Samples that agents share, (B, D), of (B, D) or an expanded (A, B, D)."""
+    return x[0] if x.dim() == 3 else x

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+import torch
 from hydra.utils import instantiate
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
@@ -26,6 +27,7 @@ from mixvae.runtime.ranks import check_started_alone
 
 # Before training, so many batches are looked at for what the model cannot describe.
 MAX_CHECKED_BATCHES = 100
+MATMUL_PRECISIONS = ("highest", "high", "medium")
 
 
 @dataclass
@@ -152,20 +154,30 @@ def build_trainer(cfg: DictConfig) -> Trainer:
         The trainer.
 
     Raises:
-        ValueError: If another program started several processes for the run.
+        ValueError: If another program started several processes for the run, or the precision of
+            matrix products is none.
     """
     check_started_alone(cfg.trainer.get("num_nodes", 1))
     callbacks: list[Callback] = _built(cfg.callbacks)
     if not cfg.trainer.get("enable_progress_bar", True):
         callbacks = [item for item in callbacks if not isinstance(item, ProgressBar)]
+    precision = cfg.get("matmul_precision", MATMUL_PRECISIONS[1])
+    if precision not in MATMUL_PRECISIONS:
+        raise ValueError(
+            f"matmul_precision must be one of {', '.join(MATMUL_PRECISIONS)}, got {precision!r}"
+        )
     trainer = instantiate(cfg.trainer, _partial_=True, _convert_="all")
-    return trainer(
+    built: Trainer = trainer(
         callbacks=callbacks,
         logger=_built(cfg.logger) or False,
         # Our own processes also inside a Slurm job, where Lightning would expect srun's.
         plugins=[AtomicCheckpointIO(), LightningEnvironment()],
         enable_checkpointing=any(isinstance(item, Checkpoint) for item in callbacks),
     )
+    # On a CPU it would choose other kernels than those that results were measured with.
+    if built.strategy.root_device.type == "cuda":
+        torch.set_float32_matmul_precision(precision)
+    return built
 
 
 def _callbacks(trainer: Trainer) -> list[Callback]:

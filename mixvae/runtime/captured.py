@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
@@ -43,8 +44,11 @@ class CudaRecording:
 
     def __init__(self, work: Callable[[], Any]) -> None:
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self.outputs = work()
+        with warnings.catch_warnings():
+            # Of a graph that stays empty, where the work fails; the error says more.
+            warnings.simplefilter("ignore")
+            with torch.cuda.graph(self.graph):
+                self.outputs = work()
 
     def replay(self) -> Any:
         """Launch the graph; the outputs are the same tensors each time."""
@@ -191,7 +195,11 @@ class CapturedStrategy(SingleDeviceStrategy):
         try:
             self._steps[size] = self._record(work)
         except RuntimeError as error:
-            self._stop(str(error).splitlines()[0])
+            # The end of a recording that failed fails too; why it did is said by the first error.
+            first: BaseException = error
+            while first.__context__ is not None:
+                first = first.__context__
+            self._stop(str(first).splitlines()[0])
             return False
         return True
 

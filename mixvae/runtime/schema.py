@@ -22,6 +22,8 @@ class RunConfig:
         debug: Show the full traceback of an error.
         tags: Words to find the run by in W&B.
         num_threads: CPU threads of PyTorch; null leaves it to PyTorch.
+        matmul_precision: Of products of float32 numbers on a GPU: `highest`, `high` (TF32, which
+            has 10 bits for 23, and is several times faster) or `medium` (bf16).
         test_checkpoint: Which weights to test: `best` by `callbacks.checkpoints`, `last`, or
             `selected` by `callbacks.pruning`.
         objective: Logged metric that a run returns to a sweeper.
@@ -41,6 +43,7 @@ class RunConfig:
     debug: bool = False
     tags: list[str] = field(default_factory=list)
     num_threads: int | None = None
+    matmul_precision: str = "high"
     test_checkpoint: str = "best"
     objective: str = "val/loss"
     data: Any = None

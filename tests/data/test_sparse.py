@@ -3,8 +3,9 @@ import pytest
 import torch
 from scipy import sparse
 
+from mixvae.data import sparse as stored_rows
 from mixvae.data.resident import TrainLoader
-from mixvae.data.sparse import DeviceSparseRows, ResidentCells, SparseRows, as_rows
+from mixvae.data.sparse import DenseRows, DeviceSparseRows, ResidentCells, SparseRows, as_rows
 
 
 @pytest.fixture
@@ -39,6 +40,27 @@ def test_a_sparse_matrix_stays_sparse_and_shares_its_memory(matrix):
     assert isinstance(stored, SparseRows)
     assert np.shares_memory(stored.matrix.data, source.data)
     assert stored.to(torch.device("cpu")) is stored
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("room", [True, False])
+def test_on_a_gpu_rows_are_dense_where_there_is_room(matrix, room, monkeypatch):
+    if not room:
+        monkeypatch.setattr(stored_rows, "_free_bytes", lambda device: 0)
+    device = torch.device("cuda")
+    moved = as_rows(sparse.csr_matrix(matrix)).to(device)
+    assert isinstance(moved, DenseRows if room else DeviceSparseRows)
+    rows = [4, 2, 4]
+    dense = moved.dense(torch.tensor(rows, device=device))
+    assert np.array_equal(dense.cpu().numpy(), matrix[rows])
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 4096])
+def test_rows_are_made_dense_in_chunks(matrix, chunk, monkeypatch):
+    monkeypatch.setattr(stored_rows, "_CHUNK", chunk)
+    dense = stored_rows._dense_on(sparse.csr_matrix(matrix), torch.device("cpu"))
+    assert np.array_equal(dense.numpy(), matrix)
 
 
 def test_values_stored_twice_are_added():

@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from mixvae.networks.batched import BatchedBatchNorm, BatchedLinear, ByteDropout, frozen_statistics
+from mixvae.networks.batched import (
+    BatchedBatchNorm,
+    BatchedLinear,
+    ByteDropout,
+    frozen_statistics,
+    num_parts,
+)
 
 A, B, D, H = 3, 7, 5, 4
 
@@ -47,6 +53,46 @@ def test_an_expanded_input_is_a_shared_one_with_its_gradient() -> None:
         torch.autograd.grad((expanded * weight).sum(), x)[0],
         torch.autograd.grad((copied * weight).sum(), x)[0],
     )
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("strided", [False, True])
+def test_a_batch_in_parts_is_a_batch(bias: bool, strided: bool) -> None:
+    layer = BatchedLinear(A, D, H, bias=bias).double()
+    x = (
+        torch.randn(12, A, D).double().transpose(0, 1)
+        if strided
+        else torch.randn(A, 12, D).double()
+    )
+    x.requires_grad_()
+    weight = torch.randn(A, 12, H).double()
+    whole, cut = layer(x), layer.in_parts(x, 4)
+    torch.testing.assert_close(cut, whole)
+    wanted = [x, *layer.parameters()]
+    torch.testing.assert_close(
+        torch.autograd.grad((cut * weight).sum(), wanted),
+        torch.autograd.grad((whole * weight).sum(), wanted),
+    )
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "parts"), [(1, 1), (512, 1), (1024, 32), (5000, 25), (22_365, 21), (5003, 1)]
+)
+def test_a_large_batch_is_cut_into_equal_parts(batch_size: int, parts: int) -> None:
+    assert num_parts(batch_size) == parts
+    assert batch_size % parts == 0
+
+
+@pytest.mark.parametrize("batch_size", [7, 2000])
+def test_devices_agree_on_a_layer(batch_size: int, device: torch.device) -> None:
+    layer = BatchedLinear(A, D, H).double()
+    x, weight = torch.randn(A, batch_size, D).double(), torch.randn(A, batch_size, H).double()
+    expected = [torch.baddbmm(layer.bias, x, layer.weight)]
+    expected += torch.autograd.grad((expected[0] * weight).sum(), list(layer.parameters()))
+    layer.to(device)
+    y = layer(x.to(device))
+    found = [y, *torch.autograd.grad((y * weight.to(device)).sum(), list(layer.parameters()))]
+    torch.testing.assert_close([value.cpu() for value in found], expected)
 
 
 def test_batched_linear_starts_on_the_scale_of_linear() -> None:

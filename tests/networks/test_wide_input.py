@@ -4,7 +4,7 @@ import torch
 from mixvae.networks import wide_input
 from mixvae.networks.batched import BatchedLinear, ByteDropout
 from mixvae.networks.mlp import MLPEncoder
-from mixvae.networks.wide_input import drop_and_apply
+from mixvae.networks.wide_input import _one_by_one, drop_and_apply
 
 A, B, D, H = 3, 9, 21, 4
 
@@ -49,6 +49,39 @@ def test_mixed_precision_rounds_no_more_than_the_literal_form() -> None:
     for a, b, c in zip(exact, literal, ours, strict=True):
         assert b.dtype == c.dtype
         assert (c - a).norm() < 1.5 * (b - a).norm() + 1e-6
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_agents_one_by_one_give_what_all_at_once_give(bias: bool, shared: bool) -> None:
+    layer = BatchedLinear(A, D, H, bias=bias).double()
+    x = torch.randn(A, B, D, dtype=torch.float64)
+    x = x[0].expand(A, B, D) if shared else x.requires_grad_()
+    weights = torch.randn(A, B, H, dtype=torch.float64)
+    wanted = [*layer.parameters(), *([x] if x.requires_grad else [])]
+    found = []
+    for y in (layer(x), _one_by_one(ByteDropout(0.0), layer, x)):
+        found.append([y, *torch.autograd.grad((y * weights).sum(), wanted)])
+    torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_what_is_dropped_is_right_in_the_mean(mixed: bool, device: torch.device) -> None:
+    draws, dropout = 4000, ByteDropout(0.3)
+    layer = BatchedLinear(draws, D, H).to(device)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter[:] = parameter[:1].clone()
+    x = torch.randn(B, D, device=device).expand(draws, B, D)
+    with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+        y = drop_and_apply(dropout, layer, x).float()
+    exact = layer(x)[0]
+    error = y.std(dim=0) / draws**0.5
+    assert ((y.mean(dim=0) - exact).abs() < 5 * error + (0.01 if mixed else 0)).all()
+    # Each agent drops features of its own: the variance is that of independent ones.
+    kept = 1 - dropout.threshold / 256
+    variance = x[0].square() @ layer.weight[0].square() * (1 - kept) / kept
+    torch.testing.assert_close(y.var(dim=0), variance, rtol=0.15, atol=0.01)
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -6,23 +6,26 @@ from mixvae.objectives.likelihoods import Gaussian, SquaredError
 A, B, H, D = 3, 8, 5, 17
 
 
-def parts(dtype: torch.dtype = torch.float64) -> list[torch.Tensor]:
+def parts(
+    dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
+) -> list[torch.Tensor]:
     torch.manual_seed(0)
     shapes = (A, B, H), (A, H, D), (A, 1, D)
-    return [torch.randn(shape, dtype=dtype).requires_grad_() for shape in shapes]
+    return [torch.randn(shape, dtype=dtype, device=device).requires_grad_() for shape in shapes]
 
 
 @pytest.mark.parametrize("likelihood", [SquaredError(), Gaussian(variance=0.3)])
-@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("shared", ["no", "once", "expanded"])
 def test_the_error_of_a_layer_is_the_error_of_its_output(
-    likelihood: SquaredError | Gaussian, shared: bool
+    likelihood: SquaredError | Gaussian, shared: str, device: torch.device
 ) -> None:
-    hidden, weight, bias = parts()
-    x = torch.randn((B, D) if shared else (A, B, D), dtype=torch.float64)
+    hidden, weight, bias = parts(device=device)
+    x = torch.randn((A, B, D) if shared == "no" else (B, D), dtype=torch.float64, device=device)
+    x = x.expand(A, B, D) if shared == "expanded" else x
     literal = likelihood.nll(hidden @ weight + bias, x)
     ours = likelihood.layer_nll(hidden, weight, bias, x)
     torch.testing.assert_close(ours, literal, rtol=1e-12, atol=1e-12)
-    factors = torch.arange(A * B, dtype=torch.float64).view(A, B)
+    factors = torch.arange(A * B, dtype=torch.float64, device=device).view(A, B)
     expected, got = (
         torch.autograd.grad((value * factors).sum(), [hidden, weight, bias])
         for value in (literal, ours)
@@ -37,11 +40,11 @@ def test_the_gradient_is_that_of_finite_differences() -> None:
     )
 
 
-def test_mixed_precision_rounds_no_more_than_the_literal_form() -> None:
-    inputs, x = parts(torch.float32), torch.randn(B, D)
+def test_mixed_precision_rounds_no_more_than_the_literal_form(device: torch.device) -> None:
+    inputs, x = parts(torch.float32, device), torch.randn(B, D, device=device)
     family, found = SquaredError(), []
     for mixed, literal in ((False, True), (True, True), (True, False)):
-        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+        with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
             hidden, weight, bias = inputs
             nll = (
                 family.nll(torch.baddbmm(bias, hidden, weight), x.expand(A, B, D))

@@ -39,6 +39,18 @@ SMALL_DATA = {
     ),
 }
 
+# Of one experiment, where its own size is what it is for.
+SMALL_CELLS = {
+    "cells_synthetic_cpl_paper": (
+        "data.num_cells=900",
+        "data.num_genes=300",
+        "data.num_types=6",
+        "data.val_fraction=0.2",
+        "data.test_fraction=0.2",
+        "data.batch_size=150",
+    ),
+}
+
 # Of those that prune, one round of one epoch fits into two.
 ONE_ROUND = ("callbacks.pruning.round_epochs=1", "callbacks.pruning.max_rounds=1")
 
@@ -76,7 +88,7 @@ def test_experiment_runs_to_a_finished_run_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MIXVAE_DATA_DIR", str(small_mnist))
-    own_files = SMALL_DATA.get(experiment.split("_")[0], ())
+    own_files = SMALL_DATA.get(experiment.split("_")[0], ()) + SMALL_CELLS.get(experiment, ())
     rounds = ONE_ROUND if prunes(experiment) else ()
     shrunk = [*SHRUNK, *model_overrides(experiment), *own_files, *rounds]
     status = main([f"+experiment={experiment}", *shrunk, "run_dir=run"])

@@ -52,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = sys.argv[1:] if argv is None else list(argv)
     args = parser.parse_args(given)
     torch.set_num_threads(args.threads)
+    if args.device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # as a run there, see RunConfig
     command = shlex.join(["python", "-m", "experiments.bench", *given])
     for group in args.cases:
         described, rows = machine(args.threads, args.device), []

@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 Run = Callable[[], object]
 BF16 = "mixvae bf16"
-MATMUL_SIZE = 2048
+MATMUL_SIZE = {"cpu": 2048, "cuda": 8192}  # large enough to keep all of it busy
 SLOW = 1.0  # seconds of a call from which on it need not be warmed up again
 CPU = torch.device("cpu")
 
@@ -78,7 +78,8 @@ def compare(case: Case, setting: Setting) -> dict[str, Any]:
         flops = flops or counted.get_total_flops()
     products = matmuls(setting.device) if flops else {}
     times = alternate({**sides, **products}, setting)
-    rates = {kind: [2e-9 * MATMUL_SIZE**3 / taken for taken in times[kind]] for kind in products}
+    work = 2e-9 * MATMUL_SIZE[setting.device.type] ** 3
+    rates = {kind: [work / taken for taken in times[kind]] for kind in products}
     row: dict[str, Any] = {"group": case.group, "case": case.name, **case.axes}
     row |= {"samples": case.samples, "flops": flops, "sides": {}}
     row["matmul GFLOP/s"] = {kind: statistics.median(rate) for kind, rate in rates.items()}
@@ -135,9 +136,10 @@ def spread(values: list[float]) -> list[float]:
 def matmuls(device: torch.device) -> dict[str, Run]:
     """A large product in each precision, the limit of what training can reach."""
     runs: dict[str, Run] = {}
+    size = MATMUL_SIZE[device.type]
     for dtype in (torch.float32, torch.bfloat16):
         a, b, out = (
-            torch.ones(MATMUL_SIZE, MATMUL_SIZE, dtype=dtype, device=device) for _ in range(3)
+            torch.rand(size, size, device=device).to(dtype) for _ in range(3)
         )
         runs[str(dtype).removeprefix("torch.")] = partial(torch.mm, a, b, out=out)
     return runs
@@ -180,6 +182,7 @@ def machine(threads: int, device: torch.device) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "cores": os.cpu_count(),
         "threads": threads,
+        "float32 products": torch.get_float32_matmul_precision(),
         "load": round(os.getloadavg()[0], 1),
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -52,11 +52,14 @@ BF16_EPOCH = EPOCH._replace(
     case=f"{EPOCH.case}, bf16", overrides=(*EPOCH.overrides, "trainer.precision=bf16-mixed")
 )
 CPU_JOBS = (DIGITS, GENES, EPOCH, BF16_EPOCH)
-# A GPU ends an epoch in milliseconds.
+# A GPU ends an epoch in milliseconds: more of them, of which the last is validated and saved.
+MANY = 50
+SELDOM = (f"trainer.check_val_every_n_epoch={MANY}", f"callbacks.checkpoints.every_n_epochs={MANY}")
 GPU_JOBS = tuple(
     job._replace(
         case=f"{job.case}{', CUDA graphs' if graphs else ''}",
-        epochs=job.epochs * (50 if job.batch_size else 1),
+        overrides=(*job.overrides, *(SELDOM if job.batch_size else ())),
+        epochs=job.epochs * (MANY if job.batch_size else 1),
         graphs=graphs,
     )
     for job in CPU_JOBS

@@ -17,7 +17,16 @@ from experiments.bench import (
     training_loop,
 )
 from experiments.bench.__main__ import main
-from experiments.bench.measuring import BF16, CPU, Case, Setting, alternate, compare, peak_memory
+from experiments.bench.measuring import (
+    BF16,
+    CPU,
+    MATMUL_SIZE,
+    Case,
+    Setting,
+    alternate,
+    compare,
+    peak_memory,
+)
 from experiments.bench.report import save
 from experiments.bench.steps import graph_step, model_step
 from experiments.modality_loop import Widths
@@ -80,7 +89,7 @@ def test_the_peak_of_memory_counts_what_a_call_gives_back() -> None:
 def test_products_are_counted_and_shares_taken(
     build: partial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("experiments.bench.measuring.MATMUL_SIZE", 32)
+    monkeypatch.setitem(MATMUL_SIZE, "cpu", 32)
     row = compare(Case("agents", "a case", {"A": 2}, 8, build), QUICK)
     assert row["flops"] > 0
     assert list(row["sides"]) == ["loop", "mixvae", BF16]
@@ -194,7 +203,7 @@ def test_the_stages_of_a_start_are_timed() -> None:
 def test_the_command_writes_json_markdown_and_a_figure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("experiments.bench.measuring.MATMUL_SIZE", 32)
+    monkeypatch.setitem(MATMUL_SIZE, "cpu", 32)
     monkeypatch.setattr(agents, "MNIST", SMALL)
     few = [case for case in agents.cases() if case.group == "mnist"][:1]
     monkeypatch.setattr(agents, "cases", lambda: few)

@@ -59,7 +59,7 @@ GPU_JOBS = tuple(
     job._replace(
         case=f"{job.case}{', CUDA graphs' if graphs else ''}",
         overrides=(*job.overrides, *(SELDOM if job.batch_size else ())),
-        epochs=job.epochs * (MANY if job.batch_size else 1),
+        epochs=MANY if job.group == "epoch" else 10,
         graphs=graphs,
     )
     for job in CPU_JOBS

@@ -179,7 +179,7 @@ class TrainLoader:
         if self._resume is not None and self._resume[0] == self._epoch:
             self._yielded = self._resume[1]
         self._resume = None
-        order = self.sampler.permuted().to(self._tensors.label.device)
+        order = _moved(self.sampler.permuted(), self._tensors.label.device)
         tensors = self._tensors.at_epoch(self._epoch)
         while self._yielded < len(self):
             rows = order[self._yielded * self.batch_size :][: self.batch_size]
@@ -246,6 +246,13 @@ class EvalLoader:
         """Yield this process's rows in order."""
         for rows in torch.tensor_split(self._share, self._num_batches):
             yield self._tensors.batch(rows)
+
+
+def _moved(rows: Tensor, device: torch.device) -> Tensor:
+    """Row numbers on a device; a GPU takes them when it comes to them, and nothing waits."""
+    if device.type == "cuda":
+        return rows.pin_memory().to(device, non_blocking=True)
+    return rows.to(device)
 
 
 def _check_sharing(batch_size: int, rank: int, world_size: int) -> None:

@@ -86,16 +86,15 @@ class BatchedLinear(nn.Module):
         Returns:
             Shape (A, B, out), what `forward` gives.
         """
-
-        def of_parts(parameter: Tensor) -> Tensor:
-            return parameter.unsqueeze(1).expand(-1, parts, -1, -1).flatten(0, 1)
-
+        weight = self.weight
+        if self.bias is not None:
+            # The bias is the weight of inputs of 1, as many as make rows begin at 16 bytes.
+            extra = 8 - x.shape[2] % 8
+            x = functional.pad(x, (0, extra), value=1.0)
+            weight = functional.pad(torch.cat([weight, self.bias], dim=1), (0, 0, 0, extra - 1))
         rows = x.unflatten(1, (parts, -1)).flatten(0, 1)
-        weight = of_parts(self.weight)
-        if self.bias is None:
-            y = torch.bmm(rows, weight)
-        else:
-            y = torch.baddbmm(of_parts(self.bias), rows, weight)
+        of_parts = weight.unsqueeze(1).expand(-1, parts, -1, -1).flatten(0, 1)
+        y = torch.bmm(rows, of_parts)
         return y.unflatten(0, (self.num_agents, parts)).flatten(1, 2)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 from mixvae.networks.batched import BatchedLinear, ByteDropout, random_bytes
 
@@ -52,8 +53,11 @@ def _one_by_one(dropout: ByteDropout, layer: BatchedLinear, x: Tensor) -> Tensor
     if torch.is_autocast_enabled(kind):
         dtype = torch.get_autocast_dtype(kind)
         x = x[0].to(dtype).expand_as(x) if x.stride(0) == 0 else x.to(dtype)
-    pairs = zip(x, layer.weight, strict=True)
-    y = torch.stack([dropout(sample) @ weight for sample, weight in pairs])
+    # Rows of weights and of gradients begin at 16 bytes.
+    width = layer.weight.shape[2]
+    weights = functional.pad(layer.weight, (0, -width % 8))
+    y = torch.stack([dropout(one) @ weight for one, weight in zip(x, weights, strict=True)])
+    y = y[..., :width]
     return y if layer.bias is None else y + layer.bias
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.autograd.function import once_differentiable
 
 
@@ -30,13 +31,21 @@ def linear_squared_error(hidden: Tensor, weight: Tensor, bias: Tensor, x: Tensor
         Ours: `likelihoods.SquaredError` of `hidden @ weight + bias`.
     """
     assert not x.requires_grad
+    if x.device.type == "cuda":
+        # The bias is the weight of inputs of 1, as many as make rows begin at 16 bytes.
+        extra = 8 - hidden.shape[2] % 8
+        both = torch.cat([weight, bias], dim=1)
+        hidden = functional.pad(hidden, (0, extra), value=1.0)
+        weight, bias = functional.pad(both, (0, 0, 0, extra - 1)), None
     error: Tensor = _LinearSquaredError.apply(hidden, weight, bias, x)  # type: ignore[no-untyped-call]
     return error
 
 
 class _LinearSquaredError(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, x: Tensor
+    ) -> Tensor:
         kind = x.device.type
         mixed = torch.is_autocast_enabled(kind)
         dtype = torch.get_autocast_dtype(kind) if mixed else hidden.dtype
@@ -48,14 +57,16 @@ class _LinearSquaredError(torch.autograd.Function):
             samples = (x if x.dim() == 3 and x.stride(0) else _first(x)).to(finest)
             for agent, inputs in enumerate(hidden.to(dtype)):
                 sample = samples[agent] if samples.dim() == 3 else samples
-                deviation = bias[agent].to(finest) - sample
-                if dtype == finest:
-                    deviation.addmm_(inputs, weight[agent].to(dtype))
+                if bias is None:
+                    deviation = (inputs @ weight[agent].to(dtype)).to(finest).sub_(sample)
+                elif dtype == finest:
+                    deviation = (bias[agent] - sample).addmm_(inputs, weight[agent])
                 else:
-                    deviation += inputs @ weight[agent].to(dtype)
+                    deviation = (bias[agent] - sample).add_(inputs @ weight[agent].to(dtype))
                 torch.linalg.vector_norm(deviation, dim=1, dtype=x.dtype, out=error[agent])
                 deviations.append(deviation.to(dtype))
         ctx.save_for_backward(hidden, weight, *deviations)
+        ctx.has_bias = bias is not None
         return error.square_()
 
     @staticmethod
@@ -66,11 +77,12 @@ class _LinearSquaredError(torch.autograd.Function):
         factor = 2 * gradient
         scaled = (hidden * factor.unsqueeze(2)).to(dtype)
         d_hidden, d_weight = torch.empty_like(hidden), torch.empty_like(weight)
-        d_bias = weight.new_empty(len(weight), 1, weight.shape[2])
+        d_bias = weight.new_empty(len(weight), 1, weight.shape[2]) if ctx.has_bias else None
         for agent, deviation in enumerate(deviations):
             d_hidden[agent] = deviation @ weight[agent].to(dtype).t()
             d_weight[agent] = scaled[agent].t() @ deviation
-            d_bias[agent, 0] = factor[agent].to(dtype) @ deviation
+            if d_bias is not None:
+                d_bias[agent, 0] = factor[agent].to(dtype) @ deviation
         gradients = d_hidden.mul_(factor.unsqueeze(2)), d_weight, d_bias
         return *gradients, None  # none of the samples
 

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from mixvae.objectives.likelihoods import Gaussian, SquaredError
+from mixvae.objectives.linear_error import _LinearSquaredError
 
 A, B, H, D = 3, 8, 5, 17
 
@@ -31,6 +32,16 @@ def test_the_error_of_a_layer_is_the_error_of_its_output(
         for value in (literal, ours)
     )
     torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-9)
+
+
+def test_a_layer_without_a_bias() -> None:
+    hidden, weight, _ = parts()
+    x = torch.randn(A, B, D, dtype=torch.float64)
+    assert torch.autograd.gradcheck(
+        lambda *inputs: _LinearSquaredError.apply(*inputs, None, x), (hidden, weight)
+    )
+    error = _LinearSquaredError.apply(hidden, weight, None, x)
+    torch.testing.assert_close(error, SquaredError().nll(hidden @ weight, x))
 
 
 def test_the_gradient_is_that_of_finite_differences() -> None:

@@ -138,9 +138,7 @@ def matmuls(device: torch.device) -> dict[str, Run]:
     runs: dict[str, Run] = {}
     size = MATMUL_SIZE[device.type]
     for dtype in (torch.float32, torch.bfloat16):
-        a, b, out = (
-            torch.rand(size, size, device=device).to(dtype) for _ in range(3)
-        )
+        a, b, out = (torch.rand(size, size, device=device).to(dtype) for _ in range(3))
         runs[str(dtype).removeprefix("torch.")] = partial(torch.mm, a, b, out=out)
     return runs
 

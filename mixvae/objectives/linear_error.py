@@ -43,9 +43,7 @@ def linear_squared_error(hidden: Tensor, weight: Tensor, bias: Tensor, x: Tensor
 
 class _LinearSquaredError(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, x: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
         kind = x.device.type
         mixed = torch.is_autocast_enabled(kind)
         dtype = torch.get_autocast_dtype(kind) if mixed else hidden.dtype

@@ -86,7 +86,7 @@ class BatchedLinear(nn.Module):
         Returns:
             Shape (A, B, out), what `forward` gives.
         """
-        weight = self.weight
+        weight: Tensor = self.weight
         if self.bias is not None:
             # The bias is the weight of inputs of 1, as many as make rows begin at 16 bytes.
             extra = 8 - x.shape[2] % 8

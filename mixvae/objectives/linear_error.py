@@ -31,13 +31,16 @@ def linear_squared_error(hidden: Tensor, weight: Tensor, bias: Tensor, x: Tensor
         Ours: `likelihoods.SquaredError` of `hidden @ weight + bias`.
     """
     assert not x.requires_grad
+    inputs: tuple[Tensor, Tensor, Tensor | None, Tensor]
     if x.device.type == "cuda":
         # The bias is the weight of inputs of 1, as many as make rows begin at 16 bytes.
         extra = 8 - hidden.shape[2] % 8
         both = torch.cat([weight, bias], dim=1)
         hidden = functional.pad(hidden, (0, extra), value=1.0)
-        weight, bias = functional.pad(both, (0, 0, 0, extra - 1)), None
-    error: Tensor = _LinearSquaredError.apply(hidden, weight, bias, x)  # type: ignore[no-untyped-call]
+        inputs = hidden, functional.pad(both, (0, 0, 0, extra - 1)), None, x
+    else:
+        inputs = hidden, weight, bias, x
+    error: Tensor = _LinearSquaredError.apply(*inputs)  # type: ignore[no-untyped-call]
     return error
 
 

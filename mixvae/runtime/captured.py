@@ -43,6 +43,8 @@ class CudaRecording:
     """
 
     def __init__(self, work: Callable[[], Any]) -> None:
+        # The graph holds addresses; what lies there lives as long as the work that names it.
+        self.work = work
         self.graph = torch.cuda.CUDAGraph()
         with warnings.catch_warnings():
             # Of a graph that stays empty, where the work fails; the error says more.

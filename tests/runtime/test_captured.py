@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -224,6 +226,35 @@ def test_the_trainer_of_graphs_is_that_of_one_gpu() -> None:
     strategy = graphs.trainer.pop("strategy")
     assert graphs.trainer == usual.trainer
     assert strategy == {"_target_": "mixvae.runtime.captured.CapturedStrategy", "device": "cuda:0"}
+
+
+class NoGraph:
+    """Stands for a graph, and for the time in which it is recorded."""
+
+    def __init__(self, *_: Any) -> None:
+        self.replayed = 0
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: Any) -> None: ...
+
+    def replay(self) -> None:
+        self.replayed += 1
+
+
+def test_a_recording_keeps_what_it_works_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", NoGraph)
+    monkeypatch.setattr(torch.cuda, "graph", NoGraph)
+
+    def record() -> tuple[captured.CudaRecording, weakref.ref[Tensor]]:
+        x = torch.zeros(3)
+        return captured.CudaRecording(lambda: x.add_(1).sum()), weakref.ref(x)
+
+    recording, x = record()
+    gc.collect()
+    assert x() is not None
+    assert recording.replay() == 3
+    assert recording.graph.replayed == 1
 
 
 @pytest.mark.gpu

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.bench.measuring import BF16
 from mixvae.figures.style import COLOURS, MARKERS, new_figure, tidy
 
 Row = dict[str, Any]
@@ -27,6 +26,7 @@ TITLES = {
     "epoch": "An epoch over cells of the Smart-seq size, seconds",
     "footprint": "Largest resident memory of each experiment, whole runs cut short",
 }
+WIDE = 20  # ratio of costs from which on a panel is logarithmic
 PANELS = (
     ("A", ("agents", "agents_large"), "agents A", "A"),
     ("M", ("modalities",), "modalities M", "M"),
@@ -114,15 +114,26 @@ def _ratio(row: Row) -> str:
 
 
 def cost_figure(rows: Iterable[Row]) -> Any:
-    """Time of a training step per sample, and per agent or modality, against A, M, K and B."""
+    """Time of a training step per sample, and per agent or modality, against A, M, K and B.
+
+    What was measured at one size only is left out.
+    """
     rows = [row for row in rows if row.get("flops")]
     figure = new_figure(10.0, 6.5)
     for axes, (axis, groups, label, per) in zip(figure.subplots(2, 2).flat, PANELS, strict=True):
+        sizes = sorted({row[axis] for row in _chosen(rows, axis, groups)})
+        if len(sizes) < 2:
+            axes.set_axis_off()
+            continue
+        costs = []
         for number, (size, side) in enumerate(_lines(rows, axis, groups)):
             chosen = [r for r in _chosen(rows, axis, groups) if _kind(r, axis) == size]
             points = sorted(
-                (r[axis], 1e6 * r["sides"][side]["seconds"] / r["samples"] / r[per]) for r in chosen
+                (r[axis], 1e6 * r["sides"][side]["seconds"] / r["samples"] / r[per])
+                for r in chosen
+                if side in r["sides"]
             )
+            costs += [cost for _, cost in points]
             name = f"{side}{'' if size is None else f', B {size:,}'}"
             marker, colour = MARKERS[number % len(MARKERS)], COLOURS[number % len(COLOURS)]
             style = {"marker": marker, "color": colour, "markersize": 4}
@@ -130,12 +141,14 @@ def cost_figure(rows: Iterable[Row]) -> Any:
         unit = "agent" if per == "A" else "modality"
         tidy(axes, "", label, f"microseconds per sample and {unit}")
         axes.set_xscale("log")
-        sizes = sorted({row[axis] for row in _chosen(rows, axis, groups)})
         axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
         axes.minorticks_off()
-        axes.set_ylim(bottom=0)
-        if axes.has_data():
-            axes.legend(fontsize=7, frameon=False)
+        if max(costs) > WIDE * min(costs):
+            axes.set_yscale("log")
+            axes.margins(y=0.2)  # room for the legend
+        else:
+            axes.set_ylim(bottom=0)
+        axes.legend(fontsize=7, frameon=False)
     return figure
 
 
@@ -150,6 +163,7 @@ def _kind(row: Row, axis: str) -> int | None:
 
 
 def _lines(rows: Sequence[Row], axis: str, groups: Sequence[str]) -> list[tuple[int | None, str]]:
-    sides = ("loop", "mixvae", BF16)
-    kinds = sorted({_kind(row, axis) for row in _chosen(rows, axis, groups)}, key=str)
+    chosen = _chosen(rows, axis, groups)
+    sides = dict.fromkeys(side for row in chosen for side in row["sides"])
+    kinds = sorted({_kind(row, axis) for row in chosen}, key=str)
     return [(kind, side) for kind in kinds for side in sides]

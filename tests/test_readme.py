@@ -36,7 +36,12 @@ ONE_ROUND = (
 SHORT = {
     **SHORT_SCHEDULES,
     "dsprites": ["data.subset={orientation: 20, x: 8, y: 8}", "data_root=."],
+    "cells_synthetic_cpl_paper": [
+        *("data.num_cells=900", "data.num_genes=300", "data.num_types=6", "data.batch_size=150"),
+        *("data.val_fraction=0.2", "data.test_fraction=0.2", *ONE_ROUND),
+    ],
 }
+ON_CPUS = {"trainer=ddp": "trainer=ddp_cpu", "trainer=gpu_captured": "trainer=cpu"}
 MAKES_LESS = {"simulate-cells": ["num_cells=600", "num_genes=300"], "simulate-rats": []}
 
 
@@ -71,8 +76,8 @@ def shrink(module: str, arguments: list[str], mnist_root: Path | None) -> list[s
     if text.startswith("resume="):
         # The README's run was stopped; the one made here has finished, so it is extended.
         return [*arguments, "trainer.max_epochs=3"]
-    # The same with processes that need no GPU.
-    arguments = ["trainer=ddp_cpu" if line == "trainer=ddp" else line for line in arguments]
+    # The same on CPUs.
+    arguments = [ON_CPUS.get(line, line) for line in arguments]
     own = [line for name, lines in SHORT.items() if name in text for line in lines]
     if "mnist" in text:
         own += [f"data_root={mnist_root}", "data.train_samples=600", "trainer.limit_test_batches=1"]

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -19,8 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-GIB = 2**30
-EPOCH = re.compile(r"^epoch .* ([\d.]+) s$")
+from experiments.measured_process import GIB, measure
 
 
 @dataclass(frozen=True)
@@ -36,21 +33,6 @@ class Case:
     cells: dict[str, float]
     settings: tuple[str, ...] = ()
     limit: float | None = None
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What was measured.
-
-    Attributes:
-        gib: Largest resident memory of the training process.
-        seconds: Of each epoch, training and validation, by the clock.
-        processor: Seconds of processor time of the whole process, which other work does not raise.
-    """
-
-    gib: float
-    seconds: list[float]
-    processor: float
 
 
 MANY = {"num_cells": 100_000, "num_genes": 2000, "depth": 0.3, "dropout": 0.0}
@@ -86,35 +68,6 @@ def write_file(path: Path, cells: dict[str, float]) -> None:
         "write_cells(generate_cells(**json.loads(sys.argv[2])), Path(sys.argv[1]))"
     )
     subprocess.run([sys.executable, "-c", code, str(path), json.dumps(cells)], check=True)
-
-
-def measure(command: Sequence[str]) -> Measured:
-    """Run a training to its end.
-
-    Args:
-        command: The command line.
-
-    Returns:
-        Its largest resident memory and the seconds of its epochs.
-
-    Raises:
-        RuntimeError: If it failed.
-    """
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    seconds = []
-    for line in process.stdout:
-        told = EPOCH.match(line)
-        if told is not None:
-            print(f"  {line.strip()}", flush=True)
-            seconds.append(float(told[1]))
-    process.stdout.close()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"exit status {process.returncode}: {' '.join(command)}")
-    processor = usage.ru_utime + usage.ru_stime
-    return Measured(usage.ru_maxrss * 1024 / GIB, seconds, processor)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

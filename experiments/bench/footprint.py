@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.cells_memory import measure
+from experiments.measured_process import measure
 from mixvae.runtime.schema import conf_dir
 
 EPOCHS, BATCHES = 2, 20  # memory no longer grows after that, see tests/test_memory.py

@@ -31,7 +31,7 @@ def drop_and_apply(dropout: ByteDropout, layer: BatchedLinear, x: Tensor) -> Ten
         x: Shape (A, B, D), or (B, D) where the agents share the input and what is dropped of it.
 
     Returns:
-        Shape (A, B, H): `layer(dropout(x))`, with the same random numbers.
+        Shape (A, B, H): `layer(dropout(x))`, on a CPU with the same random numbers.
     """
     drops = dropout.training and dropout.threshold > 0
     if not drops or x.dim() == 2 or not is_wide(x):

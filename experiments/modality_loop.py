@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Normal, kl_divergence
 from torch.nn import functional as F
 
 from mixvae.modules import MMVM
@@ -79,10 +80,10 @@ class ModalityLoop(nn.Module):
 
 
 def gaussian_kl(mean: Tensor, logvar: Tensor, mean2: Tensor, logvar2: Tensor) -> Tensor:
-    """KL of two diagonal Gaussians (B, L), shape (B,), nats."""
-    ratio = torch.exp(logvar - logvar2)
-    shift = (mean - mean2).pow(2) / torch.exp(logvar2)
-    return 0.5 * (ratio + shift - 1 + logvar2 - logvar).sum(dim=-1)
+    """KL of two diagonal Gaussians (B, L), shape (B,), nats; written as the authors' code has it."""
+    first = Normal(mean, torch.exp(0.5 * logvar))
+    second = Normal(mean2, torch.exp(0.5 * logvar2))
+    return kl_divergence(first, second).sum(dim=-1)
 
 
 @torch.no_grad()

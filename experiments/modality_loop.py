@@ -80,7 +80,7 @@ class ModalityLoop(nn.Module):
 
 
 def gaussian_kl(mean: Tensor, logvar: Tensor, mean2: Tensor, logvar2: Tensor) -> Tensor:
-    """KL of two diagonal Gaussians (B, L), shape (B,), nats; written as the authors' code has it."""
+    """KL of two diagonal Gaussians (B, L), shape (B,), nats; as the authors' code has it."""
     first = Normal(mean, torch.exp(0.5 * logvar))
     second = Normal(mean2, torch.exp(0.5 * logvar2))
     return kl_divergence(first, second).sum(dim=-1)

@@ -291,19 +291,9 @@ def test_there_are_two_mirrors_by_default():
 # --- the real files ---
 
 
-def real_root() -> Path | None:
-    """Where the real MNIST lies, if anywhere: MIXVAE_DATA_DIR, or shared/ beside the checkout."""
-    beside = Path(__file__).resolve().parents[3] / "shared" / "data"
-    for root in (os.environ.get("MIXVAE_DATA_DIR"), beside):
-        if root and (Path(root) / "MNIST" / "raw").is_dir():
-            return Path(root)
-    return None
-
-
 @pytest.mark.realdata
-@pytest.mark.skipif(real_root() is None, reason="the real MNIST is not on this machine")
-def test_the_real_mnist_has_its_known_counts_and_labels():
-    data = set_up(make_data(real_root(), checksum=True, download=False, batch_size=250))
+def test_the_real_mnist_has_its_known_counts_and_labels(real_mnist_root):
+    data = set_up(make_data(real_mnist_root, checksum=True, download=False, batch_size=250))
     train, val, test = (collect(data.eval_dataloader(s)) for s in ("train", "val", "test"))
     assert (len(train.x), len(val.x), len(test.x)) == (54_000, 6_000, 10_000)
     both = torch.cat([train.index, val.index])

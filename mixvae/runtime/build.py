@@ -19,10 +19,12 @@ from omegaconf import DictConfig
 from mixvae.augmenters.learned import Learned
 from mixvae.augmenters.noise import Identity
 from mixvae.callbacks.merging import Merging
+from mixvae.callbacks.messages import warn
 from mixvae.callbacks.pruning import Pruning
 from mixvae.contracts import DataSpec, MultimodalSpec
 from mixvae.modules.base import AbstractModule
 from mixvae.runtime.checkpoint_io import AtomicCheckpointIO
+from mixvae.runtime.processor import emulates_bf16
 from mixvae.runtime.ranks import check_started_alone
 
 # Before training, so many batches are looked at for what the model cannot describe.
@@ -174,9 +176,15 @@ def build_trainer(cfg: DictConfig) -> Trainer:
         plugins=[AtomicCheckpointIO(), LightningEnvironment()],
         enable_checkpointing=any(isinstance(item, Checkpoint) for item in callbacks),
     )
+    kind = built.strategy.root_device.type
     # On a CPU it would choose other kernels than those that results were measured with.
-    if built.strategy.root_device.type == "cuda":
+    if kind == "cuda":
         torch.set_float32_matmul_precision(precision)
+    if kind == "cpu" and str(built.precision).startswith("bf16") and emulates_bf16():
+        warn(
+            f"trainer.precision is {built.precision}, but this processor has no bf16 arithmetic and"
+            " emulates it; 32-true is faster here"
+        )
     return built
 
 

@@ -55,6 +55,17 @@ SMALL_CELLS = {
 ONE_ROUND = ("callbacks.pruning.round_epochs=1", "callbacks.pruning.max_rounds=1")
 
 
+# What the fast tests leave out: methods that they run on the digits, and larger cells.
+LATER = ("mnist_", "dsprites_", "cells_synthetic_order", "cells_synthetic_cpl_paper")
+FIRST = ("mnist_cpl",)
+CASES = [
+    pytest.param(
+        name, marks=[pytest.mark.slow] if name.startswith(LATER) and name not in FIRST else []
+    )
+    for name in sorted(set(EXPERIMENTS) - MULTIMODAL - AUGMENTERS)
+]
+
+
 def model_overrides(experiment: str) -> tuple[str, ...]:
     """What shrinks an experiment's model."""
     method = experiment.partition("_")[2].removesuffix("_paper")
@@ -82,7 +93,7 @@ def small_mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder.parents[1]
 
 
-@pytest.mark.parametrize("experiment", sorted(set(EXPERIMENTS) - MULTIMODAL - AUGMENTERS))
+@pytest.mark.parametrize("experiment", CASES)
 def test_experiment_runs_to_a_finished_run_folder(
     experiment: str, tmp_path: Path, small_mnist: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -152,6 +152,7 @@ def test_pickled_configs_are_not_taken(command: Callable[..., Any], tmp_path: Pa
     assert "unpickles" in done.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_says_how_to_go_on_and_going_on_is_exact(
     start: Callable[..., Any], command: Callable[..., Any], tmp_path: Path
 ) -> None:

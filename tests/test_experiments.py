@@ -55,8 +55,8 @@ SMALL_CELLS = {
 ONE_ROUND = ("callbacks.pruning.round_epochs=1", "callbacks.pruning.max_rounds=1")
 
 
-# What the fast tests leave out: methods that they run on the digits, and larger cells.
-LATER = ("mnist_", "dsprites_", "cells_synthetic_order", "cells_synthetic_cpl_paper")
+# What the fast tests leave out: methods that they run on the digits, and cells.
+LATER = ("mnist_", "dsprites_", "cells_")
 FIRST = ("mnist_cpl",)
 CASES = [
     pytest.param(

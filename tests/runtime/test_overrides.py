@@ -99,6 +99,7 @@ def test_a_config_folder_of_the_user(tmp_path: Path) -> None:
     assert job.seed == 9
 
 
+@pytest.mark.slow
 def test_every_shipped_config_composes() -> None:
     for file in sorted(conf_dir().glob("*/*.yaml")):
         group = file.parent.name

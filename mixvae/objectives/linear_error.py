@@ -55,7 +55,7 @@ class _LinearSquaredError(torch.autograd.Function):
         error = x.new_empty(hidden.shape[:2])
         deviations = []
         with torch.autocast(kind, enabled=False):
-            samples = (x if x.dim() == 3 and x.stride(0) else _first(x)).to(finest)
+            samples = _distinct(x).to(finest)
             for agent, inputs in enumerate(hidden.to(dtype)):
                 sample = samples[agent] if samples.dim() == 3 else samples
                 if bias is None:
@@ -88,6 +88,6 @@ class _LinearSquaredError(torch.autograd.Function):
         return *gradients, None  # none of the samples
 
 
-def _first(x: Tensor) -> Tensor:
-    """Samples that agents share, (B, D), of (B, D) or an expanded (A, B, D)."""
-    return x[0] if x.dim() == 3 else x
+def _distinct(x: Tensor) -> Tensor:
+    """The samples without repetition: (B, D) where an (A, B, D) is an expanded one."""
+    return x[0] if x.dim() == 3 and x.stride(0) == 0 else x

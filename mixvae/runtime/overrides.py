@@ -5,12 +5,15 @@ Fast on purpose: no PyTorch is imported here, so a misspelt key is told in about
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -108,23 +111,20 @@ def check_command_line(
         for override in parsed:
             _check_name(override, groups)
         jobs = _expand(parsed, overrides, multirun=multirun)
-        bases: dict[tuple[str, ...], Any] = {}
+        composed = _composer(folders, parsed)
         checked, told = [], []
         for job in jobs:
-            choices = tuple(line for line in job if _is_choice(line, groups))
-            if choices not in bases:
-                bases[choices] = OmegaConf.to_container(
-                    _compose(config_name, [*search, *choices]), resolve=False
-                )
-            for override in _parse(job):
-                if not _is_choice(override.input_line or "", groups):
-                    _check_key(override, bases[choices])
-            composed = _compose(config_name, [*search, *job])
+            choices, values = _parted(_parse(job), groups)
+            base = composed(config_name, (*search, *choices))
+            content = OmegaConf.to_container(base, resolve=False)
+            for override in values:
+                _check_key(override, content)
+            config = _with_values(base, values)
             try:
                 if trusted_only:
-                    check_references(OmegaConf.to_container(composed, resolve=False))
+                    check_references(OmegaConf.to_container(config, resolve=False))
                     told.append(hydra_settings(config_name, [*search, *job]))
-                checked.append(close(composed))
+                checked.append(close(config))
             except UsageError:
                 raise
             except ValueError as error:
@@ -156,7 +156,7 @@ def apply_overrides(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
             _check_name(override, groups)
         chosen = [item for item in parsed if item.key_or_group in groups.options]
         for override in chosen:
-            composed = _compose("train", [str(override.input_line)])
+            composed = _compose("train", (str(override.input_line),))
             changed[override.key_or_group] = composed.get(override.key_or_group)
     for override in parsed:
         if override not in chosen:
@@ -200,13 +200,49 @@ def _expand(
     return BasicSweeper.split_arguments(list(parsed), None)[0]
 
 
-def _compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
+def _compose(config_name: str, overrides: tuple[str, ...]) -> DictConfig:
     try:
         return compose(config_name, overrides=list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise UsageError(_told(error)) from error
     except YAMLError as error:
         raise UsageError(f"{config_name}.yaml or what it names: {_told(error)}") from error
+
+
+# Jobs of a sweep, or trials of a search, choose alike, and our own configs do not change meanwhile.
+_compose_once = lru_cache(_compose)
+
+
+def _composer(
+    folders: Sequence[Path], parsed: Sequence[Override]
+) -> Callable[[str, tuple[str, ...]], DictConfig]:
+    """How to compose choices: once and for all where only our own configs take part."""
+    elsewhere = any(override.key_or_group == "hydra.searchpath" for override in parsed)
+    return _compose if elsewhere or len(folders) > 1 else _compose_once
+
+
+def _with_values(base: DictConfig, values: list[Override]) -> DictConfig:
+    """Return a copy of a composed config with values set, as Hydra itself would go on to do."""
+    config = deepcopy(base)
+    try:
+        ConfigLoaderImpl._apply_overrides_to_config(values, config)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UsageError(_told(error)) from error
+    return config
+
+
+def _parted(
+    overrides: Sequence[Override], groups: Groups
+) -> tuple[tuple[str, ...], list[Override]]:
+    """Part the lines that choose options, or speak to Hydra itself, from those that set values."""
+    choices, values = [], []
+    for override in overrides:
+        key = override.key_or_group
+        if key in groups.options or key.startswith(("hydra.", "hydra/")):
+            choices.append(override.input_line or "")
+        else:
+            values.append(override)
+    return tuple(choices), values
 
 
 def _told(error: BaseException) -> str:
@@ -216,12 +252,6 @@ def _told(error: BaseException) -> str:
         return f"{cause.full_key}: {first_line(cause)}"
     text = str(error).partition("Config search path")[0].partition("See https")[0]
     return " ".join(text.split()).removeprefix("LexerNoViableAltException: ")
-
-
-def _is_choice(line: str, groups: Groups) -> bool:
-    """Whether the override picks a group's option, or speaks to Hydra itself."""
-    key = line.lstrip("+~").split("=")[0].split("@")[0]
-    return key in groups.options or key.startswith(("hydra.", "hydra/"))
 
 
 def _check_name(override: Override, groups: Groups) -> None:

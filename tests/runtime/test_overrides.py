@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from mixvae.runtime.config_file import close
@@ -92,11 +93,39 @@ def test_a_key_of_an_experiment_can_be_overridden() -> None:
     assert job.name == "digits_cpl"
 
 
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["model.num_agents=5", "+experiment=digits_cpl", "seed=3"],
+        ["trainer.max_epochs=1", "trainer=ddp_cpu", "trainer.devices=2", "~callbacks.figures"],
+        ["+model.tau2=1", "++model.tau2=2", "model.agents.encoder.hidden=[3,4]"],
+        ["+experiment=digits_order", "model.coupling_weight=${model.beta}", "data_root=a"],
+    ],
+    ids=str,
+)
+def test_values_are_set_as_hydra_sets_them(overrides: list[str]) -> None:
+    (job,) = check_command_line(overrides)
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        expected = close(compose("train", overrides=overrides))
+    assert OmegaConf.to_container(job, resolve=False) == OmegaConf.to_container(
+        expected, resolve=False
+    )
+
+
+def test_a_value_of_one_job_is_not_the_next_one_s() -> None:
+    first, second = check_command_line(["+model.tau2=1,2", "~callbacks.figures"], multirun=True)
+    assert (first.model.tau2, second.model.tau2) == (1, 2)
+    (later,) = check_command_line([])
+    assert "tau2" not in later.model
+    assert "figures" in later.callbacks
+
+
 def test_a_config_folder_of_the_user(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
-    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nseed: 9\n")
-    (job,) = check_command_line(["+experiment=mine"], extra_folder=tmp_path)
-    assert job.seed == 9
+    for seed in (9, 10):  # edited between two runs of one process
+        (tmp_path / "experiment" / "mine.yaml").write_text(f"# @package _global_\nseed: {seed}\n")
+        (job,) = check_command_line(["+experiment=mine"], extra_folder=tmp_path)
+        assert job.seed == seed
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ SHRUNK = (
     "model.discriminator.hidden=[16]",
     "logger=csv",
 )
+WITHOUT_FIGURES = (*SHRUNK, "~callbacks.figures")
 AGENTS = (
     "num_threads=1",
     "logger=csv",
@@ -65,7 +66,7 @@ def test_an_augmenter_s_experiment_runs_to_a_finished_run_folder(
 
 
 def test_agents_train_with_it_and_are_tested_when_it_is_gone() -> None:
-    assert main(["+experiment=digits_augmenter", *SHRUNK, "run_dir=aug"]) == 0
+    assert main(["+experiment=digits_augmenter", *WITHOUT_FIGURES, "run_dir=aug"]) == 0
     use = ["augmenter=learned", "augmenter.checkpoint=aug", "augmenter.scale=2"]
     assert main([*AGENTS, *use, "run_dir=agents"]) == 0
     weights = load_checkpoint(Path("agents/checkpoints/best.ckpt"))["state_dict"]
@@ -80,7 +81,7 @@ def test_agents_train_with_it_and_are_tested_when_it_is_gone() -> None:
 
 
 def test_a_resumed_augmenter_equals_one_that_was_never_stopped() -> None:
-    options = ["+experiment=digits_augmenter", *SHRUNK, "~callbacks.figures"]
+    options = ["+experiment=digits_augmenter", *WITHOUT_FIGURES]
     assert main([*options, "run_dir=whole"]) == 0
     assert main([*options, "trainer.max_epochs=1", "run_dir=parts"]) == 0
     assert main(["resume=parts", "trainer.max_epochs=2"]) == 0
@@ -113,7 +114,7 @@ def test_a_mistake_is_told_before_there_is_a_run_folder(
 def test_an_augmenter_of_other_data_is_refused_before_there_is_a_run_folder(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["+experiment=digits_augmenter", *SHRUNK, "run_dir=aug"]) == 0
+    assert main(["+experiment=digits_augmenter", *WITHOUT_FIGURES, "run_dir=aug"]) == 0
     use = ["augmenter=learned", "augmenter.checkpoint=aug", "+likelihood=gaussian"]
     assert main([*CELLS, *use, "run_dir=run"]) == 1
     assert "was trained on digits with samples of shape (1, 8, 8)" in capfd.readouterr().err
@@ -123,7 +124,7 @@ def test_an_augmenter_of_other_data_is_refused_before_there_is_a_run_folder(
 def test_an_augmenter_of_cells_in_another_unit_is_refused_before_there_is_a_run_folder(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["+experiment=cells_augmenter", *SHRUNK, *CELLS, "run_dir=aug"]) == 0
+    assert main(["+experiment=cells_augmenter", *WITHOUT_FIGURES, *CELLS, "run_dir=aug"]) == 0
     use = [*AGENTS, *CELLS, "augmenter=learned", "augmenter.checkpoint=aug", "+likelihood=gaussian"]
     assert main([*use, "data.target_sum=1e4", "run_dir=run"]) == 1
     assert "they are in another unit" in capfd.readouterr().err

@@ -24,6 +24,7 @@ from mixvae.runtime.schema import register
 
 register()
 
+FEW_TRIALS = ("data.simulator.num_trials=90", "data.simulator.num_bins=300")
 LATE = 7.0  # an epoch at which no weight of these experiments is 0
 STEPS = [
     ("digits_cpl",),
@@ -36,10 +37,10 @@ STEPS = [
     ),
     ("digits_augmenter",),
     *(
-        ("hippocampus_mmvm", f"model={name}")
+        ("hippocampus_mmvm", f"model={name}", *FEW_TRIALS)
         for name in ("mmvm", "avg", "poe", "moe", "mopoe", "mmvae_plus")
     ),
-    ("hippocampus_mmvm", "model.kl=mixture"),
+    ("hippocampus_mmvm", "model.kl=mixture", *FEW_TRIALS),
 ]
 
 

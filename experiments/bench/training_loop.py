@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -29,7 +30,8 @@ class Job(NamedTuple):
     Attributes:
         case: What the table calls it.
         overrides: Of the config that the trainer and its callbacks come from.
-        epochs: Epochs of one measurement.
+        epochs: Epochs of one measurement. One before them, in which graphs are recorded, and one
+            after them are not measured.
         batch_size: Cells of a batch; 0 where the data are the config's.
         num_cells: Cells to train on; 0: `BATCHES` batches.
         group: The group that `--cases` chooses it by.
@@ -52,9 +54,12 @@ BF16_EPOCH = EPOCH._replace(
     case=f"{EPOCH.case}, bf16", overrides=(*EPOCH.overrides, "trainer.precision=bf16-mixed")
 )
 CPU_JOBS = (DIGITS, GENES, EPOCH, BF16_EPOCH)
-# A GPU ends an epoch in milliseconds: more of them, of which the last is validated and saved.
+# A GPU ends an epoch in milliseconds: more of them, between validations and checkpoints.
 MANY = 50
-SELDOM = (f"trainer.check_val_every_n_epoch={MANY}", f"callbacks.checkpoints.every_n_epochs={MANY}")
+SELDOM = tuple(
+    f"{key}={MANY + 2}"
+    for key in ("trainer.check_val_every_n_epoch", "callbacks.checkpoints.every_n_epochs")
+)
 GPU_JOBS = tuple(
     job._replace(
         case=f"{job.case}{', CUDA graphs' if graphs else ''}",
@@ -93,15 +98,22 @@ class RandomCells(AbstractResidentDataModule):
 
 
 class Clock(Callback):
-    """The process's seconds at the start of each epoch."""
+    """Looks at the clock where the measured epochs begin and end; only there it waits for a GPU."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, epochs: int, setting: Setting) -> None:
         self.setting = setting
-        self.times: list[float] = []
+        self.times = dict.fromkeys((1, epochs + 1), math.nan)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the clock."""
-        self.times.append(_now(self.setting))
+        if trainer.current_epoch in self.times:
+            self.times[trainer.current_epoch] = _now(self.setting)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of an epoch."""
+        (first, start), (last, end) = self.times.items()
+        return (end - start) / (last - first)
 
 
 def rows(setting: Setting, group: str = "training_loop") -> Iterator[dict[str, Any]]:
@@ -120,7 +132,7 @@ def measured(job: Job, setting: Setting) -> dict[str, Any]:
             parts = _parts(job, folder, setting.device)
             parts.data.trainer = parts.trainer  # which tells the data what device they are for
             bare.append(_bare(parts, job.epochs, setting))
-            whole.append(_whole(parts, setting))
+            whole.append(_whole(parts, job.epochs, setting))
     ratio = spread([b / a for a, b in zip(bare, whole, strict=True)])
     seconds = {"bare": spread(bare)[0], "trainer": spread(whole)[0]}
     return {"group": job.group, "case": job.case, "seconds": seconds, "ratio": ratio}
@@ -135,7 +147,7 @@ def _parts(job: Job, folder: str, device: torch.device) -> Parts:
     if job.batch_size == 0:
         cfg.trainer.max_epochs = 60  # its schedules need them
         parts = build(cfg)
-        parts.trainer.fit_loop.max_epochs = job.epochs + 1
+        parts.trainer.fit_loop.max_epochs = job.epochs + 2
         return parts
     sizes = SMARTSEQ._replace(batch_size=job.batch_size)
     data = RandomCells(
@@ -146,8 +158,7 @@ def _parts(job: Job, folder: str, device: torch.device) -> Parts:
 
 
 def _quiet(epochs: int) -> Sequence[str]:
-    """The first epoch is not measured, and pictures are made after the last one only."""
-    return (f"trainer.max_epochs={epochs + 1}", "trainer.enable_progress_bar=false")
+    return (f"trainer.max_epochs={epochs + 2}", "trainer.enable_progress_bar=false")
 
 
 def _bare(parts: Parts, epochs: int, setting: Setting) -> float:
@@ -170,12 +181,12 @@ def _bare(parts: Parts, epochs: int, setting: Setting) -> float:
     return (_now(setting) - start) / epochs
 
 
-def _whole(parts: Parts, setting: Setting) -> float:
-    """Seconds of an epoch of the trainer: steps, validation, logging, checkpoints."""
-    clock = Clock(setting)
+def _whole(parts: Parts, epochs: int, setting: Setting) -> float:
+    """Seconds of an epoch of the trainer: steps, and what is due of validation and checkpoints."""
+    clock = Clock(epochs, setting)
     parts.trainer.callbacks.append(clock)
     parts.trainer.fit(parts.model, datamodule=parts.data)
-    return (clock.times[-1] - clock.times[0]) / (len(clock.times) - 1)
+    return clock.seconds
 
 
 def _now(setting: Setting) -> float:

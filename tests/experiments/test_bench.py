@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 from experiments.bench import (
     agents,
@@ -153,6 +154,34 @@ def test_bare_epochs_and_those_of_the_trainer_are_timed(
     assert row["group"] == job.group
     assert row["seconds"]["trainer"] > 0
     assert row["seconds"]["bare"] > 0
+
+
+def test_on_a_gpu_epochs_are_timed_between_validations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = []
+
+    def now(setting: Setting) -> float:
+        events.append("clock")
+        return 0.0
+
+    class Watch(Callback):
+        def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            events.append("epoch")
+
+        def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            if not trainer.sanity_checking:
+                events.append("validation")
+
+    small = SMALL._replace(features=9, batch_size=16, binary=False)
+    monkeypatch.setattr(training_loop, "SMARTSEQ", small)
+    monkeypatch.setattr(training_loop, "_now", now)
+    job = next(job for job in training_loop.GPU_JOBS if job.group == "epoch")
+    job = job._replace(batch_size=16, num_cells=32)
+    parts = training_loop._parts(job, str(tmp_path), CPU)
+    parts.trainer.callbacks.append(Watch())
+    training_loop._whole(parts, job.epochs, QUICK)
+    assert events == ["epoch", "clock", *["epoch"] * job.epochs, "clock", "validation", "epoch"]
 
 
 def test_a_recorded_step_is_a_step() -> None:

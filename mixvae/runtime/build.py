@@ -26,6 +26,7 @@ from mixvae.modules.base import AbstractModule
 from mixvae.runtime.checkpoint_io import AtomicCheckpointIO
 from mixvae.runtime.processor import emulates_bf16
 from mixvae.runtime.ranks import check_started_alone
+from mixvae.runtime.schema import RunConfig
 
 # Before training, so many batches are looked at for what the model cannot describe.
 MAX_CHECKED_BATCHES = 100
@@ -163,7 +164,7 @@ def build_trainer(cfg: DictConfig) -> Trainer:
     callbacks: list[Callback] = _built(cfg.callbacks)
     if not cfg.trainer.get("enable_progress_bar", True):
         callbacks = [item for item in callbacks if not isinstance(item, ProgressBar)]
-    precision = cfg.get("matmul_precision", MATMUL_PRECISIONS[1])
+    precision = cfg.get("matmul_precision", RunConfig.matmul_precision)
     if precision not in MATMUL_PRECISIONS:
         raise ValueError(
             f"matmul_precision must be one of {', '.join(MATMUL_PRECISIONS)}, got {precision!r}"

@@ -19,6 +19,7 @@ from experiments.bench import (
     footprint,
     loading,
     modalities,
+    products,
     startup,
     training_loop,
 )
@@ -29,6 +30,7 @@ RESULTS = Path(__file__).resolve().parents[1] / "results" / "bench"
 SOURCES = {
     agents: ("agents", "agents_large", "batches", "categories", "mnist"),
     modalities: ("rats", "modalities"),
+    products: ("products",),
     distances: ("distances",),
     loading: ("loading",),
 }

@@ -3,10 +3,12 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from experiments.bench import (
     agents,
@@ -14,6 +16,7 @@ from experiments.bench import (
     footprint,
     loading,
     modalities,
+    products,
     startup,
     training_loop,
 )
@@ -182,6 +185,40 @@ def test_on_a_gpu_epochs_are_timed_between_validations(
     parts.trainer.callbacks.append(Watch())
     training_loop._whole(parts, job.epochs, QUICK)
     assert events == ["epoch", "clock", *["epoch"] * job.epochs, "clock", "validation", "epoch"]
+
+
+def test_the_products_of_a_step_are_found_whatever_their_layout() -> None:
+    x, w = torch.rand(8, 12), torch.rand(12, 6, requires_grad=True)
+    out = torch.zeros(2, 6)
+
+    def step() -> None:
+        (x @ w).sum().backward()
+        torch.mm(x[:2], w.detach(), out=out)
+        out.addmm_(x[:2], w.detach())
+
+    replay = products.products_of(step)
+    before = out.clone()
+    names = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None):
+            names.append((str(func), [t.stride() for t in args if isinstance(t, torch.Tensor)]))
+            return func(*args, **(kwargs or {}))
+
+    with Watch():
+        replay()
+    assert names == [
+        ("aten.mm.default", [(12, 1), (6, 1)]),
+        ("aten.mm.default", [(1, 12), (0, 0)]),  # the gradient of a sum is one number
+        ("aten.mm.out", [(12, 1), (6, 1)]),
+        ("aten.addmm_.default", [(6, 1), (12, 1), (6, 1)]),
+    ]
+    assert torch.equal(out, before)  # it works on arguments of its own
+
+
+def test_the_chosen_steps_are_there_once() -> None:
+    found = [(case.name, case.group) for case in products.cases()]
+    assert len(set(found)) == len(found) == len(products.CHOSEN)
 
 
 def test_a_recorded_step_is_a_step() -> None:

@@ -63,8 +63,8 @@ demo: setup  ## Train on scikit-learn's digits (no download); print accuracy and
 test: setup  ## Run the fast tests, on all cores
 	@$(RUN) -m pytest -m "not slow" -n auto --maxprocesses 8 --dist worksteal
 
-test-slow: setup  ## Run the slow tests
-	@$(RUN) -m pytest -m slow --timeout=1800
+test-slow: setup  ## Run the slow tests, half an hour on two cores
+	@$(RUN) -m pytest -m slow -n auto --maxprocesses 4 --dist worksteal --timeout=1800
 
 lint: setup  ## Check style, formatting and types
 	@$(RUN) -m ruff check .

@@ -11,6 +11,15 @@ from mixvae.contracts import Batch, MixtureStep
 from mixvae.evaluation.predictions import PredictionCollector, PredictionTable
 
 
+def tested_split(datamodule: object) -> str:
+    """Return the split that a test is of: `test`, unless the data module was told another one.
+
+    Args:
+        datamodule: A data module; its `predict_split` is looked at, if it has one.
+    """
+    return str(getattr(datamodule, "predict_split", "test"))
+
+
 class AbstractPredictionCallback(Callback):
     """Collects the predictions of a test over batches and ranks; a subclass uses them at its end.
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from mixvae.callbacks.collecting import tested_split
 from mixvae.callbacks.messages import inform, warn
 from mixvae.callbacks.multimodal_inference import decoder_of, infer_split, multimodal_spec
 from mixvae.contracts import MultimodalBatch, MultimodalModel, MultimodalStep
@@ -136,8 +137,9 @@ class MultimodalEvaluation(Callback):
         train = infer_split(trainer, pl_module, "train", self.max_samples)
         judges = fit_judges(train, self._fit_samples)
         values: dict[str, float] = {}
-        for name in ("val", "test"):
-            split = infer_split(trainer, pl_module, name, self.max_samples)
+        tested = tested_split(trainer.datamodule)  # type: ignore[attr-defined]
+        for name, part in (("val", "val"), ("test", tested)):
+            split = infer_split(trainer, pl_module, part, self.max_samples)
             found = measure_probes(judges, split.latents, names)
             found |= measure_coherence(judges, split, names, decoder_of(pl_module))
             values |= {

@@ -11,6 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from numpy.typing import NDArray
 
 from mixvae.callbacks.atomic import replacing
+from mixvae.callbacks.collecting import tested_split
 from mixvae.callbacks.multimodal_inference import AbstractLatentCallback, multimodal_spec
 from mixvae.callbacks.tables import write_table
 from mixvae.evaluation.latents import LatentTable
@@ -73,10 +74,10 @@ def _tables(trainer: Trainer, table: LatentTable) -> dict[str, Columns]:
     tables: dict[str, Columns] = {}
     for m, modality in enumerate(multimodal_spec(trainer).modalities):
         latents = table.of_modality(m)
-        told = datamodule.sample_table("test", m)
+        told = datamodule.sample_table(tested_split(datamodule), m)
         order = np.argsort(told["row"], kind="stable")
         place = order[np.searchsorted(told["row"], latents.row, sorter=order)]
-        assert np.array_equal(told["row"][place], latents.row), "a sample is no test sample"
+        assert np.array_equal(told["row"][place], latents.row), "a sample is of another split"
         extra = {name: values[place] for name, values in told.items() if name not in OWN_COLUMNS}
         tables[modality.name] = {
             "row": latents.row,

@@ -91,8 +91,8 @@ class AbstractResidentDataModule(LightningDataModule, ABC):
         return self.eval_dataloader("val")
 
     def test_dataloader(self) -> EvalLoader:
-        """Test samples, each once."""
-        return self.eval_dataloader("test")
+        """Samples of `predict_split`, each once: what measures, predictions and figures are of."""
+        return self.eval_dataloader(self.predict_split)
 
     def predict_dataloader(self) -> EvalLoader:
         """Samples of `predict_split`, each once."""

@@ -83,7 +83,7 @@ class CellDataModule(AbstractCellDataModule):
             test_fraction: Share of the cells that test, in (0, 1); the same whatever the seed.
             stratify: Share out every class over the splits, where there are labels.
             eval_batch_size: Largest number of cells per evaluation step.
-            predict_split: Split that `predict_dataloader` yields.
+            predict_split: Split that is tested and predicted after training.
 
         Raises:
             ValueError: If a setting is out of its range.

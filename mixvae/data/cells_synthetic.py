@@ -73,7 +73,7 @@ class SyntheticCellsDataModule(AbstractCellDataModule):
             test_fraction: Share of the cells that test, in (0, 1).
             stratify: Share out every type over the splits.
             eval_batch_size: Largest number of cells per evaluation step.
-            predict_split: Split that `predict_dataloader` yields.
+            predict_split: Split that is tested and predicted after training.
 
         Raises:
             ValueError: If a setting is out of its range.

@@ -37,7 +37,7 @@ class DigitsDataModule(AbstractResidentDataModule):
             batch_size: Training samples per step, over all processes.
             val_fraction: Share of the 1,437 rows outside the test set that validates, in (0, 1).
             eval_batch_size: Largest number of samples per evaluation step.
-            predict_split: Split that `predict_dataloader` yields.
+            predict_split: Split that is tested and predicted after training.
 
         Raises:
             ValueError: If a setting is out of its range.

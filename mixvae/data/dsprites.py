@@ -57,7 +57,7 @@ class DSpritesDataModule(AbstractDSpritesDataModule):
             test_fraction: Share of the images that tests, in (0, 1).
             val_fraction: Share of the rest that validates, in (0, 1).
             eval_batch_size: Largest number of samples per evaluation step.
-            predict_split: Split that `predict_dataloader` yields.
+            predict_split: Split that is tested and predicted after training.
             mirrors: Addresses that the file's name is appended to, tried in turn.
             timeout: Seconds to wait for a mirror's next bytes.
 

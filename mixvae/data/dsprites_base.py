@@ -45,7 +45,7 @@ class AbstractDSpritesDataModule(AbstractResidentDataModule, ABC):
         test_fraction: Share of the images that tests, in (0, 1).
         val_fraction: Share of the rest that validates, in (0, 1).
         eval_batch_size: Largest number of samples per evaluation step.
-        predict_split: Split that `predict_dataloader` yields.
+        predict_split: Split that is tested and predicted after training.
 
     Raises:
         ValueError: If a setting is out of its range.

@@ -101,7 +101,7 @@ class HippocampusDataModule(AbstractResidentDataModule):
             simulator: Makes the recordings where there is no path; None is `RatSimulator()`.
             batch_size: Training events per step, over all processes.
             eval_batch_size: Largest number of events per evaluation step.
-            predict_split: Split that `predict_dataloader` yields.
+            predict_split: Split that is tested and predicted after training.
 
         Raises:
             ValueError: If a setting is out of its range.

@@ -98,7 +98,7 @@ class MNISTDataModule(AbstractResidentDataModule):
             eval_batch_size: Largest number of samples per evaluation step.
             train_samples: Use only so many of the official training samples, drawn by the seed
                 before validation is split off; None uses all.
-            predict_split: Split that `predict_dataloader` yields.
+            predict_split: Split that is tested and predicted after training.
             mirrors: Addresses that a file's name with `.gz` is appended to, tried in turn.
             timeout: Seconds to wait for a mirror's next bytes.
 

@@ -59,7 +59,7 @@ class MultimodalDataModule(AbstractResidentDataModule):
                 one of each event stays.
             batch_size: Training events per step, over all processes.
             eval_batch_size: Largest number of events per evaluation step.
-            predict_split: Split that `predict_dataloader` yields.
+            predict_split: Split that is tested and predicted after training.
 
         Raises:
             ValueError: If a setting is out of its range.

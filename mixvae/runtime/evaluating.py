@@ -16,7 +16,7 @@ from mixvae.runtime.checkpoint_io import check_fits, load_checkpoint
 from mixvae.runtime.config_file import close, resolved
 from mixvae.runtime.constructors import check_constructors
 from mixvae.runtime.overrides import UsageError, apply_overrides
-from mixvae.runtime.record import listening, shown
+from mixvae.runtime.record import listening, shown, tell_tested_split
 from mixvae.runtime.request import Request
 from mixvae.runtime.resume import open_run
 from mixvae.runtime.run_folder import RunFolder, write_json
@@ -64,6 +64,7 @@ def _test(cfg: DictConfig, checkpoint: Path) -> dict[str, float]:
     check_fits(content, model, checkpoint, data.spec)
     trainer = build_trainer(cfg)
     with listening([]):
+        tell_tested_split(data)
         trainer.test(model, datamodule=data, ckpt_path=str(checkpoint), verbose=False)
     return {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
 

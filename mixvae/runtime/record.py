@@ -18,6 +18,8 @@ from omegaconf import DictConfig
 
 from mixvae.callbacks.atomic import remove_leftovers
 from mixvae.callbacks.checkpoints import Checkpoints
+from mixvae.callbacks.collecting import tested_split
+from mixvae.callbacks.messages import warn
 from mixvae.runtime.build import Parts
 from mixvae.runtime.config_file import resolved, save_config
 from mixvae.runtime.provenance import describe_provenance
@@ -134,6 +136,7 @@ def write_summary(run: Run, status: str) -> dict[str, Any]:
         "seconds": round(run.seconds, 2),
         "best_epoch": None if checkpoints is None else checkpoints.best_epoch,
         "tested_checkpoint": run.tested,
+        "tested_split": tested_split(run.parts.data),
         "warnings": run.warnings,
         **dict(sorted(run.metrics.items())),
     }
@@ -160,6 +163,20 @@ def print_result(run: Run) -> None:
         if isinstance(logger, WandbRun) and logger.sync_folder is not None:
             print(f"W&B            offline; to send it: wandb sync {shown(logger.sync_folder)}")
     sys.stdout.flush()
+
+
+def tell_tested_split(data: object) -> None:
+    """Warn where what is called a test is none.
+
+    Args:
+        data: The data module.
+    """
+    split = tested_split(data)
+    if split != "test":
+        warn(
+            f"data.predict_split is {split}: test/... are measures of the {split} split, and so are"
+            " predictions and figures"
+        )
 
 
 def shown(path: Path) -> str:

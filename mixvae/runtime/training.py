@@ -27,6 +27,7 @@ from mixvae.runtime.record import (
     print_result,
     shown,
     start_loggers,
+    tell_tested_split,
     write_resumption,
     write_start,
     write_summary,
@@ -224,6 +225,7 @@ def _test(run: Run) -> None:
     path = run.folder.checkpoints[run.cfg.test_checkpoint]
     kept = run.checkpoints is not None and path.is_file()
     run.tested = str(path.relative_to(run.folder.path)) if kept else None
+    tell_tested_split(run.parts.data)
     run.parts.trainer.test(
         run.parts.model,
         datamodule=run.parts.data,

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import csv
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from scipy.optimize import linear_sum_assignment
 
+from mixvae.data import DigitsDataModule
 from mixvae.evaluate import main
 
 Make = Callable[..., Path]
@@ -82,6 +86,33 @@ def test_other_data_go_to_a_folder_of_their_own(
     assert evaluate("run=a", "data=digits", "name=again")[0] == 0
     again = read_json(folder / "evaluations" / "again" / "evaluation.json")
     assert of_test(again) == of_test(read_json(folder / "summary.json"))
+
+
+@pytest.mark.parametrize("split", ["val", "train"])
+def test_another_split_is_tested_and_said_to_be(
+    run: Make, evaluate: Evaluate, read_json: Read, split: str
+) -> None:
+    folder = run("a")
+    status, _, err = evaluate("run=a", f"data.predict_split={split}", "name=other")
+    assert status == 0
+    assert f"test/... are measures of the {split} split" in err
+    data = DigitsDataModule(seed=read_json(folder / "summary.json")["seed"])
+    data.setup()
+    rows = torch.cat([batch.index for batch in data.eval_dataloader(split)]).tolist()
+    with (folder / "evaluations" / "other" / "predictions.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert sorted(int(line["index"]) for line in table) == sorted(rows)
+    right = match_accuracy(table)
+    accuracy = read_json(folder / "evaluations" / "other" / "evaluation.json")["test/accuracy"]
+    assert accuracy == pytest.approx(right, abs=1e-6)
+
+
+def match_accuracy(table: list[dict[str, str]]) -> float:
+    """Accuracy of the vote after the best one-to-one matching with labels."""
+    counts = np.zeros((10, 10))
+    for line in table:
+        counts[int(line["consensus"]), int(line["label"])] += 1
+    return float(counts[linear_sum_assignment(-counts)].sum() / len(table))
 
 
 def test_another_checkpoint_goes_to_a_folder_of_its_own(run: Make, evaluate: Evaluate) -> None:

@@ -115,7 +115,7 @@ def test_an_augmenter_of_other_data_is_refused_before_there_is_a_run_folder(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["+experiment=digits_augmenter", *WITHOUT_FIGURES, "run_dir=aug"]) == 0
-    use = ["augmenter=learned", "augmenter.checkpoint=aug", "+likelihood=gaussian"]
+    use = ["augmenter=learned", "augmenter.checkpoint=aug", "likelihood=gaussian"]
     assert main([*CELLS, *use, "run_dir=run"]) == 1
     assert "was trained on digits with samples of shape (1, 8, 8)" in capfd.readouterr().err
     assert not Path("run").exists()
@@ -125,7 +125,7 @@ def test_an_augmenter_of_cells_in_another_unit_is_refused_before_there_is_a_run_
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["+experiment=cells_augmenter", *WITHOUT_FIGURES, *CELLS, "run_dir=aug"]) == 0
-    use = [*AGENTS, *CELLS, "augmenter=learned", "augmenter.checkpoint=aug", "+likelihood=gaussian"]
+    use = [*AGENTS, *CELLS, "augmenter=learned", "augmenter.checkpoint=aug", "likelihood=gaussian"]
     assert main([*use, "data.target_sum=1e4", "run_dir=run"]) == 1
     assert "they are in another unit" in capfd.readouterr().err
     assert not Path("run").exists()

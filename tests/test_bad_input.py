@@ -37,7 +37,7 @@ TINY = (
 ARRAYS = "+experiment=multimodal_mmvm data.modalities={a:a.npy,b:b.npy}"
 RATS = "+experiment=hippocampus_mmvm"
 MNIST = "+experiment=mnist_cpl data_root=empty data.download=false"
-CELLS = "data=cells networks=mlp_small +likelihood=gaussian data.batch_size=50"
+CELLS = "data=cells networks=mlp_small likelihood=gaussian data.batch_size=50"
 DIGITS = "+experiment=digits_cpl"
 LEARNED = "augmenter=learned augmenter.checkpoint"
 
@@ -110,7 +110,7 @@ WRONG = [
     Wrong("train", f"{RATS} data=digits", "MMVM"),
     Wrong("train", f"{RATS} augmenter=noise", "augmenter"),
     Wrong("train", "data=cells_synthetic", "likelihood"),
-    Wrong("train", "networks=conv data=cells_synthetic +likelihood=gaussian", "image"),
+    Wrong("train", "networks=conv data=cells_synthetic likelihood=gaussian", "image"),
     # The other mixtures.
     Wrong("train", "+experiment=digits_joint_vae model.state_capacity=-1", "model.state_capacity"),
     Wrong("train", "+experiment=digits_joint_vae model.category_capacity=9", "log"),
@@ -183,8 +183,8 @@ WRONG = [
     Wrong("train", f"{CELLS} data.path=cells.h5ad data.genes=words.csv", "one,two"),
     Wrong("train", f"{CELLS} data.path=cells.h5ad data.num_highly_variable=0", "variable"),
     Wrong("train", f"{CELLS} data.normalize=cpm", "cpm"),
-    Wrong("train", f"{CELLS} +likelihood=zinb", "likelihood"),
-    Wrong("train", "data=cells_synthetic +likelihood=gaussian data.num_types=0", "num_types"),
+    Wrong("train", f"{CELLS} likelihood=zinb", "likelihood"),
+    Wrong("train", "data=cells_synthetic likelihood=gaussian data.num_types=0", "num_types"),
     Wrong("train", f"{DIGITS} callbacks=pruning callbacks.pruning.threshold=2", "threshold"),
     Wrong("train", f"{DIGITS} callbacks=pruning callbacks.pruning.max_rounds=99", "max_epochs"),
     Wrong("train", "+experiment=digits_order callbacks.pruning.num_per_round=-1", "num_per_round"),

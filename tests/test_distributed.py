@@ -40,7 +40,7 @@ CELLS = (
     "data.num_genes=100",
     "data.num_types=3",
     "data.batch_size=50",
-    "+likelihood=gaussian",
+    "likelihood=gaussian",
     *DIGITS,
 )
 MERGING = (

@@ -127,7 +127,7 @@ def test_annotating_with_a_checkpoint_that_holds_code(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_cells(generate_cells(300, 120, 3), tmp_path / "cells.h5ad")
-    cells = ["data=cells", "data.path=cells.h5ad", "data.batch_size=50", "+likelihood=gaussian"]
+    cells = ["data=cells", "data.path=cells.h5ad", "data.batch_size=50", "likelihood=gaussian"]
     assert train.main([*TINY, *cells, "run_dir=run"]) == 0
     (tmp_path / "run" / "checkpoints" / "best.ckpt").write_bytes(bombs(trace)["zip"])
     ask = ["run=run", "data.path=cells.h5ad", "out=out.h5ad"]
@@ -294,7 +294,7 @@ def test_cells_with_a_pickle_inside_and_one_beside(
     import h5py
 
     monkeypatch.chdir(tmp_path)
-    cells = ["data=cells", "data.path=cells.h5ad", "+likelihood=gaussian", "data.batch_size=50"]
+    cells = ["data=cells", "data.path=cells.h5ad", "likelihood=gaussian", "data.batch_size=50"]
     # Not HDF5 at all, though it is called so.
     Path("cells.h5ad").write_bytes(pickle.dumps(Bomb(trace)))
     assert "cells.h5ad" in refused(train, *TINY, *cells)

@@ -5,33 +5,25 @@ Fast on purpose: no PyTorch is imported here, so a misspelt key is told in about
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from copy import deepcopy
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra import initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
-from mixvae.runtime.config_file import close, first_line
+from mixvae.runtime.composition import UsageError, compose_choices, set_values, told
+from mixvae.runtime.config_file import close
 from mixvae.runtime.launchers import wrong_launcher
 from mixvae.runtime.nearest import suggestion
 from mixvae.runtime.schema import RunConfig, conf_dir
 from mixvae.runtime.trust import check_hydra_settings, check_references, hydra_settings
-
-
-class UsageError(ValueError):
-    """A command line that cannot be run."""
 
 
 @dataclass(frozen=True)
@@ -111,27 +103,29 @@ def check_command_line(
         for override in parsed:
             _check_name(override, groups)
         jobs = _expand(parsed, overrides, multirun=multirun)
-        composed = _composer(folders, parsed)
-        checked, told = [], []
+        # Only our own configs are sure not to change while this process runs.
+        elsewhere = any(override.key_or_group == "hydra.searchpath" for override in parsed)
+        own = not elsewhere and len(folders) == 1
+        checked, settings = [], []
         for job in jobs:
             choices, values = _parted(_parse(job), groups)
-            base = composed(config_name, (*search, *choices))
+            base = compose_choices(config_name, (*search, *choices), keep=own)
             content = OmegaConf.to_container(base, resolve=False)
             for override in values:
                 _check_key(override, content)
-            config = _with_values(base, values)
+            config = set_values(base, values)
             try:
                 if trusted_only:
                     check_references(OmegaConf.to_container(config, resolve=False))
-                    told.append(hydra_settings(config_name, [*search, *job]))
+                    settings.append(hydra_settings(config_name, [*search, *job]))
                 checked.append(close(config))
             except UsageError:
                 raise
             except ValueError as error:
                 raise UsageError(str(error)) from error
-    for settings, job in zip(told, jobs, strict=False):
+    for given, job in zip(settings, jobs, strict=False):
         root = folders[0] / f"{config_name}.yaml"
-        check_hydra_settings(root, settings, job, conf_dir())
+        check_hydra_settings(root, given, job, conf_dir())
     return checked
 
 
@@ -156,7 +150,7 @@ def apply_overrides(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
             _check_name(override, groups)
         chosen = [item for item in parsed if item.key_or_group in groups.options]
         for override in chosen:
-            composed = _compose("train", (str(override.input_line),))
+            composed = compose_choices("train", (str(override.input_line),))
             changed[override.key_or_group] = composed.get(override.key_or_group)
     for override in parsed:
         if override not in chosen:
@@ -179,7 +173,7 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
         try:
             parsed += parser.parse_overrides([line])
         except HydraException as error:
-            raise UsageError(f"{line} cannot be read: {_told(error)}") from error
+            raise UsageError(f"{line} cannot be read: {told(error)}") from error
     return parsed
 
 
@@ -200,37 +194,6 @@ def _expand(
     return BasicSweeper.split_arguments(list(parsed), None)[0]
 
 
-def _compose(config_name: str, overrides: tuple[str, ...]) -> DictConfig:
-    try:
-        return compose(config_name, overrides=list(overrides))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UsageError(_told(error)) from error
-    except YAMLError as error:
-        raise UsageError(f"{config_name}.yaml or what it names: {_told(error)}") from error
-
-
-# Jobs of a sweep, or trials of a search, choose alike, and our own configs do not change meanwhile.
-_compose_once = lru_cache(_compose)
-
-
-def _composer(
-    folders: Sequence[Path], parsed: Sequence[Override]
-) -> Callable[[str, tuple[str, ...]], DictConfig]:
-    """How to compose choices: once and for all where only our own configs take part."""
-    elsewhere = any(override.key_or_group == "hydra.searchpath" for override in parsed)
-    return _compose if elsewhere or len(folders) > 1 else _compose_once
-
-
-def _with_values(base: DictConfig, values: list[Override]) -> DictConfig:
-    """Return a copy of a composed config with values set, as Hydra itself would go on to do."""
-    config = deepcopy(base)
-    try:
-        ConfigLoaderImpl._apply_overrides_to_config(values, config)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UsageError(_told(error)) from error
-    return config
-
-
 def _parted(
     overrides: Sequence[Override], groups: Groups
 ) -> tuple[tuple[str, ...], list[Override]]:
@@ -243,15 +206,6 @@ def _parted(
         else:
             values.append(override)
     return tuple(choices), values
-
-
-def _told(error: BaseException) -> str:
-    """Return Hydra's message in one line; the cause, if any, says what was wrong."""
-    cause = error.__cause__
-    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-        return f"{cause.full_key}: {first_line(cause)}"
-    text = str(error).partition("Config search path")[0].partition("See https")[0]
-    return " ".join(text.split()).removeprefix("LexerNoViableAltException: ")
 
 
 def _check_name(override: Override, groups: Groups) -> None:

@@ -13,7 +13,7 @@ def test_a_case_tells_memory_and_seconds_and_leaves_nothing(
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.chdir(repo_root)
-    main(["memory", "--experiment", "", "+likelihood=gaussian", "callbacks.figures=null"])
+    main(["memory", "--experiment", "", "likelihood=gaussian", "callbacks.figures=null"])
     line = capsys.readouterr().out.splitlines()[-1]
     assert line.startswith("memory: file 0.00 GiB; largest resident memory 0.")
     assert "(at most 4); epochs " in line

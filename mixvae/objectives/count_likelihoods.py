@@ -29,6 +29,9 @@ class NegativeBinomial:
     variance is mean + mean^2 / r: a Poisson for large r. Each cell and gene has its own, from the
     decoder, so it can differ between categories. A cell without counts is taken to have had one.
 
+    Attributes:
+        target_sum: The sum of decoded profiles, what cells' libraries are scaled to.
+
     Source:
         Lopez et al. 2018 (scVI), supplementary note 1, with the observed library size in place of
         an inferred one and `gene-cell` dispersion.
@@ -36,6 +39,7 @@ class NegativeBinomial:
 
     params_per_feature: ClassVar[int] = 2
     counts: ClassVar[bool] = True
+    target_sum: float = PER_MILLION
 
     def nll(self, params: Tensor, x: Tensor) -> Tensor:
         """-log p(x | library of x), shape (A, B), nats, summed over genes.
@@ -48,8 +52,8 @@ class NegativeBinomial:
         return -negative_binomial_log_prob(log_mean(logits, x), log_dispersion, x).sum(dim=-1)
 
     def mean(self, params: Tensor) -> Tensor:
-        """The mean profile, shape (A, B, D), in log1p(CPM): the log of the mean, not its mean."""
-        return log_profile(_blocks(params, self.params_per_feature)[0])
+        """Log1p of the mean profile, shape (A, B, D): the log of the mean, not its mean."""
+        return log_profile(_blocks(params, self.params_per_feature)[0], self.target_sum)
 
     def check(self, x: Tensor) -> None:
         """Raise ValueError where a value is no count."""
@@ -63,12 +67,16 @@ class ZeroInflatedNegativeBinomial:
     A count is 0 with probability sigmoid(dropout logit), whatever it would have been; otherwise it
     is `NegativeBinomial`.
 
+    Attributes:
+        target_sum: The sum of decoded profiles, what cells' libraries are scaled to.
+
     Source:
         Lopez et al. 2018 (scVI), supplementary note 1, as for `NegativeBinomial`.
     """
 
     params_per_feature: ClassVar[int] = 3
     counts: ClassVar[bool] = True
+    target_sum: float = PER_MILLION
 
     def nll(self, params: Tensor, x: Tensor) -> Tensor:
         """-log p(x | library of x), shape (A, B), nats, summed over genes.
@@ -85,8 +93,8 @@ class ZeroInflatedNegativeBinomial:
         return -log_prob.sum(dim=-1)
 
     def mean(self, params: Tensor) -> Tensor:
-        """The mean profile before dropout, shape (A, B, D), in log1p(CPM)."""
-        return log_profile(_blocks(params, self.params_per_feature)[0])
+        """Log1p of the mean profile before dropout, shape (A, B, D)."""
+        return log_profile(_blocks(params, self.params_per_feature)[0], self.target_sum)
 
     def check(self, x: Tensor) -> None:
         """Raise ValueError where a value is no count."""
@@ -107,13 +115,17 @@ def log_mean(logits: Tensor, x: Tensor) -> Tensor:
     return logits.log_softmax(dim=-1) + library.log()
 
 
-def log_profile(logits: Tensor) -> Tensor:
-    """A cell's mean profile in log1p(counts per million), shape of logits, from mean logits.
+def log_profile(logits: Tensor, target_sum: float) -> Tensor:
+    """Log1p of a cell's mean profile that sums to `target_sum`, shape of logits.
+
+    Args:
+        logits: Mean logits, shape (A, B, D).
+        target_sum: 1e6 for counts per million.
 
     Source:
-        Ours: the units that cells are normalised to, so decoded genes compare with data.
+        Ours: the unit that cells are normalised to, so that decoded genes compare with data.
     """
-    return (PER_MILLION * logits.softmax(dim=-1)).log1p()
+    return (target_sum * logits.softmax(dim=-1)).log1p()
 
 
 def negative_binomial_log_prob(log_mean: Tensor, log_dispersion: Tensor, x: Tensor) -> Tensor:

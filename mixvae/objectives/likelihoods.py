@@ -46,7 +46,7 @@ class Likelihood(Protocol):
     def mean(self, params: Tensor) -> Tensor:
         """Expected sample, shape (A, B, *shape), in units of the data that the encoder sees.
 
-        That is x itself, except for counts, whose mean profile is given in log1p(CPM).
+        That is x itself, except for counts, whose mean profile is given in log space, as cells are.
         """
         ...
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from mixvae.callbacks.pruning import Pruning
 from mixvae.runtime.checkpoint_io import load_checkpoint
 from mixvae.runtime.config_file import load_config, resolved
 from mixvae.runtime.constructors import check_constructors
@@ -83,7 +84,8 @@ def open_stopped(folder: RunFolder, max_epochs: int | None = None) -> StoppedRun
 
     Raises:
         OSError: If there is no such folder.
-        ValueError: If it is no run, or a finished one, or its checkpoint cannot be read.
+        ValueError: If it is no run, or a finished one, or its pruning has ended and more epochs are
+            asked for, or its checkpoint cannot be read.
     """
     cfg = open_run(folder)
     path = folder.last_checkpoint
@@ -91,6 +93,12 @@ def open_stopped(folder: RunFolder, max_epochs: int | None = None) -> StoppedRun
         raise ValueError(f"run {folder.path} cannot go on: {path} is missing")
     checkpoint = load_checkpoint(path) if path.exists() else None
     epoch = 0 if checkpoint is None else int(checkpoint["epoch"])
+    pruned = _end_of_pruning(checkpoint)
+    if pruned is not None and (max_epochs is not None or folder.status == "finished"):
+        raise ValueError(
+            f"run {folder.path} cannot be trained longer: its pruning ended after {epoch} epochs"
+            f" ({pruned}); begin a new run with other callbacks.pruning settings"
+        )
     if max_epochs is not None:
         if max_epochs <= epoch:
             raise ValueError(
@@ -107,3 +115,10 @@ def open_stopped(folder: RunFolder, max_epochs: int | None = None) -> StoppedRun
     # What a finished run warned of, it said of its test, which is done again.
     warnings = [] if folder.status == "finished" else list(summary.get("warnings", []))
     return StoppedRun(cfg, checkpoint, epoch, warnings, float(summary.get("seconds", 0.0)))
+
+
+def _end_of_pruning(checkpoint: dict[str, Any] | None) -> str | None:
+    """Why pruning ended, and training with it; None where it did not."""
+    states = {} if checkpoint is None else checkpoint.get("callbacks", {})
+    reason = states.get(Pruning.__qualname__, {}).get("reason")
+    return None if reason is None else str(reason)

@@ -157,8 +157,8 @@ def test_a_run_killed_within_a_round_ends_as_one_that_was_not(
                 assert all(torch.equal(a[key], b[key]) for key in a)
 
 
-def test_pruning_ends_where_all_agree_and_a_resumed_test_trains_no_further(
-    tmp_path: Path, interrupted: Callable[..., int]
+def test_pruning_ends_where_all_agree_and_the_run_trains_no_further(
+    tmp_path: Path, interrupted: Callable[..., int], capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "run"
     enough = ("callbacks.pruning.min_consensus=0", "callbacks.pruning.threshold=0")
@@ -168,6 +168,11 @@ def test_pruning_ends_where_all_agree_and_a_resumed_test_trains_no_further(
     assert (record["selected_order"], record["threshold_met"]) == (6, True)
     assert load(folder)["epoch"] == 2
     assert json.loads((folder / "summary.json").read_text())["status"] == "finished"
+    kept = (folder / "config.yaml").read_text()
+    for more in ([], ["trainer.max_epochs=20"]):
+        assert main([f"resume={folder}", *more]) == 1
+        assert "its pruning ended after 2 epochs (min_consensus)" in capfd.readouterr().err
+    assert (folder / "config.yaml").read_text() == kept
 
 
 @pytest.mark.parametrize(

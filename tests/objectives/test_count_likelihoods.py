@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -165,6 +166,8 @@ def test_the_mean_is_a_profile_in_log1p_counts_per_million(family: Likelihood) -
     profile = family.mean(parameters(family))
     assert profile.shape == (A, B, D)
     torch.testing.assert_close(profile.expm1().sum(-1), torch.full((A, B), 1e6).double())
+    scaled = replace(family, target_sum=1e4).mean(parameters(family))
+    torch.testing.assert_close(scaled.expm1(), profile.expm1() / 100)
 
 
 @pytest.mark.parametrize("bad", [-1.0, 0.5, math.nan, math.inf])

@@ -88,6 +88,16 @@ def test_a_sweep_is_a_config_per_job() -> None:
     assert [job.name for job in experiments] == ["digits_cpl"]
 
 
+def test_a_likelihood_replaces_the_experiment_s_and_decodes_in_the_unit_of_the_data() -> None:
+    counts = ["+experiment=cells_cpl", "data.counts_layer=counts"]
+    for name, sums in (("negative_binomial", 1e4), ("zinb", 3e5)):
+        (job,) = check_command_line([*counts, f"likelihood={name}", f"data.target_sum={sums}"])
+        found = OmegaConf.to_container(job.model.likelihood, resolve=True)
+        assert isinstance(found, dict)
+        assert set(found) == {"_target_", "target_sum"}
+        assert found["target_sum"] == sums
+
+
 def test_a_key_of_an_experiment_can_be_overridden() -> None:
     (job,) = check_command_line(["+experiment=digits_cpl", "model.num_agents=5"])
     assert job.model.num_agents == 5

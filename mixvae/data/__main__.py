@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, MemoryError) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":  # as in the other commands
             traceback.print_exception(error)
         print(f"error: {error}", file=sys.stderr)

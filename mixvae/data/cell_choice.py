@@ -134,7 +134,7 @@ class Choosing:
         counts_columns, counts = None, None
         if self.counts_layer is not None:
             where, counted, title = self._open(source, self.counts_layer)
-            counts_columns = find_genes(where, genes, max_missing=0.0)
+            counts_columns = self._counted(where, genes, title)
             same = self.counts_layer == self.layer
             counts = counts_columns.take(matrix if same else counted.read(0, counted.shape[0]))
             check_counts(counts, title)
@@ -185,10 +185,21 @@ class Choosing:
         counts_columns = None
         if self.counts_layer is not None:
             where, counted, title = self._open(source, self.counts_layer)
-            counts_columns = find_genes(where, genes, max_missing=0.0)
+            counts_columns = self._counted(where, genes, title)
             for _, part in _parts(counted):
                 check_counts(counts_columns.take(part), title)
         return CellChoice(genes, found.kind, applied, columns, counts_columns)
+
+    def _counted(self, names: Genes, genes: Genes, title: str) -> GeneColumns:
+        """Columns of the chosen genes in the matrix of counts, which must have them all."""
+        missing = sorted(set(genes) - set(names))
+        if missing:
+            raise ValueError(
+                f"{title} lacks {len(missing)} of the {len(genes)} genes of {self.layer}:"
+                f" {shown(missing)}; name another data.counts_layer, or choose genes of both by"
+                " data.genes"
+            )
+        return find_genes(names, genes, max_missing=0.0)
 
     def _open(self, source: AbstractCellSource, layer: str) -> tuple[Genes, AbstractMatrix, str]:
         """Names of the genes, the matrix, and what to call it."""

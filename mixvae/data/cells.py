@@ -173,6 +173,8 @@ class CellDataModule(AbstractCellDataModule):
         with H5adSource(self.path) as source:
             try:
                 yield source
+            except FileNotFoundError:  # another file than this one, such as a gene list
+                raise
             except (OSError, KeyError) as error:
                 raise ValueError(f"{self.path} is truncated or broken: {error}") from error
 

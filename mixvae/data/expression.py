@@ -179,6 +179,9 @@ def log_cpm(
         scaled = np.asarray(matrix, dtype=np.float32) * factor[:, None]
         return np.log1p(scaled, out=scaled)
     matrix = sparse.csr_matrix(matrix)
+    if not matrix.has_canonical_format:  # an entry may be stored in parts
+        matrix = matrix.copy()
+        matrix.sum_duplicates()
     values = np.repeat(factor, np.diff(matrix.indptr))
     values *= matrix.data
     np.log1p(values, out=values)

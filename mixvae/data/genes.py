@@ -34,10 +34,11 @@ def check_unique(names: Sequence[str], what: str) -> None:
     """
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
+        axis = {"gene": "var", "cell": "obs"}.get(what)
+        advice = f"; make them unique first, as adata.{axis}_names_make_unique() does"
         raise ValueError(
-            f"{len(twice)} {what} names stand more than once: {shown(twice)};"
-            f" make them unique first, as adata.{'var' if what == 'gene' else 'obs'}_names_make_"
-            "unique() does"
+            f"{len(twice)} {what} names stand more than once: {shown(twice)}"
+            f"{'' if axis is None else advice}"
         )
 
 
@@ -57,7 +58,7 @@ def read_gene_list(path: Path) -> tuple[str, ...]:
     if not path.is_file():
         raise FileNotFoundError(f"no gene list {path}; one gene name a line is expected")
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no text file; one gene name a line is expected") from error
     names = tuple(line for line in lines if line and not line.startswith("#"))

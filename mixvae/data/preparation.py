@@ -95,9 +95,11 @@ def read_cells(path: Path) -> Any:
     Raises:
         ImportError: If anndata is not installed.
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no AnnData file, or a truncated one.
+        ValueError: If it is a folder, no AnnData file, or a truncated one.
     """
     anndata = require_anndata()
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name an .h5ad file")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     try:
@@ -173,6 +175,14 @@ class PreparedCells:
         scale = common_scale(self.matrix)
         if scale is None and rescaled:
             self._takes_log = self._undoes_log = True
+        elif scale is None:
+            logger.warning(
+                "the libraries of %s have no sum in common, as after genes were left out; they are"
+                " taken to have been scaled to %g per cell, as the run's were. If they were not,"
+                " name the layer of raw counts: data.layer=NAME",
+                source,
+                self.target_sum,
+            )
         if scale is not None and abs(scale / self.target_sum - 1) > SAME_SCALE:
             self._takes_log = self._undoes_log = True
             logger.warning(

@@ -71,6 +71,11 @@ def stratified_indices(
     first = np.zeros(len(classes), dtype=bool)
     for number in np.unique(classes):
         rows = random.permutation(np.flatnonzero(classes == number))
+        if number >= 0 and len(rows) < least and len(class_names) == 1:
+            raise ValueError(
+                f"{len(rows)} samples cannot be shared out over the splits; at least {least} are"
+                " needed"
+            )
         if number >= 0 and len(rows) < least:
             raise ValueError(
                 f"class {class_names[number]!r} has {len(rows)} of {len(classes)} samples; each"

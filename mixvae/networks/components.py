@@ -48,7 +48,7 @@ class PrincipalComponents(nn.Module):
         if not 1 <= num_components <= num_features:
             raise ValueError(
                 f"num_components must lie in [1, {num_features}], the number of features, got"
-                f" {num_components}"
+                f" {num_components}; change model.agents.encoder.num_components"
             )
         self.num_dims = len(shape)
         self.num_components = num_components
@@ -119,7 +119,7 @@ def _leading_axes(centred: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     if size < count:
         raise ValueError(
             f"num_components is {count}, but there are {len(centred)} training samples only;"
-            f" choose at most {size}"
+            f" set model.agents.encoder.num_components to at most {size}"
         )
     deviation = singular[:size] / math.sqrt(len(centred))
     last = deviation[-1] if size == count + OVERSAMPLING else torch.zeros_like(deviation[-1])

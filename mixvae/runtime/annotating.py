@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +28,9 @@ from mixvae.runtime.checkpoint_io import check_fits, load_checkpoint
 from mixvae.runtime.record import listening, shown
 from mixvae.runtime.resume import open_run
 from mixvae.runtime.run_folder import RunFolder
+
+# Columns that an annotation writes, and the colours that scanpy keeps of them.
+WRITTEN = re.compile(r"mixvae_(category|agent\d+|probability|agreement|entropy)(_colors)?")
 
 logger = logging.getLogger("mixvae")
 
@@ -223,7 +227,7 @@ def _infer(model: MixtureModel, cells: PreparedCells, request: AnnotateRequest) 
 
 def _add(adata: Any, annotation: Annotation, kept: NDArray[np.int64]) -> None:
     """Write the columns; what an earlier annotation wrote goes."""
-    for name in [name for name in adata.obs if str(name).startswith("mixvae_")]:
+    for name in [name for name in adata.obs if WRITTEN.fullmatch(str(name))]:
         del adata.obs[name]
     adata.obs["mixvae_category"] = _categorical(annotation.consensus)
     for agent, category in enumerate(annotation.category):
@@ -239,7 +243,7 @@ def _add(adata: Any, annotation: Annotation, kept: NDArray[np.int64]) -> None:
     if annotation.state.shape[1] > 0:
         adata.obsm["X_mixvae_state"] = annotation.state
     # Colours that scanpy gave to other categories.
-    for name in [name for name in adata.uns if str(name).startswith("mixvae_")]:
+    for name in [name for name in adata.uns if WRITTEN.fullmatch(str(name))]:
         del adata.uns[name]
 
 

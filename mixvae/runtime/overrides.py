@@ -173,7 +173,10 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
         try:
             parsed += parser.parse_overrides([line])
         except HydraException as error:
-            raise UsageError(f"{line} cannot be read: {told(error)}") from error
+            key, _, value = line.partition("=")
+            quoted = value.startswith(("'", '"'))
+            hint = "" if quoted else f"; a text may need quotes: \"{key}='...'\""
+            raise UsageError(f"{line} cannot be read: {told(error)}{hint}") from error
     return parsed
 
 

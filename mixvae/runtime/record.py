@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 import time
 import uuid
@@ -161,7 +162,8 @@ def print_result(run: Run) -> None:
         print(f"picture        {shown(picture)}")
     for logger in run.parts.trainer.loggers:
         if isinstance(logger, WandbRun) and logger.sync_folder is not None:
-            print(f"W&B            offline; to send it: wandb sync {shown(logger.sync_folder)}")
+            place = shlex.quote(shown(logger.sync_folder))
+            print(f"W&B            offline; to send it: wandb sync {place}")
     sys.stdout.flush()
 
 

@@ -344,6 +344,19 @@ def test_what_is_not_in_the_file_is_told_beside_what_is(write, settings, message
         load(write(make(counts=counts())), **settings)
 
 
+def test_a_gene_list_that_is_not_there_is_no_fault_of_the_cells(write):
+    with pytest.raises(FileNotFoundError, match=r"^no gene list no\.txt"):
+        load(write(), genes="no.txt")
+
+
+def test_counts_must_have_the_genes_of_the_expression(write):
+    adata = make(counts=counts())
+    adata.raw = adata
+    few = adata[:, :8].copy()
+    with pytest.raises(ValueError, match=r"^counts of .* lacks 4 of the 12 genes of raw: gene10"):
+        load(write(few), layer="raw", counts_layer="counts")
+
+
 def test_missing_values_in_columns(write):
     adata = make()
     adata.obs["empty"] = np.nan

@@ -59,6 +59,13 @@ def test_log_cpm_is_its_formula_dense_and_sparse(target_sum):
     assert COUNTS[0, 1] == 3, "the input is not changed"
 
 
+def test_log_cpm_of_entries_stored_in_parts_is_that_of_their_sum():
+    parts = sparse.csr_matrix(([1, 2, 1], [1, 1, 0], [0, 3]), shape=(1, 3))
+    whole = sparse.csr_matrix([[1, 3, 0]])
+    np.testing.assert_allclose(log_cpm(parts).toarray(), log_cpm(whole).toarray())
+    assert parts.nnz == 3, "the input is not changed"
+
+
 def test_log_cpm_takes_the_library_of_all_genes_where_some_are_kept():
     library = library_sizes(COUNTS)
     assert library.tolist() == [4, 2, 0]

@@ -69,6 +69,8 @@ def test_a_list_is_read_in_its_order(tmp_path):
     path = tmp_path / "genes.txt"
     path.write_text("# markers\nSst\n\n  Gad1 \r\nPvalb")
     assert read_gene_list(path) == ("Sst", "Gad1", "Pvalb")
+    path.write_text("Sst\nGad1\n", encoding="utf-8-sig")  # as spreadsheets write it
+    assert read_gene_list(path) == ("Sst", "Gad1")
 
 
 def test_bad_lists_are_refused(tmp_path):
@@ -79,7 +81,7 @@ def test_bad_lists_are_refused(tmp_path):
     with pytest.raises(ValueError, match="names no gene"):
         read_gene_list(path)
     path.write_text("Sst\nSst\n")
-    with pytest.raises(ValueError, match="more than once: Sst"):
+    with pytest.raises(ValueError, match=r"1 genes.txt gene names .* more than once: Sst$"):
         read_gene_list(path)
     path.write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(ValueError, match="is no text file"):

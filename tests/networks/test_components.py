@@ -78,7 +78,7 @@ def test_bad_numbers_of_components_are_refused() -> None:
         PrincipalComponents([20], 21)
     with pytest.raises(ValueError, match="got 0"):
         PrincipalComponents([20], 0)
-    with pytest.raises(ValueError, match="choose at most 6"):
+    with pytest.raises(ValueError, match="num_components to at most 6"):
         PrincipalComponents([20], 8).fit(samples(6))
     flat = samples()[:, :3] @ torch.ones(3, 20).tril()
     with pytest.raises(ValueError, match="span 3 dimensions"):

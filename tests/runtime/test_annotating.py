@@ -155,9 +155,11 @@ def test_the_object_in_memory_is_not_changed_and_annotating_again_replaces(
     assert (list(cells.obs), list(cells.obsm), list(cells.uns)) == before
     once.obs["mixvae_agent7"] = 1
     once.uns["mixvae_category_colors"] = ["red"]
+    once.obs["mixvae_of_mine"] = 2
+    once.uns["mixvae_notes"] = "mine"
     again = annotate(once, made, agent=1)
-    assert list(again.obs) == list(annotate(cells, made).obs)
-    assert list(again.uns) == ["mixvae"]
+    assert set(again.obs) == {*annotate(cells, made).obs, "mixvae_of_mine"}
+    assert set(again.uns) == {"mixvae", "mixvae_notes"}
     assert again.uns["mixvae"]["agent"] == 1
     assert not np.allclose(again.obsm["X_mixvae_state"], once.obsm["X_mixvae_state"])
 
@@ -339,6 +341,16 @@ def test_a_layer_that_is_not_there_gives_way_to_x_with_a_word(
     assert "there is no matrix" not in caplog.text
     same(annotate(cells, made), wanted)
     assert "there is no matrix spliced, which the run has read: X is" in caplog.text
+
+
+def test_log_data_of_no_common_scale_are_taken_with_a_warning(
+    made: Path, cells, caplog: pytest.LogCaptureFixture
+) -> None:
+    annotate(cells, made)
+    assert "no sum in common" not in caplog.text
+    annotate(cells[:, :110].copy(), made)
+    assert "no sum in common" in caplog.text
+    assert "taken to have been scaled to 1e+06 per cell" in caplog.text
 
 
 def test_what_is_not_in_memory_is_refused(made: Path, cells, tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ WRONG = {
     "type of a list": ("tags=one", "tags"),
     "no pair": ("seed", "'seed' is not understood; write key=value"),
     "syntax": ("model.tau=[1", "model.tau=[1 cannot be read"),
+    "letters": ("data_root=ü", "cannot be read: data_root=ü ^; a text may need quotes"),
     "several values": ("seed=0,1", "names several values; add -m"),
     "hydra's key": ("hydra.colour=1", "hydra.colour"),
     "hydra's option": ("hydra/launcher=clever", "hydra/launcher"),

@@ -51,7 +51,7 @@ def evaluate(request: Request) -> dict[str, float]:
     cfg.trainer.devices, cfg.trainer.strategy = 1, "auto"
     check_constructors(resolved(cfg), trusted_only=True)
     metrics = _test(cfg, checkpoint)
-    _report(folder, target, checkpoint, request, metrics)
+    _report(folder, target, checkpoint, request, cfg.data.get("predict_split", "test"), metrics)
     return metrics
 
 
@@ -100,11 +100,13 @@ def _report(
     target: Path,
     checkpoint: Path,
     request: Request,
+    split: str,
     metrics: Mapping[str, float],
 ) -> None:
     path = target / "evaluation.json"
     tested = checkpoint.relative_to(folder.path).as_posix()
-    write_json(path, {"checkpoint": tested, "overrides": request.overrides, **metrics})
+    made_of = {"checkpoint": tested, "tested_split": split, "overrides": request.overrides}
+    write_json(path, {**made_of, **metrics})
     print(f"results        {shown(path)}")
     if "test/accuracy" in metrics:
         print(f"test/accuracy  {metrics['test/accuracy']:.4f}  ({tested})")

@@ -103,8 +103,9 @@ def test_another_split_is_tested_and_said_to_be(
         table = list(csv.DictReader(file))
     assert sorted(int(line["index"]) for line in table) == sorted(rows)
     right = match_accuracy(table)
-    accuracy = read_json(folder / "evaluations" / "other" / "evaluation.json")["test/accuracy"]
-    assert accuracy == pytest.approx(right, abs=1e-6)
+    found = read_json(folder / "evaluations" / "other" / "evaluation.json")
+    assert found["tested_split"] == split
+    assert found["test/accuracy"] == pytest.approx(right, abs=1e-6)
 
 
 def match_accuracy(table: list[dict[str, str]]) -> float:

@@ -37,6 +37,7 @@ TINY = (
 ARRAYS = "+experiment=multimodal_mmvm data.modalities={a:a.npy,b:b.npy}"
 RATS = "+experiment=hippocampus_mmvm"
 MNIST = "+experiment=mnist_cpl data_root=empty data.download=false"
+RAMP = "{_target_:mixvae.objectives.schedules.Linear,start:0.0,end:1.0,length:1}"
 CELLS = "data=cells networks=mlp_small likelihood=gaussian data.batch_size=50"
 DIGITS = "+experiment=digits_cpl"
 LEARNED = "augmenter=learned augmenter.checkpoint"
@@ -104,7 +105,10 @@ WRONG = [
     Wrong("train", "callbacks.checkpoints.mode=least", "least"),
     Wrong("train", "logger.wandb.mode=sometimes", "sometimes"),
     Wrong("train", "name=a/b", "a/b"),
+    Wrong("train", "trainer.precision=bf16-true", "bf16-true"),
+    Wrong("train", f"model.marginal_weight={RAMP}", "model.marginal_weight"),
     # What does not belong together.
+    Wrong("train", f"{CELLS} augmenter=affine", "augmenter=affine"),
     Wrong("train", "data=hippocampus", "CplMixVAE"),
     Wrong("train", "model=mmvm", "model"),
     Wrong("train", f"{RATS} data=digits", "MMVM"),

@@ -48,7 +48,6 @@ MERGING = (
     "callbacks.merging.after_epochs=1",
     "callbacks.merging.num_categories=4",
     "~callbacks.state_analysis",
-    "~callbacks.clusterability",
     *DIGITS,
 )
 RUNS = {"digits": DIGITS, "rats": RATS, "cells": CELLS, "merging": MERGING}

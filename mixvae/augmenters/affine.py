@@ -45,16 +45,27 @@ class Affine(nn.Module):
         Raises:
             ValueError: If x does not hold images.
         """
-        if x.dim() != 4:
-            raise ValueError(
-                f"augmenter=affine needs images (channels, height, width), got samples of shape "
-                f"{tuple(x.shape[1:])}; use augmenter=noise or augmenter=adversarial"
-            )
+        self.check_samples(x)
         maps = self.draw(num_agents * x.shape[0], x.device, x.dtype, strength)
         images = x.expand(num_agents, *x.shape).flatten(0, 1)
         grid = functional.affine_grid(maps, list(images.shape), align_corners=False)
         copies = functional.grid_sample(images, grid, align_corners=False)
         return copies.unflatten(0, (num_agents, x.shape[0]))
+
+    def check_samples(self, x: Tensor) -> None:
+        """Refuse samples that are no images.
+
+        Args:
+            x: Samples, shape (B, ...).
+
+        Raises:
+            ValueError: If each is not of shape (channels, height, width).
+        """
+        if x.dim() != 4:
+            raise ValueError(
+                f"augmenter=affine needs images (channels, height, width), got samples of shape "
+                f"{tuple(x.shape[1:])}; use augmenter=noise or augmenter=adversarial"
+            )
 
     def draw(
         self, count: int, device: torch.device, dtype: torch.dtype, strength: float = 1.0

@@ -19,8 +19,7 @@ class Clusterability(AbstractPredictionCallback):
     """Log `test/clusterability/...` and write `clusterability.csv`.
 
     The latent is the mean over agents of the category probabilities, then the state of agent 0.
-    Everything is fitted and measured by cross-validation on test samples alone, on those of the
-    first process where there are several.
+    Everything is fitted and measured by cross-validation on test samples alone.
 
     Args:
         dirpath: Folder to write into, usually the run folder.
@@ -39,18 +38,24 @@ class Clusterability(AbstractPredictionCallback):
         self.seed = seed
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measure and log, on the first rank."""
+        """Measure and log, on all ranks alike; the first one writes."""
         super().on_test_epoch_end(trainer, pl_module)
-        table = self.take_table(trainer)
-        if table is None:
-            return
+        table, self._table = self._table, None
+        assert table is not None
         values = self._measure(trainer, table)
-        named = {f"test/clusterability/{name}": value for name, value in values.items()}
-        # float64, so that what is logged is what is written.
+        # float64, so that what is logged is what is written. The values are equal on all ranks
+        # already; sync_dist tells Lightning so.
         pl_module.log_dict(
-            {name: torch.tensor(value, dtype=torch.float64) for name, value in named.items()},
-            rank_zero_only=True,
+            {
+                f"test/clusterability/{name}": torch.tensor(
+                    value, dtype=torch.float64, device=pl_module.device
+                )
+                for name, value in values.items()
+            },
+            sync_dist=True,
         )
+        if not trainer.is_global_zero:
+            return
         parts = [name.split("/") for name in values]
         rows = [
             [space, "".join(groups), measure, f"{value:.6g}"]
@@ -63,18 +68,17 @@ class Clusterability(AbstractPredictionCallback):
         number = len(table.index)
         order = np.random.default_rng(self.seed).permutation(number)
         samples = _samples(trainer, table.index[np.sort(order[: self.max_samples])])
-        rows = np.searchsorted(table.index, np.fromiter(samples, dtype=np.int64))
+        rows = np.searchsorted(table.index, np.array(sorted(samples)))
         latent = mixture_latent(table.probs[:, rows], table.state_mean[:, rows])
         groups = {"category": table.consensus[rows]}
         if (table.label[rows] >= 0).any():
             groups["label"] = table.label[rows]
-        return compare_clusterability(
-            latent, np.stack(list(samples.values())), groups, seed=self.seed
-        )
+        x = np.stack([samples[number] for number in sorted(samples)])
+        return compare_clusterability(latent, x, groups, seed=self.seed)
 
 
 def _samples(trainer: Trainer, index: NDArray[np.int64]) -> dict[int, NDArray[np.float32]]:
-    """Read the samples of some indices, flattened, where the first rank has them."""
+    """Read the samples of some indices, flattened, each rank its own, and join those of all."""
     wanted = set(index.tolist())
     found: dict[int, NDArray[np.float32]] = {}
     datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
@@ -82,4 +86,8 @@ def _samples(trainer: Trainer, index: NDArray[np.int64]) -> dict[int, NDArray[np
         for row, number in enumerate(batch.index.tolist()):
             if number in wanted:
                 found[number] = batch.x[row].flatten().cpu().numpy()
-    return found
+    if trainer.world_size == 1:
+        return found
+    parts: list[Any] = [None] * trainer.world_size
+    torch.distributed.all_gather_object(parts, found)
+    return {number: x for part in parts for number, x in part.items()}

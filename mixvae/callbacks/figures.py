@@ -194,8 +194,8 @@ def _decode(
     """Decode categories and states, (B, K) and (B, S) for all agents alike or (A, B, ...)."""
     assert isinstance(model, LightningModule)
     shape = (model.num_agents, *one_hot.shape[-2:-1])
-    category = torch.from_numpy(one_hot).to(model.device).expand(*shape, -1)
-    states = torch.from_numpy(state).to(model.device, torch.float32).expand(*shape, -1)
+    category = torch.from_numpy(one_hot).to(model.device, model.dtype).expand(*shape, -1)
+    states = torch.from_numpy(state).to(model.device, model.dtype).expand(*shape, -1)
     with torch.inference_mode():
         decoded: NDArray[np.float32] = model.decode(category, states).float().cpu().numpy()
     return decoded

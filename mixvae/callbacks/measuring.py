@@ -69,7 +69,8 @@ def measure(trainer: Trainer, model: LightningModule) -> Measured:
     datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
     with evaluating(trainer, model):
         for index, batch in enumerate(datamodule.eval_dataloader("train")):
-            batch = trainer.strategy.batch_to_device(batch)
+            moved = trainer.strategy.batch_to_device(batch)
+            batch = trainer.precision_plugin.convert_input(moved)
             metric.update(model.predict_step(batch, index), batch.label)
     values = {name: value.item() for name, value in metric.compute().items()}
     with metric.sync_context():

@@ -154,7 +154,9 @@ def measure_overlap(trainer: Trainer, model: LightningModule) -> Tensor:
     datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
     with evaluating(trainer, model):
         for batch in datamodule.eval_dataloader("train"):
-            probs = model.infer(trainer.strategy.batch_to_device(batch).x).probs.double()
+            moved = trainer.strategy.batch_to_device(batch)
+            x = trainer.precision_plugin.convert_input(moved.x)
+            probs = model.infer(x).probs.double()
             total += probs.transpose(1, 2) @ probs
     reduced = trainer.strategy.reduce(total, reduce_op="sum")
     assert isinstance(reduced, Tensor)

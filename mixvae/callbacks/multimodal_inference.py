@@ -63,7 +63,8 @@ def infer_split(
     samples = SampleCollector(model.num_modalities, max_samples).to(model.device)
     with torch.inference_mode():
         for loaded in datamodule.eval_dataloader(split):
-            batch = model.transfer_batch_to_device(loaded, model.device, 0)
+            moved = model.transfer_batch_to_device(loaded, model.device, 0)
+            batch = trainer.precision_plugin.convert_input(moved)
             latents.update(model.infer(batch.x, batch.present), batch)
             samples.update(batch)
     return SplitInference(latents.compute(), samples.compute())
@@ -78,7 +79,7 @@ def decoder_of(model: LightningModule) -> Decode:
     assert isinstance(model, MultimodalModel)
 
     def decode(latent: NDArray[np.floating[Any]], modality: int) -> NDArray[np.floating[Any]]:
-        points = torch.from_numpy(np.asarray(latent, dtype=np.float32))
+        points = torch.from_numpy(np.asarray(latent)).to(model.dtype)
         with torch.inference_mode():
             parts = [
                 model.decode(part.to(model.device), modality).float().cpu()

@@ -194,11 +194,14 @@ def decoder_of(model: MixtureModel) -> Decode:
             test.
     """
     assert isinstance(model, LightningModule)
-    device = model.device
+    device, dtype = model.device, model.dtype
 
     def decode(category: NDArray[np.float32], state: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.inference_mode():
-            tensors = [torch.tensor(values, device=device) for values in (category, state)]
+            tensors = [
+                torch.tensor(values, device=device, dtype=dtype)  # type: ignore[arg-type]
+                for values in (category, state)
+            ]
             decoded: NDArray[np.float32] = model.decode(*tensors).float().flatten(2).cpu().numpy()
         return decoded
 

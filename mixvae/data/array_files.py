@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
+_logger = logging.getLogger("mixvae")
 
 ENDINGS = (".npy", ".npz", ".csv")
 
@@ -133,4 +136,12 @@ def _csv_numbers(path: Path) -> np.ndarray:
         rows.append(row)
     if not rows:
         raise ValueError(f"{path} holds no line of numbers")
+    if len(rows) > 1 and len(rows[0]) > 1 and np.array_equal(rows[0], np.arange(len(rows[0]))):
+        _logger.warning(
+            "%s begins with the line 0, 1, ..., %d: taken for the names of columns, as pandas"
+            " writes them unless it is told header=False",
+            path,
+            len(rows[0]) - 1,
+        )
+        rows = rows[1:]
     return np.stack(rows)

@@ -134,7 +134,8 @@ class SampleCollector(Metric):
 
     Args:
         num_modalities: Number of modalities M.
-        max_samples: Largest number of samples kept of a modality by each rank, the first ones.
+        max_samples: Largest number of samples kept of a modality. Of more, those that are kept are
+            spread over all rows, which may be sorted, and depend on the rows only.
     """
 
     full_state_update = False
@@ -160,22 +161,39 @@ class SampleCollector(Metric):
             new = []
             rows, there = batch.rows[:, m].tolist(), batch.present[:, m].tolist()
             for event, (row, is_there) in enumerate(zip(rows, there, strict=True)):
-                if is_there and row not in seen and len(seen) < self.max_samples:
+                if is_there and row not in seen:
                     seen.add(row)
                     new.append(event)
             chosen = torch.tensor(new, dtype=torch.int64, device=batch.label.device)
             getattr(self, f"row{m}").append(batch.rows[chosen, m])
             getattr(self, f"label{m}").append(batch.label[chosen])
             getattr(self, f"x{m}").append(batch.x[m][chosen].float())
+            if sum(map(len, getattr(self, f"row{m}"))) > 2 * self.max_samples:
+                self._thin_out(m)
 
     def compute(self) -> list[Samples]:
         """Join the samples of all ranks, one table for each modality."""
         tables = []
         for m in range(self.num_modalities):
             row, first = np.unique(_joined(getattr(self, f"row{m}")), return_index=True)
-            label, x = (_joined(getattr(self, f"{name}{m}"))[first] for name in ("label", "x"))
-            tables.append(Samples(row, label, x))
+            kept = first[np.sort(_first_by_rank(row, self.max_samples))]
+            columns = (_joined(getattr(self, f"{name}{m}"))[kept] for name in Samples._fields)
+            tables.append(Samples(*columns))
         return tables
+
+    def _thin_out(self, m: int) -> None:
+        """Drop what cannot be among those that are kept; a row met again is dropped again."""
+        row = _joined(getattr(self, f"row{m}"))
+        kept = torch.from_numpy(_first_by_rank(row, self.max_samples))
+        for name in Samples._fields:
+            parts = getattr(self, f"{name}{m}")
+            parts[:] = [torch.cat(parts)[kept.to(parts[0].device)]]
+
+
+def _first_by_rank(row: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Places of `count` rows, chosen by a number that follows from each row and mixes them."""
+    mixed = row.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return np.argsort(mixed, kind="stable")[:count]
 
 
 def _joined(parts: list[Tensor]) -> NDArray:

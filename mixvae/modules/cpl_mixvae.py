@@ -23,7 +23,7 @@ from mixvae.objectives.divergences import (
 from mixvae.objectives.information import information
 from mixvae.objectives.likelihoods import Likelihood
 from mixvae.objectives.relaxation import gumbel_softmax, reparametrise
-from mixvae.objectives.schedules import Schedule, as_schedule
+from mixvae.objectives.schedules import Constant, Schedule, as_schedule
 from mixvae.objectives.terms import Terms
 from mixvae.processes import gather_over_processes
 
@@ -136,9 +136,10 @@ class CplMixVAE(AbstractMixture):
         self.consistency_weight = _weight("consistency_weight", consistency_weight)
         self.adversarial_weight = _weight("adversarial_weight", adversarial_weight)
         self.information_weight = _weight("information_weight", information_weight)
-        self.marginal_weight = as_schedule(
-            marginal_weight, name="model.marginal_weight", at_least=0
-        )(0)
+        marginal = as_schedule(marginal_weight, name="model.marginal_weight", at_least=0)
+        if not isinstance(marginal, Constant):
+            raise ValueError("model.marginal_weight must be a number; it has no schedule")
+        self.marginal_weight = marginal(0)
         if min(align_epochs, default=0) < 0:
             raise ValueError(f"model.align_epochs must all be at least 0, got {min(align_epochs)}")
         self.align_epochs = frozenset(align_epochs)

@@ -84,11 +84,11 @@ def build(cfg: DictConfig) -> Parts:
     data.prepare_data()
     data.setup("fit")
     if isinstance(model, AbstractModule):
-        augmenter = getattr(model, "augmenter", None)
+        check_samples = getattr(getattr(model, "augmenter", None), "check_samples", None)
         for batch in islice(data.train_dataloader(), MAX_CHECKED_BATCHES):
             model.check(batch)
-            if isinstance(augmenter, Learned):
-                augmenter.check_samples(batch.x)
+            if check_samples is not None:
+                check_samples(batch.x)
         if callable(getattr(data, "eval_dataloader", None)):
             model.prepare(data.eval_dataloader("train"))
     return Parts(data, model, trainer)
@@ -157,8 +157,8 @@ def build_trainer(cfg: DictConfig) -> Trainer:
         The trainer.
 
     Raises:
-        ValueError: If another program started several processes for the run, or the precision of
-            matrix products is none.
+        ValueError: If another program started several processes for the run, or a precision is
+            none that a run can have.
     """
     check_started_alone(cfg.trainer.get("num_nodes", 1))
     callbacks: list[Callback] = _built(cfg.callbacks)
@@ -177,6 +177,11 @@ def build_trainer(cfg: DictConfig) -> Trainer:
         plugins=[AtomicCheckpointIO(), LightningEnvironment()],
         enable_checkpointing=any(isinstance(item, Checkpoint) for item in callbacks),
     )
+    if str(built.precision).endswith("16-true"):
+        raise ValueError(
+            f"trainer.precision is {built.precision}, but weights of 16 bits lose what the losses"
+            " need; use bf16-mixed, 32-true or 64-true"
+        )
     kind = built.strategy.root_device.type
     # On a CPU it would choose other kernels than those that results were measured with.
     if kind == "cuda":

@@ -22,6 +22,9 @@ from mixvae.runtime.resume import open_run
 from mixvae.runtime.run_folder import RunFolder, write_json
 from mixvae.runtime.seeding import seed_run
 
+# What says where the work is done and not what comes of it.
+WHERE = re.compile(r"trainer(\.(accelerator|devices|enable_progress_bar))?=.*")
+
 
 def evaluate(request: Request) -> dict[str, float]:
     """Rebuild a run from its folder and test it.
@@ -85,7 +88,7 @@ def _choose_checkpoint(folder: RunFolder, asked: str | None) -> Path:
 
 def _folder_name(request: Request, checkpoint: str | None) -> str | None:
     """Return the name of the folder for results that are not training's own; None for those."""
-    changes = [line for line in request.overrides if not line.lstrip("+~").startswith("trainer")]
+    changes = [line for line in request.overrides if not WHERE.fullmatch(line.lstrip("+~"))]
     if checkpoint is not None:
         changes.append(checkpoint)
     name = request.name or ",".join(line.removeprefix("data=") for line in changes)

@@ -105,6 +105,13 @@ def open_stopped(folder: RunFolder, max_epochs: int | None = None) -> StoppedRun
                 f"trainer.max_epochs={max_epochs} asks for nothing:"
                 f" run {folder.path} has already trained {epoch} epochs"
             )
+        steps = 0 if checkpoint is None else int(checkpoint["global_step"])
+        most = cfg.trainer.get("max_steps", -1)
+        if 0 <= most <= steps:
+            raise ValueError(
+                f"run {folder.path} cannot be trained longer: it has made the {most} steps of its"
+                " trainer.max_steps; begin a new run with more"
+            )
         cfg.trainer.max_epochs = max_epochs
     elif folder.status == "finished":
         raise ValueError(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mixvae.data.array_files import read_array, read_labels
@@ -27,6 +28,14 @@ def test_one_array_in_many_files(name):
     array = read_array(name)
     np.testing.assert_array_equal(array, NUMBERS)
     assert array.dtype == np.float32
+
+
+def test_the_numbers_that_pandas_calls_columns_by_are_no_sample(caplog):
+    pd.DataFrame(NUMBERS).to_csv("pandas.csv", index=False)
+    np.testing.assert_array_equal(read_array("pandas.csv"), NUMBERS)
+    assert "pandas.csv begins with the line 0, 1, ..., 1: taken for the names" in caplog.text
+    pd.DataFrame([3, 0, 1]).to_csv("labels.csv", index=False)
+    assert read_labels("labels.csv", 3).tolist() == [3, 0, 1]
 
 
 def test_an_npy_is_not_read_before_it_is_used():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from mixvae.contracts import MultimodalBatch, MultimodalPosterior
@@ -54,17 +55,37 @@ def test_a_sample_of_several_events_counts_once() -> None:
     np.testing.assert_array_equal(second.logvar[:, 0], -second.row)
 
 
-def test_samples_are_kept_once_up_to_a_number() -> None:
-    collector = SampleCollector(2, max_samples=2)
+def test_samples_are_kept_once() -> None:
+    collector = SampleCollector(2, max_samples=3)
     for events in ([4, 1], [3, 0, 1], [2]):
         collector.update(batch(events))
     first, second = collector.compute()
-    np.testing.assert_array_equal(first.row, [1, 7])
-    np.testing.assert_array_equal(first.x[:, 0], [1, 7])
-    np.testing.assert_array_equal(first.label, [1, -1])
-    np.testing.assert_array_equal(second.row, [10, 11])
-    assert second.x.shape == (2, 3)
-    np.testing.assert_array_equal(second.x[:, 2], [10, 11])
+    np.testing.assert_array_equal(first.row, [1, 3, 7])
+    np.testing.assert_array_equal(first.x[:, 0], [1, 3, 7])
+    np.testing.assert_array_equal(first.label, [1, 0, -1])
+    np.testing.assert_array_equal(second.row, [10, 11, 12])
+    np.testing.assert_array_equal(second.x[:, 2], [10, 11, 12])
+
+
+@pytest.mark.parametrize("size", [7, 100, 1000])
+def test_of_many_sorted_samples_those_kept_are_spread_whatever_the_batches(size: int) -> None:
+    count, kept = 1000, 100
+    rows = torch.arange(count)[:, None]
+    label = rows[:, 0] // 100  # sorted by class
+    collector = SampleCollector(1, kept)
+    for part in torch.arange(count).split(size):
+        present = torch.ones(len(part), 1, dtype=torch.bool)
+        x = (rows[part].float(),)
+        collector.update(MultimodalBatch(x, present, label[part], part, rows[part]))
+    (samples,) = collector.compute()
+    assert len(samples.row) == kept
+    np.testing.assert_array_equal(samples.x[:, 0], samples.row)
+    np.testing.assert_array_equal(samples.label, samples.row // 100)
+    assert np.bincount(samples.label).min() >= 8  # of about 10 of each class
+    whole = SampleCollector(1, kept)
+    everything = torch.ones(count, 1, dtype=torch.bool)
+    whole.update(MultimodalBatch((rows.float(),), everything, label, rows[:, 0], rows))
+    np.testing.assert_array_equal(whole.compute()[0].row, samples.row)
 
 
 def test_ranks_join_without_repeats() -> None:

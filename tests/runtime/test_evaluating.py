@@ -116,6 +116,21 @@ def match_accuracy(table: list[dict[str, str]]) -> float:
     return float(counts[linear_sum_assignment(-counts)].sum() / len(table))
 
 
+@pytest.mark.parametrize(
+    "change",
+    ["trainer.limit_test_batches=1", "trainer.precision=64-true", "+trainer.fast_dev_run=true"],
+)
+def test_what_changes_results_goes_to_a_folder_of_its_own(
+    run: Make, evaluate: Evaluate, change: str
+) -> None:
+    folder = run("a")
+    before = contents(folder)
+    assert evaluate("run=a", change)[0] == 0
+    assert {name: contents(folder)[name] for name in before} == before
+    (made,) = (folder / "evaluations").iterdir()
+    assert (made / "predictions.csv").is_file()
+
+
 def test_another_checkpoint_goes_to_a_folder_of_its_own(run: Make, evaluate: Evaluate) -> None:
     folder = run("a")
     assert evaluate("run=a", "checkpoint=last")[0] == 0

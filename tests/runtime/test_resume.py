@@ -168,6 +168,9 @@ def test_a_run_limited_in_steps_resumes_exactly(
     part = tmp_path / "part"
     assert_same_state(checkpoint(part)["state_dict"], checkpoint(whole)["state_dict"])
     assert (part / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
+    refused = train("resume=whole", "trainer.max_epochs=99")
+    assert refused.status == 1
+    assert "it has made the 13 steps of its trainer.max_steps" in refused.err
 
 
 def test_a_failed_run_can_be_resumed(

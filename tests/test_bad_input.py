@@ -370,9 +370,10 @@ def test_it_is_refused_in_a_process_of_its_own(wrong: Wrong, place: Path, repo_r
         cwd=place,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=60,
     )
-    # Its own time, which depends less on what else the machine does than the clock.
+    # Its own time, which depends less on what else the machine does than the clock; how long it
+    # may wait is bounded by the timeout.
     now = os.times()
     seconds = now.children_user + now.children_system
     seconds -= started.children_user + started.children_system

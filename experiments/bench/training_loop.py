@@ -56,8 +56,9 @@ BF16_EPOCH = EPOCH._replace(
 CPU_JOBS = (DIGITS, GENES, EPOCH, BF16_EPOCH)
 # A GPU ends an epoch in milliseconds: more of them, between validations and checkpoints.
 MANY = 50
+AROUND = 2  # epochs that are not measured: one before, one after
 SELDOM = tuple(
-    f"{key}={MANY + 2}"
+    f"{key}={MANY + AROUND}"
     for key in ("trainer.check_val_every_n_epoch", "callbacks.checkpoints.every_n_epochs")
 )
 GPU_JOBS = tuple(
@@ -147,7 +148,7 @@ def _parts(job: Job, folder: str, device: torch.device) -> Parts:
     if job.batch_size == 0:
         cfg.trainer.max_epochs = 60  # its schedules need them
         parts = build(cfg)
-        parts.trainer.fit_loop.max_epochs = job.epochs + 2
+        parts.trainer.fit_loop.max_epochs = job.epochs + AROUND
         return parts
     sizes = SMARTSEQ._replace(batch_size=job.batch_size)
     data = RandomCells(
@@ -158,7 +159,7 @@ def _parts(job: Job, folder: str, device: torch.device) -> Parts:
 
 
 def _quiet(epochs: int) -> Sequence[str]:
-    return (f"trainer.max_epochs={epochs + 2}", "trainer.enable_progress_bar=false")
+    return (f"trainer.max_epochs={epochs + AROUND}", "trainer.enable_progress_bar=false")
 
 
 def _bare(parts: Parts, epochs: int, setting: Setting) -> float:

@@ -65,20 +65,18 @@ class Clusterability(AbstractPredictionCallback):
         write_table(self.dirpath / "clusterability.csv", header, rows)
 
     def _measure(self, trainer: Trainer, table: PredictionTable) -> dict[str, float]:
-        number = len(table.index)
-        order = np.random.default_rng(self.seed).permutation(number)
-        samples = _samples(trainer, table.index[np.sort(order[: self.max_samples])])
-        rows = np.searchsorted(table.index, np.array(sorted(samples)))
+        order = np.random.default_rng(self.seed).permutation(len(table.index))
+        rows = np.sort(order[: self.max_samples])
         latent = mixture_latent(table.probs[:, rows], table.state_mean[:, rows])
         groups = {"category": table.consensus[rows]}
         if (table.label[rows] >= 0).any():
             groups["label"] = table.label[rows]
-        x = np.stack([samples[number] for number in sorted(samples)])
-        return compare_clusterability(latent, x, groups, seed=self.seed)
+        samples = _samples(trainer, table.index[rows])
+        return compare_clusterability(latent, samples, groups, seed=self.seed)
 
 
-def _samples(trainer: Trainer, index: NDArray[np.int64]) -> dict[int, NDArray[np.float32]]:
-    """Read the samples of some indices, flattened, each rank its own, and join those of all."""
+def _samples(trainer: Trainer, index: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Read the samples of some indices, flattened, in their order; each rank reads its own."""
     wanted = set(index.tolist())
     found: dict[int, NDArray[np.float32]] = {}
     datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
@@ -86,8 +84,8 @@ def _samples(trainer: Trainer, index: NDArray[np.int64]) -> dict[int, NDArray[np
         for row, number in enumerate(batch.index.tolist()):
             if number in wanted:
                 found[number] = batch.x[row].flatten().cpu().numpy()
-    if trainer.world_size == 1:
-        return found
-    parts: list[Any] = [None] * trainer.world_size
-    torch.distributed.all_gather_object(parts, found)
-    return {number: x for part in parts for number, x in part.items()}
+    if trainer.world_size > 1:
+        parts: list[Any] = [None] * trainer.world_size
+        torch.distributed.all_gather_object(parts, found)
+        found = {number: x for part in parts for number, x in part.items()}
+    return np.stack([found[number] for number in index.tolist()])

@@ -34,12 +34,11 @@ def check_unique(names: Sequence[str], what: str) -> None:
     """
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
+        message = f"{len(twice)} {what} names stand more than once: {shown(twice)}"
         axis = {"gene": "var", "cell": "obs"}.get(what)
-        advice = f"; make them unique first, as adata.{axis}_names_make_unique() does"
-        raise ValueError(
-            f"{len(twice)} {what} names stand more than once: {shown(twice)}"
-            f"{'' if axis is None else advice}"
-        )
+        if axis is not None:
+            message += f"; make them unique first, as adata.{axis}_names_make_unique() does"
+        raise ValueError(message)
 
 
 def read_gene_list(path: Path) -> tuple[str, ...]:

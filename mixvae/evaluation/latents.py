@@ -176,7 +176,7 @@ class SampleCollector(Metric):
         tables = []
         for m in range(self.num_modalities):
             row, first = np.unique(_joined(getattr(self, f"row{m}")), return_index=True)
-            kept = first[np.sort(_first_by_rank(row, self.max_samples))]
+            kept = first[np.sort(_spread(row, self.max_samples))]
             columns = (_joined(getattr(self, f"{name}{m}"))[kept] for name in Samples._fields)
             tables.append(Samples(*columns))
         return tables
@@ -184,13 +184,13 @@ class SampleCollector(Metric):
     def _thin_out(self, m: int) -> None:
         """Drop what cannot be among those that are kept; a row met again is dropped again."""
         row = _joined(getattr(self, f"row{m}"))
-        kept = torch.from_numpy(_first_by_rank(row, self.max_samples))
+        kept = torch.from_numpy(_spread(row, self.max_samples))
         for name in Samples._fields:
             parts = getattr(self, f"{name}{m}")
             parts[:] = [torch.cat(parts)[kept.to(parts[0].device)]]
 
 
-def _first_by_rank(row: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+def _spread(row: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """Places of `count` rows, chosen by a number that follows from each row and mixes them."""
     mixed = row.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     return np.argsort(mixed, kind="stable")[:count]

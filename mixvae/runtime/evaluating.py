@@ -11,6 +11,7 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from mixvae.callbacks.collecting import tested_split
 from mixvae.runtime.build import build_model, build_trainer, quieten_lightning
 from mixvae.runtime.checkpoint_io import check_fits, load_checkpoint
 from mixvae.runtime.config_file import close, resolved
@@ -53,12 +54,13 @@ def evaluate(request: Request) -> dict[str, float]:
     # One process, also where several trained: each sample is looked at once and written once.
     cfg.trainer.devices, cfg.trainer.strategy = 1, "auto"
     check_constructors(resolved(cfg), trusted_only=True)
-    metrics = _test(cfg, checkpoint)
-    _report(folder, target, checkpoint, request, cfg.data.get("predict_split", "test"), metrics)
+    split, metrics = _test(cfg, checkpoint)
+    _report(folder, target, checkpoint, request, split, metrics)
     return metrics
 
 
-def _test(cfg: DictConfig, checkpoint: Path) -> dict[str, float]:
+def _test(cfg: DictConfig, checkpoint: Path) -> tuple[str, dict[str, float]]:
+    """Return the split that was tested, and the metrics."""
     quieten_lightning()
     seed_run(cfg.seed, cfg.num_threads)
     content = load_checkpoint(checkpoint)
@@ -69,7 +71,8 @@ def _test(cfg: DictConfig, checkpoint: Path) -> dict[str, float]:
     with listening([]):
         tell_tested_split(data)
         trainer.test(model, datamodule=data, ckpt_path=str(checkpoint), verbose=False)
-    return {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
+    metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
+    return tested_split(data), metrics
 
 
 def _choose_checkpoint(folder: RunFolder, asked: str | None) -> Path:

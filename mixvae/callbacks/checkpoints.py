@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
 from mixvae.callbacks.random_state import capture_random_state, restore_random_state
+from mixvae.callbacks.reporting import UnknownMetricError, unknown_metric
 
 
 class Checkpoints(Checkpoint):
@@ -160,10 +161,8 @@ class Checkpoints(Checkpoint):
     def _score(self, trainer: Trainer) -> float:
         metrics = trainer.callback_metrics
         if self.monitor not in metrics:
-            raise ValueError(
-                f"callbacks.checkpoints.monitor is {self.monitor!r}, which is not logged;"
-                f" choose one of {', '.join(sorted(metrics))}"
-            )
+            setting = "callbacks.checkpoints.monitor"
+            raise UnknownMetricError(unknown_metric(self.monitor, list(metrics), setting))
         return float(metrics[self.monitor])
 
     def _is_better(self, score: float) -> bool:

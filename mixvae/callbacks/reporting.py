@@ -1,4 +1,4 @@
-"""Tells a search how a run goes, and stops the run if the search sees no hope in it."""
+"""Tells a search how a run goes, and stops the run if there is no hope in it or no such metric."""
 
 from __future__ import annotations
 
@@ -51,13 +51,36 @@ class Reporting(Callback):
             raise RunPruned(f"pruned after {epochs} epochs at {self.metric} {value:.4g}")
 
 
-def unknown_metric(metric: str, logged: list[str]) -> str:
+class LoggedObjective(Callback):
+    """Stop at the first validation where the metric that a run is to return is not logged.
+
+    Args:
+        objective: Name of the metric; only `val/...` is expected at a validation.
+    """
+
+    def __init__(self, objective: str) -> None:
+        self.objective = objective
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look for it.
+
+        Raises:
+            UnknownMetricError: If it is not logged.
+        """
+        logged = trainer.callback_metrics
+        expected = self.objective.startswith("val/") and not trainer.sanity_checking
+        if expected and self.objective not in logged:
+            raise UnknownMetricError(unknown_metric(self.objective, list(logged), "objective"))
+
+
+def unknown_metric(metric: str, logged: list[str], setting: str = "metric") -> str:
     """Return what to say of a metric that is not logged: the nearest one, or all.
 
     Args:
         metric: The name given.
         logged: The names that there are.
+        setting: Name of the setting that names it.
     """
     near = get_close_matches(metric, logged, n=1)
     there = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(sorted(logged))}"
-    return f"metric is {metric!r}, which is not logged; {there}"
+    return f"{setting} is {metric!r}, which is not logged; {there}"

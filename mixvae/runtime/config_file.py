@@ -7,7 +7,12 @@ from typing import Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigKeyError,
+    InterpolationKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
 from mixvae.runtime.nearest import suggestion
 from mixvae.runtime.run_folder import write_text
@@ -42,6 +47,12 @@ def close(cfg: DictConfig) -> DictConfig:
         raise ValueError(f"unknown key {key!r}{suggestion(key, _fields())}") from error
     except MissingMandatoryValue as error:
         raise ValueError(f"{error.full_key} has no value; give one") from error
+    except InterpolationKeyError as error:
+        key, other = str(error.full_key), _quoted(error)
+        choice = f" or choose another {other.partition('.')[0]}=" if "." in other else ""
+        raise ValueError(
+            f"{key} takes its value from {other}, which is not there; give it one{choice}"
+        ) from error
     except OmegaConfBaseException as error:
         where = f"{error.full_key}: " if error.full_key else ""
         raise ValueError(f"{where}{first_line(error)}") from error
@@ -50,6 +61,11 @@ def close(cfg: DictConfig) -> DictConfig:
 
 def _fields() -> list[str]:
     return list(RunConfig.__dataclass_fields__)
+
+
+def _quoted(error: BaseException) -> str:
+    """What OmegaConf's message puts in quotation marks."""
+    return first_line(error).partition("'")[2].partition("'")[0]
 
 
 def first_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""A scheduler tells that the time is nearly up: the run ends as at SIGTERM, to be resumed."""
+"""Time that is up: a scheduler's, which ends a run as SIGTERM does, and `trainer.max_time`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Timer
 
 # As `sbatch --signal=USR1@120` sends it; what else handles it, such as submitit, is left alone.
 ANNOUNCEMENT = getattr(signal, "SIGUSR1", None)
@@ -24,3 +28,20 @@ def heeding_time_limits() -> Iterator[None]:
         yield
     finally:
         signal.signal(ANNOUNCEMENT, signal.SIG_DFL)
+
+
+def time_is_over(trainer: Trainer, checkpoint: dict[str, Any] | None = None) -> bool:
+    """Whether a run has trained for all of its `trainer.max_time`.
+
+    Args:
+        trainer: Its trainer; after training, or before it goes on from a checkpoint.
+        checkpoint: That checkpoint.
+    """
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    for timer in (item for item in callbacks if isinstance(item, Timer)):
+        if checkpoint is not None:
+            timer.load_state_dict(checkpoint["callbacks"].get(timer.state_key, {}))
+        left = timer.time_remaining()
+        if left is not None and left <= 0:
+            return True
+    return False

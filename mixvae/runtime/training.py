@@ -14,7 +14,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig
 
-from mixvae.callbacks.reporting import RunPruned
+from mixvae.callbacks.messages import warn
+from mixvae.callbacks.reporting import LoggedObjective, RunPruned, unknown_metric
 from mixvae.runtime.build import build, build_trainer
 from mixvae.runtime.checkpoint_io import check_fits
 from mixvae.runtime.config_file import close, load_config
@@ -34,8 +35,9 @@ from mixvae.runtime.record import (
 )
 from mixvae.runtime.resume import open_stopped
 from mixvae.runtime.run_folder import RunFolder, check_free, claimed, default_path
+from mixvae.runtime.schema import RunConfig
 from mixvae.runtime.seeding import part_randomness, seed_run
-from mixvae.runtime.time_limits import heeding_time_limits
+from mixvae.runtime.time_limits import heeding_time_limits, time_is_over
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -78,7 +80,7 @@ def train(
     if made != path:
         cfg.run_dir, path = str(made), made
         parts.trainer = build_trainer(cfg)
-    _add(parts.trainer, callbacks)
+    _add(parts.trainer, callbacks or [LoggedObjective(cfg.objective)])
     folder = RunFolder(path)
     with claimed(folder):
         write_start(folder, cfg, overrides)
@@ -118,6 +120,11 @@ def resume(
         if stopped.checkpoint is not None:
             last = folder.last_checkpoint
             check_fits(stopped.checkpoint, parts.model, last, parts.data.spec)
+            if max_epochs is not None and time_is_over(parts.trainer, stopped.checkpoint):
+                raise ValueError(
+                    f"run {folder.path} cannot be trained longer: its trainer.max_time"
+                    f" {stopped.cfg.trainer.max_time} is over; begin a new run with more"
+                )
         _add(parts.trainer, callbacks)
         _rewind_logs(parts.trainer, stopped.epoch)
         write_resumption(folder, stopped.cfg, stopped.epoch)
@@ -218,6 +225,12 @@ def _fit(run: Run, checkpoint: Path | None) -> None:
     trainer, model, data = run.parts.trainer, run.parts.model, run.parts.data
     trainer.fit(model, datamodule=data, ckpt_path=None if checkpoint is None else str(checkpoint))
     run.collect_metrics()
+    ended_early = trainer.max_epochs is None or trainer.current_epoch < trainer.max_epochs
+    if ended_early and time_is_over(trainer):
+        warn(
+            f"training ended after {trainer.current_epoch} of {trainer.max_epochs} epochs:"
+            f" trainer.max_time {run.cfg.trainer.max_time} is over"
+        )
 
 
 def _test(run: Run) -> None:
@@ -233,6 +246,9 @@ def _test(run: Run) -> None:
         verbose=False,
     )
     run.collect_metrics()
+    objective = run.cfg.objective
+    if objective not in run.metrics and objective != RunConfig.objective:
+        warn(unknown_metric(objective, list(run.metrics), "objective"))
 
 
 def _ignore_interrupts() -> None:

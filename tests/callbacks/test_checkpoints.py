@@ -147,7 +147,7 @@ def test_a_resumed_fit_counts_epochs_and_steps_on(tmp_path: Path) -> None:
 
 
 def test_a_metric_that_is_not_logged_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="'val/los', which is not logged; choose one of val/loss"):
+    with pytest.raises(ValueError, match="'val/los', which is not logged; did you mean 'val/loss'"):
         fit(tmp_path, [1.0], 1, monitor="val/los")
 
 

@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 
-from mixvae.callbacks.reporting import Reporting, RunPruned, UnknownMetricError, unknown_metric
+from mixvae.callbacks.reporting import (
+    LoggedObjective,
+    Reporting,
+    RunPruned,
+    UnknownMetricError,
+    unknown_metric,
+)
 
 
 def trainer(epoch: int, **logged: float) -> Any:
@@ -38,3 +44,11 @@ def test_a_metric_that_is_not_logged_is_told_with_the_nearest() -> None:
     with pytest.raises(UnknownMetricError, match="did you mean 'val/loss'"):
         reporting.on_train_epoch_end(trainer(0, **{"val/loss": 1.0}), None)  # type: ignore[arg-type]
     assert unknown_metric("x", ["b", "a"]).endswith("choose one of a, b")
+
+
+def test_an_objective_of_validation_is_looked_for_at_the_first_one() -> None:
+    logged = {"val/loss": 1.0}
+    with pytest.raises(UnknownMetricError, match=r"objective is 'val/los'.*mean 'val/loss'"):
+        LoggedObjective("val/los").on_validation_end(trainer(0, **logged), None)  # type: ignore[arg-type]
+    for objective in ("val/loss", "test/accuracy"):
+        LoggedObjective(objective).on_validation_end(trainer(0, **logged), None)  # type: ignore[arg-type]

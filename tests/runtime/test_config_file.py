@@ -51,7 +51,7 @@ def test_what_the_schema_does_not_know() -> None:
         close(OmegaConf.create({"seed": "x"}))
     with pytest.raises(ValueError, match=r"data\.root has no value"):
         close(OmegaConf.create({"data": {"root": "???"}}))
-    with pytest.raises(ValueError, match="not found"):
+    with pytest.raises(ValueError, match="takes its value from nowhere, which is not there"):
         close(OmegaConf.create({"data": {"root": "${nowhere}"}}))
 
 

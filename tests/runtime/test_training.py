@@ -187,6 +187,32 @@ def test_a_metric_to_monitor_that_is_not_logged(
     assert "val/loss" in outcome.err
 
 
+def test_an_objective_that_is_not_logged(
+    train: Callable[..., Any], small: tuple[str, ...], tmp_path: Path, read_json: Read
+) -> None:
+    outcome = train(*small, "objective=val/los", "run_dir=a")
+    assert outcome.status == 1
+    assert "objective is 'val/los', which is not logged; did you mean 'val/loss'?" in outcome.err
+    outcome = train(*small, "objective=test/los", "run_dir=b")
+    assert outcome.status == 0
+    warnings = read_json(tmp_path / "b" / "summary.json")["warnings"]
+    assert any(line.startswith("objective is 'test/los', which is not") for line in warnings)
+
+
+def test_a_run_whose_time_is_over_says_so_and_is_not_trained_longer(
+    train: Callable[..., Any], small: tuple[str, ...], tmp_path: Path, read_json: Read
+) -> None:
+    outcome = train(*small, "trainer.max_epochs=999", "trainer.max_time=00:00:00:01", "run_dir=a")
+    assert outcome.status == 0
+    summary = (tmp_path / "a" / "summary.json").read_text()
+    warnings = read_json(tmp_path / "a" / "summary.json")["warnings"]
+    assert any("of 999 epochs: trainer.max_time 00:00:00:01 is over" in line for line in warnings)
+    outcome = train("resume=a", "trainer.max_epochs=9999")
+    assert outcome.status != 0
+    assert "cannot be trained longer: its trainer.max_time 00:00:00:01 is over" in outcome.err
+    assert (tmp_path / "a" / "summary.json").read_text() == summary
+
+
 def test_a_sweep_is_a_run_per_value(
     train: Callable[..., Any], small: tuple[str, ...], tmp_path: Path, read_json: Read
 ) -> None:

@@ -26,8 +26,10 @@ class MultimodalPredictions(AbstractLatentCallback):
 
     For each modality: `row` in its own array, `label`, what else the data module tells of a sample
     (such as `trial` and `window`), `mean` and `logvar` of q(z|x_m); for models with a joint
-    posterior the same under `joint`, where `row` is the event. In the .npz the arrays are named
-    `<modality>/<column>`, and `events/rows` tells which samples make an event.
+    posterior the same under `joint`, where `row` is that of the files, or the number of the event
+    where events are made of separate recordings. In the .npz the arrays are named
+    `<modality>/<column>`; `events/row` is the same of all events, `events/rows` tells which samples
+    make an event, -1 where one is missing, and `class_names` whose number a label is.
 
     Args:
         dirpath: Folder to write into, usually the run folder.
@@ -50,14 +52,17 @@ class MultimodalPredictions(AbstractLatentCallback):
         table = self.take_table(trainer)
         if table is None:
             return
-        tables = _tables(trainer, table)
+        datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+        row = datamodule.event_rows(tested_split(datamodule))[table.index]
+        tables = _tables(trainer, table, row)
         arrays = {
             f"{name}/{column}": values
             for name, columns in tables.items()
             for column, values in columns.items()
         }
-        events = {"index": table.index, "label": table.label, "rows": table.rows}
+        events = {"row": row, "label": table.label, "rows": table.rows}
         arrays |= {f"events/{column}": values for column, values in events.items()}
+        arrays["class_names"] = np.array(multimodal_spec(trainer).class_names, dtype=str)
         with replacing(self.dirpath / "predictions.npz") as temporary:
             np.savez_compressed(temporary, **arrays)
         header, rows = _lines(tables)
@@ -68,8 +73,8 @@ class MultimodalPredictions(AbstractLatentCallback):
                     _as_anndata(columns).write_h5ad(temporary)
 
 
-def _tables(trainer: Trainer, table: LatentTable) -> dict[str, Columns]:
-    """Gather the columns of each modality and of the joint posterior, by name."""
+def _tables(trainer: Trainer, table: LatentTable, row: NDArray[np.int64]) -> dict[str, Columns]:
+    """Gather the columns of each modality and of the joint posterior of events, by name."""
     datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
     tables: dict[str, Columns] = {}
     for m, modality in enumerate(multimodal_spec(trainer).modalities):
@@ -88,7 +93,7 @@ def _tables(trainer: Trainer, table: LatentTable) -> dict[str, Columns]:
         }
     if table.joint_mean is not None and table.joint_logvar is not None:
         tables["joint"] = {
-            "row": table.index,
+            "row": row,
             "label": table.label,
             "mean": table.joint_mean,
             "logvar": table.joint_logvar,

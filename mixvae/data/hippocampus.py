@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from mixvae.contracts import ModalitySpec, MultimodalSpec
-from mixvae.data.base import SPLITS, AbstractResidentDataModule, Split, SplitRows
+from mixvae.data.base import SPLITS, Split, SplitRows
 from mixvae.data.checks import check_count, check_fraction
+from mixvae.data.multimodal_base import AbstractMultimodalDataModule
 from mixvae.data.multimodal_resident import (
     ModalityStores,
     MultimodalTensors,
     compact,
-    standardised,
 )
 from mixvae.data.pairing import (
     MISSING,
@@ -37,7 +37,7 @@ STARTS = {"barat": 225, "buchanan": 225, "mitt": 250, "stella": 250, "superchris
 logger = logging.getLogger("mixvae")
 
 
-class HippocampusDataModule(AbstractResidentDataModule):
+class HippocampusDataModule(AbstractMultimodalDataModule):
     """Spikes of hippocampal neurons around the sampling of an odour, shape (neurons * 10,) a rat.
 
     Rats sampled odours in separate sessions, so an event is one sub-window of a trial of each rat,
@@ -167,6 +167,11 @@ class HippocampusDataModule(AbstractResidentDataModule):
             "label": np.repeat(kept.label[trials], num),
         }
 
+    def event_rows(self, split: Split) -> np.ndarray:
+        """Number the events of a split from 0, shape (N,); they are made, not recorded."""
+        assert self._splits, "setup() comes before the events"
+        return np.arange(len(self._splits[split].rows))
+
     def read_splits(self) -> dict[Split, SplitRows]:
         """Read or simulate the recordings, cut and split them, and pair their trials."""
         if self.split == "paper":
@@ -237,9 +242,8 @@ class HippocampusDataModule(AbstractResidentDataModule):
             fractions = [self.val_fraction, self.test_fraction]
             parts = split_trials(recording.rat, groups, fractions, self.seed)
         samples = self.windowing(recording, kept.trial, self.window_starts[recording.rat])
-        if self.standardise:
-            training = np.concatenate(list(parts["train"].values()))
-            samples = standardised(samples, self.windowing.rows(training))
+        training = np.concatenate(list(parts["train"].values()))
+        samples = self.standardised(recording.rat, samples, self.windowing.rows(training))
         return RatWindows(compact(samples), kept, parts)
 
     def _check_rats(self) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 from mixvae.contracts import UNKNOWN_LABEL, ModalitySpec, MultimodalSpec
 from mixvae.data.array_files import read_array, read_labels
-from mixvae.data.base import SPLITS, AbstractResidentDataModule, Split, SplitRows
+from mixvae.data.base import SPLITS, Split, SplitRows
 from mixvae.data.checks import check_fraction
-from mixvae.data.multimodal_resident import ModalityStores, MultimodalTensors, standardised
+from mixvae.data.multimodal_base import AbstractMultimodalDataModule
+from mixvae.data.multimodal_resident import ModalityStores, MultimodalTensors
+from mixvae.data.multimodal_state import MultimodalState
 from mixvae.data.pairing import (
     MISSING,
     check_missing_fraction,
@@ -22,11 +25,12 @@ from mixvae.data.pairing import (
 RESERVED = ("joint", "events")
 
 
-class MultimodalDataModule(AbstractResidentDataModule):
+class MultimodalDataModule(AbstractMultimodalDataModule):
     """Aligned arrays, shape (N, *shape_m) each: row i of every modality belongs to event i.
 
     A row of NaN is a missing modality. Labels are for evaluation, and for a split in which every
-    class has its share. `MultimodalBatch.rows` are rows of the files.
+    class has its share. `MultimodalBatch.rows` are rows of the files. Data that a trained model is
+    tested on are standardised by its training data, and their classes have its numbers.
     """
 
     def __init__(
@@ -49,9 +53,10 @@ class MultimodalDataModule(AbstractResidentDataModule):
             seed: Seed of the split, of what is hidden and of the order of training.
             modalities: File of each modality by name, in the order of the model's; `.npy`, `.npz`
                 (or `file.npz:key`) or `.csv`.
-            labels: File of the labels, whole numbers (below 0: none) or texts; None has none.
+            labels: File of the labels, whole numbers (below 0: none) or texts (empty: none); None
+                has none.
             class_names: Names of the classes: of the numbers 0, 1, ..., or the texts themselves.
-                None takes the labels that occur, sorted.
+                None takes the labels that occur, sorted; in a trained run, those of the run.
             standardise: Whether each feature gets mean 0 and deviation 1 in training.
             val_fraction: Share of the events that validates, in (0, 1).
             test_fraction: Share that tests, in (0, 1).
@@ -99,6 +104,7 @@ class MultimodalDataModule(AbstractResidentDataModule):
         self._arrays: tuple[np.ndarray, ...] = ()
         self._label = np.empty(0, dtype=np.int64)
         self._spec: MultimodalSpec | None = None
+        self._parts: dict[Split, np.ndarray] = {}
 
     @property
     def spec(self) -> MultimodalSpec:
@@ -124,6 +130,17 @@ class MultimodalDataModule(AbstractResidentDataModule):
         rows, label = tensors.events[:, modality].cpu().numpy(), tensors.label.cpu().numpy()
         return {"row": rows[rows != MISSING], "label": label[rows != MISSING]}
 
+    def event_rows(self, split: Split) -> np.ndarray:
+        """Row of each event of a split in the files, shape (N,)."""
+        assert self._parts, "setup() comes before the events"
+        return self._parts[split]
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go by a run's state, see `AbstractMultimodalDataModule`; classes are numbered anew."""
+        if not self._splits:
+            self.run_state, self._spec = MultimodalState.from_plain(state), None
+        super().load_state_dict(state)
+
     def read_splits(self) -> dict[Split, SplitRows]:
         """Read the arrays and split the events."""
         spec = self.spec
@@ -132,13 +149,12 @@ class MultimodalDataModule(AbstractResidentDataModule):
         names = [modality.name for modality in spec.modalities]
         present = np.stack([_present(*pair) for pair in zip(names, read, strict=True)], axis=1)
         _check_presence(names, present, "in every row")
-        parts = self._split_events()
+        parts = self._parts = self._split_events()
         _check_presence(names, present[parts["train"]], f"in every training row (seed {self.seed})")
         for modality, array in enumerate(read):
             array[~present[:, modality]] = 0.0
-            if self.standardise:
-                training = parts["train"][present[parts["train"], modality]]
-                read[modality] = standardised(array, training)
+            training = parts["train"][present[parts["train"], modality]]
+            read[modality] = self.standardised(names[modality], array, training)
         stores = ModalityStores([torch.from_numpy(array) for array in read])
         splits: dict[Split, SplitRows] = {}
         for split, rows in parts.items():
@@ -174,7 +190,12 @@ class MultimodalDataModule(AbstractResidentDataModule):
         self._label = np.full(num_samples, UNKNOWN_LABEL, dtype=np.int64)
         if self.label_file is not None:
             labels = read_labels(self.label_file, num_samples)
-            self._label, names = _classes(labels, self.class_names, self.label_file)
+            names = self.class_names or _distinct(labels)
+            # What a trained run took for its classes has its numbers.
+            if self.class_names is None and self.run_state is not None:
+                names = self.run_state.classes or names
+            by_name = self.class_names is None or labels.dtype.kind == "U"
+            self._label = _numbered(labels, names, self.label_file, by_name=by_name)
         self._arrays = tuple(arrays.values())
         self._spec = MultimodalSpec(
             name="multimodal",
@@ -188,17 +209,20 @@ class MultimodalDataModule(AbstractResidentDataModule):
     def _split_events(self) -> dict[Split, np.ndarray]:
         """Rows of each split, sorted; each class has its share of each."""
         groups = {int(k): np.flatnonzero(self._label == k) for k in np.unique(self._label)}
+        few = np.empty(0, dtype=np.int64)
+        if len(groups.get(UNKNOWN_LABEL, ())) < len(SPLITS):
+            few = groups.pop(UNKNOWN_LABEL, few)  # without a label, and too few to share out: train
         for label, rows in groups.items():
             if len(rows) < len(SPLITS):
-                class_name = self.spec.class_names[label] if label >= 0 else "none"
                 raise ValueError(
-                    f"class {class_name!r} has {len(rows)} of {len(self._label)} events; it needs"
-                    f" {len(SPLITS)} or more, for training, validation and test"
+                    f"class {self.spec.class_names[label]!r} has {len(rows)} of {len(self._label)}"
+                    f" events; it needs {len(SPLITS)} or more, for training, validation and test"
                 )
         generator = np.random.default_rng([self.seed, 1])
         parts = split_by_class(groups, [self.val_fraction, self.test_fraction], generator)
-        val, test, train = (np.sort(np.concatenate(list(part.values()))) for part in parts)
-        return dict(zip(SPLITS, (train, val, test), strict=True))
+        val, test, train = (np.concatenate(list(part.values())) for part in parts)
+        found = (np.concatenate([train, few]), val, test)
+        return dict(zip(SPLITS, map(np.sort, found), strict=True))
 
 
 def _present(name: str, array: np.ndarray) -> np.ndarray:
@@ -230,25 +254,29 @@ def _check_presence(names: Sequence[str], present: np.ndarray, where: str) -> No
         )
 
 
-def _classes(
-    labels: np.ndarray, class_names: Sequence[str] | None, file: str
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Number the classes, shape (N,), int64, and name them."""
-    if class_names is None:
-        found = np.unique(labels[labels >= 0] if labels.dtype.kind == "i" else labels)
-        class_names = [str(value) for value in found]
-        number = {value: index for index, value in enumerate(found.tolist())}
-    elif labels.dtype.kind == "U":
-        number = {name: index for index, name in enumerate(class_names)}
-    else:
-        number = {index: index for index in range(len(class_names))}
-    known = [value in number or (not isinstance(value, str) and value < 0) for value in labels]
+def _distinct(labels: np.ndarray) -> tuple[str, ...]:
+    """Name the classes after the labels that occur, sorted."""
+    known = labels != "" if labels.dtype.kind == "U" else labels >= 0
+    return tuple(str(value) for value in np.unique(labels[known]))
+
+
+def _numbered(
+    labels: np.ndarray, class_names: Sequence[str], file: str, *, by_name: bool
+) -> np.ndarray:
+    """Number the classes of labels by their names, or take the numbers: shape (N,), int64."""
+    texts = labels.dtype.kind == "U"
+    number: dict[object, int] = {
+        (name if texts else int(name)) if by_name else index: index
+        for index, name in enumerate(class_names)
+        if texts or not by_name or name.lstrip("-").isdigit()
+    }
+    known = [value in number or value == "" or (not texts and value < 0) for value in labels]
     if not all(known):
         wrong = labels[known.index(False)]
         raise ValueError(
             f"{file} holds the label {str(wrong)!r}, which is none of the {len(class_names)}"
             f" class_names {', '.join(class_names)}"
-            + ("" if labels.dtype.kind == "U" else f" (numbers from 0 to {len(class_names) - 1})")
+            + ("" if by_name else f" (numbers from 0 to {len(class_names) - 1})")
         )
     codes = [number.get(value, UNKNOWN_LABEL) for value in labels.tolist()]
-    return np.array(codes, dtype=np.int64), tuple(class_names)
+    return np.array(codes, dtype=np.int64)

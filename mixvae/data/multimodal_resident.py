@@ -97,24 +97,6 @@ class MultimodalTensors:
         )
 
 
-def standardised(samples: np.ndarray, training_rows: np.ndarray) -> np.ndarray:
-    """Give each feature mean 0 and standard deviation 1 over the training rows.
-
-    Args:
-        samples: Samples, shape (N, *shape), float32.
-        training_rows: Rows that mean and deviation are taken of, shape (T,).
-
-    Returns:
-        A new array of the same shape. A feature that is constant in training becomes 0 there, and
-        its deviations elsewhere keep their unit.
-    """
-    training = samples[training_rows].astype(np.float64)
-    mean, deviation = training.mean(axis=0), training.std(axis=0)
-    constant = deviation <= 1e-6 * np.maximum(1.0, np.abs(mean))
-    deviation[constant] = 1.0
-    return ((samples - mean) / deviation).astype(np.float32)
-
-
 def compact(samples: np.ndarray) -> np.ndarray:
     """Store whole numbers of 0 to 255 as bytes: a quarter of the memory, and cut faster.
 

@@ -12,6 +12,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mixvae.callbacks.collecting import tested_split
+from mixvae.callbacks.messages import warn
+from mixvae.data.multimodal_base import AbstractMultimodalDataModule
 from mixvae.runtime.build import build_model, build_trainer, quieten_lightning
 from mixvae.runtime.checkpoint_io import check_fits, load_checkpoint
 from mixvae.runtime.config_file import close, resolved
@@ -44,7 +46,9 @@ def evaluate(request: Request) -> dict[str, float]:
         ValueError: If the folder is no run's, or data and model do not fit.
     """
     folder = RunFolder(request.run.expanduser().absolute())
-    cfg = close(apply_overrides(open_run(folder), request.overrides))
+    own = open_run(folder)
+    cfg = close(apply_overrides(own, request.overrides))
+    _tell_kept_modalities(own, cfg)
     tested = _choose_checkpoint(folder, None)
     checkpoint = _choose_checkpoint(folder, request.checkpoint)
     name = _folder_name(request, None if checkpoint == tested else request.checkpoint)
@@ -65,6 +69,8 @@ def _test(cfg: DictConfig, checkpoint: Path) -> tuple[str, dict[str, float]]:
     seed_run(cfg.seed, cfg.num_threads)
     content = load_checkpoint(checkpoint)
     data = instantiate(cfg.data, _convert_="all")
+    if isinstance(data, AbstractMultimodalDataModule):
+        data.go_by(content)
     model = build_model(cfg, data)
     check_fits(content, model, checkpoint, data.spec)
     trainer = build_trainer(cfg)
@@ -73,6 +79,17 @@ def _test(cfg: DictConfig, checkpoint: Path) -> tuple[str, dict[str, float]]:
         trainer.test(model, datamodule=data, ckpt_path=str(checkpoint), verbose=False)
     metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
     return tested_split(data), metrics
+
+
+def _tell_kept_modalities(own: DictConfig, cfg: DictConfig) -> None:
+    """Warn where some modalities have another file and the others still the run's own."""
+    files, given = own.data.get("modalities"), cfg.data.get("modalities")
+    kept = [name for name in given or () if files and files.get(name) == given[name]]
+    if given and 0 < len(kept) < len(given):
+        warn(
+            f"{', '.join(kept)} still come from the files that the run was trained on, and row i of"
+            " each belongs to row i of the others; to leave a modality out, see mixvae.impute"
+        )
 
 
 def _choose_checkpoint(folder: RunFolder, asked: str | None) -> Path:

@@ -28,7 +28,9 @@ def test_arrays_are_those_of_the_model(
     posterior = model.infer(whole.x, whole.present)
     with np.load(tmp_path / "predictions.npz") as arrays:
         np.testing.assert_array_equal(arrays["events/rows"], whole.rows)
-        np.testing.assert_array_equal(arrays["events/index"], np.arange(36))
+        np.testing.assert_array_equal(arrays["events/row"], 500 + np.arange(36))
+        np.testing.assert_array_equal(arrays["joint/row"], 500 + np.arange(36))
+        assert arrays["class_names"].tolist() == ["class 0", "class 1", "class 2"]
         np.testing.assert_array_equal(arrays["joint/label"], whole.label)
         joint = posterior.joint_mean.detach().numpy()
         np.testing.assert_allclose(arrays["joint/mean"], joint, rtol=1e-4, atol=1e-6)

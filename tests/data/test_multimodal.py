@@ -236,3 +236,79 @@ def test_labels_that_do_not_fit_are_refused(labels, names, message):
 def test_a_missing_file_is_named():
     with pytest.raises(FileNotFoundError, match=r"there is no file gone.npy"):
         ready(modalities={"a": "gone.npy"})
+
+
+def test_a_run_s_state_scales_other_data_and_numbers_their_classes(arrays):
+    np.save("y.npy", np.array(["lamp", "chair", "bed"])[arrays["y"]])
+    trained = ready(standardise=True)
+    state = trained.state_dict()
+    # Other events of the same things, in which one class does not occur.
+    some = np.flatnonzero(arrays["y"] != 2)
+    np.save("a.npy", arrays["a"][some])
+    np.savez("b.npz", pictures=arrays["b"][some])
+    np.savetxt("c.csv", arrays["c"][some], delimiter=",", fmt="%d")
+    np.save("y.npy", np.array(["lamp", "chair"])[arrays["y"][some]])
+    alone, told = make(standardise=True, batch_size=4), make(standardise=True, batch_size=4)
+    alone.setup()
+    told.load_state_dict(state)
+    told.setup()
+    told.load_state_dict(state)  # as Lightning does once more
+    assert alone.spec.class_names == ("chair", "lamp")
+    assert told.spec.class_names == trained.spec.class_names == ("bed", "chair", "lamp")
+    of_run = {}
+    for split in ("train", "val", "test"):
+        batch = whole(trained, split)
+        for row, sample in zip(trained.event_rows(split), batch.x[0], strict=True):
+            of_run[int(row)] = sample
+    for split in ("train", "val", "test"):
+        batch, rows = whole(told, split), some[told.event_rows(split)]
+        for row, sample in zip(rows, batch.x[0], strict=True):
+            assert torch.equal(sample, of_run[int(row)])
+        assert batch.label.tolist() == [2 - arrays["y"][row] for row in rows]
+        assert not torch.equal(whole(alone, split).x[0], batch.x[0])
+    with pytest.raises(ValueError, match="has another mean or deviation"):
+        alone.load_state_dict(state)
+
+
+def test_a_state_of_numbers_as_labels_keeps_their_names(arrays):
+    np.save("y.npy", np.array([7, 3, 5])[arrays["y"]])
+    state = ready().state_dict()
+    np.save("y.npy", np.array([7, 5])[arrays["y"] % 2])
+    told = make()
+    told.load_state_dict(state)
+    told.setup()
+    assert told.spec.class_names == ("3", "5", "7")
+    batch = whole(told, "test")
+    expected = np.array([2, 1])[arrays["y"][told.event_rows("test")] % 2]
+    np.testing.assert_array_equal(batch.label, expected)
+
+
+def test_other_modalities_than_a_run_s_are_refused():
+    state = ready().state_dict()
+    swapped = make(modalities={"b": "b.npz:pictures", "a": "a.npy", "c": "c.csv"})
+    with pytest.raises(ValueError, match=r"modalities a, b, c, in this order; the data have b, a"):
+        swapped.load_state_dict(state)
+    with pytest.raises(ValueError, match=r"standardise is True now.*on a as it was"):
+        ready(standardise=True).load_state_dict(state)
+
+
+@pytest.mark.parametrize("unknown", [1, 2, 7])
+def test_events_without_a_label_need_not_be_shared_out(arrays, unknown):
+    labels = arrays["y"].copy()
+    labels[:unknown] = -1
+    np.save("y.npy", labels)
+    data = ready()
+    found = np.concatenate([data.event_rows(split) for split in ("train", "val", "test")])
+    assert sorted(found.tolist()) == list(range(NUM))
+    if unknown < 3:
+        assert set(range(unknown)) <= set(data.event_rows("train").tolist())
+
+
+def test_an_empty_text_is_no_label(arrays):
+    texts = np.array(["one", "two", "three"])[arrays["y"]]
+    texts[:5] = ""
+    np.save("y.npy", texts)
+    data = ready()
+    assert data.spec.class_names == ("one", "three", "two")
+    labels = np.concatenate([whole(data, split).label for split in ("train", "val", "test")])
+    assert (labels == -1).sum() == 5

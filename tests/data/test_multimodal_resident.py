@@ -8,7 +8,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from mixvae.contracts import MultimodalBatch
-from mixvae.data.multimodal_resident import ModalityStores, MultimodalTensors, compact, standardised
+from mixvae.data.multimodal_resident import ModalityStores, MultimodalTensors, compact
+from mixvae.data.multimodal_state import scale_of
 from mixvae.data.resident import EvalLoader, TrainLoader
 
 
@@ -73,7 +74,8 @@ def test_standardised_is_by_the_training_rows():
     samples[:40, 0, 0] = 7.0
     samples[40:, 0, 0] = 8.0
     rows = np.arange(40)
-    scaled = standardised(samples, rows)
+    scale = scale_of(samples, rows)
+    scaled = scale.apply(samples)
     assert scaled.dtype == np.float32
     inside = scaled[rows].reshape(40, -1)[:, 1:]
     np.testing.assert_allclose(inside.mean(axis=0), 0, atol=1e-6)

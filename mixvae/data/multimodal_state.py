@@ -1,0 +1,136 @@
+"""What a run of several modalities has to remember of its data: names, classes, scales."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mixvae.contracts import ModalitySpec, MultimodalSpec
+
+KEYS = ("modalities", "classes", "scales")
+
+
+class Scale(NamedTuple):
+    """What standardising takes away from each feature of one modality, and divides by.
+
+    Attributes:
+        mean: Shape (*shape), float64, in the unit of the file.
+        deviation: Shape (*shape), float64, above 0.
+    """
+
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+
+    def apply(self, samples: NDArray[Any]) -> NDArray[np.float32]:
+        """Standardise samples, shape (N, *shape), as a new array."""
+        scaled: NDArray[np.float32] = ((samples - self.mean) / self.deviation).astype(np.float32)
+        return scaled
+
+    def undo(self, samples: NDArray[Any]) -> NDArray[np.float32]:
+        """Give standardised samples, shape (N, *shape), the unit of the file, as a new array."""
+        samples = samples.astype(np.float64) * self.deviation + self.mean
+        return samples.astype(np.float32)
+
+
+def scale_of(samples: NDArray[Any], training_rows: NDArray[np.int64]) -> Scale:
+    """Measure mean and standard deviation of each feature over the training rows.
+
+    Args:
+        samples: Samples, shape (N, *shape), float32.
+        training_rows: Rows that they are taken of, shape (T,).
+
+    Returns:
+        The scale. A feature that is constant in training has the deviation 1: it becomes 0 there,
+        and its deviations elsewhere keep their unit.
+    """
+    training = samples[training_rows].astype(np.float64)
+    mean, deviation = training.mean(axis=0), training.std(axis=0)
+    constant = deviation <= 1e-6 * np.maximum(1.0, np.abs(mean))
+    deviation[constant] = 1.0
+    return Scale(mean, deviation)
+
+
+@dataclass(frozen=True)
+class MultimodalState:
+    """What other data must be given, or be like, to go through a trained model.
+
+    Attributes:
+        modalities: Names and shapes, in the order of the model's networks.
+        classes: Names of the classes.
+        scales: Scale of each modality that was standardised, by name.
+    """
+
+    modalities: tuple[ModalitySpec, ...]
+    classes: tuple[str, ...] = ()
+    scales: Mapping[str, Scale] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, spec: MultimodalSpec, scales: Mapping[str, Scale]) -> MultimodalState:
+        """The state of data that were read."""
+        return cls(spec.modalities, spec.class_names, dict(scales))
+
+    @classmethod
+    def find(cls, checkpoint: Mapping[str, Any]) -> MultimodalState | None:
+        """Find it in a checkpoint as Lightning writes it; None in one of other data."""
+        for state in checkpoint.values():
+            if isinstance(state, Mapping) and set(KEYS) <= state.keys():
+                return cls.from_plain(state)
+        return None
+
+    @classmethod
+    def from_plain(cls, state: Mapping[str, Any]) -> MultimodalState:
+        """Take back what `as_plain` gave."""
+        modalities = [ModalitySpec(name, tuple(shape)) for name, shape in state["modalities"]]
+        scales = {
+            name: Scale(mean.numpy(), deviation.numpy())
+            for name, (mean, deviation) in state["scales"].items()
+        }
+        return cls(tuple(modalities), tuple(state["classes"]), scales)
+
+    def as_plain(self) -> dict[str, Any]:
+        """Plain values and tensors, as a checkpoint may hold."""
+        return {
+            "modalities": [[item.name, list(item.shape)] for item in self.modalities],
+            "classes": list(self.classes),
+            "scales": {
+                name: [torch.from_numpy(np.asarray(values)) for values in scale]
+                for name, scale in self.scales.items()
+            },
+        }
+
+    def check_names(self, modalities: Sequence[ModalitySpec]) -> None:
+        """Refuse other modalities, or the same in another order.
+
+        Raises:
+            ValueError: Naming both.
+        """
+        own, given = ([item.name for item in part] for part in (self.modalities, modalities))
+        if own != given:
+            raise ValueError(
+                f"the run was trained on the modalities {', '.join(own)}, in this order; the data"
+                f" have {', '.join(given)}"
+            )
+
+    def check_scales(self, scales: Mapping[str, Scale]) -> None:
+        """Refuse data that were standardised otherwise.
+
+        Raises:
+            ValueError: Naming the first modality.
+        """
+        for name in sorted({*self.scales, *scales}):
+            pair = self.scales.get(name), scales.get(name)
+            if pair[0] is None or pair[1] is None:
+                raise ValueError(
+                    f"data.standardise is {pair[1] is not None} now, but the run was trained on"
+                    f" {name} {'as it was' if pair[0] is None else 'standardised'}"
+                )
+            if not all(np.allclose(*both) for both in zip(*pair, strict=True)):
+                raise ValueError(
+                    f"{name} has another mean or deviation in training than in the run: the data"
+                    " are others than it was trained on"
+                )

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mixvae.runtime.annotate_request import AnnotateRequest
-from mixvae.runtime.command_line import launch_annotation, run_guarded
+from mixvae.runtime.command_line import run_guarded
+from mixvae.runtime.finished_runs import launch_annotation
 from mixvae.runtime.schema import register
 
 register()

@@ -1,7 +1,4 @@
-"""The words that the rooms share: batch records, what an inference returns, and protocols.
-
-Nothing here computes. Every other room may import this one; it imports only torch.
-"""
+"""What the rooms share: batch and inference records, protocols. Nothing here computes."""
 
 from __future__ import annotations
 
@@ -88,7 +85,7 @@ class MixtureStep(NamedTuple):
         posterior: The inference, see `MixturePosterior`.
         reconstruction: -log p(x|s, c) of each agent, shape (A, B), nats, summed over features; None
             for a model without decoder.
-        kl: KL(q(s|x, c) || N(0, I)), shape (A, B), nats; None for a model without decoder.
+        kl: KL(q(s|x, c) || N(0, I)), shape (A, B), nats; None likewise.
     """
 
     posterior: MixturePosterior
@@ -208,8 +205,7 @@ class MultimodalBatch(NamedTuple):
         label: Class of each event for evaluation only, shape (B,), int64; `UNKNOWN_LABEL` if none.
         index: Row of each event in its split's table of events, shape (B,), int64.
         rows: Row of each modality's sample in that modality's own array, shape (B, M), int64; -1
-            where missing. Modalities need not be stored event by event: the same sample may take
-            part in other events of another epoch.
+            where missing. The same sample may take part in other events of another epoch.
     """
 
     x: tuple[Tensor, ...]
@@ -271,7 +267,7 @@ class MultimodalStep(NamedTuple):
     Attributes:
         posterior: The inference, see `MultimodalPosterior`.
         reconstruction: -log p(x_m|z) of each modality, from the posterior mean that the model
-            decodes it from, shape (M, B), nats, summed over features; 0 where missing.
+            decodes, shape (M, B), nats, summed over features; 0 where missing.
         imputation: -log p(x_n|z_m) of modality n decoded from the posterior mean of modality m,
             shape (M, M, B) as [m, n], nats; 0 where m or n is missing.
         kl: The regulariser of the model, shape (B,), nats, summed over modalities.
@@ -296,4 +292,8 @@ class MultimodalModel(Protocol):
 
     def decode(self, latent: Tensor, modality: int) -> Tensor:
         """The mean of p(x_m|z), shape (B, *shape_m), from latents (B, L)."""
+        ...
+
+    def impute(self, x: Sequence[Tensor], present: Tensor) -> list[Tensor]:
+        """The mean of p(x_n|what is present) for every modality n: M tensors (B, *shape_n)."""
         ...

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from mixvae.runtime.command_line import launch_evaluation, run_guarded
+from mixvae.runtime.command_line import run_guarded
+from mixvae.runtime.finished_runs import launch_evaluation
 from mixvae.runtime.schema import register
 
 register()

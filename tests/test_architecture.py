@@ -77,6 +77,7 @@ ROOMS = {
     "train": ENTRY,
     "evaluate": ENTRY,
     "annotate": ENTRY,
+    "impute": ENTRY,
     "sweep": ENTRY,
 }
 # Files that may import more than their room.
@@ -104,7 +105,7 @@ EXTRA = {
 # Optional dependencies: inside a function, so that the package works without them.
 LAZY = {"anndata", "h5py", "optuna", "pandas", "scanpy"}
 # The rooms that are built from parts and never see a config.
-CONFIG_ROOMS = {"runtime", "train", "evaluate", "annotate", "sweep"}
+CONFIG_ROOMS = {"runtime", "train", "evaluate", "annotate", "impute", "sweep"}
 
 
 class Import(NamedTuple):

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import yaml
 
-from mixvae import annotate, evaluate, sweep, train
+from mixvae import annotate, evaluate, impute, sweep, train
 from mixvae.data.__main__ import main as data_main
 from mixvae.data.cell_generator import generate_cells
 from mixvae.data.cells_synthetic import write_cells
@@ -224,6 +224,11 @@ WRONG = [
     Wrong("annotate", "run=cellrun data.path=cells.h5ad out=out.h5ad agent=one", "agent"),
     Wrong("annotate", "run=cellrun data.path=cells.h5ad out=gone/out.h5ad", "gone"),
     Wrong("annotate", "run=cellrun data.path=cells.h5ad out=out.h5ad max_missing=2", "max_missing"),
+    Wrong("impute", "", "run="),
+    Wrong("impute", "run=run data.modalities={a:a.npy}", "out="),
+    Wrong("impute", "run=gone data.modalities={a:a.npy} out=out.npz", "gone"),
+    Wrong("impute", "run=run data.modalities={a:a.npy} out=gone/out.npz", "gone"),
+    Wrong("impute", "run=run data.modalities={a:a.npy} out=out.npz", "run"),
     Wrong("sweep", "", "collect="),
     Wrong("sweep", "collect=gone", "gone"),
     Wrong("sweep", "collect=full", "full"),
@@ -235,6 +240,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train.main,
     "evaluate": evaluate.main,
     "annotate": annotate.main,
+    "impute": impute.main,
     "sweep": sweep.main,
     "data": data_main,
 }

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from experiments.bench.footprint import SHORT_SCHEDULES
-from mixvae import annotate, evaluate, sweep, train
+from mixvae import annotate, evaluate, impute, sweep, train
 from mixvae.data import __main__ as data
 
 README = Path(__file__).parents[1] / "README.md"
@@ -21,6 +21,7 @@ PROGRAMS: dict[str, Callable[[Sequence[str] | None], int]] = {
     "mixvae.train": train.main,
     "mixvae.evaluate": evaluate.main,
     "mixvae.annotate": annotate.main,
+    "mixvae.impute": impute.main,
     "mixvae.sweep": sweep.main,
     "mixvae.data": data.main,
 }

@@ -18,7 +18,9 @@ from mixvae.data.multimodal_state import MultimodalState
 from mixvae.data.pairing import (
     MISSING,
     check_missing_fraction,
+    check_no_empty_event,
     drop_at_random,
+    present_rows,
     split_by_class,
 )
 
@@ -147,7 +149,7 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
         read = [np.array(array, dtype=np.float32) for array in self._arrays]
         self._arrays = ()  # their files need not stay open
         names = [modality.name for modality in spec.modalities]
-        present = np.stack([_present(*pair) for pair in zip(names, read, strict=True)], axis=1)
+        present = np.stack([present_rows(*pair) for pair in zip(names, read, strict=True)], axis=1)
         _check_presence(names, present, "in every row")
         parts = self._parts = self._split_events()
         _check_presence(names, present[parts["train"]], f"in every training row (seed {self.seed})")
@@ -225,33 +227,12 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
         return dict(zip(SPLITS, map(np.sort, found), strict=True))
 
 
-def _present(name: str, array: np.ndarray) -> np.ndarray:
-    """Which rows are there, shape (N,), bool; refuses rows of which a part is missing."""
-    flat = array.reshape(len(array), -1)
-    finite = np.isfinite(flat)
-    whole, missing = finite.all(axis=1), np.isnan(flat).all(axis=1)
-    wrong = np.flatnonzero(~whole & ~missing)
-    if len(wrong):
-        value = flat[wrong[0]][~finite[wrong[0]]][0]
-        raise ValueError(
-            f"{name} holds {value} in row {wrong[0]}, counted from 0, and in {len(wrong)} rows"
-            f" altogether ({(~finite[wrong[0]]).sum()} of {flat.shape[1]} values there); a row"
-            " must be finite, or NaN altogether where the modality is missing"
-        )
-    return whole
-
-
 def _check_presence(names: Sequence[str], present: np.ndarray, where: str) -> None:
     """Refuse a modality that is never there, and an event that has none."""
     for name, column in zip(names, present.T, strict=True):
         if not column.any():
             raise ValueError(f"the modality {name!r} is missing {where}; leave it out")
-    empty = np.flatnonzero(~present.any(axis=1))
-    if len(empty):
-        raise ValueError(
-            f"row {empty[0]}, counted from 0, is missing in every modality, as are"
-            f" {len(empty) - 1} others; remove it from all files"
-        )
+    check_no_empty_event(present)
 
 
 def _distinct(labels: np.ndarray) -> tuple[str, ...]:

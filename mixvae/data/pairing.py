@@ -89,6 +89,50 @@ def drop_at_random(rows: np.ndarray, fraction: float, generator: np.random.Gener
     return np.where(kept & present, rows, MISSING)
 
 
+def present_rows(name: str, array: np.ndarray) -> np.ndarray:
+    """Say which rows of a modality are there, and refuse rows of which a part is missing.
+
+    Args:
+        name: Its name, for the message.
+        array: Samples, shape (N, *shape); a row of NaN is missing.
+
+    Returns:
+        Shape (N,), bool.
+
+    Raises:
+        ValueError: If a row holds NaN beside numbers, or an infinite value.
+    """
+    flat = array.reshape(len(array), -1)
+    finite = np.isfinite(flat)
+    whole, missing = finite.all(axis=1), np.isnan(flat).all(axis=1)
+    wrong = np.flatnonzero(~whole & ~missing)
+    if len(wrong):
+        value = flat[wrong[0]][~finite[wrong[0]]][0]
+        raise ValueError(
+            f"{name} holds {value} in row {wrong[0]}, counted from 0, and in {len(wrong)} rows"
+            f" altogether ({(~finite[wrong[0]]).sum()} of {flat.shape[1]} values there); a row"
+            " must be finite, or NaN altogether where the modality is missing"
+        )
+    return whole
+
+
+def check_no_empty_event(present: np.ndarray) -> None:
+    """Refuse an event that has no modality at all.
+
+    Args:
+        present: Which modalities each event has, shape (N, M), bool.
+
+    Raises:
+        ValueError: Naming the first.
+    """
+    empty = np.flatnonzero(~present.any(axis=1))
+    if len(empty):
+        raise ValueError(
+            f"row {empty[0]}, counted from 0, is missing in every modality, as are"
+            f" {len(empty) - 1} others; remove it from all files"
+        )
+
+
 def check_missing_fraction(value: float) -> None:
     """Refuse a probability outside [0, 1)."""
     if value != 0 or isinstance(value, bool):

@@ -124,6 +124,12 @@ class JointPosteriorVAE(AbstractMultimodalModule):
             mean, logvar = product_of_experts(mean, logvar, present, alone, prior_expert=True)
         return MultimodalPosterior(mean, logvar, *moments(joint))
 
+    def impute(self, x: Sequence[Tensor], present: Tensor) -> list[Tensor]:
+        """What the mean of the joint posterior decodes to: M tensors (B, *shape_n)."""
+        joint_mean = self.infer(x, present).joint_mean
+        assert joint_mean is not None
+        return [self.decode(joint_mean, n) for n in range(self.num_modalities)]
+
     def predict_step(self, batch: MultimodalBatch, batch_idx: int = 0) -> MultimodalStep:
         """Reconstruct a batch from the joint mean, and impute it from the unimodal ones."""
         mean, logvar = self.encode(batch.x, batch.present)

@@ -120,6 +120,21 @@ class AbstractMultimodalModule(AbstractModule):
         params = self.networks.decode(self.code_of(latent, modality), modality)
         return self.likelihoods[modality].mean(params.unsqueeze(0))[0]
 
+    def impute(self, x: Sequence[Tensor], present: Tensor) -> list[Tensor]:
+        """The mean of p(x_n|what is present) for every modality n: M tensors (B, *shape_n).
+
+        Here each modality that is present has an equal say: the mean over them of what their
+        posterior means decode to, as the prior of MMVM mixes them. A model with a joint posterior
+        may know better.
+        """
+        mean = self.infer(x, present).mean
+        share = (present / present.sum(dim=1, keepdim=True).clamp(min=1)).t()
+        imputed = []
+        for n in range(self.num_modalities):
+            decoded = self.decode(mean.flatten(0, 1), n).unflatten(0, mean.shape[:2])
+            imputed.append((decoded * share.view(*share.shape, *[1] * (decoded.dim() - 2))).sum(0))
+        return imputed
+
     def code_of(self, latent: Tensor, modality: int) -> Tensor:
         """What the decoder of a modality takes in for latents (..., L) that another one gave."""
         return latent

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from mixvae.runtime.nearest import suggestion
-from mixvae.runtime.overrides import UsageError
+from mixvae.runtime.composition import UsageError
+from mixvae.runtime.key_values import Reader, as_path, as_truth, read_key_values
 
 CHECKPOINTS = ("best", "last", "selected")
 ANNOTATE_HELP = """\
@@ -86,11 +85,11 @@ class AnnotateRequest:
 
 
 # What may be said on the command line, the field it sets, and how its value is read.
-KEYS: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "run": ("run", lambda text: Path(text).expanduser()),
-    "data.path": ("path", lambda text: Path(text).expanduser()),
-    "out": ("out", lambda text: Path(text).expanduser()),
-    "overwrite": ("overwrite", lambda text: {"true": True, "false": False}[text.lower()]),
+KEYS: dict[str, tuple[str, Reader]] = {
+    "run": ("run", as_path),
+    "data.path": ("path", as_path),
+    "out": ("out", as_path),
+    "overwrite": ("overwrite", as_truth),
     "checkpoint": ("checkpoint", str),
     "agent": ("agent", int),
     "data.layer": ("layer", str),
@@ -98,7 +97,11 @@ KEYS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "max_missing": ("max_missing", float),
     "batch_size": ("batch_size", int),
 }
-KINDS = {int: "a whole number", float: "a number"}
+NEEDED = {
+    "run": "name the folder of a run: run=runs/...",
+    "path": "name the cells: data.path=my.h5ad",
+    "out": "name the file to write: out=annotated.h5ad",
+}
 
 
 def parse_annotate_request(arguments: Sequence[str]) -> AnnotateRequest:
@@ -110,27 +113,4 @@ def parse_annotate_request(arguments: Sequence[str]) -> AnnotateRequest:
     Raises:
         UsageError: If it lacks a file or the run, or names a key or value that there is not.
     """
-    values: dict[str, Any] = {}
-    for line in arguments:
-        key, separator, text = line.partition("=")
-        if not separator:
-            raise UsageError(f"{line!r} is not understood; write key=value")
-        if key == "debug":
-            continue
-        if key not in KEYS:
-            raise UsageError(f"unknown key {key!r}{suggestion(key, [*KEYS, 'debug'])}")
-        field, read = KEYS[key]
-        try:
-            values[field] = read(text)
-        except (ValueError, KeyError) as error:
-            kind = "true or false" if key == "overwrite" else KINDS[read]
-            raise UsageError(f"{key} must be {kind}, got {text!r}") from error
-    needed = {
-        "run": "name the folder of a run: run=runs/...",
-        "path": "name the cells: data.path=my.h5ad",
-        "out": "name the file to write: out=annotated.h5ad",
-    }
-    for field, message in needed.items():
-        if values.get(field) in (None, Path()):
-            raise UsageError(message)
-    return AnnotateRequest(**values)
+    return AnnotateRequest(**read_key_values(arguments, KEYS, NEEDED))

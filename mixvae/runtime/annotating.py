@@ -7,7 +7,6 @@ import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,12 +21,13 @@ from mixvae.data.cell_files import check_free_path, write_atomically
 from mixvae.data.cell_source import RAW, AnnDataSource
 from mixvae.data.preparation import Preparation, PreparedCells, find_preparation, read_cells
 from mixvae.evaluation.annotation import Annotation, describe, join
-from mixvae.runtime.annotate_request import CHECKPOINTS, AnnotateRequest
-from mixvae.runtime.build import build_model, quieten_lightning
-from mixvae.runtime.checkpoint_io import check_fits, load_checkpoint
+from mixvae.runtime.annotate_request import AnnotateRequest
+from mixvae.runtime.build import quieten_lightning
+from mixvae.runtime.checkpoint_io import load_checkpoint
 from mixvae.runtime.record import listening, shown
 from mixvae.runtime.resume import open_run
 from mixvae.runtime.run_folder import RunFolder
+from mixvae.runtime.trained import choose_checkpoint, load_model
 
 # Columns that an annotation writes, and the colours that scanpy keeps of them.
 WRITTEN = re.compile(r"mixvae_(category|agent\d+|probability|agreement|entropy)(_colors)?")
@@ -140,7 +140,7 @@ def open_annotator(request: AnnotateRequest) -> Annotator:
     quieten_lightning()
     folder = RunFolder(request.run.expanduser().absolute())
     cfg = open_run(folder)
-    path = _choose_checkpoint(folder, request.checkpoint)
+    path = choose_checkpoint(folder, request.checkpoint)
     content = load_checkpoint(path)
     preparation = find_preparation(content)
     if preparation is None:
@@ -158,39 +158,19 @@ def open_annotator(request: AnnotateRequest) -> Annotator:
     return Annotator(folder, path, preparation, model)
 
 
-def _choose_checkpoint(folder: RunFolder, asked: str | None) -> Path:
-    """Return the checkpoint asked for, or the one that training tested."""
-    paths = {name: folder.path / "checkpoints" / f"{name}.ckpt" for name in CHECKPOINTS}
-    if asked is not None:
-        return paths[asked]
-    tested = folder.read_summary().get("tested_checkpoint")
-    named = {path.relative_to(folder.path).as_posix(): path for path in paths.values()}
-    there = [paths[name] for name in ("selected", "best", "last") if paths[name].is_file()]
-    return named.get(str(tested)) or (there or [paths["best"]])[0]
-
-
 def _load(
     cfg: DictConfig, content: dict[str, Any], preparation: Preparation, path: Path
 ) -> MixtureModel:
-    """Build the model without its training data and its augmenter, neither of which it needs."""
+    """Open the run's model, and refuse one that has no categories."""
     genes = preparation.genes
     spec = DataSpec(name="cells", shape=(len(genes),), feature_names=genes)
-    cfg.augmenter = {"_target_": "mixvae.augmenters.noise.Identity"}
-    weights = content["state_dict"]
-    content["state_dict"] = {
-        name: value for name, value in weights.items() if not name.startswith("augmenter.")
-    }
-    model = build_model(cfg, SimpleNamespace(spec=spec))
+    model = load_model(cfg, content, spec, path)
     if not isinstance(model, MixtureModel):
         raise ValueError(
             f"the run's model is {type(model).__name__}, which has no categories; annotate with a"
             " run of model=cpl_mixvae"
         )
-    check_fits(content, model, path)
-    model.load_state_dict(content["state_dict"])
-    if cfg.trainer.get("accelerator") in ("gpu", "cuda", "auto") and torch.cuda.is_available():
-        model.to("cuda")
-    return model.eval()
+    return model
 
 
 def _prepare(adata: Any, preparation: Preparation, request: AnnotateRequest) -> PreparedCells:

@@ -15,11 +15,9 @@ from typing import Any
 from hydra._internal.utils import get_args_parser
 from hydra.errors import InstantiationException
 
-from mixvae.runtime.annotate_request import ANNOTATE_HELP, parse_annotate_request
 from mixvae.runtime.checked_jobs import check_values
-from mixvae.runtime.help_text import EVALUATE_HELP, train_help
+from mixvae.runtime.help_text import train_help
 from mixvae.runtime.overrides import UsageError, check_command_line
-from mixvae.runtime.request import parse_request
 from mixvae.runtime.run_folder import free_path
 from mixvae.runtime.sweeping import begin, finish, resumed_overrides, split_resume
 from mixvae.runtime.trust import check_kept_overrides
@@ -169,43 +167,6 @@ def launch_training(arguments: Sequence[str], job: Callable[[], Any]) -> None:
     failed = sum(count for status, count in counts.items() if status != "finished")
     if failed:
         raise JobsFailedError(f"{failed} of {sum(counts.values())} jobs of the sweep failed")
-
-
-def launch_evaluation(arguments: Sequence[str]) -> None:
-    """Run what the command line of `mixvae.evaluate` asks for.
-
-    Args:
-        arguments: The command line without the program's name.
-
-    Raises:
-        UsageError: If it cannot be run.
-    """
-    if {"-h", "--help"} & set(arguments):
-        print(EVALUATE_HELP, end="")
-        return
-    request = parse_request(arguments)
-    # Here, so that a wrong command line is refused before PyTorch is imported.
-    from mixvae.runtime.evaluating import evaluate
-
-    evaluate(request)
-
-
-def launch_annotation(arguments: Sequence[str]) -> None:
-    """Run what the command line of `mixvae.annotate` asks for.
-
-    Args:
-        arguments: The command line without the program's name.
-
-    Raises:
-        UsageError: If it cannot be run.
-    """
-    if {"-h", "--help"} & set(arguments):
-        print(ANNOTATE_HELP, end="")
-        return
-    request = parse_annotate_request(arguments)
-    from mixvae.runtime.annotating import annotate
-
-    annotate(request)
 
 
 def _parsed(arguments: Sequence[str]) -> Namespace:

@@ -334,3 +334,22 @@ def test_check_refuses_other_arrays() -> None:
         model.check(data._replace(x=wrong))
     with pytest.raises(ValueError, match="3 modalities, got 2"):
         model.check(data._replace(x=data.x[:2]))
+
+
+@every_model
+def test_impute_is_what_the_modalities_present_decode_to(name: str) -> None:
+    model = make(name).eval()
+    present = torch.rand(B, M, generator=torch.Generator().manual_seed(3)) < 0.6
+    present[:, 0] |= ~present.any(dim=1)
+    data = batch(present)
+    posterior = model.infer(data.x, present)
+    has_joint = isinstance(model, JointPosteriorVAE)
+    for n, found in enumerate(model.impute(data.x, present)):
+        for event in range(B):
+            if has_joint:
+                assert posterior.joint_mean is not None
+                codes = [posterior.joint_mean[event]]
+            else:
+                codes = [posterior.mean[m, event] for m in range(M) if present[event, m]]
+            decoded = torch.stack([model.decode(code[None], n)[0] for code in codes])
+            torch.testing.assert_close(found[event], decoded.mean(dim=0))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mixvae.runtime.composition import UsageError
 from mixvae.runtime.nearest import suggestion
-from mixvae.runtime.overrides import UsageError
 
 CHECKPOINTS = ("best", "last", "selected")
 ANNOTATE_HELP = """\
@@ -98,7 +98,7 @@ KEYS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "max_missing": ("max_missing", float),
     "batch_size": ("batch_size", int),
 }
-KINDS = {int: "a whole number", float: "a number"}
+KINDS: dict[Callable[[str], Any], str] = {int: "a whole number", float: "a number"}
 
 
 def parse_annotate_request(arguments: Sequence[str]) -> AnnotateRequest:

@@ -17,8 +17,9 @@ from hydra.errors import InstantiationException
 
 from mixvae.runtime.annotate_request import ANNOTATE_HELP, parse_annotate_request
 from mixvae.runtime.checked_jobs import check_values
+from mixvae.runtime.composition import UsageError
 from mixvae.runtime.help_text import EVALUATE_HELP, train_help
-from mixvae.runtime.overrides import UsageError, check_command_line
+from mixvae.runtime.overrides import check_command_line
 from mixvae.runtime.request import parse_request
 from mixvae.runtime.run_folder import free_path
 from mixvae.runtime.sweeping import begin, finish, resumed_overrides, split_resume

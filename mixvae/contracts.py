@@ -29,7 +29,7 @@ class Batch(NamedTuple):
 
     x: Tensor
     label: Tensor
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # shadows the method of tuple
     counts: Tensor | None = None
     factors: Tensor | None = None
 
@@ -211,7 +211,7 @@ class MultimodalBatch(NamedTuple):
     x: tuple[Tensor, ...]
     present: Tensor
     label: Tensor
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # shadows the method of tuple
     rows: Tensor
 
 

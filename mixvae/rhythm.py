@@ -8,9 +8,17 @@ from typing import Protocol
 class Clock(Protocol):
     """What is asked of a trainer."""
 
-    current_epoch: int
-    max_epochs: int | None
-    check_val_every_n_epoch: int | None
+    @property
+    def current_epoch(self) -> int:
+        """Number of the present epoch, from 0."""
+
+    @property
+    def max_epochs(self) -> int | None:
+        """Epochs that training ends after, if it does."""
+
+    @property
+    def check_val_every_n_epoch(self) -> int | None:
+        """Epochs from one validation to the next."""
 
 
 def is_told(trainer: Clock, epoch: int) -> bool:

@@ -11,6 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
+from mixvae.callbacks.lightning_parts import is_debugging
 from mixvae.callbacks.random_state import capture_random_state, restore_random_state
 from mixvae.callbacks.reporting import UnknownMetricError, unknown_metric
 
@@ -121,7 +122,7 @@ class Checkpoints(Checkpoint):
         """Save the weights if they are the best so far."""
         if (
             trainer.sanity_checking
-            or trainer.fast_dev_run
+            or is_debugging(trainer)
             or trainer.state.fn != TrainerFn.FITTING
             or not self._is_better(self._score(trainer))
         ):
@@ -147,7 +148,7 @@ class Checkpoints(Checkpoint):
         self.best_score, self.best_epoch = None, None
 
     def _save_last(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.fast_dev_run:
+        if is_debugging(trainer):
             return
         for name, parameter in pl_module.named_parameters():
             if not bool(parameter.isfinite().all()):

@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from numpy.typing import NDArray
 
 from mixvae.callbacks.collecting import AbstractPredictionCallback
+from mixvae.callbacks.lightning_parts import datamodule_of
 from mixvae.callbacks.tables import write_table
 from mixvae.evaluation.clusterability import compare_clusterability, mixture_latent
 from mixvae.evaluation.predictions import PredictionTable
@@ -79,7 +80,7 @@ def _samples(trainer: Trainer, index: NDArray[np.int64]) -> NDArray[np.float32]:
     """Read the samples of some indices, flattened, in their order; each rank reads its own."""
     wanted = set(index.tolist())
     found: dict[int, NDArray[np.float32]] = {}
-    datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+    datamodule = datamodule_of(trainer)
     for batch in datamodule.test_dataloader():
         for row, number in enumerate(batch.index.tolist()):
             if number in wanted:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 
 from mixvae.callbacks.curve_keeping import AbstractCurveCallback
 from mixvae.callbacks.evaluation import data_spec
+from mixvae.callbacks.lightning_parts import datamodule_of
 from mixvae.callbacks.pictures import NamedFigures, save_pictures
 from mixvae.contracts import CopyModel
 from mixvae.figures.copies import copy_plane, image_copies
@@ -52,7 +52,7 @@ class CopyFigures(AbstractCurveCallback):
     def _draw_copies(self, trainer: Trainer, model: LightningModule) -> Figure:
         assert isinstance(model, CopyModel), "the figures need a contracts.CopyModel"
         spec = data_spec(trainer)
-        datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+        datamodule = datamodule_of(trainer)
         x = next(iter(datamodule.test_dataloader())).x
         # Evenly spaced: a data set may be ordered by class.
         rows = np.linspace(0, len(x) - 1, min(self.num_samples, len(x))).astype(int)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mixvae.callbacks.collecting import AbstractPredictionCallback
 from mixvae.callbacks.curve_keeping import AbstractCurveCallback
 from mixvae.callbacks.evaluation import data_spec
+from mixvae.callbacks.lightning_parts import datamodule_of, place_of
 from mixvae.callbacks.pictures import NamedFigures, save_pictures
 from mixvae.contracts import DataSpec, MixtureModel
 from mixvae.evaluation.clustering import clustering_accuracy, order_by_class
@@ -178,7 +179,7 @@ def _draw_samples(
 def _find_samples(trainer: Trainer, wanted: set[int]) -> dict[int, NDArray[np.float32]]:
     """Read the samples of some indices from the test data, where the first rank has them."""
     found: dict[int, NDArray[np.float32]] = {}
-    datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+    datamodule = datamodule_of(trainer)
     for batch in datamodule.test_dataloader():
         for row, index in enumerate(batch.index.tolist()):
             if index in wanted:
@@ -193,9 +194,10 @@ def _decode(
 ) -> NDArray[np.float32]:
     """Decode categories and states, (B, K) and (B, S) for all agents alike or (A, B, ...)."""
     assert isinstance(model, LightningModule)
+    device, dtype = place_of(model)
     shape = (model.num_agents, *one_hot.shape[-2:-1])
-    category = torch.from_numpy(one_hot).to(model.device, model.dtype).expand(*shape, -1)
-    states = torch.from_numpy(state).to(model.device, model.dtype).expand(*shape, -1)
+    category = torch.from_numpy(one_hot).to(device, dtype).expand(*shape, -1)
+    states = torch.from_numpy(state).to(device, dtype).expand(*shape, -1)
     with torch.inference_mode():
         decoded: NDArray[np.float32] = model.decode(category, states).float().cpu().numpy()
     return decoded

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from numpy.typing import NDArray
 
+from mixvae.callbacks.lightning_parts import datamodule_of
 from mixvae.contracts import MixtureModel
 from mixvae.evaluation.consensus import category_consensus
 from mixvae.evaluation.mixture import MixtureEvaluation
@@ -66,7 +67,7 @@ def measure(trainer: Trainer, model: LightningModule) -> Measured:
     mask = model.category_mask
     metric = MixtureEvaluation(model.num_agents, model.num_categories, num_classes=0, mask=mask)
     metric.to(model.device)
-    datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+    datamodule = datamodule_of(trainer)
     with evaluating(trainer, model):
         for index, batch in enumerate(datamodule.eval_dataloader("train")):
             moved = trainer.strategy.batch_to_device(batch)

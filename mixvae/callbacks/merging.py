@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from mixvae.callbacks.checkpoints import Checkpoints
+from mixvae.callbacks.lightning_parts import callbacks_of, datamodule_of, is_debugging
 from mixvae.callbacks.measuring import evaluating, measure
 from mixvae.callbacks.messages import inform, warn
 from mixvae.callbacks.pruning import Pruning
@@ -87,13 +88,13 @@ class Merging(Callback):
                 f"callbacks.merging.num_categories is {self.num_categories}, but the model has"
                 f" {model.num_categories} only; raise model.num_categories"
             )
-        if self.after_epochs == trainer.max_epochs and not trainer.fast_dev_run:
+        if self.after_epochs == trainer.max_epochs and not is_debugging(trainer):
             raise ValueError(
                 f"callbacks.merging.after_epochs is {self.after_epochs} and so is"
                 " trainer.max_epochs, so merged categories would be neither trained nor tested;"
                 " raise trainer.max_epochs"
             )
-        for pruning in trainer.callbacks:  # type: ignore[attr-defined]
+        for pruning in callbacks_of(trainer):
             if isinstance(pruning, Pruning):
                 self._check_order(trainer.max_epochs or 0, pruning)
 
@@ -126,7 +127,7 @@ class Merging(Callback):
         if self.align and pl_module.num_agents > 1:
             pl_module.align(torch.from_numpy(measure(trainer, pl_module).joint))
         # Losses over different numbers of categories cannot be compared.
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        for callback in callbacks_of(trainer):
             if isinstance(callback, Checkpoints):
                 callback.forget_best()
         inform(
@@ -136,7 +137,7 @@ class Merging(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say so where training ended before the merging."""
-        if not self._done and not trainer.fast_dev_run:
+        if not self._done and not is_debugging(trainer):
             warn(f"categories were not merged: training ended before epoch {self.after_epochs}")
 
 
@@ -151,7 +152,7 @@ def measure_overlap(trainer: Trainer, model: LightningModule) -> Tensor:
     assert isinstance(model, MixtureModel)
     size = (model.num_agents, model.num_categories, model.num_categories)
     total = torch.zeros(size, dtype=torch.float64, device=model.device)
-    datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+    datamodule = datamodule_of(trainer)
     with evaluating(trainer, model):
         for batch in datamodule.eval_dataloader("train"):
             moved = trainer.strategy.batch_to_device(batch)

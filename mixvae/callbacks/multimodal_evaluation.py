@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mixvae.callbacks.collecting import tested_split
+from mixvae.callbacks.lightning_parts import datamodule_of
 from mixvae.callbacks.messages import inform, warn
 from mixvae.callbacks.multimodal_inference import decoder_of, infer_split, multimodal_spec
 from mixvae.contracts import MultimodalBatch, MultimodalModel, MultimodalStep
@@ -137,7 +138,7 @@ class MultimodalEvaluation(Callback):
         train = infer_split(trainer, pl_module, "train", self.max_samples)
         judges = fit_judges(train, self._fit_samples)
         values: dict[str, float] = {}
-        tested = tested_split(trainer.datamodule)  # type: ignore[attr-defined]
+        tested = tested_split(datamodule_of(trainer))
         for name, part in (("val", "val"), ("test", tested)):
             split = infer_split(trainer, pl_module, part, self.max_samples)
             found = measure_probes(judges, split.latents, names)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mixvae.callbacks.curve_keeping import AbstractCurveCallback
+from mixvae.callbacks.lightning_parts import datamodule_of
 from mixvae.callbacks.multimodal_inference import (
     AbstractLatentCallback,
     decoder_of,
@@ -128,7 +129,7 @@ def _blanked(samples: NDArray[Any], there: NDArray[np.bool_]) -> NDArray[np.floa
 def _find_samples(trainer: Trainer, wanted: set[int]) -> dict[int, list[NDArray[np.float32]]]:
     """Read all modalities of some events from the test data, where the first rank has them."""
     found: dict[int, list[NDArray[np.float32]]] = {}
-    datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+    datamodule = datamodule_of(trainer)
     for batch in datamodule.test_dataloader():
         for position, index in enumerate(batch.index.tolist()):
             if index in wanted:

@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from numpy.typing import NDArray
 
+from mixvae.callbacks.lightning_parts import datamodule_of
 from mixvae.contracts import MultimodalBatch, MultimodalModel, MultimodalSpec, MultimodalStep
 from mixvae.evaluation.coherence import Decode
 from mixvae.evaluation.latents import LatentCollector, LatentTable, SampleCollector
@@ -58,7 +59,7 @@ def infer_split(
     """
     assert isinstance(model, MultimodalModel)
     assert not model.training, "dropout and batch statistics would blur what is measured"
-    datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+    datamodule = datamodule_of(trainer)
     latents = LatentCollector().to(model.device)
     samples = SampleCollector(model.num_modalities, max_samples).to(model.device)
     with torch.inference_mode():

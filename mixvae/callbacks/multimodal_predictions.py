@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mixvae.callbacks.atomic import replacing
 from mixvae.callbacks.collecting import tested_split
+from mixvae.callbacks.lightning_parts import datamodule_of
 from mixvae.callbacks.multimodal_inference import AbstractLatentCallback, multimodal_spec
 from mixvae.callbacks.tables import write_table
 from mixvae.evaluation.latents import LatentTable
@@ -52,7 +53,7 @@ class MultimodalPredictions(AbstractLatentCallback):
         table = self.take_table(trainer)
         if table is None:
             return
-        datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+        datamodule = datamodule_of(trainer)
         row = datamodule.event_rows(tested_split(datamodule))[table.index]
         tables = _tables(trainer, table, row)
         arrays = {
@@ -64,7 +65,8 @@ class MultimodalPredictions(AbstractLatentCallback):
         arrays |= {f"events/{column}": values for column, values in events.items()}
         arrays["class_names"] = np.array(multimodal_spec(trainer).class_names, dtype=str)
         with replacing(self.dirpath / "predictions.npz") as temporary:
-            np.savez_compressed(temporary, **arrays)
+            # By its types, any of the names could be numpy's own `allow_pickle`.
+            np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
         header, rows = _lines(tables)
         write_table(self.dirpath / "predictions.csv", header, rows)
         if self.anndata:
@@ -75,7 +77,7 @@ class MultimodalPredictions(AbstractLatentCallback):
 
 def _tables(trainer: Trainer, table: LatentTable, row: NDArray[np.int64]) -> dict[str, Columns]:
     """Gather the columns of each modality and of the joint posterior of events, by name."""
-    datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+    datamodule = datamodule_of(trainer)
     tables: dict[str, Columns] = {}
     for m, modality in enumerate(multimodal_spec(trainer).modalities):
         latents = table.of_modality(m)

@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from numpy.typing import NDArray
 
 from mixvae.callbacks.checkpoints import Checkpoints
+from mixvae.callbacks.lightning_parts import callbacks_of, is_debugging
 from mixvae.callbacks.measuring import Measured, measure
 from mixvae.callbacks.messages import inform, warn
 from mixvae.callbacks.order_manifest import describe, write_manifest
@@ -140,7 +141,7 @@ class Pruning(Callback):
             )
         if not callable(getattr(data, "eval_dataloader", None)):
             raise ValueError("callbacks=pruning needs a data module that has eval_dataloader")
-        if not trainer.fast_dev_run:
+        if not is_debugging(trainer):
             self._check_epochs(trainer.max_epochs)
 
     def _check_epochs(self, max_epochs: int | None) -> None:
@@ -182,7 +183,7 @@ class Pruning(Callback):
         """End a round where it is time: measure, keep what is selected, prune or stop."""
         assert self.first_epochs is not None
         due = self.first_epochs + len(self.rounds) * self.round_epochs
-        if trainer.fast_dev_run or self.reason is not None or trainer.current_epoch + 1 < due:
+        if is_debugging(trainer) or self.reason is not None or trainer.current_epoch + 1 < due:
             return
         assert isinstance(pl_module, MixtureModel)
         measured = self._measure_aligned(trainer, pl_module)
@@ -276,5 +277,4 @@ class Pruning(Callback):
 
 
 def _checkpoint_callbacks(trainer: Trainer) -> list[Checkpoints]:
-    found: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    return [item for item in found if isinstance(item, Checkpoints)]
+    return [item for item in callbacks_of(trainer) if isinstance(item, Checkpoints)]

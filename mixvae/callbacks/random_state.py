@@ -15,7 +15,9 @@ def capture_random_state() -> dict[str, Any]:
     Returns:
         Numbers, tuples and tensors only, so that `torch.load(weights_only=True)` reads them back.
     """
-    _, keys, position, has_gauss, gauss = np.random.get_state()
+    state = np.random.get_state(legacy=True)
+    assert isinstance(state, tuple), "what legacy=True asks for"
+    _, keys, position, has_gauss, gauss = state
     return {
         "python": random.getstate(),
         "numpy": (torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), gauss),

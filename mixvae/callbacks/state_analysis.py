@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mixvae.callbacks.collecting import AbstractPredictionCallback
 from mixvae.callbacks.evaluation import data_spec
+from mixvae.callbacks.lightning_parts import place_of
 from mixvae.callbacks.pictures import save_pictures
 from mixvae.callbacks.tables import Row, write_table
 from mixvae.contracts import MixtureModel
@@ -96,7 +97,7 @@ class StateAnalysis(AbstractPredictionCallback):
         genes = data_spec(trainer).feature_names
         if not self.gene_sets or not genes:
             return
-        found = find_members(self.gene_sets, genes).any(axis=1)
+        found = np.any(find_members(self.gene_sets, genes), axis=1)
         empty = [name for name, some in zip(self.gene_sets, found, strict=True) if not some]
         if not found.any():
             raise ValueError(
@@ -194,13 +195,12 @@ def decoder_of(model: MixtureModel) -> Decode:
             test.
     """
     assert isinstance(model, LightningModule)
-    device, dtype = model.device, model.dtype
+    device, dtype = place_of(model)
 
     def decode(category: NDArray[np.float32], state: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.inference_mode():
             tensors = [
-                torch.tensor(values, device=device, dtype=dtype)  # type: ignore[arg-type]
-                for values in (category, state)
+                torch.tensor(values, device=device, dtype=dtype) for values in (category, state)
             ]
             decoded: NDArray[np.float32] = model.decode(*tensors).float().flatten(2).cpu().numpy()
         return decoded

@@ -98,7 +98,7 @@ def _function(command: str) -> Callable[..., Any]:
     module, _, name = COMMANDS[command].function.partition(":")
     function = getattr(import_module(module), name)
     assert callable(function)
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 def _keywords(function: Callable[..., Any], settings: Sequence[str]) -> dict[str, Any]:

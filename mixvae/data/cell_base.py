@@ -49,6 +49,9 @@ class AbstractCellDataModule(AbstractResidentDataModule):
     over the three splits; nothing else but evaluation sees them.
     """
 
+    name: str
+    """Short name of the data set, of the subclass."""
+
     def __init__(
         self,
         seed: int,
@@ -69,11 +72,6 @@ class AbstractCellDataModule(AbstractResidentDataModule):
         self.target_sum = float(target_sum)
         self.stratify = stratify
         self._table: CellTable | None = None
-
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """Short name of the data set."""
 
     @abstractmethod
     def read_table(self) -> CellTable:

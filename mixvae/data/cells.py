@@ -104,6 +104,7 @@ class CellDataModule(AbstractCellDataModule):
             raise ValueError("backed is true but path is null; name the file that stays on disk")
         built_in = path is None
         self.path = None if path is None else Path(path).expanduser()
+        self.name = "pbmc68k_reduced" if self.path is None else self.path.stem
         self.layer = layer or (RAW if built_in else "X")
         self.label_key = label_key or (BUILT_IN_LABEL if built_in else None)
         self.batch_key = batch_key
@@ -121,11 +122,6 @@ class CellDataModule(AbstractCellDataModule):
             num_highly_variable=num_highly_variable,
             max_missing=max_missing,
         )
-
-    @property
-    def name(self) -> str:
-        """Name of the file without its ending."""
-        return "pbmc68k_reduced" if self.path is None else self.path.stem
 
     def read_table(self) -> CellTable:
         """Read names, labels and, unless they stay on disk, the cells."""

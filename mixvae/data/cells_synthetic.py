@@ -108,11 +108,6 @@ class SyntheticCellsDataModule(AbstractCellDataModule):
             "depth": depth,
         }
 
-    @property
-    def name(self) -> str:
-        """Short name of the data set."""
-        return "cells_synthetic"
-
     @cached_property
     def truth(self) -> SyntheticCells:
         """The cells with everything that is known of them; drawn at the first call."""

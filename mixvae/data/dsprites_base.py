@@ -51,6 +51,8 @@ class AbstractDSpritesDataModule(AbstractResidentDataModule, ABC):
         ValueError: If a setting is out of its range.
     """
 
+    name: str
+
     def __init__(
         self,
         name: str,

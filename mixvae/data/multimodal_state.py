@@ -123,13 +123,13 @@ class MultimodalState:
             ValueError: Naming the first modality.
         """
         for name in sorted({*self.scales, *scales}):
-            pair = self.scales.get(name), scales.get(name)
-            if pair[0] is None or pair[1] is None:
+            then, now = self.scales.get(name), scales.get(name)
+            if then is None or now is None:
                 raise ValueError(
-                    f"data.standardise is {pair[1] is not None} now, but the run was trained on"
-                    f" {name} {'as it was' if pair[0] is None else 'standardised'}"
+                    f"data.standardise is {now is not None} now, but the run was trained on"
+                    f" {name} {'as it was' if then is None else 'standardised'}"
                 )
-            if not all(np.allclose(*both) for both in zip(*pair, strict=True)):
+            if not all(np.allclose(*both) for both in zip(then, now, strict=True)):
                 raise ValueError(
                     f"{name} has another mean or deviation in training than in the run: the data"
                     " are others than it was trained on"

@@ -241,8 +241,8 @@ def _trials(num_trials: int, skill: float, generator: np.random.Generator) -> np
         odours = np.arange(1, NUM_ODOURS + 1)
         if generator.random() < 0.5:
             # one odour of the sequence comes out of its place
-            position = generator.integers(1, NUM_ODOURS)
-            odours[position] = generator.choice(np.delete(odours, position))
+            misplaced = generator.integers(1, NUM_ODOURS)
+            odours[misplaced] = generator.choice(np.delete(odours, misplaced))
         for position, odour in enumerate(odours, start=1):
             correct = generator.random() < skill
             rows.append((int(correct), int(odour == position), position, int(odour)))

@@ -93,11 +93,11 @@ def _kept_samples(path: Path, keep: str | None, drop: Sequence[str]) -> Any:
     _need(path, header, SAMPLE)
     rules = {}
     for rule in filter(None, (keep or "").split(";")):
-        column, sign, values = rule.partition("=")
-        if not sign or not _words(values):
+        column, sign, text = rule.partition("=")
+        if not sign or not _words(text):
             raise ValueError(f"keep has the part {rule!r}; write column=value,value")
         _need(path, header, column.strip())
-        rules[column.strip()] = _words(values)
+        rules[column.strip()] = _words(text)
     described = [column for column in DESCRIBED if column in header]
     columns = list(dict.fromkeys([SAMPLE, *described, *rules]))
     table = _read_csv(path, usecols=columns, dtype=str, keep_default_na=False)

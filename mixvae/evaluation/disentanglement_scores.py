@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -106,7 +108,7 @@ class DisentanglementScores(Metric):
         return values
 
 
-def _joined(parts: list[Tensor]) -> NDArray:
+def _joined(parts: list[Tensor]) -> NDArray[Any]:
     """All batches of all ranks as one array."""
-    joined: NDArray = dim_zero_cat(parts).cpu().numpy()
+    joined: NDArray[Any] = dim_zero_cat(parts).cpu().numpy()
     return joined

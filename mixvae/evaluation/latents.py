@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -196,5 +196,5 @@ def _spread(row: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return np.argsort(mixed, kind="stable")[:count]
 
 
-def _joined(parts: list[Tensor]) -> NDArray:
+def _joined(parts: list[Tensor]) -> NDArray[Any]:
     return dim_zero_cat(parts).cpu().numpy()

@@ -92,8 +92,8 @@ def traverse_states(
         centre[agent, j] = states.mean(axis=0)
         low[agent, j], high[agent, j] = np.percentile(states, percentiles, axis=0)
     changes = [
-        _changes(decode, np.eye(num_categories, dtype=np.float32)[k], *ends, num_steps)
-        for k, *ends in zip(chosen, *(a.swapaxes(0, 1) for a in (centre, low, high)), strict=True)
+        _changes(decode, one_hot, centre[:, j], low[:, j], high[:, j], num_steps)
+        for j, one_hot in enumerate(np.eye(num_categories, dtype=np.float32)[chosen])
     ]
     change = np.stack(changes, axis=1) if changes else np.zeros((*shape, 0), dtype=np.float32)
     return StateTraversal(

@@ -64,14 +64,17 @@ def copy_plane(samples: Array, copies: Array) -> Figure:
     moved = (copies - centre) @ plane
     figure = new_figure(5.5, 5.0)
     axes = figure.add_subplot()
-    axes.scatter(*points.T, s=6, color=FAINT, alpha=0.5, label="samples", linewidth=0)
+    x, y = points.T
+    axes.scatter(x, y, s=6, color=FAINT, alpha=0.5, label="samples", linewidth=0)
     for n in range(copies.shape[1]):
         colour = COLOURS[n % len(COLOURS)]
         for copy in moved[:, n]:
             axes.plot(*np.stack([points[n], copy]).T, color=colour, linewidth=0.8)
-        axes.scatter(*points[n], s=22, color=colour, label="a sample" if n == 0 else None)
+        x, y = points[n]
+        axes.scatter(x, y, s=22, color=colour, label="a sample" if n == 0 else None)
         label = "its copies" if n == 0 else None
-        axes.scatter(*moved[:, n].T, s=14, marker="x", color=colour, linewidth=1, label=label)
+        x, y = moved[:, n].T
+        axes.scatter(x, y, s=14, marker="x", color=colour, linewidth=1, label=label)
     tidy(axes, TITLE, x="first principal component", y="second principal component")
     axes.legend(fontsize=7, frameon=False)
     return figure

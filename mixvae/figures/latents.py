@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -92,7 +92,12 @@ def _draw_cloud(axes: Axes, cloud: LatentCloud, class_names: Sequence[str]) -> N
             )
 
 
-def _look(k: int) -> dict[str, str]:
+class _Look(TypedDict):
+    color: str
+    marker: str
+
+
+def _look(k: int) -> _Look:
     if k < 0:
         return {"color": FAINT, "marker": "o"}
     marker = MARKERS[k // len(COLOURS) % len(MARKERS)]

@@ -14,11 +14,25 @@ from mixvae.figures.style import COLOURS, FAINT, new_figure, tidy
 class Measured(Protocol):
     """What is drawn of a round, see `evaluation.model_order.Round`."""
 
-    num_categories: int
-    consensus: float
-    min_consensus: float
-    populated_categories: int
-    reconstruction: float
+    @property
+    def num_categories(self) -> int:
+        """Categories kept."""
+
+    @property
+    def consensus(self) -> float:
+        """Mean consensus over them."""
+
+    @property
+    def min_consensus(self) -> float:
+        """That of the least consensual one."""
+
+    @property
+    def populated_categories(self) -> int:
+        """How many of them are populated."""
+
+    @property
+    def reconstruction(self) -> float:
+        """Mean of -log p(x|s, c), nats."""
 
 
 def model_order(rounds: Sequence[Measured], selected: int, threshold: float) -> Figure:

@@ -31,13 +31,13 @@ def find_plane(points: NDArray[np.floating[Any]], word: str) -> Plane:
         points: Points, shape (N, S), S at least 1.
         word: What a coordinate is called, such as `state`.
     """
-    points = np.asarray(points, dtype=np.float64)
-    if points.shape[1] == 1:
-        order = np.linspace(0, 1, len(points))[:, None]
-        return Plane(np.hstack([points, order]), f"{word} 0", "order in the data")
-    if points.shape[1] == 2:
-        return Plane(points, f"{word} 0", f"{word} 1")
-    centred = points - points.mean(axis=0)
+    exact: NDArray[np.float64] = np.asarray(points, dtype=np.float64)
+    if exact.shape[1] == 1:
+        order = np.linspace(0, 1, len(exact))[:, None]
+        return Plane(np.hstack([exact, order]), f"{word} 0", "order in the data")
+    if exact.shape[1] == 2:
+        return Plane(exact, f"{word} 0", f"{word} 1")
+    centred = exact - exact.mean(axis=0)
     _, scale, axes = np.linalg.svd(centred, full_matrices=False)
     share = scale**2 / max(float((scale**2).sum()), 1e-12)
     # The sign of a principal axis is arbitrary: fix it, so that the same data look the same.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from lightning import LightningModule
-from torch import Tensor, nn
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
-from mixvae.contracts import Batch
+from mixvae.contracts import Batch, MultimodalBatch
 from mixvae.networks.components import PrincipalComponents
 from mixvae.objectives.schedules import Schedule, as_schedule
 from mixvae.objectives.terms import Terms
@@ -19,13 +20,17 @@ from mixvae.rhythm import is_told
 
 # Samples that layers are fitted to before training; more tell nothing new of 30 components.
 MAX_FITTED = 5000
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+OptimizerFactory = Callable[[ParamsT], torch.optim.Optimizer]
+BatchT = TypeVar("BatchT", bound=Batch | MultimodalBatch)
 Moment = tuple[float, ...] | None
 """What a step takes from the host beside its batch; None where it takes more than numbers."""
 
 
-class AbstractModule(LightningModule, ABC):
+class AbstractModule(LightningModule, ABC, Generic[BatchT]):
     """Trains on `terms(batch)`; its subclasses are final and say what the terms are.
+
+    What a subclass returns of a validation or test goes to callbacks alone. So it may be a record,
+    which Lightning's types do not foresee.
 
     Args:
         optimizer: Builds the optimiser from the parameters.
@@ -41,10 +46,10 @@ class AbstractModule(LightningModule, ABC):
         self._num_batches = 0
 
     @abstractmethod
-    def terms(self, batch: Batch) -> Terms:
+    def terms(self, batch: BatchT) -> Terms:
         """The named terms of the training objective on a batch."""
 
-    def prepare(self, batches: Collection[Batch]) -> None:
+    def prepare(self, batches: Collection[BatchT]) -> None:
         """Fit what the networks take from the training data before training, such as components.
 
         Args:
@@ -58,7 +63,7 @@ class AbstractModule(LightningModule, ABC):
         for layer in layers:
             layer.fit(x)
 
-    def check(self, batch: Batch) -> None:
+    def check(self, batch: BatchT) -> None:
         """Raise ValueError where a batch of the training data cannot be modelled."""
 
     def check_epochs(self, max_epochs: int) -> None:
@@ -88,14 +93,14 @@ class AbstractModule(LightningModule, ABC):
         found = [name for name, value in vars(self).items() if isinstance(value, Schedule)]
         return tuple(name for name in found if name != "learning_rate")
 
-    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+    def training_step(self, batch: BatchT, batch_idx: int) -> dict[str, Any]:
         """The loss of a batch, and its terms detached, for whoever watches them."""
         terms = self.terms(batch)
         loss = terms.total()
         # Lightning divides `loss` where several batches make a step.
         return {"loss": loss, "total": loss.detach(), "terms": terms.means()}
 
-    def on_train_batch_end(self, outputs: Mapping[str, Any], batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_end(self, outputs: Any, batch: BatchT, batch_idx: int) -> None:
         """Add up what the step returned, on its device: logging a value costs 0.4 ms."""
         names = tuple(outputs["terms"])
         values = torch.stack([outputs["total"], *outputs["terms"].values()])
@@ -118,7 +123,7 @@ class AbstractModule(LightningModule, ABC):
         means = {f"train/{name}": total / count for name, total in totals.items()}
         self.log_dict(means, sync_dist=True)
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: BatchT, batch_idx: int) -> None:
         """Set the learning rate of this moment: a function of time alone, so resuming is exact."""
         factor = self.learning_rate(self.epoch)
         for group in self.trainer.optimizers[0].param_groups:
@@ -136,11 +141,15 @@ class AbstractModule(LightningModule, ABC):
         return optimizer
 
 
-def spread_samples(batches: Collection[Batch]) -> Tensor:
+def spread_samples(batches: Collection[Batch | MultimodalBatch]) -> Tensor:
     """At most about 5,000 samples, an equal share of each batch, shape (N, *shape).
 
     Args:
         batches: The training data in order.
     """
     share = -(-MAX_FITTED // len(batches))
-    return torch.cat([batch.x[:: -(-len(batch.x) // share)] for batch in batches])
+    parts = []
+    for batch in batches:
+        assert isinstance(batch.x, Tensor), "samples of several modalities are no one array"
+        parts.append(batch.x[:: -(-len(batch.x) // share)])
+    return torch.cat(parts)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mixvae.contracts import Batch, MixturePosterior, MixtureStep
 from mixvae.modules.base import OptimizerFactory, spread_samples
-from mixvae.modules.mixture import AbstractMixture, AgentsFactory
+from mixvae.modules.mixture import AbstractMixture, AgentsFactory, evidence_of
 from mixvae.objectives.divergences import kl_to_standard_normal
 from mixvae.objectives.kmeans import k_means
 from mixvae.objectives.likelihoods import Likelihood
@@ -141,7 +141,7 @@ class BetaVAE(AbstractMixture):
         self._found_at = self.trainer.global_step
         was = self.agents.training
         self.agents.eval()
-        chunks = self._samples.to(self.device, self.dtype).split(CHUNK)
+        chunks = self._samples.to(self.centres).split(CHUNK)
         means = torch.cat([self.agents.state_of(x)[0][0] for x in chunks])
         self.agents.train(was)
         centres = k_means(means, self.num_categories, generator=torch.Generator().manual_seed(0))
@@ -156,6 +156,7 @@ class BetaVAE(AbstractMixture):
         Comparable over epochs, so that the best checkpoint can be chosen without labels.
         """
         terms = Terms()
-        terms.add("reconstruction", step.reconstruction)
-        terms.add("kl", step.kl, self.beta(math.inf))
+        reconstruction, kl = evidence_of(step)
+        terms.add("reconstruction", reconstruction)
+        terms.add("kl", kl, self.beta(math.inf))
         return terms.total()

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from mixvae.contracts import Batch, MixturePosterior, MixtureStep
 from mixvae.modules.base import Moment, OptimizerFactory
-from mixvae.modules.mixture import AbstractMixture, AgentsFactory
+from mixvae.modules.mixture import AbstractMixture, AgentsFactory, evidence_of
 from mixvae.objectives.assignment import assign_balanced
 from mixvae.objectives.divergences import kl_to_standard_normal
 from mixvae.objectives.likelihoods import Likelihood
@@ -186,8 +186,9 @@ class CascadeVAE(AbstractMixture):
         Comparable over epochs, so that the best checkpoint can be chosen without labels.
         """
         terms = Terms()
-        terms.add("reconstruction", step.reconstruction)
-        terms.add("kl", step.kl, self.beta_low)
+        reconstruction, kl = evidence_of(step)
+        terms.add("reconstruction", reconstruction)
+        terms.add("kl", kl, self.beta_low)
         return terms.total()
 
 

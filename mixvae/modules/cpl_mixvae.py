@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mixvae.contracts import Adversary, Augmenter, Balance, Batch, MixtureStep
 from mixvae.modules.base import OptimizerFactory
-from mixvae.modules.mixture import AbstractMixture, AgentsFactory, Tau
+from mixvae.modules.mixture import AbstractMixture, AgentsFactory, Tau, evidence_of
 from mixvae.networks.batched import frozen_statistics
 from mixvae.objectives.assignment import joint_counts
 from mixvae.objectives.coupling import COUPLING_KINDS, CouplingKind, deviation_floor
@@ -271,9 +271,10 @@ class CplMixVAE(AbstractMixture):
         terms = Terms()
         probs = gather_over_processes(step.posterior.probs, dim=1)
         log_q = self.mask_log(probs.clamp_min(torch.finfo(probs.dtype).tiny).log())
-        reconstruction = gather_over_processes(step.reconstruction, dim=1)
+        reconstruction, kl = evidence_of(step)
+        reconstruction = gather_over_processes(reconstruction, dim=1)
         terms.add("reconstruction", reconstruction, self.scale)
-        kl = gather_over_processes(step.kl, dim=1)
+        kl = gather_over_processes(kl, dim=1)
         terms.add("kl", kl, self.scale * self.beta(end))
         self._add_agreement(terms, log_q, log_q, end)
         gain = information(log_q, self.marginal_weight)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mixvae.contracts import Batch, MixturePosterior, MixtureStep
 from mixvae.modules.base import OptimizerFactory
-from mixvae.modules.mixture import AbstractMixture, AgentsFactory, Tau
+from mixvae.modules.mixture import AbstractMixture, AgentsFactory, Tau, evidence_of
 from mixvae.networks.gaussian_prior import GaussianPrior
 from mixvae.objectives.divergences import categorical_kl, kl_to_standard_normal
 from mixvae.objectives.likelihoods import Likelihood
@@ -107,14 +107,13 @@ class AbstractGaussianMixture(AbstractMixture, ABC):
 
         Of the categories' sum only the most probable one's summand is measured.
         """
-        assert step.reconstruction is not None
-        assert step.kl is not None
+        reconstruction, kl = evidence_of(step)
         probs = step.posterior.probs
         log_q = self.mask_log(probs.clamp_min(torch.finfo(probs.dtype).tiny).log())
         terms = Terms()
         beta = self.beta(float("inf"))
-        terms.add("reconstruction", gather_over_processes(step.reconstruction, dim=1))
-        terms.add("kl", gather_over_processes(step.kl, dim=1), beta)
+        terms.add("reconstruction", gather_over_processes(reconstruction, dim=1))
+        terms.add("kl", gather_over_processes(kl, dim=1), beta)
         divergence = categorical_kl(log_q, self.log_prior())
         terms.add("category_kl", gather_over_processes(divergence, dim=1), beta)
         return terms.total()

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from mixvae.contracts import Batch, MixtureStep
 from mixvae.modules.base import OptimizerFactory
-from mixvae.modules.mixture import AbstractMixture, AgentsFactory, Tau
+from mixvae.modules.mixture import AbstractMixture, AgentsFactory, Tau, evidence_of
 from mixvae.networks.batched import BatchedLinear, frozen_statistics
 from mixvae.objectives.divergences import kl_to_standard_normal
 from mixvae.objectives.likelihoods import Likelihood
@@ -135,9 +135,11 @@ class InfoGAN(AbstractMixture):
     def typical(self, category: Tensor, state: Tensor) -> Tensor:
         """Parameters of p(x), (1, B, *decoded_shape), averaged over the fixed noise."""
         count, size = len(self.fixed_noise), category.shape[1]
-        many = [part.repeat_interleave(count, dim=1) for part in (category, state)]
+        categories = category.repeat_interleave(count, dim=1)
+        states = state.repeat_interleave(count, dim=1)
         noise = self.fixed_noise.repeat(size, 1)[None]
-        return self.parameters_of(*many, noise).unflatten(1, (size, count)).mean(dim=2)
+        parameters = self.parameters_of(categories, states, noise)
+        return parameters.unflatten(1, (size, count)).mean(dim=2)
 
     def decode(self, category: Tensor, state: Tensor) -> Tensor:
         """The mean of p(x|s, c), shape (1, B, *shape), from (1, B, K) and (1, B, S)."""
@@ -210,6 +212,5 @@ class InfoGAN(AbstractMixture):
         Neither is minimised. They tell without labels how much of a sample its code holds, which
         losses of a contest do not.
         """
-        assert step.reconstruction is not None
-        assert step.kl is not None
-        return gather_over_processes(step.reconstruction + step.kl, dim=1).mean()
+        reconstruction, kl = evidence_of(step)
+        return gather_over_processes(reconstruction + kl, dim=1).mean()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mixvae.contracts import Batch, MixtureStep
 from mixvae.modules.base import OptimizerFactory
-from mixvae.modules.mixture import AbstractMixture, AgentsFactory
+from mixvae.modules.mixture import AbstractMixture, AgentsFactory, evidence_of
 from mixvae.objectives.capacity import capacity_penalty, kl_to_uniform
 from mixvae.objectives.divergences import kl_to_standard_normal
 from mixvae.objectives.likelihoods import Likelihood
@@ -150,8 +150,9 @@ class JointVAE(AbstractMixture):
         terms = Terms()
         probs = step.posterior.probs
         log_q = self.mask_log(probs.clamp_min(1e-38).log())
-        terms.add("reconstruction", step.reconstruction)
-        self._add_capacities(terms, step.kl, kl_to_uniform(log_q, self.num_kept), math.inf)
+        reconstruction, kl = evidence_of(step)
+        terms.add("reconstruction", reconstruction)
+        self._add_capacities(terms, kl, kl_to_uniform(log_q, self.num_kept), math.inf)
         return terms.total()
 
 

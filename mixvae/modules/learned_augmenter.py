@@ -28,7 +28,7 @@ from mixvae.objectives.vae_gan import (
 CHECKPOINT_KEY = "augmenter"
 
 
-class AugmenterVAEGAN(AbstractModule):
+class AugmenterVAEGAN(AbstractModule[Batch]):
     """Learns to move samples within their type; labels have no part in it.
 
     Minimises, averaged over the batch, with z the mean of q(z|x) and n normal noise,

@@ -24,7 +24,7 @@ Tau = float | Literal["auto"]
 
 
 # A MixtureModel by name: from Python 3.12 on isinstance does not find `category_mask`, a buffer.
-class AbstractMixture(AbstractModule, MixtureModel, ABC):
+class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
     """A model of categories and states, see `contracts.MixtureModel`; a subclass adds the terms.
 
     Categories can be masked: a masked one has probability exactly 0 everywhere, so no sample, no
@@ -87,7 +87,7 @@ class AbstractMixture(AbstractModule, MixtureModel, ABC):
         self.merged = False
         # The number of kept categories as a plain one: reading the buffer makes a GPU wait.
         self.num_kept = num_categories
-        self.register_load_state_dict_post_hook(_count_kept)
+        self.register_load_state_dict_post_hook(_count_kept)  # type: ignore[no-untyped-call]
 
     @abstractmethod
     def settled_loss(self, step: MixtureStep) -> Tensor:
@@ -172,13 +172,13 @@ class AbstractMixture(AbstractModule, MixtureModel, ABC):
         """The mean of p(x|s, c), shape (A, B, *shape), from (A, B, K) and (A, B, S)."""
         return self.likelihood.mean(self.agents.decode(category, state))
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> MixtureStep:
+    def validation_step(self, batch: Batch, batch_idx: int) -> MixtureStep:  # type: ignore[override]
         """Measure a batch without sampling, and log the objective at its final weights."""
         step = self.predict_step(batch)
         self.log("val/loss", self.settled_loss(step), batch_size=len(batch.x), sync_dist=True)
         return step
 
-    def test_step(self, batch: Batch, batch_idx: int) -> MixtureStep:
+    def test_step(self, batch: Batch, batch_idx: int) -> MixtureStep:  # type: ignore[override]
         """Measure a batch without sampling."""
         return self.predict_step(batch)
 
@@ -260,6 +260,13 @@ class AbstractMixture(AbstractModule, MixtureModel, ABC):
         self.merged_into.copy_(name)
         self.category_mask[int(name.max()) + 1 :] = False
         _count_kept(self)
+
+
+def evidence_of(step: MixtureStep) -> tuple[Tensor, Tensor]:
+    """Reconstruction and KL, each (A, B), of a step of a model with a decoder."""
+    assert step.reconstruction is not None
+    assert step.kl is not None
+    return step.reconstruction, step.kl
 
 
 def _count_kept(module: Any, _: object = None) -> None:

@@ -117,8 +117,8 @@ class MMVAEPlus(AbstractMultimodalModule):
     def _cross_nll(self, shared: Tensor, own: Tensor, batch: MultimodalBatch, n: int) -> Tensor:
         """-log p(x_n|z_m, v_n) for each m, from shared draws (M, B, L): shape (M, B), nats."""
         size = (*shared.shape[:2], self.private_dim)
-        prior = (self.private_prior_mean[n], self.private_prior_logvar[n])
-        private = reparametrise(*(value.expand(size) for value in prior))
+        mean, logvar = self.private_prior_mean[n], self.private_prior_logvar[n]
+        private = reparametrise(mean.expand(size), logvar.expand(size))
         is_own = (torch.arange(self.num_modalities, device=shared.device) == n)[:, None, None]
         return self._nll(torch.cat([shared, torch.where(is_own, own, private)], -1), batch, n)
 

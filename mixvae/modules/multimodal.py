@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ SETTLED = float("inf")
 """The epoch at which every schedule has reached its last value."""
 
 
-class AbstractMultimodalModule(AbstractModule):
+class AbstractMultimodalModule(AbstractModule[MultimodalBatch]):
     """A latent variable model of M modalities, each with an encoder and a decoder of its own.
 
     Subclasses say what they infer, what they train on, and from which latents a modality is
@@ -104,14 +105,14 @@ class AbstractMultimodalModule(AbstractModule):
         reconstruction = self.weighted(self.settled_reconstruction(step, present))
         return (reconstruction + self.beta(SETTLED) * step.kl).mean()
 
-    def validation_step(self, batch: MultimodalBatch, batch_idx: int) -> MultimodalStep:
+    def validation_step(self, batch: MultimodalBatch, batch_idx: int) -> MultimodalStep:  # type: ignore[override]
         """Measure a batch without sampling, and log the objective at its final weights."""
         step = self.predict_step(batch)
         loss = self.settled_loss(step, batch.present)
         self.log("val/loss", loss, batch_size=len(batch.present), sync_dist=True)
         return step
 
-    def test_step(self, batch: MultimodalBatch, batch_idx: int) -> MultimodalStep:
+    def test_step(self, batch: MultimodalBatch, batch_idx: int) -> MultimodalStep:  # type: ignore[override]
         """Measure a batch without sampling."""
         return self.predict_step(batch)
 
@@ -219,9 +220,12 @@ def check_alpha(alpha: float | Schedule) -> Schedule:
 
 
 ZERO = Constant(0.0)
+Given = TypeVar("Given")
 
 
-def _by_name(key: str, values: Mapping[str, object] | None, names: Sequence[str]) -> dict:
+def _by_name(
+    key: str, values: Mapping[str, Given] | None, names: Sequence[str]
+) -> dict[str, Given]:
     """What is given by name, refused where a name is that of no modality."""
     given = dict(values or {})
     for name in given:

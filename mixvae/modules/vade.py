@@ -185,7 +185,7 @@ class VaDE(AbstractGaussianMixture):
             )
         training = self.training
         self.eval()
-        parts = self._samples.to(self.device, self.dtype).split(1000)
+        parts = self._samples.to(self.prior.mean).split(1000)
         codes = torch.cat([self.latent(part)[0][0] for part in parts])
         self.train(training)
         fitted = fit_components(codes, self.num_kept, num_starts=self.num_starts)

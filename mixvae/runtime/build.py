@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 from hydra.utils import instantiate
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
-from lightning.pytorch.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig
 
 from mixvae.augmenters.learned import Learned
 from mixvae.augmenters.noise import Identity
+from mixvae.callbacks.lightning_parts import callbacks_of, is_debugging
 from mixvae.callbacks.merging import Merging
 from mixvae.callbacks.messages import warn
 from mixvae.callbacks.pruning import Pruning
@@ -47,6 +48,13 @@ class Parts:
     model: LightningModule
     trainer: Trainer
 
+    @property
+    def spec(self) -> DataSpec | MultimodalSpec:
+        """What the data are, as the data module says."""
+        spec = getattr(self.data, "spec", None)
+        assert isinstance(spec, DataSpec | MultimodalSpec), "the model was built by it"
+        return spec
+
 
 def build(cfg: DictConfig) -> Parts:
     """Build all parts; every value is checked by a constructor, and no run folder is touched.
@@ -69,13 +77,13 @@ def build(cfg: DictConfig) -> Parts:
         _check_optimizer(model)
     trainer = build_trainer(cfg)
     # A debugging run is short, and max_epochs of -1 or None is no end.
-    max_epochs = 0 if trainer.fast_dev_run else trainer.max_epochs or 0
+    max_epochs = 0 if is_debugging(trainer) else trainer.max_epochs or 0
     if isinstance(model, AbstractModule) and max_epochs > 0:
         model.check_epochs(max_epochs)
-    prunings = [item for item in _callbacks(trainer) if isinstance(item, Pruning)]
+    prunings = [item for item in callbacks_of(trainer) if isinstance(item, Pruning)]
     for pruning in prunings:
         pruning.check(trainer, model, data)
-    for merging in (item for item in _callbacks(trainer) if isinstance(item, Merging)):
+    for merging in (item for item in callbacks_of(trainer) if isinstance(item, Merging)):
         merging.check(trainer, model)
     if cfg.test_checkpoint == "selected" and not prunings:
         raise ValueError(
@@ -139,7 +147,7 @@ def build_model(cfg: DictConfig, data: Any) -> LightningModule:
     return built
 
 
-def _check_optimizer(model: AbstractModule) -> None:
+def _check_optimizer(model: AbstractModule[Any]) -> None:
     """Try the optimiser's settings, which it would otherwise refuse when training has begun."""
     try:
         model.configure_optimizers()
@@ -192,11 +200,6 @@ def build_trainer(cfg: DictConfig) -> Trainer:
             " emulates it; 32-true is faster here"
         )
     return built
-
-
-def _callbacks(trainer: Trainer) -> list[Callback]:
-    found: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    return found
 
 
 def _built(nodes: DictConfig | None) -> list[Any]:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig, OmegaConf
 
+from mixvae.runtime.composition import UsageError
 from mixvae.runtime.config_file import PLACE
-from mixvae.runtime.overrides import UsageError
 
 
 def check_values(jobs: Sequence[DictConfig], *, trusted_only: bool = False) -> None:

@@ -16,8 +16,9 @@ from hydra._internal.utils import get_args_parser
 from hydra.errors import InstantiationException
 
 from mixvae.runtime.checked_jobs import check_values
+from mixvae.runtime.composition import UsageError
 from mixvae.runtime.help_text import train_help
-from mixvae.runtime.overrides import UsageError, check_command_line
+from mixvae.runtime.overrides import check_command_line
 from mixvae.runtime.run_folder import free_path
 from mixvae.runtime.sweeping import begin, finish, resumed_overrides, split_resume
 from mixvae.runtime.trust import check_kept_overrides

@@ -16,9 +16,10 @@ from mixvae.callbacks.messages import warn
 from mixvae.data.multimodal_base import AbstractMultimodalDataModule
 from mixvae.runtime.build import build_model, build_trainer, quieten_lightning
 from mixvae.runtime.checkpoint_io import check_fits, load_checkpoint
+from mixvae.runtime.composition import UsageError
 from mixvae.runtime.config_file import close, resolved
 from mixvae.runtime.constructors import check_constructors
-from mixvae.runtime.overrides import UsageError, apply_overrides
+from mixvae.runtime.overrides import apply_overrides
 from mixvae.runtime.record import listening, shown, tell_tested_split
 from mixvae.runtime.request import Request
 from mixvae.runtime.resume import open_run

@@ -55,7 +55,7 @@ class Groups:
         if override.is_delete() and override.value() is None:
             return
         if override.is_sweep_override():
-            chosen = list(override.sweep_string_iterator())
+            chosen: list[Any] = list(override.sweep_string_iterator())
         else:
             value = override.value()
             chosen = value if isinstance(value, list) else [value]

@@ -38,6 +38,11 @@ TASKS = "SLURM_STEP_NUM_TASKS"
 JOINED = "MIXVAE_JOINED"
 
 
+def process_rank() -> int:
+    """Number of this process among those of the run, from 0; Lightning's types leave it out."""
+    return rank_zero_only.rank  # type: ignore[attr-defined]
+
+
 class RankError(RuntimeError):
     """Another process of the run failed, and has said why."""
 
@@ -61,8 +66,8 @@ def check_started_alone(num_nodes: int) -> None:
     tasks = os.environ.get(TASKS, "1")
     if tasks != "1":
         raise ValueError(f"this Slurm step has {tasks} tasks ({TASKS}); {advice}")
-    if rank_zero_only.rank != 0:
-        raise ValueError(f"this is process {rank_zero_only.rank} of several; {advice}")
+    if process_rank() != 0:
+        raise ValueError(f"this is process {process_rank()} of several; {advice}")
 
 
 class RankLauncher(_SubprocessScriptLauncher):
@@ -177,7 +182,7 @@ def sharing_the_run(
             torch.distributed.destroy_process_group()
         for name in VARIABLES:
             os.environ.pop(name, None)
-        rank_zero_only.rank = 0
+        rank_zero_only.rank = 0  # type: ignore[attr-defined]
         torch.set_num_threads(threads)
 
 
@@ -188,11 +193,11 @@ def _hear_sigterm_alone(trainer: Trainer) -> None:
     they wait for this process elsewhere.
     """
 
-    def stop(*_: Any) -> None:
-        if rank_zero_only.rank == 0:
+    def stop(signum: Any, _: Any) -> None:
+        if process_rank() == 0:
             raise SIGTERMException
 
-    trainer._signal_connector._sigterm_notifier_fn = stop
+    trainer._signal_connector._sigterm_notifier_fn = stop  # type: ignore[method-assign]
 
 
 def share_cores(num_threads: int | None, num_processes: int) -> None:

@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
 from mixvae.callbacks.atomic import remove_leftovers
 from mixvae.callbacks.checkpoints import Checkpoints
 from mixvae.callbacks.collecting import tested_split
+from mixvae.callbacks.lightning_parts import callbacks_of
 from mixvae.callbacks.messages import warn
 from mixvae.runtime.build import Parts
 from mixvae.runtime.config_file import resolved, save_config
 from mixvae.runtime.provenance import describe_provenance
+from mixvae.runtime.ranks import process_rank
 from mixvae.runtime.run_folder import RunFolder, write_json, write_text
 from mixvae.runtime.wandb_logger import WandbRun
 
@@ -63,7 +63,7 @@ class Run:
     @property
     def checkpoints(self) -> Checkpoints | None:
         """The callback that keeps checkpoints, if the config has one."""
-        found: list[Callback] = self.parts.trainer.callbacks  # type: ignore[attr-defined]
+        found = callbacks_of(self.parts.trainer)
         return next((item for item in found if isinstance(item, Checkpoints)), None)
 
     def collect_metrics(self) -> None:
@@ -202,13 +202,13 @@ def listening(warnings: list[str], summary: Path | None = None) -> Iterator[None
         summary: File to write them into at once, so that a run that is killed has them.
     """
     logger = logging.getLogger("mixvae")
-    keeper = _Keeper(warnings, summary if rank_zero_only.rank == 0 else None)
+    keeper = _Keeper(warnings, summary if process_rank() == 0 else None)
     printer = logging.StreamHandler(sys.stderr)
     printer.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     level = logger.level
     logger.setLevel(logging.INFO)
     logger.addHandler(keeper)
-    if rank_zero_only.rank == 0:  # the other processes of a run would say the same
+    if process_rank() == 0:  # the other processes of a run would say the same
         logger.addHandler(printer)
     try:
         yield

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mixvae.runtime.composition import UsageError
 from mixvae.runtime.nearest import suggestion
-from mixvae.runtime.overrides import UsageError
 
 
 @dataclass

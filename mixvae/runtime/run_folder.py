@@ -14,11 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mixvae.callbacks.atomic import LEFTOVER, replacing
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from mixvae.runtime.locks import lock
 
 LOCK = ".lock"
 
@@ -203,16 +199,15 @@ def claimed(folder: RunFolder) -> Iterator[None]:
         ValueError: If another process holds it.
     """
     with (folder.path / LOCK).open("a") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise ValueError(
-                    f"run {folder.path} is being written by another process; wait for it to end"
-                ) from error
-            except OSError:
-                # Some network file systems know no locks; then there is no protection.
-                pass
+        try:
+            lock(file)
+        except BlockingIOError as error:
+            raise ValueError(
+                f"run {folder.path} is being written by another process; wait for it to end"
+            ) from error
+        except OSError:
+            # Some network file systems know no locks; then there is no protection.
+            pass
         yield
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 
 from mixvae.runtime.checked_jobs import check_values
-from mixvae.runtime.overrides import UsageError, check_command_line
+from mixvae.runtime.composition import UsageError
+from mixvae.runtime.overrides import check_command_line
 from mixvae.runtime.run_folder import RunFolder, claimed, write_text
 from mixvae.runtime.search_request import SearchRequest, parse_search
 from mixvae.runtime.search_space import as_text

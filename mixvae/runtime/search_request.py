@@ -12,9 +12,9 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+from mixvae.runtime.composition import UsageError
 from mixvae.runtime.config_file import first_line
 from mixvae.runtime.nearest import suggestion
-from mixvae.runtime.overrides import UsageError
 from mixvae.runtime.schema import RunConfig, conf_dir
 from mixvae.runtime.search_space import Parameter, Scalar, as_text, parse_parameter
 
@@ -192,9 +192,8 @@ def _read(file: Path, changes: Sequence[str]) -> SearchConfig:
         key = str(error.key)
         raise UsageError(f"{file}: unknown key {key!r}{suggestion(key, known)}") from error
     except (OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
-        key = getattr(error, "full_key", None)
-        where = f"{key}: " if key else f"{file}: "
-        raise UsageError(f"{where}{first_line(error)}") from error
+        place = getattr(error, "full_key", None) or file
+        raise UsageError(f"{place}: {first_line(error)}") from error
     assert isinstance(config, SearchConfig)
     return config
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mixvae.runtime.composition import UsageError
 from mixvae.runtime.nearest import suggestion
-from mixvae.runtime.overrides import UsageError
 
 KINDS = ("float", "int", "categorical")
 FIELDS = {
@@ -82,14 +82,9 @@ def parse_parameter(key: str, node: Any) -> Parameter:
     if kind == "categorical":
         return _categorical(where, key, node)
     whole = kind == "int"
-    numbers = {name: node.get(name) for name in ("low", "high")}
-    numbers["step"] = node.get("step", 1)
-    for name, value in numbers.items():
-        right = isinstance(value, int) or (isinstance(value, float) and not whole)
-        if not right or isinstance(value, bool) or not math.isfinite(value):
-            kind_of_number = "a whole number" if whole else "a number"
-            raise UsageError(f"{where}: {name} is {value!r}; it must be {kind_of_number}")
-    low, high, log, step = numbers["low"], numbers["high"], node.get("log", False), numbers["step"]
+    low, high = (_number(f"{where}: {name}", node.get(name), whole) for name in ("low", "high"))
+    step = int(_number(f"{where}: step", node.get("step", 1), whole))
+    log = node.get("log", False)
     if not isinstance(log, bool):
         raise UsageError(f"{where}: log is {log!r}; it must be true or false")
     if low >= high:
@@ -103,6 +98,14 @@ def parse_parameter(key: str, node: Any) -> Parameter:
     if not whole:
         low, high = float(low), float(high)
     return Parameter(key, kind, low, high, log, step)
+
+
+def _number(where: str, value: Any, whole: bool) -> int | float:
+    right = isinstance(value, int) or (isinstance(value, float) and not whole)
+    if not right or isinstance(value, bool) or not math.isfinite(value):
+        kind = "a whole number" if whole else "a number"
+        raise UsageError(f"{where} is {value!r}; it must be {kind}")
+    return value
 
 
 def _categorical(where: str, key: str, node: Mapping[str, Any]) -> Parameter:

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from mixvae.runtime.overrides import UsageError
+from mixvae.runtime.composition import UsageError
 from mixvae.runtime.search_request import SearchConfig
 from mixvae.runtime.search_space import Parameter
 
@@ -82,20 +82,22 @@ def opened_study(path: Path, config: SearchConfig) -> Iterator[Any]:
         UsageError: If the file is not Optuna's, or of another version.
     """
     import optuna
+    from optuna.storages.journal import JournalFileBackend
+    from optuna.study import StudyDirection
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     check_storage(path)
     storage: Any
     try:
         if path.suffix == ".journal":
-            backend = optuna.storages.journal.JournalFileBackend(str(path.absolute()))
+            backend = JournalFileBackend(str(path.absolute()))
             storage = optuna.storages.JournalStorage(backend)
         else:
             storage = optuna.storages.RDBStorage(f"sqlite:///{path.absolute()}")
         study = optuna.create_study(
             storage=storage,
             study_name=STUDY,
-            direction=config.direction,
+            direction=StudyDirection[config.direction.upper()],
             pruner=_pruner(config),
             load_if_exists=True,
         )

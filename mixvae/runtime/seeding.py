@@ -30,7 +30,7 @@ def seed_run(seed: int, num_threads: int | None = None) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # With deterministic algorithms torch also fills new memory with NaN, to find out kernels that
     # read what nobody wrote. That changes no number, and takes 2 to 7 % of a step.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     seed_everything(seed, workers=True, verbose=False)
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import IO
 
-from mixvae.runtime.run_folder import fcntl
+from mixvae.runtime.locks import CAN_LOCK, lock
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 # Locks of the GPUs that this process holds; a worker keeps its GPU for all its jobs.
@@ -57,14 +57,14 @@ def take_gpu(folder: Path, gpus: list[str], num_jobs: int) -> str | None:
     Returns:
         The GPU; None where there is none to share, or this process has one already.
     """
-    if not gpus or _held or fcntl is None:
+    if not gpus or _held or not CAN_LOCK:
         return None
     rounds = -(-max(num_jobs, 1) // len(gpus))
     for turn in range(rounds):
         for gpu in gpus:
             file = (folder / f".gpu_{gpu.replace('/', '_')}_{turn}.lock").open("a")
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(file)
             except BlockingIOError:
                 file.close()
                 continue

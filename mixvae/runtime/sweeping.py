@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixvae.runtime.overrides import UsageError
+from mixvae.runtime.composition import UsageError
 from mixvae.runtime.run_folder import write_text
 
 COMMAND = "overrides.txt"

@@ -12,6 +12,8 @@ from typing import Any
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Timer
 
+from mixvae.callbacks.lightning_parts import callbacks_of
+
 # As `sbatch --signal=USR1@120` sends it; what else handles it, such as submitit, is left alone.
 ANNOUNCEMENT = getattr(signal, "SIGUSR1", None)
 
@@ -37,8 +39,7 @@ def time_is_over(trainer: Trainer, checkpoint: dict[str, Any] | None = None) -> 
         trainer: Its trainer; after training, or before it goes on from a checkpoint.
         checkpoint: That checkpoint.
     """
-    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-    for timer in (item for item in callbacks if isinstance(item, Timer)):
+    for timer in (item for item in callbacks_of(trainer) if isinstance(item, Timer)):
         if checkpoint is not None:
             timer.load_state_dict(checkpoint["callbacks"].get(timer.state_key, {}))
         left = timer.time_remaining()

@@ -10,10 +10,10 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig
 
+from mixvae.callbacks.lightning_parts import callbacks_of
 from mixvae.callbacks.messages import warn
 from mixvae.callbacks.reporting import LoggedObjective, RunPruned, unknown_metric
 from mixvae.runtime.build import build, build_trainer
@@ -21,7 +21,7 @@ from mixvae.runtime.checkpoint_io import check_fits
 from mixvae.runtime.config_file import close, load_config
 from mixvae.runtime.csv_logger import CsvLogger, last_values, read_metrics
 from mixvae.runtime.kept_augmenter import keep_augmenter
-from mixvae.runtime.ranks import share_cores, sharing_the_run
+from mixvae.runtime.ranks import process_rank, share_cores, sharing_the_run
 from mixvae.runtime.record import (
     Run,
     listening,
@@ -119,7 +119,7 @@ def resume(
             parts = build(stopped.cfg)
         if stopped.checkpoint is not None:
             last = folder.last_checkpoint
-            check_fits(stopped.checkpoint, parts.model, last, parts.data.spec)
+            check_fits(stopped.checkpoint, parts.model, last, parts.spec)
             if max_epochs is not None and time_is_over(parts.trainer, stopped.checkpoint):
                 raise ValueError(
                     f"run {folder.path} cannot be trained longer: its trainer.max_time"
@@ -153,13 +153,13 @@ def join(path: Path, *, resumed: bool) -> None:
     seed_run(cfg.seed, cfg.num_threads)
     parts = build(cfg)
     share_cores(cfg.num_threads, parts.trainer.num_devices)
-    part_randomness(cfg.seed, rank_zero_only.rank)
+    part_randomness(cfg.seed, process_rank())
     _carry_out(Run(folder, cfg, parts), None, folder.last_checkpoint if resumed else None)
 
 
 def _add(trainer: Trainer, callbacks: Sequence[Callback]) -> None:
     """Add callbacks behind the config's, which have then logged and saved an epoch."""
-    trainer.callbacks.extend(callbacks)  # type: ignore[attr-defined]
+    callbacks_of(trainer).extend(callbacks)
 
 
 def _rewind_logs(trainer: Trainer, epoch: int) -> None:
@@ -213,7 +213,7 @@ def _carry_out(run: Run, group: str | None, checkpoint: Path | None = None) -> f
         raise SystemExit(_exit_status(stop)) from stop
     finally:
         run.collect_metrics()
-        if rank_zero_only.rank == 0:
+        if process_rank() == 0:
             # Where nothing can be written, the error that says so is not to be replaced.
             with suppress(OSError) if status == "failed" else nullcontext():
                 write_summary(run, status)

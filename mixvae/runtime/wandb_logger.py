@@ -16,6 +16,8 @@ import wandb
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from mixvae.runtime.ranks import process_rank
+
 Mode = Literal["auto", "online", "offline", "disabled"]
 MODES = ("auto", "online", "offline", "disabled")
 PROBE_SECONDS = 3.0
@@ -79,7 +81,7 @@ class WandbRun(WandbLogger):
     @property
     def experiment(self) -> Any:
         """The W&B run, started at the first use."""
-        if self._experiment is None and rank_zero_only.rank == 0:
+        if self._experiment is None and process_rank() == 0:
             mode = choose_mode(self._mode)
             self._wandb_init["mode"] = mode
             # Offline, W&B would only warn that it cannot resume.

@@ -12,7 +12,7 @@ from mixvae.runtime.annotate_request import (
     AnnotateRequest,
     parse_annotate_request,
 )
-from mixvae.runtime.overrides import UsageError
+from mixvae.runtime.composition import UsageError
 
 FILES = ("run=runs/a", "data.path=a.h5ad", "out=b.h5ad")
 

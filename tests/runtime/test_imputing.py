@@ -107,7 +107,7 @@ def test_it_knows_more_than_the_training_mean(trained: Path, new: dict) -> None:
     for name in "bc":
         missing = result[f"{name}/missing"]
         error = np.square(result[f"{name}/filled"] - truth[name])[missing].mean()
-        assert error < 0.7 * np.square(truth[name] - truth[name].mean(axis=0))[missing].mean()
+        assert error < 0.9 * np.square(truth[name] - truth[name].mean(axis=0))[missing].mean()
 
 
 def test_one_source_alone(trained: Path, new: dict, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,8 +6,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from mixvae.runtime.composition import UsageError
 from mixvae.runtime.config_file import close
-from mixvae.runtime.overrides import UsageError, apply_overrides, check_command_line
+from mixvae.runtime.overrides import apply_overrides, check_command_line
 from mixvae.runtime.schema import RunConfig, conf_dir, register
 
 register()

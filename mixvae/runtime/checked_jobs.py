@@ -30,10 +30,11 @@ def check_values(jobs: Sequence[DictConfig], *, trusted_only: bool = False) -> N
             " name the sweep's folder instead: hydra.sweep.dir=..."
         )
     for job in jobs:
-        if job.run_dir is None:
-            # Chosen later; here it only has to be a text.
-            job.run_dir = PLACE
+        chosen = job.run_dir
+        # One that is chosen later only has to be a text here.
+        job.run_dir = chosen or PLACE
         config = OmegaConf.to_container(job, resolve=True)
+        job.run_dir = chosen
         assert isinstance(config, dict)
         for part in ("data", "model", "augmenter", "trainer"):
             if not isinstance(config[part], dict) or "_target_" not in config[part]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from hydra._internal.utils import get_args_parser
 from hydra.errors import InstantiationException
+from omegaconf import DictConfig
 
 from mixvae.runtime.checked_jobs import check_values
 from mixvae.runtime.composition import UsageError
@@ -153,7 +154,10 @@ def launch_training(arguments: Sequence[str], job: Callable[[], Any]) -> None:
     flags = _flags(arguments, args)
     if shows_only or not args.multirun:
         with _as_hydra_sees_it([*flags, *overrides]):
-            job()
+            if shows_only or any(_key(line).startswith("hydra") for line in args.overrides):
+                job()
+            else:
+                _run_alone(checked[0], overrides)
         return
     folder = stopped or _sweep_folder(overrides, checked[0].name)
     if stopped is None:
@@ -168,6 +172,13 @@ def launch_training(arguments: Sequence[str], job: Callable[[], Any]) -> None:
     failed = sum(count for status, count in counts.items() if status != "finished")
     if failed:
         raise JobsFailedError(f"{failed} of {sum(counts.values())} jobs of the sweep failed")
+
+
+def _run_alone(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Run the job that was composed for its checks; Hydra would compose it twice again."""
+    from mixvae.runtime.training import train
+
+    train(cfg, [line for line in overrides if line not in OWN_FOLDERS])
 
 
 def _parsed(arguments: Sequence[str]) -> Namespace:

@@ -52,7 +52,8 @@ def impute(request: ImputeRequest) -> None:
         arrays = {name: read_array(file) for name, file in request.files.items()}
         result = imputer.impute(arrays, request)
     with replacing(out) as temporary:
-        np.savez_compressed(temporary, **result)  # type: ignore[arg-type]  # numpy: allow_pickle
+        # By its types, any of the names could be numpy's own `allow_pickle`.
+        np.savez_compressed(temporary, **result)  # type: ignore[arg-type]
     missing = {name: int(result[f"{name}/missing"].sum()) for name in imputer.names}
     told = ", ".join(f"{name} {count}" for name, count in missing.items() if count)
     print(f"imputed        {shown(out.absolute())}: {told or 'nothing was missing'}")

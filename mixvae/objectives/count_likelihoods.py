@@ -59,6 +59,10 @@ class NegativeBinomial:
         """Raise ValueError where a value is no count."""
         check_counts(x)
 
+    def nearest(self, x: Tensor) -> Tensor:
+        """Return x itself: raw counts are never altered."""
+        return x
+
 
 @dataclass(frozen=True)
 class ZeroInflatedNegativeBinomial:
@@ -99,6 +103,10 @@ class ZeroInflatedNegativeBinomial:
     def check(self, x: Tensor) -> None:
         """Raise ValueError where a value is no count."""
         check_counts(x)
+
+    def nearest(self, x: Tensor) -> Tensor:
+        """Return x itself: raw counts are never altered."""
+        return x
 
 
 def log_mean(logits: Tensor, x: Tensor) -> Tensor:

@@ -49,6 +49,10 @@ class Laplace:
         if bad:
             raise ValueError(f"the likelihood needs finite values, got {bad} that are not")
 
+    def nearest(self, x: Tensor) -> Tensor:
+        """Return x itself: all values can be described."""
+        return x
+
 
 @dataclass(frozen=True)
 class Poisson:
@@ -79,6 +83,10 @@ class Poisson:
                 f" and {bad.numel() - 1} more that are none; use counts that were not standardised,"
                 " or the squared error"
             )
+
+    def nearest(self, x: Tensor) -> Tensor:
+        """Values rounded to counts."""
+        return x.round().clamp_min(0)
 
 
 @dataclass(frozen=True)
@@ -119,6 +127,10 @@ class Categorical:
                 f"the categorical likelihood needs one category for each choice: the values along"
                 f" the last axis sum to 1; got a sum of {worst:g}"
             )
+
+    def nearest(self, x: Tensor) -> Tensor:
+        """Values brought into [0, 1]; what they sum to is left as it is."""
+        return x.clamp(0, 1)
 
 
 def _sum_features(values: Tensor) -> Tensor:

@@ -54,6 +54,18 @@ def test_gradcheck(family: Likelihood) -> None:
 
 
 @every_family
+def test_the_nearest_to_a_copy_passes_and_own_data_are_their_own(family: Likelihood) -> None:
+    _, x = params_and_data(family)
+    assert torch.equal(family.nearest(x), x)
+    noisy = family.nearest(x + torch.randn(x.shape).double())
+    if not isinstance(family, Categorical):  # whose values need not sum to 1
+        family.check(noisy)
+        return
+    assert noisy.min() >= 0
+    assert noisy.max() <= 1
+
+
+@every_family
 def test_own_data_pass_the_check(family: Likelihood) -> None:
     family.check(params_and_data(family)[1])
 

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mixvae.objectives.precision import at_least_single
+
 PER_MILLION = 1e6
 # Where Stirling's series takes over: below, lgamma loses nothing; above, the series is exact.
 STIRLING_FROM = 32.0
@@ -140,8 +142,12 @@ def negative_binomial_log_prob(log_mean: Tensor, log_dispersion: Tensor, x: Tens
     """Log p(x) of each count, nats, not summed, shape as the arguments broadcast.
 
     The dispersion r enters through lgamma(x + r) - lgamma(r) - x log r, which is small where r is
-    large, and through softplus(log mean - log r): no large numbers are subtracted, and the Poisson
-    is reached exactly.
+    large, and through softplus(log mean - log r): the Poisson is reached exactly.
+
+    In float32 large counts lose nats all the same, where x log mean and lgamma(x + 1) cancel: cells
+    of 50 genes of up to 300 counts at most 0.004, of up to 3e4 0.5, of up to 3e6 60 nats; gradients
+    lose at most 1e-4, 0.01 and 0.6 times 1 + their size. Stirling's series for x as well would end
+    that (1e-4 times for gradients, r up to e^3), but takes 1.8 times as long, whatever the counts.
 
     Args:
         log_mean: Natural log of the mean, in counts.
@@ -191,6 +197,6 @@ def _tail(z: Tensor) -> Tensor:
 
 
 def _blocks(params: Tensor, count: int) -> tuple[Tensor, ...]:
-    """The decoder's blocks of one parameter each, `count` tensors (A, B, D)."""
+    """The decoder's blocks of one parameter each, `count` tensors (A, B, D), float32 or wider."""
     assert params.shape[-1] % count == 0, f"{params.shape[-1]} is no multiple of {count}"
-    return params.chunk(count, dim=-1)
+    return at_least_single(params).chunk(count, dim=-1)

@@ -13,6 +13,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from mixvae.objectives.precision import at_least_single
+
 
 @dataclass(frozen=True)
 class Laplace:
@@ -68,6 +70,7 @@ class Poisson:
 
     def nll(self, params: Tensor, x: Tensor) -> Tensor:
         """-log p(x) from log-rates (A, B, *shape): shape (A, B), nats, summed over features."""
+        params = at_least_single(params)
         return _sum_features(params.exp() - x * params + torch.lgamma(x + 1))
 
     def mean(self, params: Tensor) -> Tensor:
@@ -106,7 +109,7 @@ class Categorical:
 
     def nll(self, params: Tensor, x: Tensor) -> Tensor:
         """-log p(x) from logits (A, B, *shape): shape (A, B), nats, summed over the choices."""
-        return _sum_features(-x * params.log_softmax(dim=-1))
+        return _sum_features(-x * at_least_single(params).log_softmax(dim=-1))
 
     def mean(self, params: Tensor) -> Tensor:
         """Probabilities of the categories, from logits, of their shape."""

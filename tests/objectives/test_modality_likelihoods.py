@@ -47,6 +47,16 @@ def test_summed_over_features(family: Likelihood) -> None:
 
 
 @every_family
+def test_mixed_precision_rounds_nothing_but_the_parameters(family: Likelihood) -> None:
+    params, x = params_and_data(family)
+    params = params.bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        value = family.nll(params, x.float())
+    expected = family.nll(params.double(), x)
+    torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-5)
+
+
+@every_family
 def test_gradcheck(family: Likelihood) -> None:
     params, x = params_and_data(family)
     params = (params + 0.1).requires_grad_()  # not at a median, where there is no slope

@@ -27,12 +27,13 @@ class NegativeBinomial:
     """Negative binomial counts; the decoder gives mean logits and log-dispersions.
 
     The mean of gene g is library * softmax(logits)_g, where the library size is the sum of the
-    cell's counts, so depth is no part of a cell's state. The dispersion r is the inverse one, the
-    variance is mean + mean^2 / r: a Poisson for large r. Each cell and gene has its own, from the
-    decoder, so it can differ between categories. A cell without counts is taken to have had one.
+    cell's counts over the genes of the model, so depth is no part of a cell's state. The dispersion
+    r is the inverse one, the variance is mean + mean^2 / r: a Poisson for large r. Each cell and
+    gene has its own, from the decoder, so it can differ between categories. A cell without counts
+    is taken to have had one.
 
     Attributes:
-        target_sum: The sum of decoded profiles, what cells' libraries are scaled to.
+        target_sum: The sum of decoded profiles over the genes of the model, see `log_profile`.
 
     Source:
         Lopez et al. 2018 (scVI), supplementary note 1, with the observed library size in place of
@@ -74,7 +75,7 @@ class ZeroInflatedNegativeBinomial:
     is `NegativeBinomial`.
 
     Attributes:
-        target_sum: The sum of decoded profiles, what cells' libraries are scaled to.
+        target_sum: The sum of decoded profiles over the genes of the model, see `log_profile`.
 
     Source:
         Lopez et al. 2018 (scVI), supplementary note 1, as for `NegativeBinomial`.
@@ -128,12 +129,18 @@ def log_mean(logits: Tensor, x: Tensor) -> Tensor:
 def log_profile(logits: Tensor, target_sum: float) -> Tensor:
     """Log1p of a cell's mean profile that sums to `target_sum`, shape of logits.
 
+    Where the model has all genes of a file, this is the unit that cells are normalised to, and
+    decoded genes compare with data. Of chosen genes, cells are normalised by all of a library and
+    this is not: decoded genes are then higher, by 1 / (share of the counts that they hold), and
+    where that share differs between cells, a small change may have the other sign.
+
     Args:
         logits: Mean logits, shape (A, B, D).
         target_sum: 1e6 for counts per million.
 
     Source:
-        Ours: the unit that cells are normalised to, so that decoded genes compare with data.
+        Lopez et al. 2018 (scVI), rho of supplementary note 1, which also sums to 1 over the genes
+        chosen; the sum and the logarithm are ours.
     """
     return (target_sum * logits.softmax(dim=-1)).log1p()
 

@@ -24,6 +24,7 @@ from mixvae.data.expression import (
     check_expression,
     common_scale,
     extent_of,
+    library_sizes,
     normalised,
     to_apply,
 )
@@ -35,6 +36,7 @@ from mixvae.data.genes import (
     highly_variable,
     read_gene_list,
     shown,
+    warn_of_left_out,
 )
 
 ALL = "all"
@@ -136,8 +138,10 @@ class Choosing:
             where, counted, title = self._open(source, self.counts_layer)
             counts_columns = self._counted(where, genes, title)
             same = self.counts_layer == self.layer
-            counts = counts_columns.take(matrix if same else counted.read(0, counted.shape[0]))
+            total = matrix if same else counted.read(0, counted.shape[0])
+            counts = counts_columns.take(total)
             check_counts(counts, title)
+            warn_of_left_out(len(genes), library_sizes(counts[train]), library_sizes(total[train]))
         return CellChoice(genes, found.kind, applied, columns, counts_columns, x, counts)
 
     def on_disk(
@@ -175,7 +179,7 @@ class Choosing:
                 train = train[np.sort(drawn)]
             parts = []
             for rows, part in _parts(stored):
-                part = part[train[(train >= rows.start) & (train < rows.stop)] - rows.start]
+                part = part[_within(rows, train)]
                 part = normalised(part, found.kind, applied, self.target_sum)
                 parts.append(columns.take(part))
             stack = sparse.vstack if sparse.issparse(parts[0]) else np.concatenate
@@ -186,8 +190,13 @@ class Choosing:
         if self.counts_layer is not None:
             where, counted, title = self._open(source, self.counts_layer)
             counts_columns = self._counted(where, genes, title)
-            for _, part in _parts(counted):
-                check_counts(counts_columns.take(part), title)
+            libraries = []
+            for rows, part in _parts(counted):
+                counts = counts_columns.take(part)
+                check_counts(counts, title)
+                own = _within(rows, train)
+                libraries.append([library_sizes(counts[own]), library_sizes(part[own])])
+            warn_of_left_out(len(genes), *map(np.concatenate, zip(*libraries, strict=True)))
         return CellChoice(genes, found.kind, applied, columns, counts_columns)
 
     def _counted(self, names: Genes, genes: Genes, title: str) -> GeneColumns:
@@ -271,6 +280,11 @@ def _look_through(stored: AbstractMatrix, title: str) -> _Found:
         np.minimum(low, least, out=low)
         np.maximum(high, most, out=high)
     return _Found(extent.kind, low < high, scale)
+
+
+def _within(rows: range, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Which of the chosen rows lie in a range, counted from its start."""
+    return chosen[(chosen >= rows.start) & (chosen < rows.stop)] - rows.start
 
 
 def _parts(stored: AbstractMatrix) -> Iterator[tuple[range, Matrix]]:

@@ -18,6 +18,7 @@ from mixvae.data.expression import Matrix
 
 MAX_MISSING = 0.2
 NUM_SHOWN = 10
+WHOLE = 0.99  # share of the counts from which on chosen genes are as good as all
 ROWS = 4096  # rows looked at a time
 _logger = logging.getLogger("mixvae")
 
@@ -238,3 +239,24 @@ def shown(names: Sequence[str]) -> str:
     """
     more = len(names) - NUM_SHOWN
     return ", ".join(map(str, names[:NUM_SHOWN])) + (f" and {more} more" if more > 0 else "")
+
+
+def warn_of_left_out(
+    num_genes: int, kept: NDArray[np.float64], library: NDArray[np.float64]
+) -> None:
+    """Warn where genes that were left out hold counts, for what that does to decoded profiles.
+
+    Args:
+        num_genes: Number of genes chosen.
+        kept: Sum of each cell's raw counts over them, shape (N,).
+        library: Sum over all genes, shape (N,).
+    """
+    share = kept.sum() / max(library.sum(), 1.0)
+    if share < WHOLE:
+        _logger.warning(
+            "the %d genes chosen hold %.0f %% of the raw counts of the training cells. Likelihoods"
+            " of counts describe what part of these genes' counts each gene has, not of all: what"
+            " they decode lies above the data, and small changes of it may have the other sign",
+            num_genes,
+            100 * share,
+        )

@@ -48,7 +48,7 @@ class CplMixVAE(AbstractMixture):
         shape: Shape of one sample.
         agents: Builds the networks, see `AbstractMixture`.
         augmenter: Makes each agent's copy x_a of the sample x.
-        likelihood: p(x|s, c).
+        likelihood: p(x|s, c); it explains of a copy that leaves its range the nearest in it.
         optimizer: Builds the optimiser from the parameters.
         num_agents: Number of agents A, at least 1; one agent is a mixture VAE.
         num_categories: Number of categories K, at least 2.
@@ -167,7 +167,8 @@ class CplMixVAE(AbstractMixture):
             features = self.agents.features(copies)
         log_q_copies = self.log_categories(features)
         terms = Terms()
-        target = self.target(batch, copies)
+        # Agents see copies as they are; what a decoder is to explain must be possible.
+        target = self.target(batch, self.likelihood.nearest(copies))
         self._add_evidence(terms, target, features, log_q_copies, epoch)
         batch_log_q = gather_over_processes(log_q_copies, dim=1)
         self._add_agreement(terms, log_q_copies, batch_log_q, epoch)

@@ -36,6 +36,10 @@ class JointPosteriorVAE(AbstractMultimodalModule):
     with q(z|X) as `objectives.posteriors.aggregate` makes it. For mixtures (MoE, MoPoE) the KL is
     the mean over components, an upper bound, and one component is drawn for each sample.
 
+    Evaluation decodes the mean of q(z|X), and so `val/loss` is no estimate of the above. The mean
+    of a mixture may lie where none of its draws do, and no decoder was trained there: for MoE on
+    the rats it is better (433.3 nats) than draws (436.9), as it combines what all experts say.
+
     Args:
         modalities: Name and shape of each modality.
         networks: Builds the networks from shapes and latent_dim.
@@ -131,7 +135,10 @@ class JointPosteriorVAE(AbstractMultimodalModule):
         return [self.decode(joint_mean, n) for n in range(self.num_modalities)]
 
     def predict_step(self, batch: MultimodalBatch, batch_idx: int = 0) -> MultimodalStep:
-        """Reconstruct a batch from the joint mean, and impute it from the unimodal ones."""
+        """Reconstruct a batch from the joint mean, and impute it from the unimodal ones.
+
+        For MoE and MoPoE that is the mean of the mixture, and not a draw of it as in training.
+        """
         mean, logvar = self.encode(batch.x, batch.present)
         joint = self._joint(mean, logvar, batch.present)
         posterior = self._posterior(mean, logvar, batch.present, joint)

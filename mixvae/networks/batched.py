@@ -7,7 +7,7 @@ loop over A ordinary layers. An input without the agent axis, shape (B, D), is s
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -203,11 +203,10 @@ def num_parts(batch_size: int) -> int:
     return next(parts for parts in range(_MOST_PARTS, 0, -1) if batch_size % parts == 0)
 
 
-def in_full_precision(layer: nn.Module, x: Tensor) -> Tensor:
+def in_full_precision(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Apply a layer in float32 under mixed precision too, for what is exponentiated or compared."""
     with torch.autocast(x.device.type, enabled=False):
-        y: Tensor = layer(x.to(torch.promote_types(x.dtype, torch.float32)))
-        return y
+        return layer(x.to(torch.promote_types(x.dtype, torch.float32)))
 
 
 def random_bytes(shape: torch.Size, device: torch.device) -> Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mixvae.networks.batched import in_full_precision
+
 
 class GaussianPrior(nn.Module):
     """p(z|c) of A agents: means and log-variances that are learned, N(., I) to begin with.
@@ -29,7 +31,8 @@ class GaussianPrior(nn.Module):
         Args:
             category: One-hot, or probabilities, at which both are averaged.
         """
-        return torch.bmm(category, self.mean), torch.bmm(category, self.logvar)
+        mean = in_full_precision(lambda chosen: torch.bmm(chosen, self.mean), category)
+        return mean, in_full_precision(lambda chosen: torch.bmm(chosen, self.logvar), category)
 
     def latent(self, category: Tensor, state: Tensor) -> Tensor:
         """Latents z of states (A, B, S) in categories (A, B, K), shape (A, B, S)."""

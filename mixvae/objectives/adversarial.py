@@ -98,6 +98,8 @@ def neighbour_radius(x: Tensor, ratio: float, k: int) -> Tensor:
     flat = x.detach().flatten(start_dim=1)
     if len(flat) < 2:
         return flat.new_zeros(len(flat))
+    # Of many samples cdist expands the square, and far from 0 its terms cancel.
+    flat = flat - flat.mean(dim=0)
     distance = torch.cdist(flat, flat).fill_diagonal_(torch.inf)
     return ratio * distance.kthvalue(min(k, len(flat) - 1), dim=1).values
 

@@ -54,6 +54,14 @@ class Likelihood(Protocol):
         """Raise ValueError where samples lie outside of what the family can describe."""
         ...
 
+    def nearest(self, x: Tensor) -> Tensor:
+        """The samples nearest to x that the family can describe, of its shape; mostly x itself.
+
+        For altered copies of samples, which may leave the range of the data: out there -log p(x)
+        means nothing, and may have no lower bound.
+        """
+        ...
+
 
 def decoded_shape(shape: Sequence[int], likelihood: Likelihood) -> Sequence[int]:
     """Shape of a decoder's output, see `Likelihood`.
@@ -114,6 +122,10 @@ class Bernoulli:
                 "scale the data or choose the gaussian likelihood"
             )
 
+    def nearest(self, x: Tensor) -> Tensor:
+        """Values brought into [0, 1]."""
+        return x.clamp(0, 1)
+
 
 @dataclass(frozen=True)
 class Gaussian:
@@ -153,6 +165,10 @@ class Gaussian:
         """Raise ValueError where a value is not finite."""
         _check_finite(x)
 
+    def nearest(self, x: Tensor) -> Tensor:
+        """Return x itself: all values can be described."""
+        return x
+
 
 @dataclass(frozen=True)
 class SquaredError:
@@ -181,6 +197,10 @@ class SquaredError:
     def check(self, x: Tensor) -> None:
         """Raise ValueError where a value is not finite."""
         _check_finite(x)
+
+    def nearest(self, x: Tensor) -> Tensor:
+        """Return x itself: all values can be described."""
+        return x
 
 
 def _squared_error(params: Tensor, x: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from mixvae.objectives.precision import at_least_single
+
 
 @dataclass(frozen=True)
 class Laplace:
@@ -49,6 +51,10 @@ class Laplace:
         if bad:
             raise ValueError(f"the likelihood needs finite values, got {bad} that are not")
 
+    def nearest(self, x: Tensor) -> Tensor:
+        """Return x itself: all values can be described."""
+        return x
+
 
 @dataclass(frozen=True)
 class Poisson:
@@ -64,6 +70,7 @@ class Poisson:
 
     def nll(self, params: Tensor, x: Tensor) -> Tensor:
         """-log p(x) from log-rates (A, B, *shape): shape (A, B), nats, summed over features."""
+        params = at_least_single(params)
         return _sum_features(params.exp() - x * params + torch.lgamma(x + 1))
 
     def mean(self, params: Tensor) -> Tensor:
@@ -79,6 +86,10 @@ class Poisson:
                 f" and {bad.numel() - 1} more that are none; use counts that were not standardised,"
                 " or the squared error"
             )
+
+    def nearest(self, x: Tensor) -> Tensor:
+        """Values rounded to counts."""
+        return x.round().clamp_min(0)
 
 
 @dataclass(frozen=True)
@@ -98,7 +109,7 @@ class Categorical:
 
     def nll(self, params: Tensor, x: Tensor) -> Tensor:
         """-log p(x) from logits (A, B, *shape): shape (A, B), nats, summed over the choices."""
-        return _sum_features(-x * params.log_softmax(dim=-1))
+        return _sum_features(-x * at_least_single(params).log_softmax(dim=-1))
 
     def mean(self, params: Tensor) -> Tensor:
         """Probabilities of the categories, from logits, of their shape."""
@@ -119,6 +130,10 @@ class Categorical:
                 f"the categorical likelihood needs one category for each choice: the values along"
                 f" the last axis sum to 1; got a sum of {worst:g}"
             )
+
+    def nearest(self, x: Tensor) -> Tensor:
+        """Values brought into [0, 1]; what they sum to is left as it is."""
+        return x.clamp(0, 1)
 
 
 def _sum_features(values: Tensor) -> Tensor:

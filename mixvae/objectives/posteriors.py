@@ -8,6 +8,7 @@ modalities, nor on that of the samples of a batch.
 from __future__ import annotations
 
 import math
+from functools import reduce
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -142,17 +143,28 @@ def product_of_experts(
         Wu & Goodman 2018 (MVAE): precisions add up, means are weighted by them. Their code adds
         1e-8 to variances and precisions; ours is exact, and one expert gives back itself.
     """
-    weight = sets.to(mean.dtype)
     mean, logvar = present_or_zero(mean, present), present_or_zero(logvar, present)
     precision = present_or_zero(torch.exp(-logvar), present)
-    total = torch.tensordot(weight, precision, dims=1)
-    weighted = torch.tensordot(weight, precision * mean, dims=1)
+    total = _sum_of_sets(precision, sets)
+    weighted = _sum_of_sets(precision * mean, sets)
     if prior_expert:
         total = total + 1
     else:
-        empty = (weight @ present.t().to(weight.dtype) == 0).unsqueeze(-1)
+        empty = (sets.to(mean.dtype) @ present.t().to(mean.dtype) == 0).unsqueeze(-1)
         total = torch.where(empty, torch.ones_like(total), total)
     return weighted / total, -total.log()
+
+
+def _sum_of_sets(values: Tensor, sets: Tensor) -> Tensor:
+    """Sum what the experts of each set have, (M, B, L), to (N, B, L).
+
+    As a product of matrices it would be rounded to bf16 under autocast and to TF32 on a GPU, by
+    several standard deviations of a narrow posterior.
+    """
+    left_out = zip(values, (~sets).t(), strict=True)
+    return reduce(
+        torch.add, [value.masked_fill(out[:, None, None], 0.0) for value, out in left_out]
+    )
 
 
 def moments(mixture: GaussianMixture) -> tuple[Tensor, Tensor]:

@@ -151,6 +151,21 @@ def test_the_library_counts_all_genes_though_few_are_kept(write, tmp_path, backe
     assert np.array_equal(raw, counts()[:, [9, 2]])
 
 
+@pytest.mark.parametrize("backed", [False, True])
+def test_the_share_of_the_counts_that_chosen_genes_hold_is_told(write, tmp_path, caplog, backed):
+    (tmp_path / "genes.txt").write_text("gene9\ngene2\n")
+    raw = counts()
+    path, listed = write(make(raw)), str(tmp_path / "genes.txt")
+    data = load(path, genes=listed, counts_layer="X", backed=backed)
+    rows = data.read_splits()["train"].rows.numpy()
+    share = raw[rows][:, [9, 2]].sum() / raw[rows].sum()
+    assert f"the 2 genes chosen hold {100 * share:.0f} % of the raw counts" in caplog.text
+    caplog.clear()
+    load(path, genes=listed, backed=backed)  # no counts, no likelihood of them
+    load(path, counts_layer="X", backed=backed)
+    assert "genes chosen hold" not in caplog.text
+
+
 def test_raw_is_read_with_genes_of_its_own(write):
     adata = make()
     adata.raw = adata.copy()

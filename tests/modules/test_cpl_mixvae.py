@@ -143,6 +143,23 @@ def test_objective_equals_the_literal_loop_with_its_gradient(
         torch.testing.assert_close(got, want, rtol=1e-8, atol=1e-10)
 
 
+def test_copies_out_of_range_are_explained_as_the_nearest_that_can_be(without_noise: None) -> None:
+    model, x = make(2), batch().x
+    spread(model, x)
+    model.augmenter = Noise(1.0)
+    torch.manual_seed(3)
+    copies = model.augmenter(x, 2, model.log_q)
+    assert (copies < 0).any()
+    assert (copies > 1).any()
+    torch.manual_seed(3)
+    nll = model.terms(batch())["reconstruction"].value
+    features = model.agents.features(copies)  # of the copies as they are
+    category = model.log_categories(features).exp()
+    state, _ = model.agents.state(features, category)
+    expected = Bernoulli().nll(model.agents.decode(category, state), copies.clamp(0, 1))
+    torch.testing.assert_close(nll, expected)
+
+
 def test_without_coupling_no_agent_has_a_gradient_in_another() -> None:
     model = make(3, coupling_weight=0.0, **OURS)
     terms = model.terms(batch())

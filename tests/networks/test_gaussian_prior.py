@@ -34,6 +34,15 @@ def test_a_state_is_where_z_lies_within_its_category() -> None:
     )
 
 
+def test_mixed_precision_rounds_nothing() -> None:
+    prior, (category, mean, logvar) = make().float(), (part.float() for part in draw())
+    plain = prior.state(category, mean, logvar)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = prior.state(category, mean, logvar)
+    for got, want in zip(mixed, plain, strict=True):
+        assert torch.equal(got, want)
+
+
 def test_the_divergence_is_the_same_in_states_as_in_z() -> None:
     prior, (category, mean, logvar) = make(), draw()
     all_of_them = kl_to_components(mean.unsqueeze(2), logvar.unsqueeze(2), prior.mean, prior.logvar)

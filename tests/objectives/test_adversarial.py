@@ -183,6 +183,15 @@ def test_neighbour_radius_equals_sorting() -> None:
         )
 
 
+@pytest.mark.parametrize("offset", [0.0, 100.0, 1000.0])
+def test_neighbour_radius_does_not_depend_on_where_the_data_lie(offset: float) -> None:
+    x = (points(200, 10) + offset).float()
+    radius = neighbour_radius(x, 1.0, 10)
+    torch.testing.assert_close(
+        radius.double(), neighbour_radius(x.double() - offset, 1.0, 10), rtol=1e-4, atol=0
+    )
+
+
 def test_neighbour_radius_in_small_batches() -> None:
     x = torch.tensor([[0.0], [3.0], [7.0]], requires_grad=True)
     radius = neighbour_radius(x, 1.0, 10)

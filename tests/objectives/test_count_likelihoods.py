@@ -79,9 +79,38 @@ def test_summed_over_genes(family: Likelihood) -> None:
 
 
 @every_family
+def test_mixed_precision_rounds_nothing_but_the_parameters(family: Likelihood) -> None:
+    params, x = parameters(family).bfloat16(), counts().float()
+    with torch.autocast("cpu", torch.bfloat16):
+        value, mean = family.nll(params, x), family.mean(params)
+    expected = family.nll(params.double(), x.double())
+    # What single precision leaves of counts of 2,000; bf16 was off by some nats.
+    torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=0.02)
+    torch.testing.assert_close(mean.double(), family.mean(params.double()), rtol=1e-5, atol=1e-4)
+
+
+@every_family
 def test_gradcheck(family: Likelihood) -> None:
     params, x = parameters(family).requires_grad_(), counts()
     assert torch.autograd.gradcheck(lambda p: family.nll(p, x), (params,), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("most", "nats", "slope"), [(300, 0.004, 1e-4), (3e4, 0.5, 1e-2)])
+@pytest.mark.parametrize("dispersion", [-5.0, 0.0, 3.0, 8.0])
+def test_single_precision_loses_what_the_docstring_says(
+    dispersion: float, most: float, nats: float, slope: float
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    params = torch.randn(2, 50, 100, generator=generator)
+    params[..., :50] *= 2
+    params[..., 50:] += dispersion
+    x = torch.poisson(most * torch.rand(50, 50, generator=generator), generator=generator)
+    single, double = params.requires_grad_(), params.detach().double().requires_grad_()
+    got, want = FAMILIES[0].nll(single, x), FAMILIES[0].nll(double, x.double())
+    torch.testing.assert_close(got.double(), want, rtol=0, atol=nats)
+    got.sum().backward()
+    want.sum().backward()
+    torch.testing.assert_close(single.grad.double(), double.grad, rtol=slope, atol=slope)
 
 
 @pytest.mark.parametrize("log_dispersion", [-1.0, 2.0, 3.46, 3.47, 6.0])

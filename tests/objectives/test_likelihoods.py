@@ -91,6 +91,31 @@ def test_bernoulli_refuses_values_outside_of_zero_to_one(bad: float) -> None:
         Bernoulli().check(x)
 
 
+def test_a_copy_out_of_range_is_brought_to_where_bernoulli_has_a_bound() -> None:
+    logits, x = params_and_data(1, 4, 4)
+    copies = x + torch.randn(2, *x.shape).double()
+    # A decoder that is sure of the nearer end would gain without end outside of [0, 1].
+    sure = 1e3 * (copies - 0.5).sign()
+    assert (Bernoulli().nll(sure, copies) < -100).all()
+    nearest = Bernoulli().nearest(copies)
+    Bernoulli().check(nearest)
+    for params in (logits, sure):
+        assert (Bernoulli().nll(params, nearest) >= 0).all()
+
+
+@every_family
+def test_a_copy_in_range_is_its_own_nearest_bit_for_bit(family: Likelihood) -> None:
+    _, x = params_and_data(1, 4, 4)
+    x[0, 0, 0, :2] = torch.tensor([0.0, 1.0])
+    assert torch.equal(family.nearest(x), x)
+
+
+@pytest.mark.parametrize("family", [Gaussian(), SquaredError()], ids=repr)
+def test_others_take_a_copy_as_it_is(family: Likelihood) -> None:
+    x = torch.full((3, 4), -7.0)
+    assert family.nearest(x) is x
+
+
 @pytest.mark.parametrize("family", [Gaussian(), SquaredError()], ids=repr)
 def test_others_refuse_values_that_are_not_finite(family: Likelihood) -> None:
     x = torch.full((3, 4), -7.0)

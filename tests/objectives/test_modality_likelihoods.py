@@ -47,10 +47,32 @@ def test_summed_over_features(family: Likelihood) -> None:
 
 
 @every_family
+def test_mixed_precision_rounds_nothing_but_the_parameters(family: Likelihood) -> None:
+    params, x = params_and_data(family)
+    params = params.bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        value = family.nll(params, x.float())
+    expected = family.nll(params.double(), x)
+    torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-5)
+
+
+@every_family
 def test_gradcheck(family: Likelihood) -> None:
     params, x = params_and_data(family)
     params = (params + 0.1).requires_grad_()  # not at a median, where there is no slope
     assert torch.autograd.gradcheck(lambda p: family.nll(p, x), (params,))
+
+
+@every_family
+def test_the_nearest_to_a_copy_passes_and_own_data_are_their_own(family: Likelihood) -> None:
+    _, x = params_and_data(family)
+    assert torch.equal(family.nearest(x), x)
+    noisy = family.nearest(x + torch.randn(x.shape).double())
+    if not isinstance(family, Categorical):  # whose values need not sum to 1
+        family.check(noisy)
+        return
+    assert noisy.min() >= 0
+    assert noisy.max() <= 1
 
 
 @every_family

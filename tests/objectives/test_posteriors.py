@@ -50,6 +50,20 @@ def same_density(one: GaussianMixture, other: GaussianMixture) -> None:
 
 
 @every_kind
+@pytest.mark.parametrize("prior_expert", [False, True])
+def test_mixed_precision_rounds_nothing(kind: str, prior_expert: bool) -> None:
+    # Of narrow posteriors, three bits fewer would be several standard deviations.
+    mean, logvar = (part.float() for part in experts())
+    present = torch.rand(B, M) > 0.3
+    plain = aggregate(mean, logvar - 6, present, kind, prior_expert)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = aggregate(mean, logvar - 6, present, kind, prior_expert)
+    for got, want in zip(mixed, plain, strict=True):
+        assert got.dtype == want.dtype
+        assert torch.equal(got, want)
+
+
+@every_kind
 def test_one_modality_is_itself(kind: str) -> None:
     mean, logvar = experts(1)
     got = aggregate(mean, logvar, everything(1), kind)

@@ -1,0 +1,21 @@
+"""Numbers wide enough for what is exponentiated, subtracted or summed over many features."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def at_least_single(x: Tensor) -> Tensor:
+    """Return x in float32 where it has fewer bits, as under mixed precision, and else x itself.
+
+    Args:
+        x: Numbers, such as what a decoder gives, any shape.
+
+    Returns:
+        The same numbers, of which what follows keeps 24 bits instead of bfloat16's 8.
+
+    Source:
+        Ours. On GPUs autocast widens exp, lgamma and softmax by itself; on CPUs it does not.
+    """
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 # Okabe & Ito 2008, without yellow, which is too pale for a line on white; black comes last.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+LINE_STYLES = ("-", "--", ":", "-.")  # where there are more lines than colours
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 INK = "#333333"
 FAINT = "#999999"

@@ -106,10 +106,18 @@ class AbstractMultimodalModule(AbstractModule[MultimodalBatch]):
         return (reconstruction + self.beta(SETTLED) * step.kl).mean()
 
     def validation_step(self, batch: MultimodalBatch, batch_idx: int) -> MultimodalStep:  # type: ignore[override]
-        """Measure a batch without sampling, and log the objective at its final weights."""
+        """Measure a batch without sampling, and log the objective at its final weights.
+
+        `val/objective_reconstruction` is what `train/reconstruction` is of a training batch, at the
+        means: weighted, and averaged over all events. `val/reconstruction` is neither.
+        """
         step = self.predict_step(batch)
-        loss = self.settled_loss(step, batch.present)
-        self.log("val/loss", loss, batch_size=len(batch.present), sync_dist=True)
+        held = self.weighted(self.settled_reconstruction(step, batch.present)).mean()
+        values = {
+            "val/loss": self.settled_loss(step, batch.present),
+            "val/objective_reconstruction": held,
+        }
+        self.log_dict(values, batch_size=len(batch.present), sync_dist=True)
         return step
 
     def test_step(self, batch: MultimodalBatch, batch_idx: int) -> MultimodalStep:  # type: ignore[override]

@@ -183,6 +183,19 @@ def test_the_settled_mixture_kl_is_its_formula_whatever_the_batch() -> None:
         torch.testing.assert_close(step.kl[event], torch.as_tensor(expected), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["mmvm", "avg", "mmvae plus", "ae"])
+def test_validation_logs_the_reconstruction_that_training_logs(
+    name: str, without_noise: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, data = make(name, weights={"cat": 3.0}), batch(torch.rand(B, M) < 0.7)
+    logged: dict[str, Tensor] = {}
+    monkeypatch.setattr(model, "log_dict", lambda values, **_: logged.update(values))
+    step = model.validation_step(data, 0)
+    expected = model.terms(data).means()["reconstruction"]
+    torch.testing.assert_close(logged["val/objective_reconstruction"], expected)
+    torch.testing.assert_close(logged["val/loss"], model.settled_loss(step, data.present))
+
+
 def test_the_autoencoder_draws_nothing() -> None:
     model, data = make("ae"), batch()
     before = torch.random.get_rng_state()

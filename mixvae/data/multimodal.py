@@ -62,8 +62,8 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
             standardise: Whether each feature gets mean 0 and deviation 1 in training.
             val_fraction: Share of the events that validates, in (0, 1).
             test_fraction: Share that tests, in (0, 1).
-            missing_fraction: Share of the samples of training events that are hidden, in [0, 1);
-                one of each event stays.
+            missing_fraction: Probability that a sample of a training event is hidden, in [0, 1),
+                before one of each event that would lose all of its samples is restored.
             batch_size: Training events per step, over all processes.
             eval_batch_size: Largest number of events per evaluation step.
             predict_split: Split that is tested and predicted after training.
@@ -84,7 +84,9 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
                 "data.modalities names no file; name one for each modality, such as"
                 " 'data.modalities={a: a.npy, b: b.npy}'"
             )
-        for name in modalities:
+        # YAML reads a name such as 1 as a number
+        self.files = {str(name): file for name, file in modalities.items()}
+        for name in self.files:
             if not name or set(name) & set("/ \t\n"):
                 raise ValueError(
                     f"data.modalities has the name {name!r}; metrics are named after modalities,"
@@ -97,7 +99,6 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
                 )
         if class_names is not None and len(set(class_names)) < len(class_names):
             raise ValueError(f"class_names names a class twice: {list(class_names)}")
-        self.files = dict(modalities)
         self.label_file = labels
         self.class_names = None if class_names is None else tuple(map(str, class_names))
         self.standardise = standardise

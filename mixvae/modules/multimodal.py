@@ -235,10 +235,10 @@ def _by_name(
     key: str, values: Mapping[str, Given] | None, names: Sequence[str]
 ) -> dict[str, Given]:
     """What is given by name, refused where a name is that of no modality."""
-    given = dict(values or {})
+    given = {str(name): value for name, value in (values or {}).items()}  # YAML: 1 is no text
     for name in given:
         if name not in names:
-            near = difflib.get_close_matches(str(name), names, n=1)
+            near = difflib.get_close_matches(name, names, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ValueError(
                 f"model.{key} names {name!r}, which is no modality{hint}"
@@ -248,6 +248,12 @@ def _by_name(
 
 
 def _check_family(name: str, family: Likelihood) -> None:
+    if not hasattr(family, "params_per_feature"):
+        raise ValueError(
+            f"model.likelihoods.{name} is {family!r}, which is no likelihood; write one as in the"
+            f" files of conf/likelihood, such as {name}:"
+            " {_target_: mixvae.objectives.modality_likelihoods.Categorical}"
+        )
     if family.counts or family.params_per_feature != 1:
         raise ValueError(
             f"the likelihood {type(family).__name__} of modality {name!r} is for raw counts beside"

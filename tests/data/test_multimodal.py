@@ -170,6 +170,11 @@ def test_settings_out_of_range_are_refused_at_construction(options, message):
         make(**options)
 
 
+def test_a_name_that_yaml_reads_as_a_number_is_a_text():
+    data = ready(modalities={1: "a.npy", 2: "c.csv"})
+    assert [modality.name for modality in data.spec.modalities] == ["1", "2"]
+
+
 def test_unaligned_arrays_are_refused():
     np.save("short.npy", np.ones((NUM - 1, 2)))
     with pytest.raises(ValueError, match=r"differ in their numbers of rows: a 120, d 119\. Row i"):

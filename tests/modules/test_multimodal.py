@@ -170,9 +170,7 @@ def test_the_settled_mixture_kl_is_its_formula_whatever_the_batch() -> None:
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     for event in range(20):
         there = [m for m in range(M) if data.present[event, m]]
-        expected = 0.3 * sum(
-            kl_to_standard_normal(mean[m, event], logvar[m, event]) for m in there
-        )
+        expected = 0.3 * sum(kl_to_standard_normal(mean[m, event], logvar[m, event]) for m in there)
         for draw in noise:
             for m in there:
                 z = mean[m, event] + (0.5 * logvar[m, event]).exp() * draw[m, 0]
@@ -318,6 +316,13 @@ def test_likelihoods_by_name() -> None:
     torch.testing.assert_close(probs.sum(-1), torch.ones(5, 4))
 
 
+def test_names_that_yaml_reads_as_numbers_are_texts() -> None:
+    specs = (ModalitySpec("1", (6,)), ModalitySpec("2", (4, 2)))
+    model = make("mmvm", modalities=specs, likelihoods={2: Categorical()}, weights={1: 3.0})
+    assert isinstance(model.likelihoods[1], Categorical)
+    assert model.modality_weights.flatten().tolist() == [3.0, 1.0]
+
+
 @every_model
 def test_its_networks_learn(name: str) -> None:
     model, data = make(name, **({} if name == "ae" else {"beta": 0.01})), batch()
@@ -346,6 +351,7 @@ BAD = {
     "weight of none": ("mmvm", {"weights": {"mous": 1.0}}, "no modality; did you mean mouse?"),
     "likelihood of none": ("mmvm", {"likelihoods": {"dog": Poisson()}}, "are rat, mouse, cat"),
     "negative weight": ("ae", {"weights": {"cat": -1.0}}, "model.weights.cat must be at least 0"),
+    "no likelihood": ("ae", {"likelihoods": {"cat": "categorical"}}, "which is no likelihood; wri"),
     "counts": ("ae", {"likelihoods": {"cat": NegativeBinomial()}}, "use Poisson"),
 }
 

@@ -196,6 +196,11 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
         return splits
 
     @property
+    def tests_on_training(self) -> bool:
+        """Whether all splits hold the same samples, for whoever says what a test is of."""
+        return self.split == "paper"
+
+    @property
     def _repairs(self) -> bool:
         return self.repair_each_epoch and self.split != "paper"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import matplotlib
@@ -95,6 +96,17 @@ def write_numbers(axes: Axes, values: NDArray[Any], texts: NDArray[np.str_], mid
     for (row, column), text in np.ndenumerate(texts):
         ink = "black" if values[row, column] >= middle else "white"
         axes.text(column, row, text, ha="center", va="center", fontsize=size, color=ink)
+
+
+def wrapped(name: str, letters: int) -> str:
+    """Break a name into lines, between its words and behind underscores where it has some.
+
+    Args:
+        name: The name.
+        letters: Largest length of a line.
+    """
+    lines = textwrap.wrap(name.replace("_", "_ "), letters)
+    return "\n".join(line.replace("_ ", "_") for line in lines)
 
 
 def with_gaps(name: str) -> Colormap:

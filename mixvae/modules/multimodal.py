@@ -71,7 +71,8 @@ class AbstractMultimodalModule(AbstractModule[MultimodalBatch]):
             raise ValueError(f"model.private_dim must be at least 0, got {private_dim}")
         self.modalities = tuple(modalities)
         self.names = tuple(modality.name for modality in modalities)
-        self.num_modalities, self.latent_dim = len(modalities), latent_dim
+        self.num_modalities = len(modalities)
+        self.latent_dim, self.private_dim = latent_dim, private_dim
         self.beta = as_schedule(beta, name="model.beta", at_least=0)
         own = _by_name("likelihoods", likelihoods, self.names)
         self.likelihoods = tuple(own.get(name, likelihood) for name in self.names)
@@ -125,7 +126,7 @@ class AbstractMultimodalModule(AbstractModule[MultimodalBatch]):
         return self.predict_step(batch)
 
     def decode(self, latent: Tensor, modality: int) -> Tensor:
-        """The mean of p(x_m|z), shape (B, *shape_m), from latents (B, L)."""
+        """The mean of p(x_m|z), shape (B, *shape_m), from latents (B, L), nothing private."""
         params = self.networks.decode(self.code_of(latent, modality), modality)
         return self.likelihoods[modality].mean(params.unsqueeze(0))[0]
 

@@ -188,6 +188,7 @@ class TinyMultimodal(lightning.LightningModule):
         super().__init__()
         self.num_modalities = len(SHAPES)
         self.latent_dim = latent_dim
+        self.private_dim = 0
         self.has_joint = has_joint
         sizes = [int(np.prod(shape)) for shape in SHAPES.values()]
         self.encoder = nn.ModuleList(nn.Linear(size, 2 * latent_dim) for size in sizes)

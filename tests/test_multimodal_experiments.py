@@ -76,7 +76,8 @@ def test_a_caption_and_counts_beside_an_image(
     family = "{_target_: mixvae.objectives.modality_likelihoods.%s}"
     own = f"{{caption: {family % 'Categorical'}, spikes: {family % 'Poisson'}}}"
     options = ["+experiment=multimodal_mmvm", f"data.modalities={files}", *TINY, "run_dir=run"]
-    assert main([*options, "likelihood=laplace", f"model.likelihoods={own}"]) == 0
+    options += ["likelihood=laplace", f"model.likelihoods={own}", "data.standardise=[image]"]
+    assert main(options) == 0
     result = summary(tmp_path)
     for name in ("image", "caption", "spikes"):
         assert np.isfinite(result[f"test/reconstruction/{name}"])

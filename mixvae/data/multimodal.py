@@ -41,7 +41,7 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
         modalities: Mapping[str, str] | None = None,
         labels: str | None = None,
         class_names: Sequence[str] | None = None,
-        standardise: bool = False,
+        standardise: bool | Sequence[str] = False,
         val_fraction: float = 0.1,
         test_fraction: float = 0.2,
         missing_fraction: float = 0.0,
@@ -59,7 +59,8 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
                 has none.
             class_names: Names of the classes: of the numbers 0, 1, ..., or the texts themselves.
                 None takes the labels that occur, sorted; in a trained run, those of the run.
-            standardise: Whether each feature gets mean 0 and deviation 1 in training.
+            standardise: Whether each feature gets mean 0 and deviation 1 in training: of all
+                modalities, of none, or of those named.
             val_fraction: Share of the events that validates, in (0, 1).
             test_fraction: Share that tests, in (0, 1).
             missing_fraction: Probability that a sample of a training event is hidden, in [0, 1),
@@ -101,6 +102,14 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
             raise ValueError(f"class_names names a class twice: {list(class_names)}")
         self.label_file = labels
         self.class_names = None if class_names is None else tuple(map(str, class_names))
+        if not isinstance(standardise, bool):
+            standardise = [str(name) for name in standardise]
+            unknown = [name for name in standardise if name not in self.files]
+            if unknown:
+                raise ValueError(
+                    f"data.standardise names {unknown[0]!r}, which is none of the modalities"
+                    f" {', '.join(self.files)}"
+                )
         self.standardise = standardise
         self.test_fraction = test_fraction
         self.missing_fraction = missing_fraction

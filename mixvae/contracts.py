@@ -281,18 +281,11 @@ class MultimodalStep(NamedTuple):
 
 @runtime_checkable
 class MultimodalModel(Protocol):
-    """What evaluation and figures ask of a model of several modalities.
-
-    Attributes:
-        num_modalities: Number of modalities M.
-        latent_dim: Dimensions L of the latents that are inferred and decoded.
-        private_dim: Further dimensions that each modality has for itself, 0 for most models:
-            `infer` does not give them, and `decode` sets them to what is usual.
-    """
+    """What evaluation and figures ask of a model of several modalities."""
 
     num_modalities: int
     latent_dim: int
-    private_dim: int
+    private_dim: int  # further latents of each modality, neither inferred nor decoded here
 
     def infer(self, x: Sequence[Tensor], present: Tensor) -> MultimodalPosterior:
         """Infer the latents of x, M tensors (B, *shape_m), where `present`, (B, M), says so."""

@@ -208,6 +208,11 @@ class TinyMultimodal(lightning.LightningModule):
         """Decode one modality."""
         return self.decoder[modality](latent).unflatten(-1, list(SHAPES.values())[modality])
 
+    def impute(self, x: Sequence[Tensor], present: Tensor) -> list[Tensor]:
+        """Decode the first modality's latents into each."""
+        mean = self.infer(x, present).mean[0]
+        return [self.decode(mean, n) for n in range(self.num_modalities)]
+
     def step(self, batch: MultimodalBatch) -> MultimodalStep:
         """Infer, decode across modalities and measure."""
         posterior = self.infer(batch.x, batch.present)

@@ -74,7 +74,7 @@ class MultimodalFigures(AbstractCurveCallback, AbstractLatentCallback):
         yield "reconstructions", _draw_decoded(trainer, decoder_of(model), table, shown, latents)
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         yield from _draw_coherence(metrics, spec, latents)
-        tested = samples_tested(trainer.datamodule)  # type: ignore[attr-defined]
+        tested = samples_tested(datamodule_of(trainer))
         yield from _draw_accuracies(metrics, spec, table, latents, tested)
 
 

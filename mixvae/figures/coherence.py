@@ -90,8 +90,8 @@ def accuracy_bars(
         axes.bar(np.arange(len(names)) + offset, heights, width=width, color=colour, label=label)
     places = np.arange(len(names))
     left, right = places - 0.45, places + 0.45
-    line = {"color": INK, "linewidth": 1, "linestyle": "--"}
-    axes.hlines(largest, left, right, **line, label="share of the largest class")
+    guessed = axes.hlines(largest, left, right, colors=INK, linewidth=1, linestyles="--")
+    guessed.set_label("share of the largest class")
     axes.set_xticks(places, [wrapped(name, MAX_LETTERS) for name in names])
     if len(names) > MAX_LEVEL or max(map(len, names)) > 3 * MAX_LETTERS:
         axes.tick_params(axis="x", rotation=90)

@@ -285,6 +285,7 @@ class MultimodalModel(Protocol):
 
     num_modalities: int
     latent_dim: int
+    private_dim: int  # further latents of each modality, neither inferred nor decoded here
 
     def infer(self, x: Sequence[Tensor], present: Tensor) -> MultimodalPosterior:
         """Infer the latents of x, M tensors (B, *shape_m), where `present`, (B, M), says so."""

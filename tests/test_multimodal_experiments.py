@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hydra.utils import instantiate
 
+from mixvae.runtime.overrides import check_command_line
 from mixvae.train import main
 
 MODELS = [
@@ -62,6 +64,31 @@ def test_every_model_runs_by_its_name(model: str, arrays: list[str], tmp_path: P
     assert np.isfinite(result["test/reconstruction"])
 
 
+def test_a_caption_and_counts_beside_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(0)
+    np.save("image.npy", generator.uniform(size=(240, 3, 4, 4)))
+    np.save("caption.npy", np.eye(7)[generator.integers(0, 7, (240, 5))])
+    np.save("spikes.npy", generator.poisson(3.0, (240, 6)))
+    files = "{image: image.npy, caption: caption.npy, spikes: spikes.npy}"
+    family = "{_target_: mixvae.objectives.modality_likelihoods.%s}"
+    own = f"{{caption: {family % 'Categorical'}, spikes: {family % 'Poisson'}}}"
+    options = ["+experiment=multimodal_mmvm", f"data.modalities={files}", *TINY, "run_dir=run"]
+    options += ["likelihood=laplace", f"model.likelihoods={own}", "data.standardise=[image]"]
+    assert main(options) == 0
+    result = summary(tmp_path)
+    for name in ("image", "caption", "spikes"):
+        assert np.isfinite(result[f"test/reconstruction/{name}"])
+
+
+@pytest.mark.parametrize("name", ["categorical", "laplace", "poisson"])
+def test_a_likelihood_is_chosen_by_its_name(name: str) -> None:
+    (job,) = check_command_line(["+experiment=multimodal_mmvm", f"likelihood={name}"])
+    assert type(instantiate(job.model.likelihood)).__name__.lower() == name
+
+
 @pytest.mark.slow
 def test_the_rats_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -78,6 +105,7 @@ BAD = {
     "kl": (["model.kl=pairwis"], "pairwise"),
     "name": (["model.weights={aa: 2.0}"], "'aa', which is no modality; did you mean a?"),
     "augmenter": (["augmenter=noise"], "takes no augmenter"),
+    "likelihood": (["model.likelihoods={a: categorical}"], "a is 'categorical', which is no lik"),
     "data": (["data=digits"], "is for several modalities"),
 }
 

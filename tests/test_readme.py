@@ -106,6 +106,8 @@ def write_arrays(folder: Path) -> None:
     for name in "ab":
         np.save(folder / f"{name}.npy", generator.normal(size=(400, 5)) + label[:, None])
     np.save(folder / "y.npy", label)
+    np.save(folder / "image.npy", generator.uniform(size=(400, 3, 8, 8)))
+    np.save(folder / "caption.npy", np.eye(7)[generator.integers(0, 7, (400, 5))])
 
 
 def test_the_readme_has_commands() -> None:

@@ -20,6 +20,19 @@ def tested_split(datamodule: object) -> str:
     return str(getattr(datamodule, "predict_split", "test"))
 
 
+def samples_tested(datamodule: object) -> str:
+    """Say in words what samples a test is of, for the axes of figures.
+
+    Args:
+        datamodule: A data module; its `predict_split` is looked at, and `tests_on_training`, by
+            which one says that its test samples are those that it trains on.
+    """
+    split = tested_split(datamodule)
+    if split == "train" or getattr(datamodule, "tests_on_training", False):
+        return "samples trained on"
+    return "validation samples" if split == "val" else "held-out samples"
+
+
 class AbstractPredictionCallback(Callback):
     """Collects the predictions of a test over batches and ranks; a subclass uses them at its end.
 

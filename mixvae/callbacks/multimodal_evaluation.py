@@ -158,4 +158,4 @@ class MultimodalEvaluation(Callback):
 
 def _is_told(split: str, measure: str) -> bool:
     """Whether a measure is logged: those of pairs are many, and only of the test split."""
-    return split == "test" or "_to_" not in measure.rpartition("/")[2]
+    return split == "test" or not measure.startswith(("imputation/", "coherence/"))

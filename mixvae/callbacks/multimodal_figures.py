@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from mixvae.callbacks.collecting import samples_tested
 from mixvae.callbacks.curve_keeping import AbstractCurveCallback
 from mixvae.callbacks.lightning_parts import datamodule_of
 from mixvae.callbacks.multimodal_inference import (
@@ -29,7 +30,7 @@ from mixvae.figures.latents import LatentCloud, latent_planes
 BARS = {
     "probe_accuracy": "probe of its own latents",
     "shared_probe_accuracy": "one probe of all modalities' latents",
-    "self_coherence": "classifier of samples, on its own reconstructions",
+    "self_coherence": "classifier of samples, on its own {latents} decoded",
     "classifier_accuracy": "classifier of samples, on samples",
 }
 
@@ -68,9 +69,13 @@ class MultimodalFigures(AbstractCurveCallback, AbstractLatentCallback):
             yield "learning_curves", multimodal_learning_curves(curves)
         yield "latents", _draw_latents(table, spec)
         shown = _choose_events(table.label, self.events_per_class)
-        yield "reconstructions", _draw_decoded(trainer, decoder_of(model), table, shown)
+        # What a model decodes where it has private latents too is from the shared ones alone.
+        latents = "shared latents" if model.private_dim else "latents"
+        yield "reconstructions", _draw_decoded(trainer, decoder_of(model), table, shown, latents)
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        yield from _draw_accuracies(metrics, spec)
+        yield from _draw_coherence(metrics, spec, latents)
+        tested = samples_tested(datamodule_of(trainer))
+        yield from _draw_accuracies(metrics, spec, table, latents, tested)
 
 
 def _draw_latents(table: LatentTable, spec: MultimodalSpec) -> Figure:
@@ -96,7 +101,7 @@ def _choose_events(label: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 
 
 def _draw_decoded(
-    trainer: Trainer, decode: Decode, table: LatentTable, shown: NDArray[np.int64]
+    trainer: Trainer, decode: Decode, table: LatentTable, shown: NDArray[np.int64], latents: str
 ) -> Figure:
     spec = multimodal_spec(trainer)
     found = _find_samples(trainer, set(table.index[shown].tolist()))
@@ -113,7 +118,8 @@ def _draw_decoded(
             ]
         )
     events = [_class_name(spec, int(k)) for k in table.label[shown]]
-    return imputations(samples, decoded, [modality.name for modality in spec.modalities], events)
+    names = [modality.name for modality in spec.modalities]
+    return imputations(samples, decoded, names, events, latents)
 
 
 def _class_name(spec: MultimodalSpec, label: int) -> str:
@@ -139,7 +145,9 @@ def _find_samples(trainer: Trainer, wanted: set[int]) -> dict[int, list[NDArray[
     return found
 
 
-def _draw_accuracies(metrics: Mapping[str, float], spec: MultimodalSpec) -> NamedFigures:
+def _draw_coherence(
+    metrics: Mapping[str, float], spec: MultimodalSpec, latents: str
+) -> NamedFigures:
     names = [modality.name for modality in spec.modalities]
     if "test/coherence" in metrics:
         matrix = [
@@ -153,11 +161,28 @@ def _draw_accuracies(metrics: Mapping[str, float], spec: MultimodalSpec) -> Name
             for m in names
         ]
         mean = metrics["test/coherence"]
-        yield "coherence_matrix", coherence_heat_map(np.array(matrix), names, mean)
+        yield "coherence_matrix", coherence_heat_map(np.array(matrix), names, mean, latents)
+
+
+def _draw_accuracies(
+    metrics: Mapping[str, float],
+    spec: MultimodalSpec,
+    table: LatentTable,
+    latents: str,
+    tested: str,
+) -> NamedFigures:
+    names = [modality.name for modality in spec.modalities]
     if "test/probe_accuracy" in metrics:
         series = {}
         for measure, text in BARS.items():
             values = [metrics.get(f"test/{measure}/{name}", float("nan")) for name in names]
             if not np.isnan(values).all():
-                series[text] = values
-        yield "probe_accuracy", accuracy_bars(series, names, 1 / spec.num_classes)
+                series[text.format(latents=latents)] = values
+        largest = [_largest_share(table.of_modality(m).label) for m in range(len(names))]
+        yield "probe_accuracy", accuracy_bars(series, names, largest, tested)
+
+
+def _largest_share(label: NDArray[np.int64]) -> float:
+    """Share of the largest class among the samples whose class is known; NaN without one."""
+    counts = np.bincount(label[label >= 0])
+    return float(counts.max() / counts.sum()) if counts.size else float("nan")

@@ -20,7 +20,8 @@ def read_array(name: str) -> np.ndarray:
     Args:
         name: Path of the file, with `:key` behind it for one array of an `.npz`. A `.csv` has a
             row for each sample, values between commas, nothing or `nan` where one is missing, and
-            may begin with a line of column names.
+            may begin with a line of column names. A first column that this line leaves without a
+            name, such as pandas' index, is left out with a warning.
 
     Returns:
         The array.
@@ -122,9 +123,18 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _csv_numbers(path: Path) -> np.ndarray:
     rows: list[np.ndarray] = []
+    first_column = 0
     for number, (line, fields) in enumerate(_csv_rows(path)):
+        if number == 0 and _names_an_index(fields):
+            _logger.warning(
+                "%s has a first column without a name: left out as the names of rows, as pandas"
+                " writes them unless it is told index=False",
+                path,
+            )
+            first_column = 1
+            continue
         try:
-            row = np.array([field or "nan" for field in fields]).astype(np.float32)
+            row = _numbers(fields[first_column:])
         except ValueError as error:
             if number == 0:
                 continue  # the columns' names
@@ -135,7 +145,7 @@ def _csv_numbers(path: Path) -> np.ndarray:
             )
         rows.append(row)
     if not rows:
-        raise ValueError(f"{path} holds no line of numbers")
+        raise ValueError(f"{path} holds no line of numbers between commas")
     if len(rows) > 1 and len(rows[0]) > 1 and np.array_equal(rows[0], np.arange(len(rows[0]))):
         _logger.warning(
             "%s begins with the line 0, 1, ..., %d: taken for the names of columns, as pandas"
@@ -145,3 +155,30 @@ def _csv_numbers(path: Path) -> np.ndarray:
         )
         rows = rows[1:]
     return np.stack(rows)
+
+
+def _names_an_index(header: list[str]) -> bool:
+    """Whether a first line names all columns but the first, by words or by 0, 1, ..., as pandas."""
+    if len(header) < 2 or header[0] or not all(header[1:]):
+        return False
+    try:
+        return np.array_equal(_numbers(header[1:]), np.arange(len(header) - 1))
+    except ValueError:
+        return True
+
+
+def _numbers(fields: list[str]) -> np.ndarray:
+    """Read fields as float32, an empty one as NaN; the error names the first that is no number."""
+    try:
+        return np.array([field or "nan" for field in fields]).astype(np.float32)
+    except ValueError as error:
+        for field in fields:
+            try:
+                float(field or "nan")
+            except ValueError:
+                shown = field if len(field) <= 40 else f"{field[:37]}..."
+                raise ValueError(
+                    f"{shown!r} is no number; numbers must lie between commas, with a point for"
+                    " decimals"
+                ) from error
+        raise

@@ -95,8 +95,9 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
             test_fraction: Share that tests, in (0, 1).
             repair_each_epoch: Whether training trials are paired anew in each epoch, as a function
                 of the seed and the epoch; otherwise as a function of the seed.
-            missing_fraction: Share of the samples of training events that are hidden, in [0, 1);
-                one of each event stays. Pairing and hiding go together.
+            missing_fraction: Probability that a sample of a training event is hidden, in [0, 1),
+                before one of each event that would lose all of its samples is restored. Pairing
+                and hiding go together.
             standardise: Whether each feature gets mean 0 and deviation 1 in training.
             simulator: Makes the recordings where there is no path; None is `RatSimulator()`.
             batch_size: Training events per step, over all processes.
@@ -193,6 +194,11 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
             )
             splits[split] = SplitRows(tensors, torch.arange(len(tensors.label)))
         return splits
+
+    @property
+    def tests_on_training(self) -> bool:
+        """Whether all splits hold the same samples, for whoever says what a test is of."""
+        return self.split == "paper"
 
     @property
     def _repairs(self) -> bool:

@@ -41,7 +41,7 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
         modalities: Mapping[str, str] | None = None,
         labels: str | None = None,
         class_names: Sequence[str] | None = None,
-        standardise: bool = False,
+        standardise: bool | Sequence[str] = False,
         val_fraction: float = 0.1,
         test_fraction: float = 0.2,
         missing_fraction: float = 0.0,
@@ -59,11 +59,12 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
                 has none.
             class_names: Names of the classes: of the numbers 0, 1, ..., or the texts themselves.
                 None takes the labels that occur, sorted; in a trained run, those of the run.
-            standardise: Whether each feature gets mean 0 and deviation 1 in training.
+            standardise: Whether each feature gets mean 0 and deviation 1 in training: of all
+                modalities, of none, or of those named.
             val_fraction: Share of the events that validates, in (0, 1).
             test_fraction: Share that tests, in (0, 1).
-            missing_fraction: Share of the samples of training events that are hidden, in [0, 1);
-                one of each event stays.
+            missing_fraction: Probability that a sample of a training event is hidden, in [0, 1),
+                before one of each event that would lose all of its samples is restored.
             batch_size: Training events per step, over all processes.
             eval_batch_size: Largest number of events per evaluation step.
             predict_split: Split that is tested and predicted after training.
@@ -84,7 +85,9 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
                 "data.modalities names no file; name one for each modality, such as"
                 " 'data.modalities={a: a.npy, b: b.npy}'"
             )
-        for name in modalities:
+        # YAML reads a name such as 1 as a number
+        self.files = {str(name): file for name, file in modalities.items()}
+        for name in self.files:
             if not name or set(name) & set("/ \t\n"):
                 raise ValueError(
                     f"data.modalities has the name {name!r}; metrics are named after modalities,"
@@ -97,9 +100,16 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
                 )
         if class_names is not None and len(set(class_names)) < len(class_names):
             raise ValueError(f"class_names names a class twice: {list(class_names)}")
-        self.files = dict(modalities)
         self.label_file = labels
         self.class_names = None if class_names is None else tuple(map(str, class_names))
+        if not isinstance(standardise, bool):
+            standardise = [str(name) for name in standardise]
+            unknown = [name for name in standardise if name not in self.files]
+            if unknown:
+                raise ValueError(
+                    f"data.standardise names {unknown[0]!r}, which is none of the modalities"
+                    f" {', '.join(self.files)}"
+                )
         self.standardise = standardise
         self.test_fraction = test_fraction
         self.missing_fraction = missing_fraction

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ class AbstractMultimodalDataModule(AbstractResidentDataModule):
     classes have its numbers. Loaded later, as Lightning does, it is compared.
     """
 
-    standardise: bool
+    standardise: bool | Sequence[str]
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         """Check the settings, see `AbstractResidentDataModule`."""
@@ -53,7 +53,8 @@ class AbstractMultimodalDataModule(AbstractResidentDataModule):
             samples: Samples, shape (N, *shape).
             training_rows: Rows that train, shape (T,).
         """
-        if not self.standardise:
+        asked = self.standardise
+        if not (asked if isinstance(asked, bool) else name in asked):
             return samples
         known = None if self.run_state is None else self.run_state.scales.get(name)
         self._scales[name] = scale_of(samples, training_rows) if known is None else known

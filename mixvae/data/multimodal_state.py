@@ -126,11 +126,15 @@ class MultimodalState:
             then, now = self.scales.get(name), scales.get(name)
             if then is None or now is None:
                 raise ValueError(
-                    f"data.standardise is {now is not None} now, but the run was trained on"
-                    f" {name} {'as it was' if then is None else 'standardised'}"
+                    f"by data.standardise, {name} is {_scaled(now)} now, but the run was"
+                    f" trained on it {_scaled(then)}"
                 )
             if not all(np.allclose(*both) for both in zip(then, now, strict=True)):
                 raise ValueError(
                     f"{name} has another mean or deviation in training than in the run: the data"
                     " are others than it was trained on"
                 )
+
+
+def _scaled(scale: Scale | None) -> str:
+    return "as it was" if scale is None else "standardised"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import tempfile
 import zlib
@@ -210,9 +211,10 @@ def simulate_rats(
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
+    path = shlex.quote(f"data.path={folder}")
     return (
         f"{len(RATS)} rats in {folder}\n"
-        f"train on them: python -m mixvae.train data=hippocampus data.path={folder}"
+        f"train on them: python -m mixvae.train +experiment=hippocampus_mmvm {path}"
     )
 
 

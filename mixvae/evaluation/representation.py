@@ -122,7 +122,8 @@ def measure_coherence(
     Returns:
         Shares by name: `classifier_accuracy/<n>` on real samples of the split, its mean over
         modalities without `/<n>`, `coherence/<m>_to_<n>`, `coherence` (their mean, m != n),
-        `self_coherence/<m>` and `self_coherence` (m to m). What cannot be measured is left out.
+        `self_coherence/<m>` and `self_coherence` (m to m; of a model with private latents, from
+        shared latents as well). What cannot be measured is left out.
     """
     values: dict[str, float] = {}
     usable = [n for n, classifier in enumerate(judges.classifiers) if classifier is not None]

@@ -11,19 +11,26 @@ from numpy.typing import NDArray
 
 from mixvae.figures.style import (
     COLOURS,
-    FAINT,
+    INK,
     MAX_NUMBERED,
     add_colour_bar,
     label_ticks,
     new_figure,
     tidy,
     with_gaps,
+    wrapped,
     write_numbers,
 )
 
+MAX_LETTERS = 12  # of a name in one line below the bars
+MAX_LEVEL = 12  # names that stand side by side, not upright
+
 
 def coherence_heat_map(
-    matrix: NDArray[np.floating[Any]], names: Sequence[str], coherence: float
+    matrix: NDArray[np.floating[Any]],
+    names: Sequence[str],
+    coherence: float,
+    latents: str = "latents",
 ) -> Figure:
     """Draw how often the class survives decoding from one modality into another.
 
@@ -31,6 +38,7 @@ def coherence_heat_map(
         matrix: Coherence [m, n] from modality m to n, shape (M, M), NaN where it is not known.
         names: Names of the modalities, length M.
         coherence: Mean over pairs of different modalities, for the title.
+        latents: What is decoded, such as `shared latents`.
 
     Returns:
         A figure with a heat map and its colour bar.
@@ -49,20 +57,25 @@ def coherence_heat_map(
         axes,
         f"Coherence (mean over pairs {coherence:.3f})",
         x="modality decoded and classified",
-        y="modality encoded",
+        y=f"modality encoded ({latents})",
     )
     return figure
 
 
 def accuracy_bars(
-    series: Mapping[str, Sequence[float]], names: Sequence[str], chance: float
+    series: Mapping[str, Sequence[float]],
+    names: Sequence[str],
+    largest: Sequence[float],
+    samples: str,
 ) -> Figure:
     """Draw accuracies of several classifiers side by side for each modality.
 
     Args:
         series: For each classifier, its accuracy in each modality, length M, NaN for none.
         names: Names of the modalities, length M.
-        chance: Accuracy of guessing, drawn as a line.
+        largest: Share of each modality's largest class, the accuracy of always guessing it, drawn
+            as a line, length M, NaN for none.
+        samples: What samples the accuracies are of, such as `held-out samples`.
 
     Returns:
         A figure with one group of bars per modality.
@@ -75,9 +88,14 @@ def accuracy_bars(
         heights = np.asarray(values, dtype=np.float64)
         colour = COLOURS[number % len(COLOURS)]
         axes.bar(np.arange(len(names)) + offset, heights, width=width, color=colour, label=label)
-    axes.axhline(chance, color=FAINT, linewidth=1, linestyle="--", label="chance")
-    axes.set_xticks(range(len(names)), names)
+    places = np.arange(len(names))
+    left, right = places - 0.45, places + 0.45
+    guessed = axes.hlines(largest, left, right, colors=INK, linewidth=1, linestyles="--")
+    guessed.set_label("share of the largest class")
+    axes.set_xticks(places, [wrapped(name, MAX_LETTERS) for name in names])
+    if len(names) > MAX_LEVEL or max(map(len, names)) > 3 * MAX_LETTERS:
+        axes.tick_params(axis="x", rotation=90)
     axes.set_ylim(0, 1)
-    tidy(axes, "What classifiers find in each modality", y="accuracy on held-out samples")
+    tidy(axes, "What classifiers find in each modality", y=f"accuracy on {samples}")
     axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure

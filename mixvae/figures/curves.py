@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mixvae.figures.style import COLOURS, FAINT, new_figure, tidy
+from mixvae.figures.style import COLOURS, FAINT, LINE_STYLES, new_figure, tidy
 
 Curves = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 
@@ -72,15 +72,18 @@ def _multimodal_panels(curves: Curves) -> list[_Panel]:
     panels = [
         _Panel("Objective", "nats per event", ("train/loss", "val/loss")),
         _Panel(
-            "Reconstruction, -log p(x|z), over modalities",
+            "Reconstruction in the objective",
             "nats per event",
-            ("train/reconstruction", "val/reconstruction"),
+            ("train/reconstruction", "val/objective_reconstruction"),
         ),
-        _Panel("Reconstruction of each modality", "nats per sample", tuple(modalities)),
-        _Panel("Imputation of one modality from another", "nats per sample", ("val/imputation",)),
-        _Panel("Regulariser, before its weight", "nats per event", ("train/kl", "val/kl")),
+        _Panel("Reconstruction of each modality, val", "nats per sample", tuple(modalities)),
+        _Panel("Imputation of one from another, val", "nats per sample", ("val/imputation",)),
+        # Of several models these are not the same: one term against the whole, a draw against a
+        # bound. In one panel the difference would read as a gap between training and validation.
+        _Panel("Divergence, unweighted, train", "nats per event", ("train/kl",)),
+        _Panel("Regulariser before beta, val", "nats per event", ("val/kl",)),
     ]
-    return _with_others(panels, curves)
+    return _with_others(panels, curves, "nats per event")
 
 
 def _augmenter_panels(curves: Curves) -> list[_Panel]:
@@ -106,12 +109,14 @@ def _augmenter_panels(curves: Curves) -> list[_Panel]:
     return _with_others(panels, curves)
 
 
-def _with_others(panels: list[_Panel], curves: Curves) -> list[_Panel]:
+def _with_others(
+    panels: list[_Panel], curves: Curves, unit: str = "nats per sample"
+) -> list[_Panel]:
     """Add a panel of the training terms that none shows, and leave out those without metrics."""
     shown = {name for panel in panels for name in panel.names}
     rest = sorted(name for name in curves if name.startswith("train/") and name not in shown)
     # Before their weights, these differ by orders of magnitude.
-    others = _Panel("Other terms, unweighted", "nats per sample", tuple(rest), signed_log=True)
+    others = _Panel("Other terms, unweighted", unit, tuple(rest), signed_log=True)
     return [panel for panel in [*panels, others] if any(name in curves for name in panel.names)]
 
 
@@ -179,9 +184,9 @@ def _draw(panels: Sequence[_Panel], curves: Curves) -> Figure:
 
 
 def _draw_panel(axes: Axes, panel: _Panel, curves: Curves) -> None:
-    # Where a panel shows one measure, the split is the difference to name.
-    measures = {name.partition("/")[2] for name in panel.names}
-    is_one_measure = len(panel.names) > 1 and len(measures) == 1
+    # Where a panel shows one quantity of two splits, the split is the difference to name.
+    splits = {name.partition("/")[0] for name in panel.names}
+    is_one_quantity = len(panel.names) > 1 and len(splits) == len(panel.names)
     for number, name in enumerate(panel.names):
         if name not in curves:
             continue
@@ -191,10 +196,11 @@ def _draw_panel(axes: Axes, panel: _Panel, curves: Curves) -> None:
             epochs,
             values,
             color=COLOURS[number % len(COLOURS)],
+            linestyle=LINE_STYLES[number // len(COLOURS) % len(LINE_STYLES)],
             linewidth=1.4,
             marker="o" if len(epochs) <= 25 else "",
             markersize=3,
-            label=split if is_one_measure else measure.rpartition("/")[2].replace("_", " "),
+            label=split if is_one_quantity else measure.rpartition("/")[2].replace("_", " "),
         )
     if panel.level is not None:
         label, value = panel.level

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,9 +11,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mixvae.figures.style import INK, add_colour_bar, new_figure, tidy, with_gaps
+from mixvae.figures.style import INK, add_colour_bar, new_figure, tidy, with_gaps, wrapped
 
 MAX_MODALITIES = 6
+COLUMN, ROW = 2.3, 1.75  # size of one picture, inches
+MAX_LETTERS = 22  # of a name in one line above a column or beside a row
+MAX_EVENT_NAMES = 14  # that a row has the height for
 
 Array = NDArray[np.floating[Any]]
 
@@ -22,28 +26,32 @@ def imputations(
     decoded: Sequence[Sequence[Array]],
     names: Sequence[str],
     event_names: Sequence[str],
+    latents: str = "latents",
 ) -> Figure:
     """Draw, for each modality, its samples and what each modality's latents decode to in it.
 
-    Of more than six modalities the first six are drawn.
+    Of more than six modalities the first six are drawn, and the title says so.
 
     Args:
         samples: Samples of N events in each modality, M arrays (N, *shape_m), NaN where missing.
         decoded: Decoded samples of modality n from latents of modality m as [n][m], each of shape
             (N, *shape_n), NaN where m is missing.
         names: Names of the modalities, length M.
-        event_names: Names of the events, such as their classes, length N.
+        event_names: Names of the events, such as their classes, length N. Of many only every n-th
+            is written.
+        latents: What is decoded, such as `shared latents`, for the title.
 
     Returns:
         A figure with a row for each modality and M+1 columns: vectors as heat maps with a line for
-        each event, on one colour scale per row; images in a grid, row by row.
+        each event, images in a grid, row by row; on one scale of values per row.
     """
     count = min(len(samples), MAX_MODALITIES)
-    figure = new_figure(2.3 * (count + 1) + 1.0, 1.75 * count + 0.5)
+    figure = new_figure(COLUMN * (count + 1) + 1.0, ROW * count + 0.5)
     grid = figure.subplots(count, count + 1, squeeze=False)
     for n in range(count):
-        pictures = [_picture(part) for part in (samples[n], *decoded[n][:count])]
-        low, high = _limits(pictures)
+        parts = [_drawn(part) for part in (samples[n], *decoded[n][:count])]
+        low, high = _limits(parts)
+        pictures = [_picture(part, low, high) for part in parts]
         for column, picture in enumerate(pictures):
             axes = grid[n, column]
             image = axes.imshow(
@@ -56,49 +64,60 @@ def imputations(
             )
             axes.set_xticks([])
             axes.set_yticks([])
-            source = "samples" if column == 0 else f"from {names[column - 1]}"
-            tidy(axes, source if n == 0 else "", y=names[n] if column == 0 else "")
+            source = "samples" if column == 0 else wrapped(f"from {names[column - 1]}", MAX_LETTERS)
+            row = wrapped(names[n], MAX_LETTERS) if column == 0 else ""
+            tidy(axes, source if n == 0 else "", y=row)
             if column == n + 1:
                 axes.spines[:].set(visible=True, color=INK, linewidth=2.0)
         if samples[n].ndim != 4:
             add_colour_bar(figure, image, list(grid[n]), "value")
             _name_events(grid[n, 0], event_names)
-    figure.suptitle(
-        "Samples and what latents decode to, by modality (framed: its own latents)",
-        fontsize=10,
-        color=INK,
-    )
+    title = f"Samples and what {latents} decode to, by modality (framed: its own {latents})"
+    lines = textwrap.wrap(title, 32 * (count + 1))
+    if count < len(samples):
+        lines.append(f"the first {count} of {len(samples)} modalities")
+    figure.suptitle("\n".join(lines), fontsize=10, color=INK)
     return figure
 
 
 def _name_events(axes: Any, names: Sequence[str]) -> None:
-    """Name runs of events of one name once, at their middle."""
+    """Name runs of events of one name once, at their middle, every n-th where they are many."""
     ends = [i + 1 for i in range(len(names)) if i + 1 == len(names) or names[i + 1] != names[i]]
     starts = [0, *ends[:-1]]
-    middles = [(start + end - 1) / 2 for start, end in zip(starts, ends, strict=True)]
-    axes.set_yticks(middles, [names[start] for start in starts])
+    every = math.ceil(len(starts) / MAX_EVENT_NAMES)
+    runs = list(zip(starts, ends, strict=True))[::every]
+    middles = [(start + end - 1) / 2 for start, end in runs]
+    axes.set_yticks(middles, [names[start] for start, _ in runs])
     axes.tick_params(length=0, labelsize=7)
 
 
-def _picture(samples: Array) -> Array:
-    """Lay samples out as one picture: images in rows, others as lines of a heat map."""
+def _drawn(samples: Array) -> Array:
+    """Channels that are drawn of images: three as colours, of others the first."""
+    return samples[:, :1] if samples.ndim == 4 and samples.shape[1] != 3 else samples
+
+
+def _picture(samples: Array, low: float, high: float) -> Array:
+    """Lay samples out as one picture: images in rows, others as lines of a heat map.
+
+    Colours, which have no colour map, run from 0 at the limit `low` to 1 at `high`.
+    """
     if samples.ndim != 4:
         return samples.reshape(len(samples), -1)
-    shown = samples if samples.shape[1] == 3 else samples[:, :1]
-    num_columns = math.ceil(math.sqrt(1.3 * len(shown)))
-    num_rows = math.ceil(len(shown) / num_columns)
-    grid = np.full((num_rows * num_columns, *shown.shape[1:]), np.nan)
-    grid[: len(shown)] = shown
-    rows = grid.reshape(num_rows, num_columns, *shown.shape[1:])
+    num_columns = math.ceil(math.sqrt(1.3 * len(samples)))
+    num_rows = math.ceil(len(samples) / num_columns)
+    grid = np.full((num_rows * num_columns, *samples.shape[1:]), np.nan)
+    grid[: len(samples)] = samples
+    rows = grid.reshape(num_rows, num_columns, *samples.shape[1:])
     _, _, channels, height, width = rows.shape
     picture = rows.transpose(0, 3, 1, 4, 2).reshape(num_rows * height, num_columns * width, -1)
     if channels == 1:
         return picture[..., 0]
-    return np.clip(np.where(np.isnan(picture), 1.0, picture), 0, 1)
+    scaled = np.clip((picture - low) / (high - low), 0, 1)
+    return np.where(np.isnan(picture), 1.0, scaled)
 
 
-def _limits(pictures: Sequence[Array]) -> tuple[float, float]:
-    values = np.concatenate([picture.ravel() for picture in pictures])
+def _limits(parts: Sequence[Array]) -> tuple[float, float]:
+    values = np.concatenate([part.ravel() for part in parts])
     values = values[~np.isnan(values)]
     if values.size == 0:
         return 0.0, 1.0

@@ -12,10 +12,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mixvae.figures.plane import find_plane
-from mixvae.figures.style import COLOURS, FAINT, MARKERS, new_figure, tidy
+from mixvae.figures.style import COLOURS, FAINT, MARKERS, new_figure, tidy, wrapped
 
 MAX_POINTS = 3000
 MAX_IN_LEGEND = 30
+NAMES_BY_PANEL = 15  # that the legend has room for in the height of one panel
+MAX_LETTERS = 34  # of a name in one line above a panel
 
 
 class LatentCloud(NamedTuple):
@@ -66,15 +68,18 @@ def latent_planes(
     panels = [*flat[: len(modalities)], together, *flat[len(modalities) :]]
     num_columns = min(3, len(panels))
     num_rows = math.ceil(len(panels) / num_columns)
-    figure = new_figure(3.3 * num_columns + 1.2, 3.0 * num_rows)
+    named = _named(panels)
+    legend_columns = math.ceil(len(named) / (NAMES_BY_PANEL * num_rows))
+    figure = new_figure(3.3 * num_columns + 1.2 * max(1, legend_columns), 3.0 * num_rows)
     for number, cloud in enumerate(panels):
         axes = figure.add_subplot(num_rows, num_columns, number + 1)
         _draw_cloud(axes, cloud, class_names)
-        tidy(axes, cloud.name, x=plane.x, y=plane.y)
+        tidy(axes, wrapped(cloud.name, MAX_LETTERS), x=plane.x, y=plane.y)
         axes.locator_params(nbins=5)
         axes.xaxis.label.set_fontsize(7)
         axes.yaxis.label.set_fontsize(7)
-    _add_legend(figure, panels, class_names)
+    if named:
+        _add_legend(figure, named, class_names, legend_columns)
     return figure
 
 
@@ -104,14 +109,18 @@ def _look(k: int) -> _Look:
     return {"color": COLOURS[k % len(COLOURS)], "marker": marker}
 
 
-def _add_legend(figure: Figure, panels: Sequence[LatentCloud], names: Sequence[str]) -> None:
+def _named(panels: Sequence[LatentCloud]) -> list[int]:
+    """Classes that the legend names: those that are drawn, none where they are too many."""
     found = sorted({int(k) for cloud in panels for k in np.unique(cloud.label)})
-    if found == [-1] or len(found) > MAX_IN_LEGEND:
-        return
+    return [] if found == [-1] or len(found) > MAX_IN_LEGEND else found
+
+
+def _add_legend(figure: Figure, found: list[int], names: Sequence[str], columns: int) -> None:
     axes = figure.axes[0]
     shown = [names[k] if 0 <= k < len(names) else "unknown" for k in found]
     handles = [
         axes.scatter([], [], s=24, linewidths=0, label=n, **_look(k))
         for k, n in zip(found, shown, strict=True)
     ]
-    figure.legend(handles=handles, loc="outside right upper", fontsize=8, frameon=False)
+    look = {"fontsize": 8, "frameon": False}
+    figure.legend(handles=handles, loc="outside right upper", ncols=columns, **look)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import matplotlib
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 # Okabe & Ito 2008, without yellow, which is too pale for a line on white; black comes last.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+LINE_STYLES = ("-", "--", ":", "-.")  # where there are more lines than colours
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 INK = "#333333"
 FAINT = "#999999"
@@ -94,6 +96,17 @@ def write_numbers(axes: Axes, values: NDArray[Any], texts: NDArray[np.str_], mid
     for (row, column), text in np.ndenumerate(texts):
         ink = "black" if values[row, column] >= middle else "white"
         axes.text(column, row, text, ha="center", va="center", fontsize=size, color=ink)
+
+
+def wrapped(name: str, letters: int) -> str:
+    """Break a name into lines, between its words and behind underscores where it has some.
+
+    Args:
+        name: The name.
+        letters: Largest length of a line.
+    """
+    lines = textwrap.wrap(name.replace("_", "_ "), letters)
+    return "\n".join(line.replace("_ ", "_") for line in lines)
 
 
 def with_gaps(name: str) -> Colormap:

@@ -49,7 +49,8 @@ class MMVAEPlus(AbstractMultimodalModule):
         Palumbo, Daunhawer & Vogt 2023 (MMVAE+), eq. (4), with one draw in place of their
         importance-weighted bound (IWAE, DReG gradients), and normal distributions in place of their
         Laplace ones; the mixture's KL is estimated with the draws. The mean of r_n is learned too;
-        `decode` puts it in the place of w_n.
+        `decode` puts it in the place of w_n, also of m's own w_m where z_m is decoded into m: what
+        coherence and the figures decode is from shared latents alone.
     """
 
     def __init__(
@@ -80,7 +81,6 @@ class MMVAEPlus(AbstractMultimodalModule):
             weights=weights,
             learning_rate=learning_rate,
         )
-        self.private_dim = private_dim
         shape = (self.num_modalities, private_dim)
         self.private_prior_mean = nn.Parameter(torch.zeros(shape))
         self.private_prior_logvar = nn.Parameter(torch.zeros(shape))
@@ -132,7 +132,11 @@ class MMVAEPlus(AbstractMultimodalModule):
         return total.t() / num_present(nll[0], present)
 
     def code_of(self, latent: Tensor, modality: int) -> Tensor:
-        """Shared latents (..., L) with the mean of the private prior of a modality."""
+        """Shared latents (..., L) with the mean of the private prior of a modality.
+
+        Also where they came from that modality itself: its own private latents are in
+        `predict_step`'s reconstruction, but neither in `decode` nor in coherence.
+        """
         private = self.private_prior_mean[modality].expand(*latent.shape[:-1], -1)
         return torch.cat([latent, private], dim=-1)
 

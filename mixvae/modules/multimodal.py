@@ -71,7 +71,8 @@ class AbstractMultimodalModule(AbstractModule[MultimodalBatch]):
             raise ValueError(f"model.private_dim must be at least 0, got {private_dim}")
         self.modalities = tuple(modalities)
         self.names = tuple(modality.name for modality in modalities)
-        self.num_modalities, self.latent_dim = len(modalities), latent_dim
+        self.num_modalities = len(modalities)
+        self.latent_dim, self.private_dim = latent_dim, private_dim
         self.beta = as_schedule(beta, name="model.beta", at_least=0)
         own = _by_name("likelihoods", likelihoods, self.names)
         self.likelihoods = tuple(own.get(name, likelihood) for name in self.names)
@@ -106,10 +107,18 @@ class AbstractMultimodalModule(AbstractModule[MultimodalBatch]):
         return (reconstruction + self.beta(SETTLED) * step.kl).mean()
 
     def validation_step(self, batch: MultimodalBatch, batch_idx: int) -> MultimodalStep:  # type: ignore[override]
-        """Measure a batch without sampling, and log the objective at its final weights."""
+        """Measure a batch without sampling, and log the objective at its final weights.
+
+        `val/objective_reconstruction` is what `train/reconstruction` is of a training batch, at the
+        means: weighted, and averaged over all events. `val/reconstruction` is neither.
+        """
         step = self.predict_step(batch)
-        loss = self.settled_loss(step, batch.present)
-        self.log("val/loss", loss, batch_size=len(batch.present), sync_dist=True)
+        held = self.weighted(self.settled_reconstruction(step, batch.present)).mean()
+        values = {
+            "val/loss": self.settled_loss(step, batch.present),
+            "val/objective_reconstruction": held,
+        }
+        self.log_dict(values, batch_size=len(batch.present), sync_dist=True)
         return step
 
     def test_step(self, batch: MultimodalBatch, batch_idx: int) -> MultimodalStep:  # type: ignore[override]
@@ -117,7 +126,7 @@ class AbstractMultimodalModule(AbstractModule[MultimodalBatch]):
         return self.predict_step(batch)
 
     def decode(self, latent: Tensor, modality: int) -> Tensor:
-        """The mean of p(x_m|z), shape (B, *shape_m), from latents (B, L)."""
+        """The mean of p(x_m|z), shape (B, *shape_m), from latents (B, L), nothing private."""
         params = self.networks.decode(self.code_of(latent, modality), modality)
         return self.likelihoods[modality].mean(params.unsqueeze(0))[0]
 
@@ -227,10 +236,10 @@ def _by_name(
     key: str, values: Mapping[str, Given] | None, names: Sequence[str]
 ) -> dict[str, Given]:
     """What is given by name, refused where a name is that of no modality."""
-    given = dict(values or {})
+    given = {str(name): value for name, value in (values or {}).items()}  # YAML: 1 is no text
     for name in given:
         if name not in names:
-            near = difflib.get_close_matches(str(name), names, n=1)
+            near = difflib.get_close_matches(name, names, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ValueError(
                 f"model.{key} names {name!r}, which is no modality{hint}"
@@ -240,6 +249,12 @@ def _by_name(
 
 
 def _check_family(name: str, family: Likelihood) -> None:
+    if not hasattr(family, "params_per_feature"):
+        raise ValueError(
+            f"model.likelihoods.{name} is {family!r}, which is no likelihood; write one as in the"
+            f" files of conf/likelihood, such as {name}:"
+            " {_target_: mixvae.objectives.modality_likelihoods.Categorical}"
+        )
     if family.counts or family.params_per_feature != 1:
         raise ValueError(
             f"the likelihood {type(family).__name__} of modality {name!r} is for raw counts beside"

@@ -121,14 +121,16 @@ class Categorical:
         if not (low >= 0 and high <= 1 + 1e-4):
             raise ValueError(
                 f"the categorical likelihood needs one-hot categories along the last axis, values"
-                f" in [0, 1]; got {low:g} to {high:g}; encode class numbers as one-hot vectors"
+                f" in [0, 1]; got {low:g} to {high:g}; encode class numbers as one-hot vectors, and"
+                " leave them out of data.standardise"
             )
         total = x.sum(dim=-1)
         worst = float(total.flatten()[(total - 1).abs().argmax()])
         if not abs(worst - 1) < 1e-3:
             raise ValueError(
                 f"the categorical likelihood needs one category for each choice: the values along"
-                f" the last axis sum to 1; got a sum of {worst:g}"
+                f" the last axis sum to 1; got a sum of {worst:g}; data.standardise may not change"
+                " them"
             )
 
     def nearest(self, x: Tensor) -> Tensor:

@@ -188,6 +188,7 @@ class TinyMultimodal(lightning.LightningModule):
         super().__init__()
         self.num_modalities = len(SHAPES)
         self.latent_dim = latent_dim
+        self.private_dim = 0
         self.has_joint = has_joint
         sizes = [int(np.prod(shape)) for shape in SHAPES.values()]
         self.encoder = nn.ModuleList(nn.Linear(size, 2 * latent_dim) for size in sizes)
@@ -206,6 +207,11 @@ class TinyMultimodal(lightning.LightningModule):
     def decode(self, latent: Tensor, modality: int) -> Tensor:
         """Decode one modality."""
         return self.decoder[modality](latent).unflatten(-1, list(SHAPES.values())[modality])
+
+    def impute(self, x: Sequence[Tensor], present: Tensor) -> list[Tensor]:
+        """Decode the first modality's latents into each."""
+        mean = self.infer(x, present).mean[0]
+        return [self.decode(mean, n) for n in range(self.num_modalities)]
 
     def step(self, batch: MultimodalBatch) -> MultimodalStep:
         """Infer, decode across modalities and measure."""

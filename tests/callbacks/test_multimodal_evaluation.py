@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,6 +72,22 @@ def test_the_same_weights_give_the_same_values(
     first = run(quiet_trainer, make_multimodal(), make_multimodal_data(), classifier="mlp")
     torch.manual_seed(2)
     assert run(quiet_trainer, make_multimodal(), make_multimodal_data(), classifier="mlp") == first
+
+
+def test_a_name_that_looks_like_a_pair_keeps_its_measures(
+    quiet_trainer, make_multimodal, make_multimodal_data
+) -> None:
+    data = make_multimodal_data()
+    first, *others = data.spec.modalities
+    named = (replace(first, name="left_to_right"), *others)
+    data.spec = replace(data.spec, modalities=named)
+    values = run(quiet_trainer, make_multimodal(), data)
+    trainer = quiet_trainer(callbacks=[MultimodalEvaluation()])
+    (validated,) = trainer.validate(make_multimodal(), datamodule=data, verbose=False)
+    values |= validated
+    for measure in ("reconstruction", "probe_accuracy", "self_coherence"):
+        assert f"val/{measure}/left_to_right" in values
+    assert not any(name.startswith(("val/imputation/", "val/coherence/")) for name in values)
 
 
 def test_a_joint_posterior_is_probed_and_left_out_of_the_mean(

@@ -11,8 +11,10 @@ from matplotlib.figure import Figure
 
 import mixvae.callbacks.multimodal_figures as module
 from mixvae.callbacks.checkpoints import Checkpoints
+from mixvae.callbacks.collecting import samples_tested
 from mixvae.callbacks.multimodal_evaluation import MultimodalEvaluation
 from mixvae.callbacks.multimodal_figures import MultimodalFigures
+from mixvae.data import HippocampusDataModule
 
 ALWAYS = {"latents", "reconstructions"}
 MEASURED = {"coherence_matrix", "probe_accuracy"}
@@ -66,24 +68,29 @@ def test_figures_get_what_was_measured_and_inferred(
     trainer = quiet_trainer(callbacks=[MultimodalEvaluation(), figures])
     (values,) = trainer.test(model, datamodule=data, verbose=False)
 
-    matrix, shown, mean = drawn["coherence_heat_map"]
+    matrix, shown, mean, latents = drawn["coherence_heat_map"]
+    assert latents == "latents"
     assert shown == ["left", "right", "middle"]
     assert mean == pytest.approx(values["test/coherence"])
     assert matrix[0, 1] == pytest.approx(values["test/coherence/left_to_right"])
     assert matrix[2, 2] == pytest.approx(values["test/self_coherence/middle"])
-    series, _, chance = drawn["accuracy_bars"]
+    series, _, largest, tested = drawn["accuracy_bars"]
     assert series["probe of its own latents"][1] == pytest.approx(
         values["test/probe_accuracy/right"]
     )
-    assert chance == pytest.approx(1 / 3)
-
+    assert tested == "held-out samples"
     whole = data.splits["test"]
+    for m, share in enumerate(largest):
+        rows = whole.rows[:, m]
+        label = {int(row): int(k) for row, k in zip(rows, whole.label, strict=True) if row >= 0}
+        assert share == pytest.approx(np.bincount(list(label.values())).max() / len(label))
+
     clouds = drawn["latent_planes"][0]
     # Events share samples of `right`.
     assert [len(cloud.mean) for cloud in clouds] == [27, len(whole.rows[:, 1].unique()), 27]
     assert len(clouds[1].mean) < 36
 
-    samples, decoded, _, events = drawn["imputations"]
+    samples, decoded, _, events, _ = drawn["imputations"]
     assert events == ["class 0"] * 2 + ["class 1"] * 2 + ["class 2"] * 2
     index = [0, 33, 1, 34, 2, 35]
     there = whole.present[index].numpy()
@@ -96,6 +103,30 @@ def test_figures_get_what_was_measured_and_inferred(
     expected = model.decode(latent, 2).detach().numpy()[there[:, 0]]
     np.testing.assert_allclose(decoded[2][0][there[:, 0]], expected, rtol=1e-4, atol=1e-6)
     assert np.isnan(decoded[2][0][~there[:, 0]]).all()
+
+
+def test_figures_say_that_shared_latents_are_decoded_and_what_is_tested(
+    tmp_path: Path, quiet_trainer, make_multimodal, make_multimodal_data, drawn
+) -> None:
+    model, data = make_multimodal(), make_multimodal_data()
+    model.private_dim = 2
+    data.tests_on_training = True
+    trainer = quiet_trainer(callbacks=[MultimodalEvaluation(), MultimodalFigures(str(tmp_path))])
+    trainer.test(model, datamodule=data, verbose=False)
+    assert drawn["imputations"][4] == drawn["coherence_heat_map"][3] == "shared latents"
+    series, _, _, tested = drawn["accuracy_bars"]
+    assert "classifier of samples, on its own shared latents decoded" in series
+    assert tested == "samples trained on"
+
+
+@pytest.mark.parametrize(
+    ("split", "words"),
+    [("train", "samples trained on"), ("val", "validation samples"), ("test", "held-out samples")],
+)
+def test_the_split_that_is_tested_is_said_in_words(split: str, words: str) -> None:
+    data = HippocampusDataModule(seed=0, predict_split=split)
+    assert samples_tested(data) == words
+    assert samples_tested(HippocampusDataModule(seed=0, split="paper")) == "samples trained on"
 
 
 def test_a_resumed_run_has_the_curves_of_an_uninterrupted_one(

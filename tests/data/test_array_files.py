@@ -38,6 +38,28 @@ def test_the_numbers_that_pandas_calls_columns_by_are_no_sample(caplog):
     assert read_labels("labels.csv", 3).tolist() == [3, 0, 1]
 
 
+@pytest.mark.parametrize("columns", [["x", "y"], [0, 1]])
+@pytest.mark.parametrize("index", [[0, 1, 2], ["p", "q", "r"]])
+def test_the_index_that_pandas_writes_is_no_feature(columns, index, caplog):
+    pd.DataFrame(NUMBERS, index, columns).to_csv("pandas.csv")
+    np.testing.assert_array_equal(read_array("pandas.csv"), NUMBERS)
+    assert "pandas.csv has a first column without a name: left out" in caplog.text
+
+
+def test_a_first_value_that_is_missing_is_no_index():
+    Path("gap.csv").write_text(",2\n3,1\n")
+    np.testing.assert_array_equal(read_array("gap.csv"), [[np.nan, 2], [3, 1]])
+
+
+@pytest.mark.parametrize("sign", [";", "\t", " "])
+@pytest.mark.parametrize("header", [[], ["x", "y"]])
+def test_values_that_do_not_lie_between_commas_are_named(sign, header):
+    lines = [*([sign.join(header)] if header else []), f"1{sign}2", f"3{sign}4"]
+    Path("other.csv").write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=r"other.csv, line 2: '.*' is no number; numbers must lie"):
+        read_array("other.csv")
+
+
 def test_an_npy_is_not_read_before_it_is_used():
     assert isinstance(read_array("a.npy"), np.memmap)
 
@@ -48,7 +70,7 @@ def test_an_npy_is_not_read_before_it_is_used():
         ("a.txt", r"a.txt is no .npy, .npz or .csv file"),
         ("two.npz", r"it holds first, second: name one, two.npz:first"),
         ("two.npz:third", r"it holds no 'third' but first, second"),
-        ("words.csv", r"words.csv, line 3: could not convert string to float: .*b"),
+        ("words.csv", r"words.csv, line 3: 'b' is no number; numbers must lie between"),
         ("ragged.csv", r"ragged.csv, line 2: 1 values, but 2 in the lines before"),
         ("empty.csv", r"empty.csv holds no line of numbers"),
         ("objects.npy", r"arrays of objects are not read"),

@@ -159,6 +159,10 @@ def test_the_config_repeats_the_defaults():
         ({"modalities": {}}, "data.modalities names no file"),
         ({"modalities": {"a/b": "a.npy"}}, "has the name 'a/b'"),
         ({"modalities": {"joint": "a.npy"}}, "has the name 'joint', by which"),
+        (
+            {"standardise": ["a", "d"]},
+            "names 'd', which is none of the modalities a, b",
+        ),
         ({"class_names": ["x", "x"]}, "class_names names a class twice"),
         ({"val_fraction": 0.6, "test_fraction": 0.4}, "leave nothing to train on"),
         ({"test_fraction": 0.0}, "test_fraction is 0.0"),
@@ -168,6 +172,19 @@ def test_the_config_repeats_the_defaults():
 def test_settings_out_of_range_are_refused_at_construction(options, message):
     with pytest.raises(ValueError, match=message):
         make(**options)
+
+
+def test_some_modalities_are_standardised_and_others_left():
+    plain, whole_data, some = (ready(standardise=value) for value in (False, True, ["a", "c"]))
+    for m, expected in enumerate((whole_data, plain, whole_data)):
+        got, wanted = (whole(data, "train").x[m] for data in (some, expected))
+        torch.testing.assert_close(got, wanted)
+    assert set(some.state_dict()["scales"]) == {"a", "c"}
+
+
+def test_a_name_that_yaml_reads_as_a_number_is_a_text():
+    data = ready(modalities={1: "a.npy", 2: "c.csv"})
+    assert [modality.name for modality in data.spec.modalities] == ["1", "2"]
 
 
 def test_unaligned_arrays_are_refused():
@@ -288,7 +305,7 @@ def test_other_modalities_than_a_run_s_are_refused():
     swapped = make(modalities={"b": "b.npz:pictures", "a": "a.npy", "c": "c.csv"})
     with pytest.raises(ValueError, match=r"modalities a, b, c, in this order; the data have b, a"):
         swapped.load_state_dict(state)
-    with pytest.raises(ValueError, match=r"standardise is True now.*on a as it was"):
+    with pytest.raises(ValueError, match=r"a is standardised now.*on it as it was"):
         ready(standardise=True).load_state_dict(state)
 
 

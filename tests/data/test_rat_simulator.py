@@ -1,5 +1,6 @@
 """Simulated rats: the sizes of the real ones, tuned to odours, moved by nuisances."""
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from mixvae.data.rat_files import CORRECT, ENTRY_BIN, IN_SEQUENCE, ODOUR, POSITION, read_rat
 from mixvae.data.rat_simulator import RATS, RatSimulator, simulate_rats
+from mixvae.train import main as train
 
 NEURONS = {"barat": 92, "buchanan": 79, "mitt": 104, "stella": 49, "superchris": 46}
 
@@ -110,6 +112,15 @@ def test_files_are_what_the_simulator_makes(tmp_path):
         assert np.array_equal(found.trials, expected.trials)
     assert out.stat().st_mode & 0o777 == 0o755
     assert list(out.parent.iterdir()) == [out]
+
+
+def test_the_command_that_it_prints_runs(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = simulate_rats("some rats", num_trials=60, num_bins=280)
+    program, _, module, *arguments = shlex.split(said.partition("train on them: ")[2])
+    assert (program, module) == ("python", "mixvae.train")
+    tiny = ["trainer.max_epochs=1", "trainer.limit_train_batches=1", "~callbacks.figures"]
+    assert train([*arguments, *tiny, "num_threads=1", "run_dir=run"]) == 0
 
 
 def test_files_are_never_written_over_nor_left_unfinished(tmp_path: Path, monkeypatch):

@@ -65,19 +65,39 @@ def test_a_multimodal_run_has_panels_of_its_own() -> None:
     curves = {
         "train/loss": (EPOCHS, [9.0, 8.0, 7.0]),
         "val/loss": (EPOCHS, [9.5, 8.5, 8.0]),
+        "train/reconstruction": (EPOCHS, [7.0, 6.0, 5.5]),
+        "val/objective_reconstruction": (EPOCHS, [7.5, 6.5, 6.0]),
         "val/reconstruction": (EPOCHS, [9.0, 8.0, 7.5]),
         "val/reconstruction/left": (EPOCHS, [5.0, 4.0, 3.5]),
         "val/reconstruction/right": (EPOCHS, [4.0, 4.0, 4.0]),
         "val/imputation": (EPOCHS, [6.0, 5.0, 5.0]),
+        "train/kl": (EPOCHS, [2.0, 2.0, 1.5]),
+        "val/kl": (EPOCHS, [3.0, 3.0, 2.5]),
         "train/prior_kl": (EPOCHS, [6.0, 5.0, 5.0]),
     }
-    drawn = lines(multimodal_learning_curves(curves))
+    figure = multimodal_learning_curves(curves)
+    drawn = lines(figure)
+    # What is not the same quantity of both splits is not drawn as a pair.
     assert {title: set(names) for title, names in drawn.items()} == {
         "Objective": {"train", "val"},
-        "Reconstruction, -log p(x|z), over modalities": {"val"},
-        "Reconstruction of each modality": {"left", "right"},
-        "Imputation of one modality from another": {"imputation"},
+        "Reconstruction in the objective": {"train", "val"},
+        "Reconstruction of each modality, val": {"left", "right"},
+        "Imputation of one from another, val": {"imputation"},
+        "Divergence, unweighted, train": {"kl"},
+        "Regulariser before beta, val": {"kl"},
         "Other terms, unweighted": {"prior kl"},
     }
+    values = np.column_stack(curves["val/objective_reconstruction"])
+    np.testing.assert_array_equal(drawn["Reconstruction in the objective"]["val"], values)
+    units = {axes.get_title(loc="left"): axes.get_ylabel() for axes in figure.axes}
+    assert units["Other terms, unweighted"] == "nats per event"
+    assert units["Reconstruction of each modality, val"] == "nats per sample"
     with pytest.raises(ValueError, match="no learning curve to draw"):
         multimodal_learning_curves({"test/loss": ([3], [1.0])})
+
+
+def test_no_two_of_many_modalities_look_alike() -> None:
+    curves = {f"val/reconstruction/m{m}": (EPOCHS, [9.0, 8.0 + m, 7.0]) for m in range(12)}
+    (axes,) = multimodal_learning_curves(curves).axes
+    looks = {(line.get_color(), line.get_linestyle()) for line in axes.get_lines()}
+    assert len(looks) == len(axes.get_lines()) == 12

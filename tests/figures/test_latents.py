@@ -41,6 +41,17 @@ def test_panels_hold_the_latents_and_the_last_one_all() -> None:
     assert [text.get_text() for text in legend.get_texts()] == ["x", "y", "z"]
 
 
+def test_many_classes_are_named_within_the_figure() -> None:
+    figure = latent_planes([cloud("a" * 60, 900, classes=30)], [f"class {k}" for k in range(30)])
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    extent = legend.get_window_extent()
+    assert len(legend.get_texts()) == 30
+    assert extent.y0 >= 0
+    assert extent.x1 <= figure.bbox.x1
+    assert max(map(len, figure.axes[0].get_title(loc="left").split("\n"))) <= 34
+
+
 def test_a_joint_posterior_has_a_panel_and_is_no_modality() -> None:
     clouds, joint = [cloud("a", 20), cloud("b", 30)], cloud("joint", 25)
     figure = latent_planes(clouds, ["x", "y", "z"], joint)

@@ -65,6 +65,10 @@ def batch(present: Tensor | None = None, size: int = B) -> MultimodalBatch:
     return MultimodalBatch(x, present, torch.zeros(size).long(), torch.arange(size), rows)
 
 
+def data_of(whole: MultimodalBatch, events: slice) -> MultimodalBatch:
+    return MultimodalBatch(tuple(x[events] for x in whole.x), *(part[events] for part in whole[1:]))
+
+
 @pytest.fixture
 def without_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     """The samples are their means, so that a literal loop can follow."""
@@ -152,6 +156,42 @@ def test_mmvae_plus_equals_its_formula(without_noise: None) -> None:
     step = model.predict_step(data)
     settled = model.settled_reconstruction(step, data.present).sum(0).mean()
     torch.testing.assert_close(settled, reconstruction)
+
+
+def test_the_settled_mixture_kl_is_its_formula_whatever_the_batch() -> None:
+    model, data = make("mmvm mixture", alpha=0.3), batch(torch.rand(1000, M) < 0.7, size=1000)
+    step = model.predict_step(data)
+    parts = [data_of(data, slice(at, at + 7)) for at in range(0, 1000, 7)]
+    kl = torch.cat([model.predict_step(part).kl for part in parts])
+    torch.testing.assert_close(kl, step.kl, rtol=1e-4, atol=1e-5)
+
+    mean, logvar = step.posterior[:2]
+    shape = (mmvm.EVALUATION_DRAWS, M, 1, L)
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    for event in range(20):
+        there = [m for m in range(M) if data.present[event, m]]
+        expected = 0.3 * sum(kl_to_standard_normal(mean[m, event], logvar[m, event]) for m in there)
+        for draw in noise:
+            for m in there:
+                z = mean[m, event] + (0.5 * logvar[m, event]).exp() * draw[m, 0]
+                density = [log_density(z, mean[n, event], logvar[n, event]) for n in there]
+                mixture = torch.stack(density).logsumexp(0) - math.log(len(there))
+                own = log_density(z, mean[m, event], logvar[m, event])
+                expected = expected + 0.7 * (own - mixture) / mmvm.EVALUATION_DRAWS
+        torch.testing.assert_close(step.kl[event], torch.as_tensor(expected), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mmvm", "avg", "mmvae plus", "ae"])
+def test_validation_logs_the_reconstruction_that_training_logs(
+    name: str, without_noise: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, data = make(name, weights={"cat": 3.0}), batch(torch.rand(B, M) < 0.7)
+    logged: dict[str, Tensor] = {}
+    monkeypatch.setattr(model, "log_dict", lambda values, **_: logged.update(values))
+    step = model.validation_step(data, 0)
+    expected = model.terms(data).means()["reconstruction"]
+    torch.testing.assert_close(logged["val/objective_reconstruction"], expected)
+    torch.testing.assert_close(logged["val/loss"], model.settled_loss(step, data.present))
 
 
 def test_the_autoencoder_draws_nothing() -> None:
@@ -276,6 +316,13 @@ def test_likelihoods_by_name() -> None:
     torch.testing.assert_close(probs.sum(-1), torch.ones(5, 4))
 
 
+def test_names_that_yaml_reads_as_numbers_are_texts() -> None:
+    specs = (ModalitySpec("1", (6,)), ModalitySpec("2", (4, 2)))
+    model = make("mmvm", modalities=specs, likelihoods={2: Categorical()}, weights={1: 3.0})
+    assert isinstance(model.likelihoods[1], Categorical)
+    assert model.modality_weights.flatten().tolist() == [3.0, 1.0]
+
+
 @every_model
 def test_its_networks_learn(name: str) -> None:
     model, data = make(name, **({} if name == "ae" else {"beta": 0.01})), batch()
@@ -304,6 +351,7 @@ BAD = {
     "weight of none": ("mmvm", {"weights": {"mous": 1.0}}, "no modality; did you mean mouse?"),
     "likelihood of none": ("mmvm", {"likelihoods": {"dog": Poisson()}}, "are rat, mouse, cat"),
     "negative weight": ("ae", {"weights": {"cat": -1.0}}, "model.weights.cat must be at least 0"),
+    "no likelihood": ("ae", {"likelihoods": {"cat": "categorical"}}, "which is no likelihood; wri"),
     "counts": ("ae", {"likelihoods": {"cat": NegativeBinomial()}}, "use Poisson"),
 }
 

@@ -102,6 +102,14 @@ def test_categorical_refuses_class_numbers(bad: float) -> None:
         Categorical().check(x)
 
 
+def test_categorical_refuses_what_was_standardised() -> None:
+    x = torch.eye(4)[torch.tensor([0, 1, 3])]
+    with pytest.raises(ValueError, match="standardise"):
+        Categorical().check((x - x.mean(0)) / x.std(0).clamp(min=0.1))
+    with pytest.raises(ValueError, match="standardise"):
+        Categorical().check(0.9 * x)
+
+
 def test_categorical_refuses_two_categories_at_once() -> None:
     x = torch.eye(4)[torch.tensor([0, 1, 3])]
     x[1, 2] = 1.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,15 @@ from mixvae.runtime.run_folder import write_text
 from mixvae.runtime.schema import RunConfig
 from mixvae.runtime.trust import check_references
 
-# Stands for the run folder while everything else is resolved.
+# Stands for a run folder that is not chosen yet.
 PLACE = "@run_dir@"
+# Top-level keys that hold a plain value: what takes its value from them goes on doing so in a saved
+# config, so that `seed=2` beside it means what it means beside the experiment.
+PLAIN_KEYS = [key for key, item in RunConfig.__dataclass_fields__.items() if item.type != "Any"]
+REFERENCE = re.compile(rf"(?<!\\)\$\{{({'|'.join(PLAIN_KEYS)})\}}")
+MARK = re.compile(rf"@({'|'.join(PLAIN_KEYS)})@")
+# References that something is computed from: a resolver's arguments, a reference inside another.
+COMPUTED = re.compile(r"\$\{[^{}]*(:|\$\{)")
 
 
 def close(cfg: DictConfig) -> DictConfig:
@@ -86,15 +95,17 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
 
 
 def save_config(cfg: DictConfig, path: Path) -> None:
-    """Write the config resolved, except for paths below `run_dir`: a run folder may be moved.
+    """Write the config resolved, except for references to plain top-level keys.
+
+    Among them is `run_dir`: a run folder may be moved.
 
     Args:
         cfg: A closed config.
         path: File to write.
     """
-    content = cfg.copy()
-    content.run_dir = PLACE
-    plain = _replace(resolved(content), PLACE, "${run_dir}")
+    marked = _replace(OmegaConf.to_container(cfg, resolve=False), _marked) | {"run_dir": PLACE}
+    content = OmegaConf.to_container(OmegaConf.create(marked), resolve=True)
+    plain = _replace(content, lambda text: MARK.sub(r"${\1}", text))
     plain |= {"run_dir": None, "resume": None}
     text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
     write_text(path, "# The resolved config of this run; see README, Repeating a run.\n" + text)
@@ -126,9 +137,15 @@ def load_config(path: Path) -> DictConfig:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _replace(value: Any, old: str, new: str) -> Any:
+def _marked(text: str) -> str:
+    """Put marks in the place of references that are to stay, so that they are not resolved."""
+    return text if COMPUTED.search(text) else REFERENCE.sub(r"@\1@", text)
+
+
+def _replace(value: Any, change: Callable[[str], str]) -> Any:
+    """Return plain values with every text in them changed."""
     if isinstance(value, dict):
-        return {key: _replace(item, old, new) for key, item in value.items()}
+        return {key: _replace(item, change) for key, item in value.items()}
     if isinstance(value, list):
-        return [_replace(item, old, new) for item in value]
-    return value.replace(old, new) if isinstance(value, str) else value
+        return [_replace(item, change) for item in value]
+    return change(value) if isinstance(value, str) else value

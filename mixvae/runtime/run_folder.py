@@ -31,7 +31,7 @@ class RunFolder:
 
     @property
     def config(self) -> Path:
-        """The config, resolved; only `run_dir` is left open, so the folder may be moved."""
+        """The config, resolved but for what refers to plain keys, `run_dir` and `seed` as well."""
         return self.path / "config.yaml"
 
     @property

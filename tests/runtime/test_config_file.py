@@ -7,6 +7,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from mixvae.runtime.command_line import OWN_FOLDERS
 from mixvae.runtime.config_file import close, load_config, resolved, save_config
 from mixvae.runtime.overrides import check_command_line
 from mixvae.runtime.schema import conf_dir, register
@@ -18,9 +19,7 @@ def test_a_saved_config_is_resolved_and_reads_back_the_same(tmp_path: Path) -> N
     (cfg,) = check_command_line(["+experiment=digits_cpl", "seed=3"])
     cfg.run_dir = str(tmp_path)
     save_config(cfg, tmp_path / "config.yaml")
-    text = (tmp_path / "config.yaml").read_text()
-    assert "${seed}" not in text
-    assert str(tmp_path) not in text
+    assert str(tmp_path) not in (tmp_path / "config.yaml").read_text()
     assert resolved(load_config(tmp_path / "config.yaml")) == resolved(cfg)
 
 
@@ -42,6 +41,52 @@ def test_a_saved_config_composes_again(tmp_path: Path) -> None:
         again = close(compose("config"))
     assert again.model == cfg.model
     assert again.data.batch_size == 100
+
+
+def test_what_takes_a_plain_value_of_the_top_level_goes_on_doing_so(tmp_path: Path) -> None:
+    """A repeated run with another seed is the experiment with that seed."""
+    experiment = ["+experiment=dsprites_cpl", "model.num_agents=3", "name=of_${seed}"]
+    others = ["seed=2", "tags=[z]", "data_root=elsewhere", "run_dir=there"]
+    (cfg,) = check_command_line(experiment)
+    cfg.run_dir = str(tmp_path)
+    save_config(cfg, tmp_path / "config.yaml")
+    (again,) = check_command_line(
+        [*others, *OWN_FOLDERS],
+        config_name="config",
+        extra_folder=tmp_path,
+        trusted_only=True,
+    )
+    (expected,) = check_command_line([*experiment, *others])
+    assert resolved(again) == resolved(expected)
+    assert (again.data.seed, again.data.root) == (2, "elsewhere")
+    assert (again.logger.wandb.name, again.logger.wandb.tags) == ("of_2", ["z"])
+
+
+def test_other_references_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLACE", "shelf")
+    cfg = close(
+        OmegaConf.create(
+            {
+                "seed": 3,
+                "run_dir": str(tmp_path),
+                "model": {"beta": 2.0, "weight": "${model.beta}", "chain": "${data.seed}"},
+                "data": {
+                    "seed": "${seed}",
+                    "path": "${run_dir}/${oc.env:PLACE}",
+                    "by_name": "${data.sizes.${name}}",
+                    "sizes": {"default": 30},
+                    "first": "${tags[0]}",
+                },
+                "tags": ["a"],
+            }
+        )
+    )
+    save_config(cfg, tmp_path / "config.yaml")
+    saved = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert saved["model"] == {"beta": 2.0, "weight": 2.0, "chain": "${seed}"}
+    assert saved["data"]["path"] == "${run_dir}/shelf"
+    assert (saved["data"]["by_name"], saved["data"]["first"]) == (30, "a")
+    assert resolved(load_config(tmp_path / "config.yaml")) == resolved(cfg)
 
 
 def test_what_the_schema_does_not_know() -> None:

@@ -49,7 +49,7 @@ def test_a_run_folder_holds_what_a_person_needs(run: Make, read_json: Read) -> N
     assert "git_commit" in provenance
     assert "seed=3" in (folder / "overrides.txt").read_text().splitlines()
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    assert config["data"]["seed"] == 3
+    assert config["seed"] == 3
     assert config["tags"] == ["try", "small"]
 
 

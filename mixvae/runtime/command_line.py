@@ -6,8 +6,7 @@ import os
 import sys
 import traceback
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,23 +18,15 @@ from omegaconf import DictConfig
 from mixvae.runtime.checked_jobs import check_values
 from mixvae.runtime.composition import UsageError
 from mixvae.runtime.help_text import train_help
+from mixvae.runtime.hydra_call import OWN_FOLDERS, as_hydra_sees_it, flags_of
 from mixvae.runtime.overrides import check_command_line
 from mixvae.runtime.run_folder import free_path
-from mixvae.runtime.sweeping import begin, finish, resumed_overrides, split_resume
+from mixvae.runtime.sweeping import Command, begin, finish, resumed_command, split_resume
 from mixvae.runtime.trust import check_kept_overrides
 
 FAILED = 1
 REFUSED = 2
 INTERRUPTED = 130
-# Tells the jobs of a sweep what the user said by HYDRA_FULL_ERROR, which is set for our own ends.
-ASKED_FOR_TRACEBACKS = "MIXVAE_FULL_ERROR"
-# What conf/train.yaml says to Hydra, for a config that does not, such as one from a run folder.
-OWN_FOLDERS = (
-    "hydra.output_subdir=null",
-    "hydra.run.dir=.",
-    "hydra/job_logging=none",
-    "hydra/hydra_logging=none",
-)
 # What may be said beside `resume=`: all else would make another run of it.
 BESIDE_RESUME = ("resume", "trainer.max_epochs", "debug")
 
@@ -129,31 +120,29 @@ def launch_training(arguments: Sequence[str], job: Callable[[], Any]) -> None:
     if not shows_only and any(_key(line) == "resume" for line in args.overrides):
         _resume(args)
         return
-    # Someone else's, maybe: a run's config, to repeat it, or a sweep's overrides.
-    elsewhere = args.config_name is not None or args.config_dir is not None
     stopped, overrides = split_resume(args.overrides)
+    command = Command.said(args, overrides)
     if stopped is not None:
         if not args.multirun:
             raise UsageError("sweep.resume continues a sweep; add -m")
-        kept = resumed_overrides(stopped, overrides)
+        command = resumed_command(stopped, command)
         if not overrides:
-            elsewhere = True
-            check_kept_overrides(kept)
-        overrides = kept
-    if args.config_name is not None:
-        overrides += OWN_FOLDERS
+            check_kept_overrides(command.overrides)
+    # Someone else's, maybe: a run's config, to repeat it, or a sweep's overrides.
+    elsewhere = bool(command.flags) or (stopped is not None and not overrides)
+    overrides = command.overrides + (list(OWN_FOLDERS) if command.config_name else [])
     if not shows_only:
         checked = check_command_line(
             overrides,
             multirun=args.multirun,
-            config_name=args.config_name or "train",
-            extra_folder=None if args.config_dir is None else Path(args.config_dir),
+            config_name=command.config_name or "train",
+            extra_folder=None if command.config_dir is None else Path(command.config_dir),
             trusted_only=elsewhere,
         )
         check_values(checked, trusted_only=elsewhere)
-    flags = _flags(arguments, args)
+    flags = [*flags_of(arguments, args), *command.flags]
     if shows_only or not args.multirun:
-        with _as_hydra_sees_it([*flags, *overrides]):
+        with as_hydra_sees_it([*flags, *overrides]):
             if shows_only or any(_key(line).startswith("hydra") for line in args.overrides):
                 job()
             else:
@@ -161,10 +150,10 @@ def launch_training(arguments: Sequence[str], job: Callable[[], Any]) -> None:
         return
     folder = stopped or _sweep_folder(overrides, checked[0].name)
     if stopped is None:
-        begin(folder, overrides)
+        begin(folder, command)
     own = [line for line in overrides if _key(line) != "hydra.sweep.dir"]
     try:
-        with _as_hydra_sees_it([*flags, *own, f"hydra.sweep.dir='{folder}'"]):
+        with as_hydra_sees_it([*flags, *own, f"hydra.sweep.dir='{folder}'"]):
             job()
     finally:
         begun = any(path.is_dir() for path in folder.iterdir())
@@ -227,30 +216,3 @@ def _sweep_folder(overrides: Sequence[str], name: str) -> Path:
             return Path(folder).expanduser()
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     return free_path(Path("multirun") / name / stamp)
-
-
-def _flags(arguments: Sequence[str], args: Namespace) -> list[str]:
-    """Return the command line without the overrides, which Hydra wants to come last."""
-    left = list(arguments)
-    for line in args.overrides:
-        left.remove(line)
-    return left
-
-
-@contextmanager
-def _as_hydra_sees_it(arguments: Sequence[str]) -> Iterator[None]:
-    """Hand Hydra the command line, and have it leave exceptions to us."""
-    argv, environment = sys.argv, dict(os.environ)
-    sys.argv = ["mixvae.train", *arguments]
-    if environment.get("HYDRA_FULL_ERROR") == "1":
-        os.environ[ASKED_FOR_TRACEBACKS] = "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    try:
-        yield
-    finally:
-        sys.argv = argv
-        for name in (ASKED_FOR_TRACEBACKS, "HYDRA_FULL_ERROR"):
-            if name in environment:
-                os.environ[name] = environment[name]
-            else:
-                os.environ.pop(name, None)

@@ -17,7 +17,8 @@ from lightning.pytorch import Callback
 from omegaconf import DictConfig
 
 from mixvae.callbacks.reporting import RunPruned
-from mixvae.runtime.command_line import ASKED_FOR_TRACEBACKS, JobError, message_of
+from mixvae.runtime.command_line import JobError, message_of
+from mixvae.runtime.hydra_call import ASKED_FOR_TRACEBACKS
 from mixvae.runtime.numbered_output import numbered_output
 from mixvae.runtime.run_folder import RunFolder, free_path, write_json, write_text
 from mixvae.runtime.sharing import take_gpu, threads_for_each, visible_gpus

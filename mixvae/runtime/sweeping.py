@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mixvae.runtime.composition import UsageError
+from mixvae.runtime.hydra_call import OWN_FOLDERS
 from mixvae.runtime.run_folder import write_text
 
 COMMAND = "overrides.txt"
 RESUME_KEY = "sweep.resume"
+# Hydra's options that a sweep keeps beside its overrides, by the attribute of `Command`.
+FLAGS = {"--config-dir": "config_dir", "--config-name": "config_name"}
 # In the name of a folder that a failed job left and that was moved aside to run it again.
 FAILED_MARK = "_failed"
 # How a job may end that is not to run again: a search prunes those that are no better than others.
@@ -65,39 +71,109 @@ def split_resume(overrides: Sequence[str]) -> tuple[Path | None, list[str]]:
     return folder, others
 
 
-def resumed_overrides(folder: Path, overrides: Sequence[str]) -> list[str]:
-    """What a stopped sweep overrode; it can be said again, but not otherwise.
+@dataclass(frozen=True)
+class Command:
+    """What a sweep was started with.
+
+    Attributes:
+        overrides: What its command line overrides.
+        config_dir: `--config-dir`, absolute; None for none.
+        config_name: `--config-name`; None for mixvae's own.
+    """
+
+    overrides: list[str]
+    config_dir: str | None = None
+    config_name: str | None = None
+
+    @classmethod
+    def said(cls, args: Namespace, overrides: Sequence[str]) -> Command:
+        """Return what a command line says.
+
+        Args:
+            args: What Hydra's parser made of it.
+            overrides: What it overrides.
+        """
+        folder = None if args.config_dir is None else os.path.abspath(args.config_dir)
+        return cls(list(overrides), folder, args.config_name)
+
+    @classmethod
+    def read(cls, folder: Path) -> Command:
+        """Return what a sweep's folder has kept.
+
+        Args:
+            folder: The sweep's folder.
+        """
+        lines = (folder / COMMAND).read_text(encoding="utf-8").splitlines()
+        said: dict[str, str] = {}
+        for line in lines:
+            flag, separator, value = line.partition("=")
+            if separator and flag in FLAGS:
+                said[FLAGS[flag]] = value
+        return cls([line for line in lines if line.partition("=")[0] not in FLAGS], **said)
+
+    @property
+    def flags(self) -> list[str]:
+        """What it says to Hydra of where configs lie."""
+        return [
+            f"{flag}={value}"
+            for flag, name in FLAGS.items()
+            if (value := getattr(self, name)) is not None
+        ]
+
+    @property
+    def lines(self) -> list[str]:
+        """All of it, flags first."""
+        return [*self.flags, *self.overrides]
+
+
+def resumed_command(folder: Path, said: Command) -> Command:
+    """What a stopped sweep was started with; it can be said again, but not otherwise.
 
     Args:
         folder: The sweep's folder.
-        overrides: What the command line says beside `sweep.resume`; nothing is enough.
+        said: What the command line says beside `sweep.resume`; nothing is enough.
 
     Returns:
-        The overrides of the sweep's first start.
+        The command of the sweep's first start.
 
     Raises:
         UsageError: If the command line says something else than the sweep's own did.
     """
-    before = (folder / COMMAND).read_text(encoding="utf-8").splitlines()
-    if overrides and sorted(overrides) != sorted(before):
-        said = [line for line in overrides if line not in before]
-        left = [line for line in before if line not in overrides]
+    before = _with_config(Command.read(folder), said, folder)
+    added = [line for line in said.lines if line not in before.lines]
+    # Where configs lie need not be said again, and nothing else where nothing is said.
+    left = [line for line in before.overrides if line not in said.overrides]
+    if added or (said.overrides and sorted(said.overrides) != sorted(before.overrides)):
+        left = left if said.overrides else []
         raise UsageError(
             f"{RESUME_KEY} goes on with the same jobs, but the command line"
-            + (f" adds {shlex.join(said)}" if said else "")
-            + (" and" if said and left else "")
+            + (f" adds {shlex.join(added)}" if added else "")
+            + (" and" if added and left else "")
             + (f" leaves out {shlex.join(left)}" if left else "")
             + f"; say only -m {RESUME_KEY}={folder}"
         )
     return before
 
 
-def begin(folder: Path, overrides: Sequence[str]) -> None:
+def _with_config(before: Command, said: Command, folder: Path) -> Command:
+    """Complete the command of a sweep of earlier versions, which did not keep where configs lay."""
+    if before.config_name is not None or not set(OWN_FOLDERS) <= set(before.overrides):
+        return before
+    if said.config_name is None:
+        raise UsageError(
+            f"the sweep in {folder} was begun with --config-name, which it has not kept;"
+            f" say --config-dir and --config-name again beside {RESUME_KEY}"
+        )
+    overrides = [line for line in before.overrides if line not in OWN_FOLDERS]
+    return replace(said, overrides=overrides)
+
+
+def begin(folder: Path, command: Command) -> None:
     """Make a new sweep's folder and keep its command line in it.
 
     Args:
         folder: Where the sweep goes.
-        overrides: What its command line overrides.
+        command: What it is started with.
 
     Raises:
         UsageError: If the folder already holds something.
@@ -108,7 +184,7 @@ def begin(folder: Path, overrides: Sequence[str]) -> None:
             f" or go on with the sweep in it: -m {RESUME_KEY}={folder}"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / COMMAND, "".join(f"{line}\n" for line in overrides))
+    write_text(folder / COMMAND, "".join(f"{line}\n" for line in command.lines))
 
 
 def finish(folder: Path) -> dict[str, int]:

@@ -7,8 +7,8 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from mixvae.runtime.command_line import OWN_FOLDERS
 from mixvae.runtime.config_file import close, load_config, resolved, save_config
+from mixvae.runtime.hydra_call import OWN_FOLDERS
 from mixvae.runtime.overrides import check_command_line
 from mixvae.runtime.schema import conf_dir, register
 

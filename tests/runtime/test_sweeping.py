@@ -13,6 +13,8 @@ from lightning.pytorch import Callback
 from mixvae import sweep
 from mixvae.runtime import training
 from mixvae.runtime.build import build
+from mixvae.runtime.config_file import load_config
+from mixvae.runtime.hydra_call import OWN_FOLDERS
 from mixvae.runtime.sweep_folder import JobRecord, aggregate, read_jobs, varying_keys
 
 Train = Callable[..., Any]
@@ -157,6 +159,43 @@ def test_a_stopped_sweep_goes_on_to_the_same_end(
     for row in tables:
         del row["seconds mean"], row["seconds sd"]
     assert tables[0] == tables[1]
+
+
+def test_a_sweep_of_a_run_s_config_goes_on_with_that_config(
+    train: Train, run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("before", "model.num_agents=1")
+    config = ("--config-dir", "before", "--config-name", "config")
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "build", build_interrupted)
+        assert train("-m", *config, "seed=0,1", "hydra.sweep.dir=part").status == 130
+    others = train("-m", "--config-dir", ".", "sweep.resume=part")
+    assert others.status == 2
+    assert f"adds --config-dir={tmp_path}; say only -m sweep.resume=part" in others.err
+    outcome = train("-m", "sweep.resume=part")
+    assert outcome.status == 0, outcome.err
+    for job in "01":
+        config_file = tmp_path / "part" / job / "config.yaml"
+        assert load_config(config_file).model.num_agents == 1
+    again = train("-m", *config, "seed=0,1", "hydra.sweep.dir=part", "sweep.resume=part")
+    assert again.status == 0, again.err
+    assert again.out.count("(finished before)") == 2
+
+
+def test_a_sweep_that_has_not_kept_its_config_asks_for_it(
+    train: Train, run: Callable[..., Path], tmp_path: Path
+) -> None:
+    """As earlier versions left it."""
+    run("before", "model.num_agents=1")
+    (tmp_path / "old").mkdir()
+    kept = ["seed=0", "trainer.max_epochs=1", "hydra.sweep.dir=old", *OWN_FOLDERS]
+    (tmp_path / "old" / "overrides.txt").write_text("".join(f"{line}\n" for line in kept))
+    refused = train("-m", "sweep.resume=old")
+    assert refused.status == 2
+    assert "say --config-dir and --config-name again" in refused.err
+    outcome = train("-m", "--config-dir", "before", "--config-name", "config", "sweep.resume=old")
+    assert outcome.status == 0, outcome.err
+    assert load_config(tmp_path / "old" / "0" / "config.yaml").model.num_agents == 1
 
 
 WRONG = {

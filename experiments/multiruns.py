@@ -18,7 +18,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from experiments.run_settings import changed_since
 from mixvae.runtime.sweep_folder import JobRecord, read_jobs
-from mixvae.runtime.sweeping import COMMAND
+from mixvae.runtime.sweeping import COMMAND, Command
 
 # The overrides of one run, `key=value`; a multirun varies the first key slowest.
 Job = tuple[str, ...]
@@ -148,10 +148,9 @@ def _sweeps(root: Path) -> list[Path]:
 
 def _planned(folder: Path) -> set[frozenset[str]]:
     """What a sweep's folder is for: the identities of its jobs."""
-    path = folder / COMMAND
-    if not path.is_file():
+    if not (folder / COMMAND).is_file():
         return set()
-    block = _parted(path.read_text(encoding="utf-8").splitlines())
+    block = _parted(Command.read(folder).overrides)
     choices = [[f"{key}={value}" for value in values] for key, values in block]
     return {_identity(job) for job in product(*choices)}
 

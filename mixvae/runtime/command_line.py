@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ class JobError(BaseException):
 
 
 class JobsFailedError(Exception):
-    """Some jobs of a sweep failed; each has said why."""
+    """Some jobs of a sweep have not finished; each has said why."""
 
 
 def run_guarded(work: Callable[[], Any], arguments: Sequence[str]) -> int:
@@ -158,9 +158,7 @@ def launch_training(arguments: Sequence[str], job: Callable[[], Any]) -> None:
     finally:
         begun = any(path.is_dir() for path in folder.iterdir())
         counts = finish(folder) if begun else {}
-    failed = sum(count for status, count in counts.items() if status != "finished")
-    if failed:
-        raise JobsFailedError(f"{failed} of {sum(counts.values())} jobs of the sweep failed")
+    _check_all_finished(counts)
 
 
 def _run_alone(cfg: DictConfig, overrides: Sequence[str]) -> None:
@@ -204,6 +202,17 @@ def _resume(args: Namespace) -> None:
 
 def _key(line: str) -> str:
     return line.lstrip("+~").partition("=")[0]
+
+
+def _check_all_finished(counts: Mapping[str, int]) -> None:
+    """Raise where jobs of a sweep have not finished."""
+    running = counts.get("running", 0)
+    failed = sum(counts.values()) - counts.get("finished", 0) - running
+    told = [f"{failed} of {sum(counts.values())} jobs of the sweep failed"] if failed else []
+    if running:
+        told.append(f"{running} of {sum(counts.values())} are run by another process")
+    if told:
+        raise JobsFailedError(", ".join(told))
 
 
 def _sweep_folder(overrides: Sequence[str], name: str) -> Path:

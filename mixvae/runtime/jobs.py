@@ -20,7 +20,15 @@ from mixvae.callbacks.reporting import RunPruned
 from mixvae.runtime.command_line import JobError, message_of
 from mixvae.runtime.hydra_call import ASKED_FOR_TRACEBACKS
 from mixvae.runtime.numbered_output import numbered_output
-from mixvae.runtime.run_folder import RunFolder, free_path, write_json, write_text
+from mixvae.runtime.run_folder import (
+    LOCK,
+    HeldError,
+    RunFolder,
+    claimed,
+    free_path,
+    write_json,
+    write_text,
+)
 from mixvae.runtime.sharing import take_gpu, threads_for_each, visible_gpus
 from mixvae.runtime.sweeping import FAILED_MARK
 from mixvae.runtime.training import resume, train
@@ -53,12 +61,15 @@ def run_job(cfg: DictConfig) -> float | None:
 def _run_in_sweep(
     cfg: DictConfig, overrides: list[str], folder: RunFolder, hydra: Any
 ) -> float | None:
-    """Run a job of a sweep; None where it failed, which is told and recorded."""
+    """Run a job of a sweep; None where it failed or another process has it, which is told."""
     try:
         _share_machine(cfg, hydra.launcher.get("n_jobs"), folder.path.parent)
         before = " (finished before)" if folder.status == "finished" else ""
         print(f"job {hydra.job.num}: {' '.join(overrides)}{before}", flush=True)
         return carry_out(cfg, overrides, folder)
+    except HeldError:
+        print(f"job {hydra.job.num}: another process runs it, and goes on with it", flush=True)
+        return None
     except Exception as error:
         message = message_of(error)
         print(f"error in job {hydra.job.num}: {message}", file=sys.stderr, flush=True)
@@ -94,6 +105,7 @@ def carry_out(
         The metric `objective` of the config; None where it was not logged.
 
     Raises:
+        HeldError: If another process runs it; then nothing was changed.
         RunPruned: If one of `callbacks` stops the run, or it was stopped so before.
     """
     status = folder.status
@@ -104,12 +116,21 @@ def carry_out(
         raise RunPruned("pruned before")
     if status in ("interrupted", "running"):
         return resume(folder.path, group=folder.path.parent.name, callbacks=callbacks)
-    if status == "failed" or (folder.path.is_dir() and any(folder.path.iterdir())):
-        # What it left may tell why it failed, so it is moved and not removed.
-        aside = folder.path.with_name(folder.path.name + FAILED_MARK)
-        folder.path.rename(free_path(aside))
     folder.path.mkdir(parents=True, exist_ok=True)
+    _move_aside(folder)
     return train(cfg, overrides, folder.path, callbacks)
+
+
+def _move_aside(folder: RunFolder) -> None:
+    """Empty the folder of a job that is to run again: what it left may tell why it failed."""
+    with claimed(folder):
+        left = [path for path in folder.path.iterdir() if path.name != LOCK]
+        if not left:
+            return
+        aside = free_path(folder.path.with_name(folder.path.name + FAILED_MARK))
+        aside.mkdir()
+        for path in left:
+            path.rename(aside / path.name)
 
 
 def record_failure(folder: RunFolder, overrides: list[str], message: str) -> None:
@@ -120,9 +141,11 @@ def record_failure(folder: RunFolder, overrides: list[str], message: str) -> Non
         overrides: What it overrides.
         message: Why it failed.
     """
-    summary = {**folder.read_summary(), "status": "failed", "error": message}
-    with suppress(OSError):
+    # Where another process has it meanwhile, it is no failure.
+    with suppress(OSError, HeldError):
         folder.path.mkdir(parents=True, exist_ok=True)
-        if not folder.overrides.exists():
-            write_text(folder.overrides, "".join(f"{line}\n" for line in overrides))
-        write_json(folder.summary, summary)
+        with claimed(folder):
+            if not folder.overrides.exists():
+                write_text(folder.overrides, "".join(f"{line}\n" for line in overrides))
+            summary = {**folder.read_summary(), "status": "failed", "error": message}
+            write_json(folder.summary, summary)

@@ -19,6 +19,10 @@ from mixvae.runtime.locks import lock
 LOCK = ".lock"
 
 
+class HeldError(ValueError):
+    """Another process writes the run at this moment."""
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """One run's files, by name.
@@ -196,13 +200,13 @@ def claimed(folder: RunFolder) -> Iterator[None]:
         folder: An existing folder.
 
     Raises:
-        ValueError: If another process holds it.
+        HeldError: If another process holds it.
     """
     with (folder.path / LOCK).open("a") as file:
         try:
             lock(file)
         except BlockingIOError as error:
-            raise ValueError(
+            raise HeldError(
                 f"run {folder.path} is being written by another process; wait for it to end"
             ) from error
         except OSError:

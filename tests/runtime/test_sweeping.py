@@ -15,6 +15,8 @@ from mixvae.runtime import training
 from mixvae.runtime.build import build
 from mixvae.runtime.config_file import load_config
 from mixvae.runtime.hydra_call import OWN_FOLDERS
+from mixvae.runtime.jobs import record_failure
+from mixvae.runtime.run_folder import RunFolder, claimed, write_json
 from mixvae.runtime.sweep_folder import JobRecord, aggregate, read_jobs, varying_keys
 
 Train = Callable[..., Any]
@@ -159,6 +161,41 @@ def test_a_stopped_sweep_goes_on_to_the_same_end(
     for row in tables:
         del row["seconds mean"], row["seconds sd"]
     assert tables[0] == tables[1]
+
+
+def test_jobs_that_another_process_runs_are_left_alone(
+    train: Train, small: Sequence[str], tmp_path: Path
+) -> None:
+    """A second `sweep.resume` of a sweep that is still running."""
+    assert train("-m", *small, *ONE_EPOCH, "seed=0,1,2").status == 0
+    for job, status in enumerate(("running", "failed", "finished")):
+        folder = RunFolder(tmp_path / "sweep" / str(job))
+        write_json(folder.summary, {**folder.read_summary(), "status": status})
+    held = [tmp_path / "sweep" / job for job in "01"]
+    before = [written(folder) for folder in held]
+    with claimed(RunFolder(held[0])), claimed(RunFolder(held[1])):
+        outcome = train("-m", "sweep.resume=sweep")
+    assert outcome.status == 1
+    assert "job 0: another process runs it" in outcome.out
+    assert "sweep          sweep: 1 failed, 1 finished, 1 running" in outcome.out
+    assert "1 of 3 are run by another process" in outcome.err
+    assert [written(folder) for folder in held] == before
+    assert not (tmp_path / "sweep" / "1_failed").exists()
+    # When they are free, the interrupted one goes on and the failed one begins again.
+    again = train("-m", "sweep.resume=sweep")
+    assert again.status == 0, again.err
+    assert (tmp_path / "sweep" / "1_failed" / "checkpoints").is_dir()
+    assert "resuming sweep/0 at epoch 2" in again.out
+
+
+def test_a_failure_is_not_recorded_over_another_process(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    write_json(folder.summary, {"status": "running"})
+    with claimed(folder):
+        record_failure(folder, [], "it did not work")
+    assert folder.status == "running"
+    record_failure(folder, ["seed=1"], "it did not work")
+    assert folder.status == "failed"
 
 
 def test_a_sweep_of_a_run_s_config_goes_on_with_that_config(

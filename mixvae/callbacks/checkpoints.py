@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,9 @@ class Checkpoints(Checkpoint):
     repeats what it did since, and since the order of the samples is a function of
     seed and epoch alone, it arrives at the weights of a run that was never stopped. Lightning's
     own ModelCheckpoint saves inside an epoch, after which hooks and logs run twice or not at all.
+
+    The one at the end says so: a run that early stopping ended and that was then stopped in its
+    test is tested and not trained on, unless it is given another `trainer.max_epochs`.
 
     Args:
         dirpath: Folder of the two files.
@@ -55,6 +59,9 @@ class Checkpoints(Checkpoint):
         self.mode = mode
         self.best_score: float | None = None
         self.best_epoch: int | None = None
+        # The trainer's max_epochs when training ended; None before.
+        self._ended_of: int | None = None
+        self._had_ended_of: int | None = None
         self._resumed_from: list[dict[str, Any]] | None = None
         self._for_test_only = False
 
@@ -73,6 +80,7 @@ class Checkpoints(Checkpoint):
         return {
             "best_score": self.best_score,
             "best_epoch": self.best_epoch,
+            "ended_of": self._ended_of,
             "random_states": _gather(capture_random_state()),
         }
 
@@ -80,6 +88,7 @@ class Checkpoints(Checkpoint):
         """Take back the score, and keep the random states for the moment when training starts."""
         self.best_score = state_dict["best_score"]
         self.best_epoch = state_dict["best_epoch"]
+        self._had_ended_of = ended_of(state_dict)
         self._resumed_from = state_dict["random_states"]
 
     def on_save_checkpoint(
@@ -98,8 +107,13 @@ class Checkpoints(Checkpoint):
             counts["ready"] = counts["completed"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Have a resumed epoch begin like any other: with a fresh iterator over the data."""
+        """Have a resumed epoch begin like any other: with a fresh iterator over the data.
+
+        There is none where training had come to its end.
+        """
         if self._resumed_from is not None:
+            if self._had_ended_of == trainer.max_epochs:
+                trainer.should_stop = True
             trainer.fit_loop._resuming_from_checkpoint = False
             trainer.fit_loop.epoch_loop.restarting = False
 
@@ -116,6 +130,7 @@ class Checkpoints(Checkpoint):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the final state, unless a resumed run found nothing left to train."""
         if self._resumed_from is None:
+            self._ended_of = trainer.max_epochs
             self._save_last(trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -172,6 +187,16 @@ class Checkpoints(Checkpoint):
         if self.best_score is None:
             return True
         return score < self.best_score if self.mode == "min" else score > self.best_score
+
+
+def ended_of(state_dict: Mapping[str, Any]) -> int | None:
+    """Return the trainer's max_epochs when training ended; None where it is to go on.
+
+    Args:
+        state_dict: The callback's state in a checkpoint; empty where there was no such callback.
+    """
+    value = state_dict.get("ended_of")
+    return None if value is None else int(value)
 
 
 def _gather(state: dict[str, Any]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from mixvae.callbacks.checkpoints import Checkpoints, ended_of
 from mixvae.callbacks.pruning import Pruning
 from mixvae.runtime.checkpoint_io import load_checkpoint
 from mixvae.runtime.config_file import load_config, resolved
@@ -112,16 +113,28 @@ def open_stopped(folder: RunFolder, max_epochs: int | None = None) -> StoppedRun
                 f"run {folder.path} cannot be trained longer: it has made the {most} steps of its"
                 " trainer.max_steps; begin a new run with more"
             )
+        if max_epochs == _ended_of(checkpoint):
+            raise ValueError(
+                f"trainer.max_epochs={max_epochs} asks for nothing: the training of run"
+                f" {folder.path} ended with it after {epoch} epochs"
+            )
         cfg.trainer.max_epochs = max_epochs
     elif folder.status == "finished":
+        more = 2 * epoch or 1
         raise ValueError(
             f"run {folder.path} is finished after {epoch} epochs; to train it longer, add"
-            f" trainer.max_epochs={2 * epoch or 1}"
+            f" trainer.max_epochs={more + (more == _ended_of(checkpoint))}"
         )
     summary = folder.read_summary()
     # What a finished run warned of, it said of its test, which is done again.
     warnings = [] if folder.status == "finished" else list(summary.get("warnings", []))
     return StoppedRun(cfg, checkpoint, epoch, warnings, float(summary.get("seconds", 0.0)))
+
+
+def _ended_of(checkpoint: dict[str, Any] | None) -> int | None:
+    """The max_epochs that training ended of; None where it has not ended."""
+    states = {} if checkpoint is None else checkpoint.get("callbacks", {})
+    return ended_of(states.get(Checkpoints.__qualname__, {}))
 
 
 def _end_of_pruning(checkpoint: dict[str, Any] | None) -> str | None:

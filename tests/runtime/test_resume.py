@@ -173,6 +173,47 @@ def test_a_run_limited_in_steps_resumes_exactly(
     assert "it has made the 13 steps of its trainer.max_steps" in refused.err
 
 
+EARLY = (
+    "+callbacks.early._target_=lightning.pytorch.callbacks.EarlyStopping",
+    "+callbacks.early.monitor=val/loss",
+    "+callbacks.early.patience=1",
+    "+callbacks.early.min_delta=1e9",
+    "trainer.max_epochs=6",
+)
+
+
+@pytest.mark.parametrize("checkpoint", ["best", "last"])
+def test_a_run_that_ended_early_and_was_stopped_in_its_test_is_tested(
+    run: Make,
+    train: Train,
+    small: tuple[str, ...],
+    tmp_path: Path,
+    read_json: Read,
+    stopping: Callable[[StopAt | None], None],
+    checkpoint: str,
+) -> None:
+    settings = (*EARLY, f"test_checkpoint={checkpoint}")
+    whole = run("whole", *settings)
+    assert read_json(whole / "summary.json")["epochs"] == 2
+    stopping(StopAt("on_test_start", 2, KeyboardInterrupt))
+    assert train(*small, *settings, "run_dir=part").status == 130
+    stopping(None)
+    part = tmp_path / "part"
+    before = (part / "checkpoints" / "last.ckpt").read_bytes()
+    assert train("resume=part").status == 0
+    assert (part / "checkpoints" / "last.ckpt").read_bytes() == before
+    assert (part / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
+    first, second = (read_json(folder / "summary.json") for folder in (part, whole))
+    assert {**first, "seconds": 0} == {**second, "seconds": 0}
+    refused = train("resume=part", "trainer.max_epochs=6")
+    assert refused.status == 1
+    assert "asks for nothing: the training of run" in refused.err
+    # More epochs are another matter.
+    longer = train("resume=part", "trainer.max_epochs=3")
+    assert longer.status == 0, longer.err
+    assert read_json(part / "summary.json")["epochs"] == 3
+
+
 def test_a_failed_run_can_be_resumed(
     run: Make,
     train: Train,

@@ -7,6 +7,7 @@ import logging
 import warnings
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,6 +29,12 @@ from mixvae.runtime.checkpoint_io import AtomicCheckpointIO
 from mixvae.runtime.processor import emulates_bf16
 from mixvae.runtime.ranks import check_started_alone
 from mixvae.runtime.schema import RunConfig
+from mixvae.runtime.trainer_settings import (
+    check_checkpoints,
+    check_settings,
+    check_trainer,
+    unfuse_where_clipped,
+)
 
 # Before training, so many batches are looked at for what the model cannot describe.
 MAX_CHECKED_BATCHES = 100
@@ -62,7 +69,7 @@ def build(cfg: DictConfig) -> Parts:
     What is cheap comes first, so that a wrong value is told before any data are fetched.
 
     Args:
-        cfg: The run's config with `run_dir` set.
+        cfg: The run's config with `run_dir` set; what settings ask of others is changed in it.
 
     Returns:
         The parts.
@@ -71,11 +78,14 @@ def build(cfg: DictConfig) -> Parts:
         ValueError: If a value is out of range.
     """
     quieten_lightning()
+    check_settings(cfg.trainer)
+    unfuse_where_clipped(cfg)
     data = instantiate(cfg.data, _convert_="all")
     model = build_model(cfg, data)
     if isinstance(model, AbstractModule):
         _check_optimizer(model)
     trainer = build_trainer(cfg)
+    check_checkpoints(trainer, Path(str(cfg.run_dir)))
     # A debugging run is short, and max_epochs of -1 or None is no end.
     max_epochs = 0 if is_debugging(trainer) else trainer.max_epochs or 0
     if isinstance(model, AbstractModule) and max_epochs > 0:
@@ -165,8 +175,8 @@ def build_trainer(cfg: DictConfig) -> Trainer:
         The trainer.
 
     Raises:
-        ValueError: If another program started several processes for the run, or a precision is
-            none that a run can have.
+        ValueError: If another program started several processes for the run, or a precision or
+            strategy is none that a run can have.
     """
     check_started_alone(cfg.trainer.get("num_nodes", 1))
     callbacks: list[Callback] = _built(cfg.callbacks)
@@ -185,11 +195,7 @@ def build_trainer(cfg: DictConfig) -> Trainer:
         plugins=[AtomicCheckpointIO(), LightningEnvironment()],
         enable_checkpointing=any(isinstance(item, Checkpoint) for item in callbacks),
     )
-    if str(built.precision).endswith("16-true"):
-        raise ValueError(
-            f"trainer.precision is {built.precision}, but weights of 16 bits lose what the losses"
-            " need; use bf16-mixed, 32-true or 64-true"
-        )
+    check_trainer(built, cfg.trainer.get("strategy"))
     kind = built.strategy.root_device.type
     # On a CPU it would choose other kernels than those that results were measured with.
     if kind == "cuda":
@@ -212,6 +218,8 @@ def quieten_lightning() -> None:
     """Keep Lightning's hints to itself where they do not apply; its errors stay."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # The report of `+trainer.profiler=simple`, which is asked for.
+    logging.getLogger("lightning.pytorch.profilers.profiler").setLevel(logging.INFO)
     for hint in (
         ".*does not have many workers.*",
         "GPU available but not used.*",

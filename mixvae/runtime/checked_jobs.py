@@ -10,11 +10,14 @@ from mixvae.runtime.composition import UsageError
 from mixvae.runtime.config_file import PLACE
 
 
-def check_values(jobs: Sequence[DictConfig], *, trusted_only: bool = False) -> None:
+def check_values(
+    jobs: Sequence[DictConfig], *, multirun: bool = False, trusted_only: bool = False
+) -> None:
     """Check the jobs' configs against constructors and each other; imports what they name.
 
     Args:
         jobs: Closed configs.
+        multirun: Whether they are the jobs of a sweep.
         trusted_only: Refuse what a config that may be someone else's may not name.
 
     Raises:
@@ -23,11 +26,11 @@ def check_values(jobs: Sequence[DictConfig], *, trusted_only: bool = False) -> N
     # Here, so that what is refused without it is refused before PyTorch is imported.
     from mixvae.runtime.constructors import check_constructors
 
-    folders = [job.run_dir for job in jobs if job.run_dir is not None]
-    if len(set(folders)) < len(folders):
+    named = [job.run_dir for job in jobs if job.run_dir is not None]
+    if multirun and named:
         raise UsageError(
-            f"run_dir={folders[0]} is one folder for {len(folders)} runs;"
-            " name the sweep's folder instead: hydra.sweep.dir=..."
+            f"run_dir={named[0]} is one run's folder, but -m makes one for each job, beside the"
+            " sweep's tables; name the sweep's folder instead: hydra.sweep.dir=..."
         )
     for job in jobs:
         chosen = job.run_dir

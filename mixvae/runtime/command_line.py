@@ -19,7 +19,7 @@ from mixvae.runtime.checked_jobs import check_values
 from mixvae.runtime.composition import UsageError
 from mixvae.runtime.help_text import train_help
 from mixvae.runtime.hydra_call import OWN_FOLDERS, as_hydra_sees_it, flags_of
-from mixvae.runtime.overrides import check_command_line
+from mixvae.runtime.overrides import check_command_line, quoted, value_of
 from mixvae.runtime.run_folder import free_path
 from mixvae.runtime.sweeping import Command, begin, finish, resumed_command, split_resume
 from mixvae.runtime.trust import check_kept_overrides
@@ -139,7 +139,7 @@ def launch_training(arguments: Sequence[str], job: Callable[[], Any]) -> None:
             extra_folder=None if command.config_dir is None else Path(command.config_dir),
             trusted_only=elsewhere,
         )
-        check_values(checked, trusted_only=elsewhere)
+        check_values(checked, multirun=args.multirun, trusted_only=elsewhere)
     flags = [*flags_of(arguments, args), *command.flags]
     if shows_only or not args.multirun:
         with as_hydra_sees_it([*flags, *overrides]):
@@ -153,7 +153,7 @@ def launch_training(arguments: Sequence[str], job: Callable[[], Any]) -> None:
         begin(folder, command)
     own = [line for line in overrides if _key(line) != "hydra.sweep.dir"]
     try:
-        with as_hydra_sees_it([*flags, *own, f"hydra.sweep.dir='{folder}'"]):
+        with as_hydra_sees_it([*flags, *own, f"hydra.sweep.dir={quoted(str(folder))}"]):
             job()
     finally:
         begun = any(path.is_dir() for path in folder.iterdir())
@@ -219,7 +219,7 @@ def _sweep_folder(overrides: Sequence[str], name: str) -> Path:
     """Return the folder asked for, or one of its own, though two may start in one second."""
     for line in overrides:
         if _key(line) == "hydra.sweep.dir":
-            folder = line.partition("=")[2].strip("'\"")
+            folder = value_of(line)
             if "${" in folder:
                 raise UsageError(f"{line}: write the sweep's folder out")
             return Path(folder).expanduser()

@@ -14,7 +14,7 @@ from hydra import initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
@@ -97,15 +97,15 @@ def check_command_line(
     groups = Groups.of(folders)
     # The composition root must lie in the first folder; the second is searched after it.
     folders.sort(key=lambda folder: not (folder / f"{config_name}.yaml").is_file())
-    search = [f"hydra.searchpath=[file://{folder.absolute()}]" for folder in folders[1:]]
+    places = [quoted(f"file://{folder.absolute()}") for folder in folders[1:]]
+    search = [f"hydra.searchpath=[{place}]" for place in places]
     with initialize_config_dir(str(folders[0].absolute()), version_base="1.3"):
         parsed = _parse(overrides)
         for override in parsed:
             _check_name(override, groups)
         jobs = _expand(parsed, overrides, multirun=multirun)
         # Only our own configs are sure not to change while this process runs.
-        elsewhere = any(override.key_or_group == "hydra.searchpath" for override in parsed)
-        own = not elsewhere and len(folders) == 1
+        own = len(folders) == 1
         checked, settings = [], []
         for job in jobs:
             choices, values = _parted(_parse(job), groups)
@@ -161,6 +161,24 @@ def apply_overrides(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     if changed.data_root != cfg.data_root and "root" in changed.data:
         changed.data.root = changed.data_root
     return changed
+
+
+def quoted(text: str) -> str:
+    """Return a text as a value on the command line, whatever is in it.
+
+    Args:
+        text: Any text.
+    """
+    return QuotedString(text, Quote.single).with_quotes()
+
+
+def value_of(line: str) -> str:
+    """Return the value of an override that was parsed before, without its quotes.
+
+    Args:
+        line: `key=value`.
+    """
+    return str(OverridesParser.create().parse_override(line).value())
 
 
 def _parse(overrides: Sequence[str]) -> list[Override]:
@@ -219,6 +237,7 @@ def _check_name(override: Override, groups: Groups) -> None:
         if wrong:
             raise UsageError(wrong)
     if key.startswith(("hydra.", "hydra/")):
+        _check_place(override)
         return
     if key in groups.options:
         groups.check(override)
@@ -228,6 +247,20 @@ def _check_name(override: Override, groups: Groups) -> None:
     if root not in fields or "/" in key:
         wrong = key if "/" in key else root
         raise UsageError(f"unknown key {key!r}{suggestion(wrong, [*fields, *groups.options])}")
+
+
+def _check_place(override: Override) -> None:
+    """Refuse to have configs or jobs lie where they are not looked for."""
+    key, line = override.key_or_group, override.input_line
+    if key == "hydra.searchpath":
+        raise UsageError(f"{line}: name a folder of further configs by --config-dir FOLDER")
+    if key == "hydra.sweep.subdir":
+        name = str(override.value())
+        if "/" in name or "${" not in name:
+            raise UsageError(
+                f"{line}: jobs lie side by side in the sweep's folder, each under its own name;"
+                " write one without '/' such as 'hydra.sweep.subdir=${hydra.job.num}_${seed}'"
+            )
 
 
 def _check_key(override: Override, base: Any) -> None:

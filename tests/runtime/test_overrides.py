@@ -41,6 +41,7 @@ WRONG = {
     "letters": ("data_root=ü", "cannot be read: data_root=ü ^; a text may need quotes"),
     "several values": ("seed=0,1", "names several values; add -m"),
     "hydra's key": ("hydra.colour=1", "hydra.colour"),
+    "hydra's folders": ("hydra.searchpath=[file:///tmp]", "by --config-dir FOLDER"),
     "hydra's option": ("hydra/launcher=clever", "hydra/launcher"),
     "reference": ("name=${nothing}", "name"),
     "mandatory": ("model.tau=???", "model.tau has no value"),
@@ -133,11 +134,13 @@ def test_a_value_of_one_job_is_not_the_next_one_s() -> None:
     assert "figures" in later.callbacks
 
 
-def test_a_config_folder_of_the_user(tmp_path: Path) -> None:
-    (tmp_path / "experiment").mkdir()
+@pytest.mark.parametrize("name", ["mine", "it's, 'ü'", "a [b] {c} = d\\"])
+def test_a_config_folder_of_the_user(tmp_path: Path, name: str) -> None:
+    (tmp_path / name / "experiment").mkdir(parents=True)
+    file = tmp_path / name / "experiment" / "mine.yaml"
     for seed in (9, 10):  # edited between two runs of one process
-        (tmp_path / "experiment" / "mine.yaml").write_text(f"# @package _global_\nseed: {seed}\n")
-        (job,) = check_command_line(["+experiment=mine"], extra_folder=tmp_path)
+        file.write_text(f"# @package _global_\nseed: {seed}\n")
+        (job,) = check_command_line(["+experiment=mine"], extra_folder=tmp_path / name)
         assert job.seed == seed
 
 

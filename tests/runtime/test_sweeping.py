@@ -163,6 +163,17 @@ def test_a_stopped_sweep_goes_on_to_the_same_end(
     assert tables[0] == tables[1]
 
 
+def test_a_sweep_in_a_folder_of_any_name(
+    train: Train, small: Sequence[str], tmp_path: Path
+) -> None:
+    sub = "hydra.sweep.subdir=s${seed}"
+    settings = (*small, "trainer.max_epochs=1", "seed=0", sub)
+    outcome = train("-m", *settings, 'hydra.sweep.dir="it\'s, ü"')
+    assert outcome.status == 0, outcome.err
+    assert (tmp_path / "it's, ü" / "sweep.csv").is_file()
+    assert (tmp_path / "it's, ü" / "s0" / "summary.json").is_file()
+
+
 def test_jobs_that_another_process_runs_are_left_alone(
     train: Train, small: Sequence[str], tmp_path: Path
 ) -> None:
@@ -241,6 +252,12 @@ WRONG = {
     "one run": (("sweep.resume=begun",), "add -m"),
     "other jobs": (("-m", "sweep.resume=begun", "seed=0,1,2"), "adds seed=0,1,2 and leaves out"),
     "taken folder": (("-m", "hydra.sweep.dir=begun", "seed=0,1"), "is not empty"),
+    "a run's folder": (
+        ("-m", "seed=0,1", "run_dir='s${seed}'"),
+        "run_dir=s0 is one run's folder, but -m makes one for each job",
+    ),
+    "nested jobs": (("-m", "seed=0,1", "hydra.sweep.subdir=s/${seed}"), "side by side"),
+    "jobs in one folder": (("-m", "seed=0,1", "hydra.sweep.subdir=all"), "under its own name"),
     "interpolated": (("-m", "hydra.sweep.dir='x/${name}'", "seed=0,1"), "write the sweep's folder"),
 }
 

@@ -73,14 +73,22 @@ class CsvLogger(Logger):
             self._write_tail(append=not shared)
 
     @rank_zero_only
-    def drop_from(self, epoch: int) -> None:
+    def drop_from(self, epoch: int, step: int) -> None:
         """Drop the rows of this epoch and later ones: a resumed run writes them again.
 
         Args:
             epoch: Number of the epoch that training goes on with, from 0.
+            step: Number of the step that it begins with, for rows that name no epoch, such as those
+                of Lightning's LearningRateMonitor.
         """
+
+        def before(row: Mapping[str, str]) -> bool:
+            if row["epoch"]:
+                return int(row["epoch"]) < epoch
+            return not row["step"] or int(row["step"]) < step
+
         self._read_once()
-        self._rows = [row for row in self._rows if int(row["epoch"] or 0) < epoch]
+        self._rows = [row for row in self._rows if before(row)]
         used = {name for row in self._rows for name in row}
         self._columns = [name for name in self._columns if name in used]
         if self._rows:

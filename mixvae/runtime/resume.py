@@ -24,6 +24,7 @@ class StoppedRun:
         cfg: Its config.
         checkpoint: The state to go on from; None where it stopped before there was one.
         epoch: Number of the epoch to go on with, from 0.
+        step: Number of the step to go on with, from 0, as loggers count them.
         warnings: What it warned of before it stopped.
         seconds: How long it ran before it stopped, as far as it could tell.
     """
@@ -31,6 +32,7 @@ class StoppedRun:
     cfg: DictConfig
     checkpoint: dict[str, Any] | None
     epoch: int
+    step: int
     warnings: list[str]
     seconds: float
 
@@ -128,7 +130,15 @@ def open_stopped(folder: RunFolder, max_epochs: int | None = None) -> StoppedRun
     summary = folder.read_summary()
     # What a finished run warned of, it said of its test, which is done again.
     warnings = [] if folder.status == "finished" else list(summary.get("warnings", []))
-    return StoppedRun(cfg, checkpoint, epoch, warnings, float(summary.get("seconds", 0.0)))
+    seconds = float(summary.get("seconds", 0.0))
+    return StoppedRun(cfg, checkpoint, epoch, _logged_steps(checkpoint), warnings, seconds)
+
+
+def _logged_steps(checkpoint: dict[str, Any] | None) -> int:
+    """Number of steps as Lightning logs them: one for a batch, however many optimisers."""
+    if checkpoint is None:
+        return 0
+    return int(checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"])
 
 
 def _ended_of(checkpoint: dict[str, Any] | None) -> int | None:

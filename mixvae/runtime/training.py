@@ -33,7 +33,7 @@ from mixvae.runtime.record import (
     write_start,
     write_summary,
 )
-from mixvae.runtime.resume import open_stopped
+from mixvae.runtime.resume import StoppedRun, open_stopped
 from mixvae.runtime.run_folder import RunFolder, check_free, claimed, default_path
 from mixvae.runtime.schema import RunConfig
 from mixvae.runtime.seeding import part_randomness, seed_run
@@ -126,7 +126,7 @@ def resume(
                     f" {stopped.cfg.trainer.max_time} is over; begin a new run with more"
                 )
         _add(parts.trainer, callbacks)
-        _rewind_logs(parts.trainer, stopped.epoch)
+        _rewind_logs(parts.trainer, stopped)
         write_resumption(folder, stopped.cfg, stopped.epoch)
         print(f"resuming {shown(folder.path)} at epoch {stopped.epoch + 1}", flush=True)
         start = None if stopped.checkpoint is None else folder.last_checkpoint
@@ -162,10 +162,10 @@ def _add(trainer: Trainer, callbacks: Sequence[Callback]) -> None:
     callbacks_of(trainer).extend(callbacks)
 
 
-def _rewind_logs(trainer: Trainer, epoch: int) -> None:
+def _rewind_logs(trainer: Trainer, stopped: StoppedRun) -> None:
     for logger in trainer.loggers:
         if isinstance(logger, CsvLogger):
-            logger.drop_from(epoch)
+            logger.drop_from(stopped.epoch, stopped.step)
 
 
 def _choose_path(cfg: DictConfig, job_folder: Path | None) -> Path:

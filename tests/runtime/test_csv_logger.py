@@ -75,9 +75,20 @@ def test_rows_are_dropped_from_an_epoch_on(path: Path, epoch: int) -> None:
     log(CsvLogger(str(path)), range(3))
     whole = path.read_text()
     logger = CsvLogger(str(path))
-    logger.drop_from(epoch)
+    logger.drop_from(epoch, epoch)
     log(logger, range(epoch, 3))
     assert path.read_text() == whole
+
+
+def test_rows_without_an_epoch_are_dropped_by_their_step(path: Path) -> None:
+    logger = CsvLogger(str(path))
+    for epoch in range(3):
+        logger.log_metrics({"rate": 0.1}, step=5 * epoch)
+        logger.log_metrics({"epoch": epoch, "a": 1.5}, step=5 * epoch + 4)
+    logger.log_metrics({"note": 1.0})
+    logger.drop_from(1, 5)
+    kept = [(row["epoch"], row["step"]) for row in read_metrics(path)]
+    assert kept == [("", "0"), ("0", "4"), ("", "")]
 
 
 def test_a_line_that_a_kill_left_half_written_is_passed_over(path: Path) -> None:
@@ -88,7 +99,7 @@ def test_a_line_that_a_kill_left_half_written_is_passed_over(path: Path) -> None
     path.write_text(whole[: whole.rindex("1.5")])
     assert len(read_metrics(path)) == 1
     logger = CsvLogger(str(path))
-    logger.drop_from(1)
+    logger.drop_from(1, 1)
     logger.log_metrics({"epoch": 1, "a": 1.5, "b": 2.5}, step=1)
     assert path.read_text() == whole
 
@@ -100,5 +111,5 @@ def test_no_file_until_something_is_logged(path: Path) -> None:
     logger.finalize("success")
     assert not path.exists()
     assert read_metrics(path) == []
-    logger.drop_from(0)
+    logger.drop_from(0, 0)
     assert not path.exists()

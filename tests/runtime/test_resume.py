@@ -173,6 +173,25 @@ def test_a_run_limited_in_steps_resumes_exactly(
     assert "it has made the 13 steps of its trainer.max_steps" in refused.err
 
 
+@pytest.mark.parametrize("interval", ["epoch", "step"])
+def test_what_is_logged_without_an_epoch_is_logged_once(
+    run: Make,
+    train: Train,
+    small: tuple[str, ...],
+    tmp_path: Path,
+    stopping: Callable[[StopAt | None], None],
+    interval: str,
+) -> None:
+    monitor = "lightning.pytorch.callbacks.LearningRateMonitor"
+    settings = (f"+callbacks.lr._target_={monitor}", f"+callbacks.lr.logging_interval={interval}")
+    whole = run("whole", *settings)
+    stopping(StopAt("on_train_batch_end", 1, KeyboardInterrupt, batch=2))
+    train(*small, *settings, "run_dir=part")
+    stopping(None)
+    assert train("resume=part").status == 0
+    assert (tmp_path / "part" / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
+
+
 EARLY = (
     "+callbacks.early._target_=lightning.pytorch.callbacks.EarlyStopping",
     "+callbacks.early.monitor=val/loss",

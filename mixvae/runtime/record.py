@@ -22,6 +22,7 @@ from mixvae.callbacks.lightning_parts import callbacks_of
 from mixvae.callbacks.messages import warn
 from mixvae.runtime.build import Parts
 from mixvae.runtime.config_file import resolved, save_config
+from mixvae.runtime.csv_logger import last_values, read_metrics
 from mixvae.runtime.provenance import describe_provenance
 from mixvae.runtime.ranks import process_rank
 from mixvae.runtime.run_folder import RunFolder, write_json, write_text
@@ -115,6 +116,31 @@ def start_loggers(run: Run, group: str | None) -> None:
         if isinstance(logger, WandbRun):
             logger.identify(run_id, group)
             logger.log_hyperparams(resolved(run.cfg))
+
+
+def write_trained(run: Run) -> None:
+    """Write what training logged, before the test: a run may be stopped there, and tested later.
+
+    Args:
+        run: The run, trained.
+    """
+    write_json(run.folder.summary, {**run.folder.read_summary(), **run.metrics})
+
+
+def trained_metrics(folder: RunFolder) -> dict[str, float]:
+    """Return the last values that a stopped run logged: of metrics.csv, or else of its summary.
+
+    Args:
+        folder: The run's folder, its metrics.csv cut to what is not trained again.
+    """
+    kept = last_values(read_metrics(folder.metrics))
+    if kept:
+        return kept
+    return {
+        name: float(value)
+        for name, value in folder.read_summary().items()
+        if name.startswith(("train/", "val/")) and isinstance(value, int | float)
+    }
 
 
 def write_summary(run: Run, status: str) -> dict[str, Any]:

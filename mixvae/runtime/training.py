@@ -19,7 +19,7 @@ from mixvae.callbacks.reporting import LoggedObjective, RunPruned, unknown_metri
 from mixvae.runtime.build import build, build_trainer
 from mixvae.runtime.checkpoint_io import check_fits
 from mixvae.runtime.config_file import close, load_config
-from mixvae.runtime.csv_logger import CsvLogger, last_values, read_metrics
+from mixvae.runtime.csv_logger import CsvLogger
 from mixvae.runtime.kept_augmenter import keep_augmenter
 from mixvae.runtime.ranks import process_rank, share_cores, sharing_the_run
 from mixvae.runtime.record import (
@@ -29,9 +29,11 @@ from mixvae.runtime.record import (
     shown,
     start_loggers,
     tell_tested_split,
+    trained_metrics,
     write_resumption,
     write_start,
     write_summary,
+    write_trained,
 )
 from mixvae.runtime.resume import StoppedRun, open_stopped
 from mixvae.runtime.run_folder import RunFolder, check_free, claimed, default_path
@@ -134,7 +136,7 @@ def resume(
             folder,
             stopped.cfg,
             parts,
-            metrics=last_values(read_metrics(folder.metrics)),
+            metrics=trained_metrics(folder) if stopped.epoch > 0 else {},
             warnings=stopped.warnings,
             seconds_before=stopped.seconds,
         )
@@ -202,6 +204,8 @@ def _carry_out(run: Run, group: str | None, checkpoint: Path | None = None) -> f
         ):
             start_loggers(run, group)
             _fit(run, checkpoint)
+            if rank_zero_only.rank == 0:
+                write_trained(run)
             _test(run)
         status = "finished"
     except RunPruned:

@@ -192,6 +192,30 @@ def test_what_is_logged_without_an_epoch_is_logged_once(
     assert (tmp_path / "part" / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemError])
+def test_what_training_logged_is_in_the_summary_also_without_metrics_csv(
+    run: Make,
+    train: Train,
+    small: tuple[str, ...],
+    tmp_path: Path,
+    read_json: Read,
+    stopping: Callable[[StopAt | None], None],
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[BaseException],
+) -> None:
+    whole = read_json(run("whole", "~logger.csv") / "summary.json")
+    stopping(StopAt("on_test_start", 2, error))
+    if error is SystemError:  # stands for a kill, after which nothing more is written
+        monkeypatch.setattr(training, "write_summary", lambda run, status: None)
+    train(*small, "~logger.csv", "run_dir=part")
+    stopping(None)
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert train("resume=part").status == 0
+    part = read_json(tmp_path / "part" / "summary.json")
+    assert {**part, "seconds": 0} == {**whole, "seconds": 0}
+
+
 EARLY = (
     "+callbacks.early._target_=lightning.pytorch.callbacks.EarlyStopping",
     "+callbacks.early.monitor=val/loss",

@@ -36,6 +36,9 @@ class Checkpoints(Checkpoint):
         every_n_epochs: Epochs from one `last.ckpt` to the next; more where an epoch takes less
             time than a file. A stopped run then repeats up to so many.
 
+    Attributes:
+        saved_epochs: After how many epochs `last.ckpt` is the state; None before there is one.
+
     Raises:
         ValueError: If there is no such mode, or the number of epochs is below 1.
     """
@@ -59,6 +62,7 @@ class Checkpoints(Checkpoint):
         self.mode = mode
         self.best_score: float | None = None
         self.best_epoch: int | None = None
+        self.saved_epochs: int | None = None
         # The trainer's max_epochs when training ended; None before.
         self._ended_of: int | None = None
         self._had_ended_of: int | None = None
@@ -120,6 +124,7 @@ class Checkpoints(Checkpoint):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the state in which the epoch begins, or take up the saved one."""
         if self._resumed_from is not None:
+            self.saved_epochs = trainer.current_epoch
             states, self._resumed_from = self._resumed_from, None
             if trainer.world_size == len(states):
                 restore_random_state(states[trainer.global_rank])
@@ -173,6 +178,7 @@ class Checkpoints(Checkpoint):
                     f" checkpoint stays {self.last_path}; a smaller learning rate may help"
                 )
         trainer.save_checkpoint(self.last_path)
+        self.saved_epochs = trainer.current_epoch
 
     def _score(self, trainer: Trainer) -> float:
         metrics = trainer.callback_metrics

@@ -139,7 +139,7 @@ def trained_metrics(folder: RunFolder) -> dict[str, float]:
     return {
         name: float(value)
         for name, value in folder.read_summary().items()
-        if name.startswith(("train/", "val/")) and isinstance(value, int | float)
+        if "/" in name and not name.startswith("test/") and isinstance(value, int | float)
     }
 
 

@@ -270,11 +270,20 @@ def _say_how_it_ended(run: Run, status: str) -> None:
     if status == "finished":
         print_result(run)
     elif status == "interrupted":
-        folder, epochs = shown(run.folder.path), run.parts.trainer.current_epoch
         print(
-            f"interrupted after {epochs} whole epochs, saved in"
-            f" {shown(run.folder.last_checkpoint)}; to continue:"
-            f" python -m mixvae.train resume={folder}",
+            f"interrupted after {run.parts.trainer.current_epoch} whole epochs, {_saved(run)};"
+            f" to continue: python -m mixvae.train resume={shown(run.folder.path)}",
             file=sys.stderr,
             flush=True,
         )
+
+
+def _saved(run: Run) -> str:
+    """What a stopped run goes on from."""
+    epochs = None if run.checkpoints is None else run.checkpoints.saved_epochs
+    last = shown(run.folder.last_checkpoint)
+    if epochs is None:
+        return f"saved in {last}" if run.folder.last_checkpoint.is_file() else "none of them saved"
+    if epochs < run.parts.trainer.current_epoch:
+        return f"of which {epochs} are saved in {last}"
+    return f"saved in {last}"

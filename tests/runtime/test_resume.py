@@ -216,6 +216,27 @@ def test_what_training_logged_is_in_the_summary_also_without_metrics_csv(
     assert {**part, "seconds": 0} == {**whole, "seconds": 0}
 
 
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("callbacks.checkpoints.every_n_epochs=9", "of which 0 are saved in part/checkpoints/last"),
+        ("callbacks.checkpoints.every_n_epochs=2", "after 3 whole epochs, of which 2 are saved in"),
+        ("seed=0", "interrupted after 3 whole epochs, saved in part/checkpoints/last.ckpt; to"),
+        ("~callbacks.checkpoints", "after 3 whole epochs, none of them saved; to continue"),
+    ],
+)
+def test_a_stopped_run_says_what_it_goes_on_from(
+    train: Train,
+    small: tuple[str, ...],
+    stopping: Callable[[StopAt | None], None],
+    override: str,
+    told: str,
+) -> None:
+    stopping(StopAt("on_train_batch_end", 3, KeyboardInterrupt))
+    outcome = train(*small, override, "trainer.max_epochs=4", "run_dir=part")
+    assert told in outcome.err
+
+
 EARLY = (
     "+callbacks.early._target_=lightning.pytorch.callbacks.EarlyStopping",
     "+callbacks.early.monitor=val/loss",

@@ -27,7 +27,8 @@ Test a run again from its folder, and draw its figures: python -m mixvae.evaluat
   data=..., data.k=v  other data: results go to FOLDER/evaluations/<name>
   name=NAME           name of that folder
   data_root=FOLDER    where the data sets are
-  trainer=cpu         another trainer, such as for a machine without a GPU
+  trainer=cpu         another machine, such as one without a GPU; what else the run's trainer says
+                      stays, and trainer.key=value changes it
   debug=true          show the full traceback of an error
 
 Examples

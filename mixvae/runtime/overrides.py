@@ -6,7 +6,6 @@ Fast on purpose: no PyTorch is imported here, so a misspelt key is told in about
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,52 +19,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from mixvae.runtime.composition import UsageError, compose_choices, set_values, told
 from mixvae.runtime.config_file import close
+from mixvae.runtime.groups import Groups
 from mixvae.runtime.launchers import wrong_launcher
 from mixvae.runtime.nearest import suggestion
 from mixvae.runtime.schema import RunConfig, conf_dir
 from mixvae.runtime.trust import check_hydra_settings, check_references, hydra_settings
 
-
-@dataclass(frozen=True)
-class Groups:
-    """The config groups and their options.
-
-    Attributes:
-        options: Option names of each group, such as `data` or `hydra/launcher`.
-    """
-
-    options: dict[str, list[str]]
-
-    @classmethod
-    def of(cls, folders: Sequence[Path]) -> Groups:
-        """List the groups in config folders."""
-        options: dict[str, list[str]] = {}
-        for folder in folders:
-            for file in sorted(folder.rglob("*.yaml")):
-                group = file.parent.relative_to(folder).as_posix()
-                if group not in (".", "sweep"):  # searches are no part of a run's config
-                    options.setdefault(group, []).append(file.stem)
-        return cls(options)
-
-    def check(self, override: Override) -> None:
-        """Refuse an option that the group does not have."""
-        group, valid = override.key_or_group, self.options[override.key_or_group]
-        if group == "experiment" and not override.is_add():
-            raise UsageError(f"an experiment is added with a plus: +{override.input_line}")
-        if override.is_delete() and override.value() is None:
-            return
-        if override.is_sweep_override():
-            chosen: list[Any] = list(override.sweep_string_iterator())
-        else:
-            value = override.value()
-            chosen = value if isinstance(value, list) else [value]
-        for option in chosen:
-            if option in (None, "null"):
-                raise UsageError(f"{override.input_line}: to take a group out, write ~{group}")
-            if option not in valid:
-                raise UsageError(
-                    f"{group} has no option {option!r}{suggestion(str(option), valid)}"
-                )
+# What a trainer says of where the work is done; on a GPU not all sums have a fixed order.
+MACHINE = ("accelerator", "devices", "strategy", "deterministic")
 
 
 def check_command_line(
@@ -132,6 +93,8 @@ def check_command_line(
 def apply_overrides(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """Change the config of an earlier run, with the same checks as a new command line.
 
+    Of another trainer the machine is taken.
+
     Args:
         cfg: A closed config.
         overrides: Choices of groups, and keys that the config has.
@@ -150,8 +113,14 @@ def apply_overrides(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
             _check_name(override, groups)
         chosen = [item for item in parsed if item.key_or_group in groups.options]
         for override in chosen:
-            composed = compose_choices("train", (str(override.input_line),))
-            changed[override.key_or_group] = composed.get(override.key_or_group)
+            group = override.key_or_group
+            option = compose_choices("train", (str(override.input_line),)).get(group)
+            if group == "trainer" and option is not None and "trainer" in changed:
+                # What the run was trained with stays: it may say what is tested, and how.
+                changed.trainer.pop("strategy", None)
+                machine = {key: option[key] for key in MACHINE if key in option}
+                option = OmegaConf.merge(changed.trainer, machine)
+            changed[group] = option
     for override in parsed:
         if override not in chosen:
             _check_key(override, OmegaConf.to_container(changed, resolve=False))

@@ -131,6 +131,20 @@ def test_what_changes_results_goes_to_a_folder_of_its_own(
     assert (made / "predictions.csv").is_file()
 
 
+def test_another_machine_tests_what_the_run_tested(
+    run: Make, evaluate: Evaluate, read_json: Read
+) -> None:
+    folder = run("a", "trainer.limit_test_batches=1", "trainer=ddp_cpu", "trainer.devices=1")
+    before = contents(folder)
+    status, out, _ = evaluate("run=a", "trainer=cpu")
+    assert status == 0
+    assert "the same as in training" in out
+    assert of_test(read_json(folder / "evaluation.json")) == of_test(
+        read_json(folder / "summary.json")
+    )
+    assert contents(folder)["predictions.csv"] == before["predictions.csv"]
+
+
 def test_another_checkpoint_goes_to_a_folder_of_its_own(run: Make, evaluate: Evaluate) -> None:
     folder = run("a")
     assert evaluate("run=a", "checkpoint=last")[0] == 0

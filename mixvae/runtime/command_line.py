@@ -19,7 +19,7 @@ from mixvae.runtime.checked_jobs import check_values
 from mixvae.runtime.composition import UsageError
 from mixvae.runtime.help_text import train_help
 from mixvae.runtime.hydra_call import OWN_FOLDERS, as_hydra_sees_it, flags_of
-from mixvae.runtime.overrides import check_command_line, quoted, value_of
+from mixvae.runtime.overrides import check_command_line, quoted, unquoted, value_of
 from mixvae.runtime.run_folder import free_path
 from mixvae.runtime.sweeping import Command, begin, finish, resumed_command, split_resume
 from mixvae.runtime.trust import check_kept_overrides
@@ -197,7 +197,9 @@ def _resume(args: Namespace) -> None:
         raise UsageError("resume needs the folder of a run: resume=runs/...")
     from mixvae.runtime.training import resume
 
-    resume(Path(said["resume"]).expanduser(), None if max_epochs is None else int(max_epochs))
+    resume(
+        Path(unquoted(said["resume"])).expanduser(), None if max_epochs is None else int(max_epochs)
+    )
 
 
 def _key(line: str) -> str:

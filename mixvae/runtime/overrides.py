@@ -25,6 +25,23 @@ from mixvae.runtime.nearest import suggestion
 from mixvae.runtime.schema import RunConfig, conf_dir
 from mixvae.runtime.trust import check_hydra_settings, check_references, hydra_settings
 
+# Arguments of Lightning's Trainer that no config of ours names.
+LEFT_TO_LIGHTNING = (
+    "benchmark",
+    "detect_anomaly",
+    "gradient_clip_algorithm",
+    "inference_mode",
+    "limit_predict_batches",
+    "min_steps",
+    "num_nodes",
+    "overfit_batches",
+    "profiler",
+    "reload_dataloaders_every_n_epochs",
+    "strategy",
+    "sync_batchnorm",
+    "use_distributed_sampler",
+    "val_check_interval",
+)
 # What a trainer says of where the work is done; on a GPU not all sums have a fixed order.
 MACHINE = ("accelerator", "devices", "strategy", "deterministic")
 
@@ -141,6 +158,18 @@ def quoted(text: str) -> str:
     return QuotedString(text, Quote.single).with_quotes()
 
 
+def unquoted(text: str) -> str:
+    """Return a value that Hydra does not see without the quotes that it would take away.
+
+    Args:
+        text: What stands behind the `=`.
+    """
+    mark = text[:1]
+    if mark not in ("'", '"') or len(text) < 2 or not text.endswith(mark):
+        return text
+    return text[1:-1].replace(f"\\{mark}", mark)
+
+
 def value_of(line: str) -> str:
     """Return the value of an override that was parsed before, without its quotes.
 
@@ -247,6 +276,11 @@ def _check_key(override: Override, base: Any) -> None:
             # Whether the constructor takes it is checked where constructors are looked at.
             return
         elif isinstance(node, dict):
+            if parts[0] == "trainer" and part in LEFT_TO_LIGHTNING:
+                raise UsageError(
+                    f"{path!r} is left to its default by the config, so it is added with a plus:"
+                    f" +{override.input_line}"
+                )
             siblings = [".".join([*parts[:depth], name]) for name in node if name[0] != "_"]
             near = suggestion(path, siblings)
             raise UsageError(f"unknown key {path!r}{near}")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mixvae.runtime.composition import UsageError
 from mixvae.runtime.nearest import suggestion
+from mixvae.runtime.overrides import unquoted
 
 
 @dataclass
@@ -52,4 +53,4 @@ def parse_request(arguments: Sequence[str]) -> Request:
             raise UsageError(f"unknown key {key!r}{suggestion(root, known)}")
     if not own.get("run"):
         raise UsageError("name the folder of a run: run=runs/...")
-    return Request(Path(own["run"]), own.get("checkpoint"), own.get("name"), overrides)
+    return Request(Path(unquoted(own["run"])), own.get("checkpoint"), own.get("name"), overrides)

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -151,10 +152,11 @@ def check_free(path: Path) -> None:
     if folder != path:
         return
     existing = RunFolder(path)
+    going_on = shlex.quote(f"resume={path}")
     if existing.config.exists() or existing.summary.exists():
         raise ValueError(
             f"run_dir {path} already holds a run ({existing.status}); choose another folder"
-            + (f", or continue it: resume={path}" if existing.status != "finished" else "")
+            + (f", or continue it: {going_on}" if existing.status != "finished" else "")
         )
     # A run that was killed as it began has left its lock, and half a file maybe.
     content = sorted(

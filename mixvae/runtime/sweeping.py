@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mixvae.runtime.composition import UsageError
 from mixvae.runtime.hydra_call import OWN_FOLDERS
+from mixvae.runtime.overrides import unquoted
 from mixvae.runtime.run_folder import write_text
 
 COMMAND = "overrides.txt"
@@ -57,7 +58,7 @@ def split_resume(overrides: Sequence[str]) -> tuple[Path | None, list[str]]:
         UsageError: If the folder is no sweep's.
     """
     folders = [
-        line.partition("=")[2]
+        unquoted(line.partition("=")[2])
         for line in overrides
         if line.lstrip("+").partition("=")[0] == RESUME_KEY
     ]
@@ -150,7 +151,7 @@ def resumed_command(folder: Path, said: Command) -> Command:
             + (f" adds {shlex.join(added)}" if added else "")
             + (" and" if added and left else "")
             + (f" leaves out {shlex.join(left)}" if left else "")
-            + f"; say only -m {RESUME_KEY}={folder}"
+            + f"; say only -m {_going_on(folder)}"
         )
     return before
 
@@ -168,6 +169,11 @@ def _with_config(before: Command, said: Command, folder: Path) -> Command:
     return replace(said, overrides=overrides)
 
 
+def _going_on(folder: Path) -> str:
+    """What to say to go on with a sweep, as a shell takes it."""
+    return shlex.quote(f"{RESUME_KEY}={folder}")
+
+
 def begin(folder: Path, command: Command) -> None:
     """Make a new sweep's folder and keep its command line in it.
 
@@ -181,7 +187,7 @@ def begin(folder: Path, command: Command) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(
             f"the sweep's folder {folder} is not empty; choose another hydra.sweep.dir,"
-            f" or go on with the sweep in it: -m {RESUME_KEY}={folder}"
+            f" or go on with the sweep in it: -m {_going_on(folder)}"
         )
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / COMMAND, "".join(f"{line}\n" for line in command.lines))
@@ -214,7 +220,7 @@ def finish(folder: Path) -> dict[str, int]:
             print(f"               {folder / name}")
     # A search's command goes on with it, and its failures are part of what it found.
     if set(counts) - set(ENDED) and (folder / COMMAND).is_file():
-        print(f"to go on: python -m mixvae.train -m {RESUME_KEY}={folder}", file=sys.stderr)
+        print(f"to go on: python -m mixvae.train -m {_going_on(folder)}", file=sys.stderr)
     sys.stdout.flush()
     return counts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 import threading
@@ -272,7 +273,7 @@ def _say_how_it_ended(run: Run, status: str) -> None:
     elif status == "interrupted":
         print(
             f"interrupted after {run.parts.trainer.current_epoch} whole epochs, {_saved(run)};"
-            f" to continue: python -m mixvae.train resume={shown(run.folder.path)}",
+            f" to continue: python -m mixvae.train {shlex.quote(f'resume={shown(run.folder.path)}')}",
             file=sys.stderr,
             flush=True,
         )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,14 @@ from omegaconf import OmegaConf
 
 from mixvae.runtime.composition import UsageError
 from mixvae.runtime.config_file import close
-from mixvae.runtime.overrides import apply_overrides, check_command_line
+from mixvae.runtime.overrides import (
+    LEFT_TO_LIGHTNING,
+    apply_overrides,
+    check_command_line,
+    quoted,
+    unquoted,
+    value_of,
+)
 from mixvae.runtime.schema import RunConfig, conf_dir, register
 
 register()
@@ -20,6 +28,11 @@ WRONG = {
     "key": ("model.tua=1", "unknown key 'model.tua'; did you mean 'model.tau'?"),
     "inner group": ("callbacks.checkpoint.mode=max", "did you mean 'callbacks.checkpoints'?"),
     "deep key": ("model.optimizer.lrr=1", "did you mean 'model.optimizer.lr'?"),
+    "left to Lightning": (
+        "trainer.val_check_interval=5",
+        "'trainer.val_check_interval' is left to its default by the config, so it is added with a"
+        " plus: +trainer.val_check_interval=5",
+    ),
     "below a value": ("model.tau.x=1", "model.tau is 'auto', which has no keys"),
     "list index": ("model.agents.encoder.hidden.9=1", "which has no keys"),
     "brackets": ("model.agents.encoder.hidden[9]=1", "hidden[9]=1 cannot be read"),
@@ -124,6 +137,27 @@ def test_values_are_set_as_hydra_sets_them(overrides: list[str]) -> None:
     assert OmegaConf.to_container(job, resolve=False) == OmegaConf.to_container(
         expected, resolve=False
     )
+
+
+def test_what_is_left_to_lightning_is_an_argument_of_its_trainer() -> None:
+    from lightning.pytorch import Trainer
+
+    assert set(LEFT_TO_LIGHTNING) <= set(inspect.signature(Trainer).parameters)
+    (cfg,) = check_command_line([])
+    assert not set(LEFT_TO_LIGHTNING) & set(cfg.trainer)
+
+
+@pytest.mark.parametrize("text", ["plain", "R/it s", "it's", "\"a\" and 'b'", "it's, 'ü'", "a\\"])
+def test_a_quoted_text_is_read_as_it_was(text: str) -> None:
+    assert value_of(f"name={quoted(text)}") == text
+    assert unquoted(text) == text
+
+
+def test_quotes_around_a_value_are_taken_away() -> None:
+    assert unquoted("'R/it s'") == "R/it s"
+    assert unquoted('"it\'s"') == "it's"
+    assert unquoted(r"'it\'s'") == "it's"
+    assert unquoted("'") == "'"
 
 
 def test_a_value_of_one_job_is_not_the_next_one_s() -> None:

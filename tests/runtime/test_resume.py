@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ import torch
 import yaml
 from lightning.pytorch import Callback
 
+from mixvae import evaluate
 from mixvae.runtime import training
 
 Make = Callable[..., Path]
@@ -291,6 +294,23 @@ def test_a_failed_run_can_be_resumed(
     stopping(None)
     assert train("resume=part").status == 0
     assert_same_state(checkpoint(tmp_path / "part"), checkpoint(whole))
+
+
+def test_the_command_that_goes_on_can_be_pasted(
+    train: Train,
+    small: tuple[str, ...],
+    tmp_path: Path,
+    stopping: Callable[[StopAt | None], None],
+) -> None:
+    stopping(StopAt("on_train_batch_end", 1, KeyboardInterrupt))
+    told = train(*small, "run_dir='it s'").err
+    stopping(None)
+    (command,) = re.findall(r"to continue: python -m mixvae\.train (.*)", told)
+    assert shlex.split(command) == ["resume=it s"]
+    refused = train(*small, "run_dir='it s'").err
+    assert refused.rstrip().endswith(shlex.quote(f"resume={tmp_path / 'it s'}"))
+    assert train("resume='it s'").status == 0
+    assert evaluate.main(["run='it s'"]) == 0
 
 
 def test_a_moved_run_goes_on_where_it_is(

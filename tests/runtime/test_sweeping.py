@@ -249,6 +249,7 @@ def test_a_sweep_that_has_not_kept_its_config_asks_for_it(
 WRONG = {
     "no folder": (("-m", "sweep.resume=nowhere"), "the folder does not exist"),
     "no sweep": (("-m", "sweep.resume=empty"), "the folder holds no sweep"),
+    "quoted": (("-m", "sweep.resume='no where'"), "sweep.resume=no where: the folder does not"),
     "one run": (("sweep.resume=begun",), "add -m"),
     "other jobs": (("-m", "sweep.resume=begun", "seed=0,1,2"), "adds seed=0,1,2 and leaves out"),
     "taken folder": (("-m", "hydra.sweep.dir=begun", "seed=0,1"), "is not empty"),

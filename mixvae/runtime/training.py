@@ -271,9 +271,10 @@ def _say_how_it_ended(run: Run, status: str) -> None:
     if status == "finished":
         print_result(run)
     elif status == "interrupted":
+        going_on = shlex.quote(f"resume={shown(run.folder.path)}")
         print(
             f"interrupted after {run.parts.trainer.current_epoch} whole epochs, {_saved(run)};"
-            f" to continue: python -m mixvae.train {shlex.quote(f'resume={shown(run.folder.path)}')}",
+            f" to continue: python -m mixvae.train {going_on}",
             file=sys.stderr,
             flush=True,
         )

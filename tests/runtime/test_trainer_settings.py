@@ -48,7 +48,9 @@ def test_gradients_are_clipped_in_mixed_precision(
     assert train("resume=a", "trainer.max_epochs=2").status == 0
 
 
-def test_the_report_of_a_profiler_is_printed(train: Train, small: Sequence[str]) -> None:
+def test_the_report_of_a_profiler_is_printed(
+    train: Train, small: Sequence[str], caplog: pytest.LogCaptureFixture
+) -> None:
     outcome = train(*small, "+trainer.profiler=simple", "trainer.max_epochs=1")
     assert outcome.status == 0, outcome.err
-    assert "Profiler Report" in outcome.out + outcome.err
+    assert "Profiler Report" in outcome.out + outcome.err + caplog.text

@@ -8,13 +8,14 @@ from typing import Any
 
 from mixvae.runtime.composition import UsageError
 from mixvae.runtime.nearest import suggestion
+from mixvae.runtime.overrides import unquoted
 
 Reader = Callable[[str], Any]
 
 
 def as_path(text: str) -> Path:
-    """Read a path, `~` for the home folder."""
-    return Path(text).expanduser()
+    """Read a path, `~` for the home folder, quotes around it taken away."""
+    return Path(unquoted(text)).expanduser()
 
 
 def as_truth(text: str) -> bool:

@@ -9,6 +9,7 @@ from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from omegaconf import DictConfig, OmegaConf
 
 from mixvae.callbacks.checkpoints import Checkpoints
+from mixvae.callbacks.lightning_parts import callbacks_of
 from mixvae.callbacks.messages import inform
 from mixvae.runtime.run_folder import RunFolder
 from mixvae.runtime.trust import built_nodes
@@ -76,7 +77,7 @@ def check_checkpoints(trainer: Trainer, run_dir: Path) -> None:
         ValueError: Naming the folder.
     """
     place = RunFolder(run_dir).last_checkpoint.parent
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+    for callback in callbacks_of(trainer):
         if isinstance(callback, Checkpoints) and callback.dirpath.resolve() != place.resolve():
             raise ValueError(
                 f"callbacks.checkpoints.dirpath is {callback.dirpath}, but a run is tested, resumed"

@@ -205,7 +205,7 @@ def _carry_out(run: Run, group: str | None, checkpoint: Path | None = None) -> f
         ):
             start_loggers(run, group)
             _fit(run, checkpoint)
-            if rank_zero_only.rank == 0:
+            if process_rank() == 0:
                 write_trained(run)
             _test(run)
         status = "finished"

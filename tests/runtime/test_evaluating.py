@@ -134,7 +134,8 @@ def test_what_changes_results_goes_to_a_folder_of_its_own(
 def test_another_machine_tests_what_the_run_tested(
     run: Make, evaluate: Evaluate, read_json: Read
 ) -> None:
-    folder = run("a", "trainer.limit_test_batches=1", "trainer=ddp_cpu", "trainer.devices=1")
+    settings = ("trainer=ddp_cpu", "trainer.devices=1", "trainer.limit_test_batches=1")
+    folder = run("a", *settings, "data.eval_batch_size=100")
     before = contents(folder)
     status, out, _ = evaluate("run=a", "trainer=cpu")
     assert status == 0

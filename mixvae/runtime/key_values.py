@@ -15,7 +15,10 @@ Reader = Callable[[str], Any]
 
 def as_path(text: str) -> Path:
     """Read a path, `~` for the home folder, quotes around it taken away."""
-    return Path(unquoted(text)).expanduser()
+    try:
+        return Path(unquoted(text)).expanduser()
+    except RuntimeError as error:  # `~name` of nobody
+        raise UsageError(f"{text} cannot be found: {error}") from error
 
 
 def as_truth(text: str) -> bool:

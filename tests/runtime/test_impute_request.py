@@ -31,6 +31,7 @@ def test_help_names_every_key() -> None:
 
 WRONG = {
     "no run": (FILES[1:], "name the folder of a run"),
+    "nobody": (("run=~nobody-here/a", *FILES[1:]), "~nobody-here/a cannot be found"),
     "no files": ((FILES[0], FILES[2]), "name the files: 'data.modalities={a: a.npy}'"),
     "no mapping": (("run=a", "data.modalities=a.npy", FILES[2]), "must name a file for each"),
     "empty": (("run=a", "data.modalities={}", FILES[2]), "must name a file for each"),

@@ -223,6 +223,20 @@ def test_windows_odours_and_standardisation_are_settings():
     assert np.isclose(samples.std(axis=0), 1, atol=1e-4).mean() > 0.8  # some never fire
 
 
+def test_a_run_s_state_scales_another_split_and_refuses_rats_in_another_order():
+    trained, other = ready(standardise=True, seed=0), make(standardise=True, seed=5)
+    other.load_state_dict(trained.state_dict())
+    other.setup()
+    alone = ready(standardise=True, seed=5)
+    for m in range(len(trained.rats)):
+        stores = [data._splits["test"].tensors.stores.arrays[m] for data in (trained, other, alone)]
+        assert torch.equal(stores[0], stores[1])  # the same windows, by the same trials' moments
+        assert not torch.equal(stores[0], stores[2])
+    swapped = make(rats=tuple(reversed(trained.rats)))
+    with pytest.raises(ValueError, match="in this order; the data have superchris"):
+        swapped.load_state_dict(trained.state_dict())
+
+
 def test_spec_is_known_before_set_up_and_reads_headers_only(files):
     for path in (None, str(files)):
         spec = make(path=path, rats=list(RATS)).spec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,29 @@ def test_what_does_not_fit_is_refused(trained: Path, new: dict) -> None:
             impute(arrays, trained)
     with pytest.raises(ValueError, match="source is 'd'"):
         impute(new, trained, source="d")
+
+
+def test_evaluation_goes_by_the_run_s_scales(
+    trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from mixvae.evaluate import main
+
+    def tested(name: str, scaled: str, factor: float) -> float:
+        files = {}
+        for view, array in views(300, 1).items():
+            files[view] = tmp_path / f"{name}_{view}.npy"
+            np.save(files[view], array * factor if view in scaled else array)
+        given = ", ".join(f"{view}: '{files[view]}'" for view in (scaled or "abc"))
+        assert main([f"run={trained}", f"data.modalities={{{given}}}", f"name={name}"]) == 0
+        path = trained / "evaluations" / name / "evaluation.json"
+        return float(json.loads(path.read_text())["test/reconstruction"])
+
+    summary = json.loads((trained / "summary.json").read_text())
+    assert tested("same", "", 1.0) == pytest.approx(summary["test/reconstruction"], rel=1e-5)
+    assert "still come from" not in caplog.text
+    # In a unit of its own each file would look the same; the model was trained in the run's.
+    assert tested("doubled", "c", 2.0) > 1.5 * summary["test/reconstruction"]
+    assert "a, b still come from the files that the run was trained on" in caplog.text
 
 
 def test_a_run_of_something_else_is_refused(run: Callable[..., Path]) -> None:

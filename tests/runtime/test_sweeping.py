@@ -174,6 +174,7 @@ def test_a_sweep_in_a_folder_of_any_name(
     assert (tmp_path / "it's, ü" / "s0" / "summary.json").is_file()
 
 
+@pytest.mark.slow
 def test_jobs_that_another_process_runs_are_left_alone(
     train: Train, small: Sequence[str], tmp_path: Path
 ) -> None:
@@ -209,6 +210,7 @@ def test_a_failure_is_not_recorded_over_another_process(tmp_path: Path) -> None:
     assert folder.status == "failed"
 
 
+@pytest.mark.slow
 def test_a_sweep_of_a_run_s_config_goes_on_with_that_config(
     train: Train, run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

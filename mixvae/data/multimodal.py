@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -147,11 +146,11 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
         assert self._parts, "setup() comes before the events"
         return self._parts[split]
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def take_state(self, run: MultimodalState) -> None:
         """Go by a run's state, see `AbstractMultimodalDataModule`; classes are numbered anew."""
         if not self._splits:
-            self.run_state, self._spec = MultimodalState.from_plain(state), None
-        super().load_state_dict(state)
+            self.run_state, self._spec = run, None
+        super().take_state(run)
 
     def read_splits(self) -> dict[Split, SplitRows]:
         """Read the arrays and split the events."""

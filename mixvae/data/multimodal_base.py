@@ -75,15 +75,18 @@ class AbstractMultimodalDataModule(AbstractResidentDataModule):
         """
         state = MultimodalState.find(checkpoint)
         if state is not None:
-            self.load_state_dict(state.as_plain())
+            self.take_state(state)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go by a run's state, see `take_state`."""
+        self.take_state(MultimodalState.from_plain(state))
+
+    def take_state(self, run: MultimodalState) -> None:
         """Go by a run's state, or compare it with that of data already read.
 
         Raises:
             ValueError: If the data have other modalities, or were standardised otherwise.
         """
-        run = MultimodalState.from_plain(state)
         run.check_names(self.spec.modalities)
         if self._splits:
             run.check_scales(self._scales)

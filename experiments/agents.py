@@ -22,7 +22,7 @@ from experiments.ablation import spread
 from experiments.multiruns import as_job, complete
 from experiments.reports import headline, markdown, write_runs
 from mixvae.figures.comparison import Panel, setting_curves
-from mixvae.runtime.sweep_folder import JobRecord
+from mixvae.sweeps.tables import JobRecord
 
 RUNS = Path("runs", "agents")
 RESULTS = Path(__file__).parent / "results" / "agents"

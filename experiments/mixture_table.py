@@ -30,7 +30,7 @@ from experiments.reports import headline, markdown, write_runs
 from experiments.run_settings import differing, encoder_of
 from experiments.traversals import copy_traversal
 from mixvae.figures.comparison import method_scores
-from mixvae.runtime.sweep_folder import JobRecord
+from mixvae.sweeps.tables import JobRecord
 
 RUNS = Path("runs", "mixture_table")
 RESULTS = Path(__file__).parent / "results" / "mixture_table"

@@ -17,8 +17,8 @@ from typing import NamedTuple
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from experiments.run_settings import changed_since
-from mixvae.runtime.sweep_folder import JobRecord, read_jobs
-from mixvae.runtime.sweeping import COMMAND, Command
+from mixvae.sweeps.resuming import COMMAND, Command
+from mixvae.sweeps.tables import JobRecord, read_jobs
 
 # The overrides of one run, `key=value`; a multirun varies the first key slowest.
 Job = tuple[str, ...]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments import multiruns
-from mixvae.runtime.sweep_folder import JobRecord
+from mixvae.sweeps.tables import JobRecord
 
 EXPERIMENT = "hippocampus_mmvm"
 WITHOUT_BETA = ("ae",)

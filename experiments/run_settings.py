@@ -8,10 +8,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mixvae.runtime.config_file import load_config
-from mixvae.runtime.overrides import check_command_line
-from mixvae.runtime.run_folder import RunFolder
-from mixvae.runtime.schema import register
+from mixvae.cli.config_file import load_config
+from mixvae.cli.overrides import check_command_line
+from mixvae.cli.schema import register
+from mixvae.runs.folder import RunFolder
 
 register()
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mixvae.runtime.evaluating import evaluate
-from mixvae.runtime.request import Request
+from mixvae.cli.request import Request
+from mixvae.runs.evaluating import evaluate
 
 NAME = "pictures"
 # What a run of many did without, see `multiruns.QUIET`.

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mixvae.runtime.annotate_request import AnnotateRequest
-from mixvae.runtime.command_line import run_guarded
-from mixvae.runtime.finished_runs import launch_annotation
-from mixvae.runtime.schema import register
+from mixvae.cli.annotate_request import AnnotateRequest
+from mixvae.cli.errors import run_guarded
+from mixvae.cli.schema import register
+from mixvae.runs.finished_runs import launch_annotation
 
 register()
 
@@ -35,7 +35,7 @@ def annotate(adata: Any, run: str | Path, **options: Any) -> Any:
         ValueError: If the run is not one of cells, or its genes or their preparation do not fit.
     """
     # Here, so that a wrong command line is refused before PyTorch is imported.
-    from mixvae.runtime.annotating import annotated_copy
+    from mixvae.runs.annotating import annotated_copy
 
     return annotated_copy(adata, AnnotateRequest(Path(run), **options))
 

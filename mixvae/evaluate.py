@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from mixvae.runtime.command_line import run_guarded
-from mixvae.runtime.finished_runs import launch_evaluation
-from mixvae.runtime.schema import register
+from mixvae.cli.errors import run_guarded
+from mixvae.cli.schema import register
+from mixvae.runs.finished_runs import launch_evaluation
 
 register()
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mixvae.runtime.command_line import run_guarded
-from mixvae.runtime.finished_runs import launch_imputation
-from mixvae.runtime.impute_request import ImputeRequest
-from mixvae.runtime.schema import register
+from mixvae.cli.errors import run_guarded
+from mixvae.cli.impute_request import ImputeRequest
+from mixvae.cli.schema import register
+from mixvae.runs.finished_runs import launch_imputation
 
 register()
 
@@ -35,7 +35,7 @@ def impute(arrays: Mapping[str, Any], run: str | Path, **options: Any) -> dict[s
         ValueError: If the run is not one of several modalities, or the arrays do not fit it.
     """
     # Here, so that a wrong command line is refused before PyTorch is imported.
-    from mixvae.runtime.imputing import imputed_arrays
+    from mixvae.runs.imputing import imputed_arrays
 
     return imputed_arrays(arrays, ImputeRequest(Path(run), **options))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from mixvae.runtime.command_line import run_guarded
-from mixvae.runtime.schema import register
-from mixvae.runtime.sweeping import launch_sweep_command
+from mixvae.cli.errors import run_guarded
+from mixvae.cli.schema import register
+from mixvae.sweeps.resuming import launch_sweep_command
 
 register()
 

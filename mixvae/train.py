@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import hydra
 from omegaconf import DictConfig
 
-from mixvae.runtime.command_line import launch_training, run_guarded
-from mixvae.runtime.schema import conf_dir, register
+from mixvae.cli.errors import run_guarded
+from mixvae.cli.schema import conf_dir, register
+from mixvae.sweeps.launching import launch_training
 
 register()
 
@@ -18,7 +19,7 @@ register()
 def job(cfg: DictConfig) -> float | None:
     """Run one job: the whole command, or one of a sweep; return the metric `objective`."""
     # Here, so that a wrong command line is refused before PyTorch is imported.
-    from mixvae.runtime.jobs import run_job
+    from mixvae.sweeps.jobs import run_job
 
     return run_job(cfg)
 

@@ -26,12 +26,16 @@ class Room(NamedTuple):
     third_party: set[str]
 
 
-ENTRY = Room({"runtime"}, {"hydra", "omegaconf"})
+GROUND = {"files", "messages", "suggestions"}
+ENTRY = Room({"cli", "runs", "sweeps"}, {"hydra", "omegaconf"})
 ROOMS = {
     "__init__": Room(set(), set()),
     "contracts": Room(set(), {"torch"}),
     "processes": Room(set(), {"torch"}),
-    "rhythm": Room(set(), set()),
+    "logging_schedule": Room(set(), set()),
+    "files": Room(set(), set()),
+    "messages": Room(set(), {"lightning"}),
+    "suggestions": Room(set(), set()),
     "objectives": Room({"objectives"}, {"torch"}),
     "networks": Room({"networks", "processes"}, {"torch"}),
     "augmenters": Room(
@@ -49,7 +53,7 @@ ROOMS = {
             "objectives",
             "networks",
             "processes",
-            "rhythm",
+            "logging_schedule",
             "modules.base",
             "modules.gaussian_mixture",
             "modules.mixture",
@@ -58,21 +62,30 @@ ROOMS = {
         {"torch", "lightning", "torchmetrics"},
     ),
     "callbacks": Room(
-        {"callbacks", "contracts", "evaluation", "figures", "rhythm"},
+        {
+            "callbacks",
+            "contracts",
+            "evaluation",
+            "figures",
+            "logging_schedule",
+            "files",
+            "messages",
+        },
         {"lightning", "torch", "numpy", "matplotlib"},
     ),
-    "runtime": Room(
-        {
-            "runtime",
-            "contracts",
-            "augmenters",
-            "evaluation",
-            "modules",
-            "data",
-            "callbacks",
-            "figures",
-        },
-        {"hydra", "omegaconf", "yaml", "wandb", "lightning", "torch", "numpy", "rich"},
+    "cli": Room({"cli", *GROUND}, {"hydra", "omegaconf", "yaml"}),
+    "engine": Room(
+        {"engine", "contracts", "modules", "callbacks", *GROUND},
+        {"omegaconf", "wandb", "lightning", "torch", "numpy"},
+    ),
+    "runs": Room(
+        {"runs", "engine", "cli", "contracts", "augmenters", "evaluation", "modules", "data"}
+        | {"callbacks", *GROUND},
+        {"hydra", "omegaconf", "lightning", "torch", "numpy"},
+    ),
+    "sweeps": Room(
+        {"sweeps", "runs", "engine", "cli", "callbacks", "figures", *GROUND},
+        {"hydra", "omegaconf", "yaml", "lightning", "torch", "numpy"},
     ),
     "train": ENTRY,
     "evaluate": ENTRY,
@@ -98,14 +111,24 @@ EXTRA = {
     "data/preparation.py": {"scipy"},
     "data/smartseq.py": {"anndata", "pandas", "scipy"},
     "data/sparse.py": {"scipy"},
-    "runtime/annotating.py": {"pandas"},
-    "runtime/search.py": {"optuna"},
-    "runtime/search_storage.py": {"optuna"},
+    "runs/annotating.py": {"pandas"},
+    "sweeps/search.py": {"optuna"},
+    "sweeps/search_storage.py": {"optuna"},
 }
 # Optional dependencies: inside a function, so that the package works without them.
 LAZY = {"anndata", "h5py", "optuna", "pandas", "scanpy"}
 # The rooms that are built from parts and never see a config.
-CONFIG_ROOMS = {"runtime", "train", "evaluate", "annotate", "impute", "sweep"}
+CONFIG_ROOMS = {
+    "cli",
+    "engine",
+    "runs",
+    "sweeps",
+    "train",
+    "evaluate",
+    "annotate",
+    "impute",
+    "sweep",
+}
 
 
 class Import(NamedTuple):
@@ -241,7 +264,7 @@ BAD = {
     "numpy": ("objectives/a.py", "import numpy as np", "objectives may not import numpy"),
     "eager": ("data/cells.py", "import scanpy", "scanpy is optional"),
     "new room": ("plots/a.py", "", "no such room"),
-    "vague": ("runtime/utils.py", "", "a vague name"),
+    "vague": ("cli/utils.py", "", "a vague name"),
     "entry": ("train.py", "x = 1\n" * 61, "more than 60"),
     "long file": ("data/a.py", "x = 1\n" * 301, "more than 300"),
     "long function": ("data/a.py", LONG, "f has 51 lines"),
@@ -256,9 +279,9 @@ GOOD = {
     "modules/__init__.py": "from mixvae.modules.a import A as A\n",
     "modules/a.py": "import torch\nfrom .base import B\nfrom mixvae.networks.mlp import C\n",
     "data/cells.py": "def f():\n    import scanpy\n    return scanpy\n",
-    "runtime/build.py": "import hydra\nfrom mixvae import __version__\ndef f(cfg): ...\n",
-    "runtime/a.py": "import os\nif os.name == 'nt':\n    x = 1\n",
-    "train.py": "from mixvae.runtime import build\n",
+    "runs/build.py": "import hydra\nfrom mixvae import __version__\ndef f(cfg): ...\n",
+    "cli/a.py": "import os\nif os.name == 'nt':\n    x = 1\n",
+    "train.py": "from mixvae.runs import build\n",
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mixvae import evaluate
-from mixvae.runtime.checkpoint_io import load_checkpoint
+from mixvae.engine.checkpoint_io import load_checkpoint
 from mixvae.train import main
 
 SHRUNK = (

@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from mixvae.cli.overrides import check_command_line
+from mixvae.cli.schema import register
 from mixvae.modules.base import AbstractModule
-from mixvae.runtime.build import build
-from mixvae.runtime.overrides import check_command_line
-from mixvae.runtime.schema import register
+from mixvae.runs.build import build
 
 register()
 

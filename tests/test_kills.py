@@ -27,7 +27,7 @@ import torch
 from mixvae import train
 from mixvae.callbacks import atomic
 from mixvae.callbacks.checkpoints import Checkpoints
-from mixvae.runtime import checkpoint_io, csv_logger
+from mixvae.engine import checkpoint_io, csv_logger
 
 NUM_EPOCHS = 12
 RUN = (

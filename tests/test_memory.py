@@ -11,8 +11,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from mixvae.runtime.schema import conf_dir, register
-from mixvae.runtime.training import train
+from mixvae.cli.schema import conf_dir, register
+from mixvae.runs.training import train
 
 EPOCHS = 30
 COUNTED = (5, 17, 29)  # a count takes a second, and the first epochs fill caches

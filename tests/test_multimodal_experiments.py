@@ -10,7 +10,7 @@ import pytest
 import torch
 from hydra.utils import instantiate
 
-from mixvae.runtime.overrides import check_command_line
+from mixvae.cli.overrides import check_command_line
 from mixvae.train import main
 
 MODELS = [

@@ -68,7 +68,7 @@ def shrink(module: str, arguments: list[str], mnist_root: Path | None) -> list[s
     if "search=" in text:
         return [*arguments, "num_trials=2", "trainer.max_epochs=2", "pruner=none"]
     if "hydra/launcher=slurm" in text:
-        # tests/runtime/test_slurm.py runs such a sweep on a cluster of scripts
+        # tests/sweeps/test_slurm.py runs such a sweep on a cluster of scripts
         composed = [line for line in arguments if line not in ("-m", "seed=0,1,2")]
         return [*composed, "--cfg", "job"]
     if module == "mixvae.data":

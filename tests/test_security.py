@@ -154,7 +154,7 @@ def attacks(trace: Path) -> dict[str, tuple[str, Any]]:
         "partial": ("model.optimizer", call("os.system", shell, _partial_=True)),
         "deep": ("model.agents.encoder.extra", call("os.system", shell)),
         "in a list": ("callbacks.x", [call("os.system", shell)]),
-        "through mixvae": ("callbacks.x", call("mixvae.runtime.training.os.system", shell)),
+        "through mixvae": ("callbacks.x", call("mixvae.runs.training.os.system", shell)),
         "through data": ("callbacks.x", call("mixvae.data.base.Path.touch", str(trace))),
         "through torch": ("callbacks.x", call("torch.nn.modules.module.torch.load", "x")),
         "through optim": ("callbacks.x", call("torch.optim.optimizer.torch.hub.load", "x")),
@@ -163,15 +163,15 @@ def attacks(trace: Path) -> dict[str, tuple[str, Any]]:
         "popen": ("callbacks.x", call("lightning.pytorch.trainer.connectors.signal_connector.os")),
         "own function": (
             "callbacks.x",
-            call("mixvae.runtime.run_folder.write_text", path=str(trace), text="x"),
+            call("mixvae.runs.folder.write_text", path=str(trace), text="x"),
         ),
-        "own method": ("callbacks.x", call("mixvae.callbacks.atomic.replacing", str(trace))),
+        "own method": ("callbacks.x", call("mixvae.files.replacing", str(trace))),
         "command line": ("callbacks.x", call("lightning.pytorch.cli.LightningCLI")),
         "method": (
             "model",
             call("lightning.pytorch.LightningModule.load_from_checkpoint", "x.ckpt"),
         ),
-        "arguments": ("logger.csv", call("mixvae.runtime.csv_logger.CsvLogger", str(trace))),
+        "arguments": ("logger.csv", call("mixvae.engine.csv_logger.CsvLogger", str(trace))),
         "write": ("logger.csv.path", str(trace)),
         "write beside": ("callbacks.checkpoints.dirpath", "${run_dir}/../trace"),
         "write far": ("trainer.default_root_dir", str(trace)),
@@ -245,7 +245,7 @@ def test_an_option_of_someone_else_s_config_folder(
 
 
 def test_the_user_s_own_package_can_be_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mixvae.runtime.trust import check_trusted
+    from mixvae.cli.trust import check_trusted
 
     config = {"model": {"_target_": "collections.OrderedDict"}}
     with pytest.raises(ValueError, match=r"may not name; .* MIXVAE_TRUSTED names"):

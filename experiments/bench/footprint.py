@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.measured_process import measure
-from mixvae.runtime.schema import conf_dir
+from mixvae.cli.schema import conf_dir
 
 EPOCHS, BATCHES = 2, 20  # memory no longer grows after that, see tests/test_memory.py
 # Without files of their own there is nothing to run these on.

@@ -23,8 +23,8 @@ def composed(overrides: Sequence[str]) -> Any:
     """The run's config, as the command line would compose it."""
     from hydra import compose, initialize_config_dir
 
-    from mixvae.runtime.config_file import close
-    from mixvae.runtime.schema import conf_dir, register
+    from mixvae.cli.config_file import close
+    from mixvae.cli.schema import conf_dir, register
 
     register()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
@@ -37,7 +37,7 @@ def start() -> dict[str, float]:
     import torch
 
     seconds.append(time.process_time())
-    from mixvae.runtime.build import build
+    from mixvae.runs.build import build
 
     torch.set_num_threads(1)
     seconds.append(time.process_time())

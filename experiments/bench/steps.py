@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from experiments.bench.measuring import BF16, Run
+from mixvae.engine.cuda_graphs import WARM_UP, CudaRecording, Recorder, run_beside
 from mixvae.modules.base import AbstractModule
-from mixvae.runtime.captured import WARM_UP, CudaRecording, Recorder, run_beside
 
 GRAPH = "graph"
 
@@ -43,7 +43,7 @@ def model_step(model: AbstractModule, batch: Any, mixed: bool = False) -> Run:
 def graph_step(
     model: AbstractModule, batch: Any, mixed: bool = False, record: Recorder = CudaRecording
 ) -> Run:
-    """The step recorded as one CUDA graph, see `mixvae.runtime.captured`."""
+    """The step recorded as one CUDA graph, see `mixvae.engine.cuda_graphs`."""
     optimizer = model.optimizer_factory(model.parameters())
     for group in optimizer.param_groups:
         group["capturable"] = model.device.type == "cuda"

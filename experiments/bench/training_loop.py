@@ -17,7 +17,7 @@ from experiments.bench.startup import composed
 from mixvae.contracts import DataSpec
 from mixvae.data.base import AbstractResidentDataModule, Split, SplitRows
 from mixvae.data.resident import ResidentTensors
-from mixvae.runtime.build import Parts, build, build_trainer, quieten_lightning
+from mixvae.runs.build import Parts, build, build_trainer, quieten_lightning
 
 BATCHES = 20  # of an epoch at the Smart-seq size
 CELLS = 22_365  # of the Smart-seq data themselves

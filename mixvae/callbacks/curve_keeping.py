@@ -8,7 +8,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mixvae.callbacks.history import Curves, add_point, last_epoch, read_metrics_csv
-from mixvae.rhythm import is_told
+from mixvae.logging_schedule import is_told
 
 CHECKPOINT_KEY = "mixvae_learning_curves"
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from mixvae.callbacks.messages import inform, warn
 from mixvae.contracts import Balanced, Batch, DataSpec, MixtureModel, MixtureStep
 from mixvae.evaluation.health import diagnose_collapse
 from mixvae.evaluation.mixture import MixtureEvaluation
-from mixvae.rhythm import is_told
+from mixvae.logging_schedule import is_told
+from mixvae.messages import inform, warn
 
 
 def data_spec(trainer: Trainer) -> DataSpec:

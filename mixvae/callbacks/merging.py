@@ -11,10 +11,10 @@ from torch import Tensor
 from mixvae.callbacks.checkpoints import Checkpoints
 from mixvae.callbacks.lightning_parts import callbacks_of, datamodule_of, is_debugging
 from mixvae.callbacks.measuring import evaluating, measure
-from mixvae.callbacks.messages import inform, warn
 from mixvae.callbacks.pruning import Pruning
 from mixvae.contracts import Mergeable, MixtureModel, Prunable
 from mixvae.evaluation.merging import group_categories
+from mixvae.messages import inform, warn
 
 
 class Merging(Callback):

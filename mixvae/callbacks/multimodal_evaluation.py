@@ -9,12 +9,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mixvae.callbacks.collecting import tested_split
 from mixvae.callbacks.lightning_parts import datamodule_of
-from mixvae.callbacks.messages import inform, warn
 from mixvae.callbacks.multimodal_inference import decoder_of, infer_split, multimodal_spec
 from mixvae.contracts import MultimodalBatch, MultimodalModel, MultimodalStep
 from mixvae.evaluation.multimodal import MultimodalEvaluation as MultimodalMetric
 from mixvae.evaluation.probe import Classifier, Labelled, fit_logistic, fit_mlp
 from mixvae.evaluation.representation import fit_judges, measure_coherence, measure_probes
+from mixvae.messages import inform, warn
 
 CLASSIFIERS = ("logistic", "mlp")
 

@@ -10,12 +10,12 @@ import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 from numpy.typing import NDArray
 
-from mixvae.callbacks.atomic import replacing
 from mixvae.callbacks.collecting import tested_split
 from mixvae.callbacks.lightning_parts import datamodule_of
 from mixvae.callbacks.multimodal_inference import AbstractLatentCallback, multimodal_spec
 from mixvae.callbacks.tables import write_table
 from mixvae.evaluation.latents import LatentTable
+from mixvae.files import replacing
 
 Columns = dict[str, NDArray[Any]]
 

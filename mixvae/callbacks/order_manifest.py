@@ -7,8 +7,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixvae.callbacks.atomic import replacing
 from mixvae.evaluation.model_order import ModelOrder, Round
+from mixvae.files import replacing
 
 REASONS = {
     "min_consensus": "every kept category has the consensus asked for",

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from lightning.pytorch import Trainer
 from matplotlib.figure import Figure
 
-from mixvae.callbacks.atomic import replacing
+from mixvae.files import replacing
 
 NamedFigures = Iterator[tuple[str, Figure]]
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 
-from mixvae.callbacks.atomic import replacing
 from mixvae.callbacks.collecting import AbstractPredictionCallback
 from mixvae.evaluation.predictions import PredictionTable
+from mixvae.files import replacing
 
 
 def write_csv(table: PredictionTable, path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
 
-from mixvae.rhythm import is_told
+from mixvae.logging_schedule import is_told
 
 SHOWN = ("train/loss", "val/loss", "val/accuracy", "val/consensus")
 

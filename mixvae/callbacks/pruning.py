@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from mixvae.callbacks.checkpoints import Checkpoints
 from mixvae.callbacks.lightning_parts import callbacks_of, is_debugging
 from mixvae.callbacks.measuring import Measured, measure
-from mixvae.callbacks.messages import inform, warn
 from mixvae.callbacks.order_manifest import describe, write_manifest
 from mixvae.callbacks.pictures import save_pictures
 from mixvae.contracts import MixtureModel, Prunable
@@ -28,6 +27,7 @@ from mixvae.evaluation.model_order import (
     select_order,
 )
 from mixvae.figures.model_order import model_order
+from mixvae.messages import inform, warn
 
 
 class Pruning(Callback):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mixvae.callbacks.atomic import replacing
+from mixvae.files import replacing
 
 Row = Sequence[Any]
 

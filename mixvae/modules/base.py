@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from mixvae.contracts import Batch, MultimodalBatch
+from mixvae.logging_schedule import is_told
 from mixvae.networks.components import PrincipalComponents
 from mixvae.objectives.schedules import Schedule, as_schedule
 from mixvae.objectives.terms import Terms
-from mixvae.rhythm import is_told
 
 # Samples that layers are fitted to before training; more tell nothing new of 30 components.
 MAX_FITTED = 5000

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Callback
 
 from mixvae.callbacks.merging import Merging
-from mixvae.runtime import training
+from mixvae.runs import training
 from mixvae.train import main
 
 SMALL = (

@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch import Callback
 
 from mixvae.callbacks.pruning import Pruning
-from mixvae.runtime import training
+from mixvae.runs import training
 from mixvae.train import main
 
 # Three agents that are aligned, copies that are drawn, a first measurement after two epochs, then

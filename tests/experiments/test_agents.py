@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from experiments import agents
-from mixvae.runtime.sweep_folder import JobRecord
+from mixvae.sweeps.tables import JobRecord
 
 if TYPE_CHECKING:
     from tests.experiments.conftest import Launcher

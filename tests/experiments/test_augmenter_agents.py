@@ -8,7 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from experiments.augmenter_agents import AUGMENTER, CASES, main, with_augmenter
-from mixvae.runtime.schema import conf_dir, register
+from mixvae.cli.schema import conf_dir, register
 
 NAMES = [(case, name) for case in CASES for name in CASES[case].variants]
 

@@ -34,11 +34,11 @@ from experiments.bench.measuring import (
 from experiments.bench.report import save
 from experiments.bench.steps import graph_step, model_step
 from experiments.modality_loop import Widths
+from mixvae.cli.overrides import check_command_line
+from mixvae.cli.schema import register
 from mixvae.contracts import Batch
 from mixvae.data import HippocampusDataModule
-from mixvae.runtime.captured import WARM_UP
-from mixvae.runtime.overrides import check_command_line
-from mixvae.runtime.schema import register
+from mixvae.engine.cuda_graphs import WARM_UP
 
 register()
 

@@ -6,7 +6,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from experiments.cells_ablation import VARIANTS
-from mixvae.runtime.schema import conf_dir, register
+from mixvae.cli.schema import conf_dir, register
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -11,7 +11,7 @@ import mixvae.train
 from experiments import hippocampus_beta_sweep, multiruns, objective_bound
 from experiments.hippocampus_beta_sweep import best, curves, settings, spread, table, write_csv
 from experiments.rat_runs import Job
-from mixvae.runtime.sweep_folder import JobRecord
+from mixvae.sweeps.tables import JobRecord
 
 
 def record(probe: float, chosen_by: float, **more: float) -> JobRecord:

@@ -12,7 +12,7 @@ import mixvae.train
 from experiments import mixture_table, multiruns
 from experiments.mixture_table import jobs, mixed, table
 from experiments.multiruns import Run
-from mixvae.runtime.sweep_folder import JobRecord
+from mixvae.sweeps.tables import JobRecord
 
 if TYPE_CHECKING:
     from tests.experiments.conftest import Launcher

@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 from experiments import multiruns
 from experiments.multiruns import Job, as_job, blocks, collect, complete
 from experiments.run_settings import changed_since
-from mixvae.runtime.overrides import check_command_line
-from mixvae.runtime.run_folder import RunFolder
+from mixvae.cli.overrides import check_command_line
+from mixvae.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from tests.experiments.conftest import Launcher

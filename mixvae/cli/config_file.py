@@ -1,0 +1,146 @@
+"""The config as a file: resolved when written, checked again when read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import (
+    ConfigKeyError,
+    InterpolationKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
+
+from mixvae.cli.errors import first_line
+from mixvae.cli.schema import RunConfig
+from mixvae.cli.trust import check_references
+from mixvae.files import write_text
+from mixvae.suggestions import suggestion
+
+# Stands for a run folder that is not chosen yet.
+PLACE = "@run_dir@"
+# Top-level keys that hold a plain value: what takes its value from them goes on doing so in a saved
+# config, so that `seed=2` beside it means what it means beside the experiment.
+PLAIN_KEYS = [key for key, item in RunConfig.__dataclass_fields__.items() if item.type != "Any"]
+REFERENCE = re.compile(rf"(?<!\\)\$\{{({'|'.join(PLAIN_KEYS)})\}}")
+MARK = re.compile(rf"@({'|'.join(PLAIN_KEYS)})@")
+# References that something is computed from: a resolver's arguments, a reference inside another.
+COMPUTED = re.compile(r"\$\{[^{}]*(:|\$\{)")
+
+
+def close(cfg: DictConfig) -> DictConfig:
+    """Return the config under its schema, which `+key=value` on the command line bypasses.
+
+    Args:
+        cfg: A composed config.
+
+    Returns:
+        The same content, typed by `RunConfig`.
+
+    Raises:
+        ValueError: If there is an unknown key at the top level, a value of a wrong type, one that
+            is missing, or a reference to nothing.
+    """
+    try:
+        closed = OmegaConf.merge(
+            OmegaConf.structured(RunConfig), OmegaConf.to_container(cfg, resolve=False)
+        )
+        assert isinstance(closed, DictConfig)
+        OmegaConf.to_container(closed, resolve=True, throw_on_missing=True)
+    except ConfigKeyError as error:
+        key = str(error.key)
+        raise ValueError(f"unknown key {key!r}{suggestion(key, _fields())}") from error
+    except MissingMandatoryValue as error:
+        raise ValueError(f"{error.full_key} has no value; give one") from error
+    except InterpolationKeyError as error:
+        key, other = str(error.full_key), _quoted(error)
+        choice = f" or choose another {other.partition('.')[0]}=" if "." in other else ""
+        raise ValueError(
+            f"{key} takes its value from {other}, which is not there; give it one{choice}"
+        ) from error
+    except OmegaConfBaseException as error:
+        where = f"{error.full_key}: " if error.full_key else ""
+        raise ValueError(f"{where}{first_line(error)}") from error
+    return closed
+
+
+def _fields() -> list[str]:
+    return list(RunConfig.__dataclass_fields__)
+
+
+def _quoted(error: BaseException) -> str:
+    """What OmegaConf's message puts in quotation marks."""
+    return first_line(error).partition("'")[2].partition("'")[0]
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """Return the config as plain values, references resolved.
+
+    Args:
+        cfg: A closed config.
+    """
+    content = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
+
+
+def save_config(cfg: DictConfig, path: Path) -> None:
+    """Write the config resolved, except for references to plain top-level keys.
+
+    Among them is `run_dir`: a run folder may be moved.
+
+    Args:
+        cfg: A closed config.
+        path: File to write.
+    """
+    marked = _replace(OmegaConf.to_container(cfg, resolve=False), _marked) | {"run_dir": PLACE}
+    content = OmegaConf.to_container(OmegaConf.create(marked), resolve=True)
+    plain = _replace(content, lambda text: MARK.sub(r"${\1}", text))
+    plain |= {"run_dir": None, "resume": None}
+    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    write_text(path, "# The resolved config of this run; see README, Repeating a run.\n" + text)
+
+
+def load_config(path: Path) -> DictConfig:
+    """Read the config of a run folder.
+
+    Args:
+        path: Its config.yaml.
+
+    Returns:
+        The closed config; `run_dir` is the folder that the file lies in.
+
+    Raises:
+        ValueError: If it is no config of mixvae.
+    """
+    try:
+        content = OmegaConf.load(path)
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no readable config: {first_line(error)}") from error
+    if not isinstance(content, DictConfig):
+        raise ValueError(f"{path} is no config of a run: it holds no keys")
+    content.run_dir = str(path.parent.absolute())
+    try:
+        check_references(OmegaConf.to_container(content, resolve=False))
+        return close(content)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _marked(text: str) -> str:
+    """Put marks in the place of references that are to stay, so that they are not resolved."""
+    return text if COMPUTED.search(text) else REFERENCE.sub(r"@\1@", text)
+
+
+def _replace(value: Any, change: Callable[[str], str]) -> Any:
+    """Return plain values with every text in them changed."""
+    if isinstance(value, dict):
+        return {key: _replace(item, change) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_replace(item, change) for item in value]
+    return change(value) if isinstance(value, str) else value

@@ -1,0 +1,153 @@
+"""Checks a config against the constructors it names: their arguments are its schema."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import typing
+from collections.abc import Iterable as AbstractIterable
+from collections.abc import Iterator, Mapping, Sequence
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from hydra.utils import get_object
+
+from mixvae.cli.trust import built_nodes, check_trusted
+from mixvae.suggestions import suggestion
+
+SCALARS = (bool, int, float, str, NoneType)
+
+
+def check_constructors(config: Mapping[str, Any], *, trusted_only: bool = False) -> None:
+    """Refuse arguments that a constructor does not have, and values of another type.
+
+    Args:
+        config: A config as plain values, references resolved.
+        trusted_only: Refuse what a config that may be someone else's may not name.
+
+    Raises:
+        ValueError: Naming the key, and the nearest valid one.
+    """
+    if trusted_only:
+        check_trusted(config)
+    for path, node in built_nodes(config):
+        _check_node(path, node)
+
+
+def _check_node(path: str, node: Mapping[str, Any]) -> None:
+    try:
+        target = get_object(node["_target_"])
+        signature = inspect.signature(target)
+    except Exception as error:
+        raise ValueError(f"{path}._target_: there is no {node['_target_']!r}") from error
+    parameters = signature.parameters.values()
+    names = [parameter.name for parameter in parameters]
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    hints = _hints(target)
+    for key, value in node.items():
+        if key.startswith("_") and key.endswith("_"):
+            continue
+        if key not in names:
+            if not takes_any:
+                near = suggestion(f"{path}.{key}", [f"{path}.{name}" for name in names])
+                raise ValueError(f"unknown key '{path}.{key}'{near}")
+        elif key in hints and not accepts(hints[key], value):
+            raise ValueError(
+                f"{path}.{key} is {value!r}; it must be {describe(hints[key])}"
+                + _near_literal(hints[key], value)
+            )
+
+
+def _hints(target: Any) -> dict[str, Any]:
+    """Return the types of a constructor's arguments, as far as they can be told."""
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        return typing.get_type_hints(function)
+    except (NameError, TypeError, AttributeError):
+        return {}
+
+
+def accepts(hint: Any, value: Any) -> bool:
+    """Whether a plain value from a config suits a type; True where the type says too little.
+
+    Args:
+        hint: A type from a signature.
+        value: A plain value, or a mapping that will be built into an object.
+    """
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(accepts(argument, value) for argument in arguments)
+    if origin is Literal:
+        return any(value == option and type(value) is type(option) for option in arguments)
+    if isinstance(value, Mapping):
+        # Built into something first, or a mapping where a mapping is meant.
+        return "_target_" in value or hint not in SCALARS
+    kind = origin or hint
+    if not inspect.isclass(kind):
+        return True
+    if isinstance(value, list):
+        return _accepts_list(kind, arguments, value)
+    return _accepts_scalar(kind, value)
+
+
+def _accepts_list(kind: type, arguments: tuple[Any, ...], value: list[Any]) -> bool:
+    if not issubclass(kind, AbstractIterable) or issubclass(kind, str):
+        return False
+    if kind is tuple and arguments and arguments[-1] is not Ellipsis:
+        return len(value) == len(arguments) and all(map(accepts, arguments, value))
+    return not arguments or all(accepts(arguments[0], item) for item in value)
+
+
+def _accepts_scalar(kind: type, value: Any) -> bool:
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if isinstance(value, str) and issubclass(kind, os.PathLike):
+        return True
+    if isinstance(value, str) and issubclass(kind, Sequence):
+        return issubclass(kind, str)
+    try:
+        return isinstance(value, kind)
+    except TypeError:
+        return True
+
+
+def describe(hint: Any) -> str:
+    """Return a type in the words of a config file.
+
+    Args:
+        hint: A type from a signature.
+    """
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(describe(argument) for argument in arguments))
+    if origin is Literal:
+        return " or ".join(str(argument) for argument in arguments)
+    words = {
+        NoneType: "null",
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "a text",
+    }
+    if hint in words:
+        return words[hint]
+    kind = origin or hint
+    if inspect.isclass(kind) and issubclass(kind, AbstractIterable) and arguments:
+        return f"a list, each {describe(arguments[0])}"
+    return getattr(kind, "__name__", str(kind))
+
+
+def _near_literal(hint: Any, value: Any) -> str:
+    """Return the nearest of the words that a type allows, if any."""
+    words = [word for word in _literals(hint) if isinstance(word, str)]
+    return suggestion(value, words) if words and isinstance(value, str) else ""
+
+
+def _literals(hint: Any) -> Iterator[Any]:
+    if get_origin(hint) is Literal:
+        yield from get_args(hint)
+    elif get_origin(hint) in (Union, UnionType):
+        for argument in get_args(hint):
+            yield from _literals(argument)

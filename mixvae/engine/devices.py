@@ -1,0 +1,74 @@
+"""Jobs that run at the same time share a machine: its GPUs, one each, or its cores."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import IO
+
+from mixvae.files import CAN_LOCK, lock
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+# Locks of the GPUs that this process holds; a worker keeps its GPU for all its jobs.
+_held: list[IO[str]] = []
+
+
+def threads_for_each(num_jobs: int) -> int:
+    """Cores that each of several simultaneous jobs may use.
+
+    Args:
+        num_jobs: Jobs at a time; -1 for one per core, as joblib counts.
+
+    Returns:
+        Number of threads, at least 1.
+    """
+    cores = available_cores()
+    return max(1, cores // (cores if num_jobs < 0 else max(num_jobs, 1)))
+
+
+def available_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def visible_gpus(count: int) -> list[str]:
+    """Names of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES has them.
+
+    Args:
+        count: Number of GPUs that PyTorch sees.
+    """
+    named = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
+    return named or [str(number) for number in range(count)]
+
+
+def take_gpu(folder: Path, gpus: list[str], num_jobs: int) -> str | None:
+    """Let this process see one GPU only, which no other worker of the sweep has.
+
+    To be called before CUDA starts. With more jobs at a time than GPUs, each GPU has as many
+    workers as are needed, the next one only when all have the same number.
+
+    Args:
+        folder: The sweep's folder, where the workers leave locks.
+        gpus: The GPUs, see `visible_gpus`.
+        num_jobs: Jobs at a time.
+
+    Returns:
+        The GPU; None where there is none to share, or this process has one already.
+    """
+    if not gpus or _held or not CAN_LOCK:
+        return None
+    rounds = -(-max(num_jobs, 1) // len(gpus))
+    for turn in range(rounds):
+        for gpu in gpus:
+            file = (folder / f".gpu_{gpu.replace('/', '_')}_{turn}.lock").open("a")
+            try:
+                lock(file)
+            except BlockingIOError:
+                file.close()
+                continue
+            _held.append(file)
+            os.environ[VISIBLE] = gpu
+            return gpu
+    return None

@@ -1,0 +1,199 @@
+"""Weights & Biases: online where it can be, else offline, and never in the way of a run."""
+
+from __future__ import annotations
+
+import netrc
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import wandb
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from mixvae.engine.ddp import process_rank
+
+Mode = Literal["auto", "online", "offline", "disabled"]
+MODES = ("auto", "online", "offline", "disabled")
+PROBE_SECONDS = 3.0
+INIT_SECONDS = 8.0
+FINISH_SECONDS = 30.0
+
+
+class WandbRun(WandbLogger):
+    """One W&B run whose files lie in the run folder.
+
+    Args:
+        project: W&B project.
+        name: Name shown for the run.
+        save_dir: Folder that W&B's own folder `wandb` goes into.
+        tags: Words to find the run by.
+        group: Group that the run belongs to; null: the sweep's name, if it is part of one.
+        entity: W&B team or user; null: the login's own.
+        mode: `auto` obeys WANDB_MODE, and else is `online` only if there is a login and the
+            server answers within seconds.
+
+    Raises:
+        ValueError: If there is no such mode.
+    """
+
+    def __init__(
+        self,
+        project: str = "mixvae",
+        name: str | None = None,
+        save_dir: str = ".",
+        tags: Sequence[str] = (),
+        group: str | None = None,
+        entity: str | None = None,
+        mode: Mode = "auto",
+    ) -> None:
+        if mode not in MODES:
+            raise ValueError(f"logger.wandb.mode is {mode!r}; use one of {', '.join(MODES)}")
+        super().__init__(
+            project=project,
+            name=name,
+            save_dir=save_dir,
+            tags=list(tags),
+            group=group,
+            entity=entity,
+            settings=_settings(),
+        )
+        # Lightning passes it on unasked, and W&B warns of it.
+        self._wandb_init.pop("anonymous", None)
+        self._mode = mode
+        self.sync_folder: Path | None = None
+
+    def identify(self, run_id: str, group: str | None) -> None:
+        """Say which run this is, before it starts, so that a resumed job goes on with its own.
+
+        Args:
+            run_id: W&B's id of the run.
+            group: Group to use where the config names none.
+        """
+        self._wandb_init["id"] = self._id = run_id
+        self._wandb_init["group"] = self._wandb_init["group"] or group
+
+    @property
+    def experiment(self) -> Any:
+        """The W&B run, started at the first use."""
+        if self._experiment is None and process_rank() == 0:
+            mode = choose_mode(self._mode)
+            self._wandb_init["mode"] = mode
+            # Offline, W&B would only warn that it cannot resume.
+            self._wandb_init["resume"] = "allow" if mode == "online" else None
+            try:
+                run = super().experiment
+            except (wandb.Error, OSError):
+                if mode != "online":
+                    raise
+                self._wandb_init |= {"mode": "offline", "resume": None}
+                run = super().experiment
+            if run.settings.mode == "offline":
+                self.sync_folder = Path(run.dir).parent
+        return super().experiment
+
+    @rank_zero_only
+    def finish(self, summary: Mapping[str, Any], *, failed: bool) -> None:
+        """Write the summary and end the run; another may start in this process afterwards.
+
+        Args:
+            summary: Final values.
+            failed: Whether the run is to be marked as failed.
+        """
+        if self._experiment is None:
+            return
+        plain = {name: value for name, value in summary.items() if value is not None}
+        self._experiment.summary.update(plain)
+        self._experiment.finish(exit_code=int(failed))
+        self._experiment = None
+
+
+def _settings() -> wandb.Settings:
+    """Return settings with which W&B neither speaks nor waits for long."""
+    settings = wandb.Settings(silent=True, console="off", init_timeout=INIT_SECONDS)
+    # Newer versions stop waiting for an upload; what is left can be sent by `wandb sync`.
+    if "finish_timeout" in wandb.Settings.model_fields:
+        settings.finish_timeout = FINISH_SECONDS
+    return settings
+
+
+def choose_mode(mode: str) -> str:
+    """Return the mode to start W&B in: what was asked, or what `auto` finds possible.
+
+    Also `online` is offline where the server does not answer: W&B would have the run wait for it.
+
+    Args:
+        mode: See `WandbRun`.
+    """
+    asked = os.environ.get("WANDB_MODE", "").lower() if mode == "auto" else mode
+    if asked and asked != "online":
+        return "offline" if asked == "dryrun" else asked
+    server = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
+    # Who asked for it is told where there is no login, by W&B.
+    return "online" if (asked or has_login(server)) and answers(server) else "offline"
+
+
+def has_login(server: str) -> bool:
+    """Whether there is a key for the server, so that W&B would not ask for one.
+
+    Args:
+        server: URL of the W&B server.
+    """
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlsplit(server).hostname or ""
+    default = Path.home() / ("_netrc" if os.name == "nt" else ".netrc")
+    path = os.environ.get("NETRC") or default
+    try:
+        return host in netrc.netrc(path).hosts
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def answers(server: str, seconds: float = PROBE_SECONDS) -> bool:
+    """Whether the server, or the proxy in front of it, answers in this time.
+
+    A server that takes connections and then says nothing is the slowest of all to wait for.
+
+    Args:
+        server: URL of the W&B server.
+        seconds: Longest time to wait, looking up its name included.
+    """
+    proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
+    url = urlsplit(proxy or server)
+    port = url.port or (80 if url.scheme == "http" else 443)
+    reached = threading.Event()
+
+    def connect() -> None:
+        place = (url.hostname or "", port)
+        try:
+            with socket.create_connection(place, timeout=seconds) as connection:
+                if proxy is None:
+                    _exchange(connection, url.hostname or "", secure=url.scheme == "https")
+        except OSError:
+            return
+        reached.set()
+
+    # A thread, since the look-up of a name has no time limit of its own.
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return reached.is_set()
+
+
+def _exchange(connection: socket.socket, host: str, *, secure: bool) -> None:
+    """Have the server say a byte."""
+    if secure:
+        # The handshake is an answer; whose certificate it is, W&B will look at.
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.wrap_socket(connection, server_hostname=host).close()
+        return
+    connection.sendall(f"HEAD / HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+    if not connection.recv(1):
+        raise ConnectionError(f"{host} closed the connection")

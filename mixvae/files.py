@@ -1,0 +1,99 @@
+"""Writing files so that a reader, or a stop half-way, never meets half of one."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+CAN_LOCK = fcntl is not None
+"""Whether this system has such locks."""
+
+# The name of a temporary file, which stays behind where its process is killed.
+LEFTOVER = re.compile(r"\..+\.\d+(\.\w+)?")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to, and put it in the place of `path` once all went well.
+
+    Args:
+        path: The file to write or overwrite; its folder is made if missing.
+
+    Yields:
+        A path in the same folder, with the same suffix.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")  # see LEFTOVER
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left half-written; no other process may be writing there.
+
+    Args:
+        folder: A run's folder.
+    """
+    for path in sorted(folder.rglob(".*")):
+        if LEFTOVER.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write strict JSON as a whole or not at all; NaN and infinities become null.
+
+    Args:
+        path: File to write or overwrite.
+        content: Plain values.
+    """
+    text = json.dumps(_strict(content), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text as a whole or not at all.
+
+    Args:
+        path: File to write or overwrite.
+        text: Its content.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def lock(file: IO[str]) -> None:
+    """Lock a file until it is closed; without effect where there are no locks.
+
+    Args:
+        file: An open file.
+
+    Raises:
+        BlockingIOError: If another process has locked it.
+        OSError: If its file system knows no locks.
+    """
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

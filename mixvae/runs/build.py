@@ -1,0 +1,231 @@
+"""Builds the parts of a run from its config: the only place that knows what goes where."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import warnings
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar
+from omegaconf import DictConfig
+
+from mixvae.augmenters.learned import Learned
+from mixvae.augmenters.noise import Identity
+from mixvae.callbacks.lightning_parts import callbacks_of, is_debugging
+from mixvae.callbacks.merging import Merging
+from mixvae.messages import warn
+from mixvae.callbacks.pruning import Pruning
+from mixvae.contracts import DataSpec, MultimodalSpec
+from mixvae.modules.base import AbstractModule
+from mixvae.engine.checkpoint_io import AtomicCheckpointIO
+from mixvae.engine.processor import emulates_bf16
+from mixvae.engine.ddp import check_started_alone
+from mixvae.cli.schema import RunConfig
+from mixvae.runs.trainer_settings import (
+    check_checkpoints,
+    check_settings,
+    check_trainer,
+    unfuse_where_clipped,
+)
+
+# Before training, so many batches are looked at for what the model cannot describe.
+MAX_CHECKED_BATCHES = 100
+MATMUL_PRECISIONS = ("highest", "high", "medium")
+
+
+@dataclass
+class Parts:
+    """What a run is made of.
+
+    Attributes:
+        data: The data module, set up.
+        model: The model, at its initial weights.
+        trainer: The trainer with callbacks and loggers; it has written nothing yet.
+    """
+
+    data: LightningDataModule
+    model: LightningModule
+    trainer: Trainer
+
+    @property
+    def spec(self) -> DataSpec | MultimodalSpec:
+        """What the data are, as the data module says."""
+        spec = getattr(self.data, "spec", None)
+        assert isinstance(spec, DataSpec | MultimodalSpec), "the model was built by it"
+        return spec
+
+
+def build(cfg: DictConfig) -> Parts:
+    """Build all parts; every value is checked by a constructor, and no run folder is touched.
+
+    What is cheap comes first, so that a wrong value is told before any data are fetched.
+
+    Args:
+        cfg: The run's config with `run_dir` set; what settings ask of others is changed in it.
+
+    Returns:
+        The parts.
+
+    Raises:
+        ValueError: If a value is out of range.
+    """
+    quieten_lightning()
+    check_settings(cfg.trainer)
+    unfuse_where_clipped(cfg)
+    data = instantiate(cfg.data, _convert_="all")
+    model = build_model(cfg, data)
+    if isinstance(model, AbstractModule):
+        _check_optimizer(model)
+    trainer = build_trainer(cfg)
+    check_checkpoints(trainer, Path(str(cfg.run_dir)))
+    # A debugging run is short, and max_epochs of -1 or None is no end.
+    max_epochs = 0 if is_debugging(trainer) else trainer.max_epochs or 0
+    if isinstance(model, AbstractModule) and max_epochs > 0:
+        model.check_epochs(max_epochs)
+    prunings = [item for item in callbacks_of(trainer) if isinstance(item, Pruning)]
+    for pruning in prunings:
+        pruning.check(trainer, model, data)
+    for merging in (item for item in callbacks_of(trainer) if isinstance(item, Merging)):
+        merging.check(trainer, model)
+    if cfg.test_checkpoint == "selected" and not prunings:
+        raise ValueError(
+            "test_checkpoint is selected, but nothing selects: add callbacks=pruning, or use best"
+        )
+    data.prepare_data()
+    data.setup("fit")
+    if isinstance(model, AbstractModule):
+        check_samples = getattr(getattr(model, "augmenter", None), "check_samples", None)
+        for batch in islice(data.train_dataloader(), MAX_CHECKED_BATCHES):
+            model.check(batch)
+            if check_samples is not None:
+                check_samples(batch.x)
+        if callable(getattr(data, "eval_dataloader", None)):
+            model.prepare(data.eval_dataloader("train"))
+    return Parts(data, model, trainer)
+
+
+def build_model(cfg: DictConfig, data: Any) -> LightningModule:
+    """Build the model for the data: its constructor is given what it asks for by name.
+
+    A constructor may ask for `shape` (of one sample), `spec` (of a data set of one array),
+    `modalities` (of a multimodal data set) and `augmenter`.
+
+    Args:
+        cfg: The run's config.
+        data: The data module.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: If model and data do not belong together, or the model takes no augmenter and
+            the config names one.
+    """
+    model = instantiate(cfg.model, _partial_=True, _convert_="all")
+    wanted = inspect.signature(model.func).parameters
+    given = {}
+    for name in ("shape", "modalities", "spec"):
+        if name in wanted:
+            kind = MultimodalSpec if name == "modalities" else DataSpec
+            if not isinstance(data.spec, kind):
+                words = {DataSpec: "one array of samples", MultimodalSpec: "several modalities"}
+                raise ValueError(
+                    f"model {model.func.__name__} is for {words[kind]}, which data"
+                    f" {data.spec.name} is not"
+                )
+            given[name] = data.spec if name == "spec" else getattr(data.spec, name)
+    augmenter = instantiate(cfg.augmenter, _convert_="all")
+    if isinstance(augmenter, Learned):
+        augmenter.check_data(data.spec)
+    if "augmenter" in wanted:
+        given["augmenter"] = augmenter
+    elif not isinstance(augmenter, Identity):
+        raise ValueError(
+            f"model {model.func.__name__} takes no augmenter, but augmenter is"
+            f" {type(augmenter).__name__}; leave it at augmenter=none"
+        )
+    built = model(**given)
+    assert isinstance(built, LightningModule)
+    return built
+
+
+def _check_optimizer(model: AbstractModule[Any]) -> None:
+    """Try the optimiser's settings, which it would otherwise refuse when training has begun."""
+    try:
+        model.configure_optimizers()
+    except ValueError as error:
+        raise ValueError(f"model.optimizer: {error}") from error
+
+
+def build_trainer(cfg: DictConfig) -> Trainer:
+    """Build the trainer with its callbacks and loggers.
+
+    Args:
+        cfg: The run's config.
+
+    Returns:
+        The trainer.
+
+    Raises:
+        ValueError: If another program started several processes for the run, or a precision or
+            strategy is none that a run can have.
+    """
+    check_started_alone(cfg.trainer.get("num_nodes", 1))
+    callbacks: list[Callback] = _built(cfg.callbacks)
+    if not cfg.trainer.get("enable_progress_bar", True):
+        callbacks = [item for item in callbacks if not isinstance(item, ProgressBar)]
+    precision = cfg.get("matmul_precision", RunConfig.matmul_precision)
+    if precision not in MATMUL_PRECISIONS:
+        raise ValueError(
+            f"matmul_precision must be one of {', '.join(MATMUL_PRECISIONS)}, got {precision!r}"
+        )
+    trainer = instantiate(cfg.trainer, _partial_=True, _convert_="all")
+    built: Trainer = trainer(
+        callbacks=callbacks,
+        logger=_built(cfg.logger) or False,
+        # Our own processes also inside a Slurm job, where Lightning would expect srun's.
+        plugins=[AtomicCheckpointIO(), LightningEnvironment()],
+        enable_checkpointing=any(isinstance(item, Checkpoint) for item in callbacks),
+    )
+    check_trainer(built, cfg.trainer.get("strategy"))
+    kind = built.strategy.root_device.type
+    # On a CPU it would choose other kernels than those that results were measured with.
+    if kind == "cuda":
+        torch.set_float32_matmul_precision(precision)
+    if kind == "cpu" and str(built.precision).startswith("bf16") and emulates_bf16():
+        warn(
+            f"trainer.precision is {built.precision}, but this processor has no bf16 arithmetic and"
+            " emulates it; 32-true is faster here"
+        )
+    return built
+
+
+def _built(nodes: DictConfig | None) -> list[Any]:
+    """Build the named parts of a group; null switches one off."""
+    named = {} if nodes is None else nodes
+    return [instantiate(node, _convert_="all") for node in named.values() if node is not None]
+
+
+def quieten_lightning() -> None:
+    """Keep Lightning's hints to itself where they do not apply; its errors stay."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # The report of `+trainer.profiler=simple`, which is asked for.
+    logging.getLogger("lightning.pytorch.profilers.profiler").setLevel(logging.INFO)
+    for hint in (
+        ".*does not have many workers.*",
+        "GPU available but not used.*",
+        r".*isinstance\(treespec, LeafSpec\).*",
+        r"Found \d+ module\(s\) in eval mode.*",  # a learned augmenter stays in it
+        ".*number of training batches.*is smaller than the logging interval.*",
+        "Grad strides do not match bucket view strides.*",  # of one agent's axis of length 1
+    ):
+        warnings.filterwarnings("ignore", hint)

@@ -1,0 +1,201 @@
+"""The folder of a run: what it holds, when it may be made, and how its state is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from mixvae.files import LEFTOVER, lock
+
+LOCK = ".lock"
+
+
+class HeldError(ValueError):
+    """Another process writes the run at this moment."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run's files, by name.
+
+    Attributes:
+        path: The folder, absolute.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The config, resolved but for what refers to plain keys, `run_dir` and `seed` as well."""
+        return self.path / "config.yaml"
+
+    @property
+    def overrides(self) -> Path:
+        """What the command line said."""
+        return self.path / "overrides.txt"
+
+    @property
+    def provenance(self) -> Path:
+        """Code, versions, machine, command."""
+        return self.path / "provenance.json"
+
+    @property
+    def metrics(self) -> Path:
+        """Everything logged, one row per epoch."""
+        return self.path / "metrics.csv"
+
+    @property
+    def summary(self) -> Path:
+        """Status and final values."""
+        return self.path / "summary.json"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        """The best weights."""
+        return self.path / "checkpoints" / "best.ckpt"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """The state between two epochs from which a run goes on."""
+        return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def selected_checkpoint(self) -> Path:
+        """The weights of the selected model order, where categories were pruned."""
+        return self.path / "checkpoints" / "selected.ckpt"
+
+    @property
+    def checkpoints(self) -> dict[str, Path]:
+        """The checkpoints that can be tested, by the name that one asks for them with."""
+        return {
+            "best": self.best_checkpoint,
+            "last": self.last_checkpoint,
+            "selected": self.selected_checkpoint,
+        }
+
+    @property
+    def augmenter(self) -> Path:
+        """A copy of the checkpoint of the learned augmenter, where the run uses one."""
+        return self.path / "augmenter.ckpt"
+
+    @property
+    def figures(self) -> Path:
+        """Pictures."""
+        return self.path / "figures"
+
+    def read_summary(self) -> dict[str, Any]:
+        """Return the summary; an empty one if there is none or it cannot be read."""
+        return _read_json(self.summary)
+
+    def read_provenance(self) -> dict[str, Any]:
+        """Return the provenance; an empty one if there is none or it cannot be read."""
+        return _read_json(self.provenance)
+
+    @property
+    def status(self) -> str:
+        """`running`, `finished`, `interrupted` or `failed`; `unknown` without a summary."""
+        return str(self.read_summary().get("status", "unknown"))
+
+
+def default_path(name: str) -> Path:
+    """Return a folder that does not exist: `runs/<name>/<date_time>`, numbered on a collision.
+
+    Args:
+        name: Name of the experiment.
+
+    Raises:
+        ValueError: If the name cannot be a folder's.
+    """
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ValueError(
+            f"name is {name!r}, but it names a folder: use letters, digits, '_', '-' and '.'"
+        )
+    base = Path("runs") / name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    return free_path(base).absolute()
+
+
+def free_path(base: Path) -> Path:
+    """Return `base`, or `base_2`, `base_3`, ...: the first that does not exist."""
+    path, number = base, 2
+    while path.exists():
+        path, number = base.with_name(f"{base.name}_{number}"), number + 1
+    return path
+
+
+def check_free(path: Path) -> None:
+    """Refuse a folder that a run may not be written into; nothing is made.
+
+    Args:
+        path: Where a new run wants to go.
+
+    Raises:
+        OSError: If it or a parent is a file, or cannot be written.
+        ValueError: If it holds another run or anything else.
+    """
+    for folder in (path, *path.parents):
+        if folder.exists():
+            break
+    if not folder.is_dir():
+        raise NotADirectoryError(f"run_dir {path} cannot be made: {folder} is a file")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(f"run_dir {path} cannot be made: {folder} is not writable")
+    if folder != path:
+        return
+    existing = RunFolder(path)
+    going_on = shlex.quote(f"resume={path}")
+    if existing.config.exists() or existing.summary.exists():
+        raise ValueError(
+            f"run_dir {path} already holds a run ({existing.status}); choose another folder"
+            + (f", or continue it: {going_on}" if existing.status != "finished" else "")
+        )
+    # A run that was killed as it began has left its lock, and half a file maybe.
+    content = sorted(
+        entry.name
+        for entry in path.iterdir()
+        if entry.name != LOCK and not LEFTOVER.fullmatch(entry.name)
+    )
+    if content:
+        raise ValueError(
+            f"run_dir {path} is not empty: it holds {content[0]}"
+            + (f" and {len(content) - 1} more" if len(content) > 1 else "")
+            + "; choose another folder"
+        )
+
+
+@contextmanager
+def claimed(folder: RunFolder) -> Iterator[None]:
+    """Hold a run folder, so that no second process continues the run meanwhile.
+
+    Args:
+        folder: An existing folder.
+
+    Raises:
+        HeldError: If another process holds it.
+    """
+    with (folder.path / LOCK).open("a") as file:
+        try:
+            lock(file)
+        except BlockingIOError as error:
+            raise HeldError(
+                f"run {folder.path} is being written by another process; wait for it to end"
+            ) from error
+        except OSError:
+            # Some network file systems know no locks; then there is no protection.
+            pass
+        yield
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

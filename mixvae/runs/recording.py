@@ -1,0 +1,262 @@
+"""What a run tells of itself: files at its start, its summary, warnings, the last words."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from mixvae.files import remove_leftovers
+from mixvae.callbacks.checkpoints import Checkpoints
+from mixvae.callbacks.collecting import tested_split
+from mixvae.callbacks.lightning_parts import callbacks_of
+from mixvae.messages import warn
+from mixvae.runs.build import Parts
+from mixvae.cli.config_file import resolved, save_config
+from mixvae.engine.csv_logger import last_values, read_metrics
+from mixvae.runs.provenance import describe_provenance
+from mixvae.engine.ddp import process_rank
+from mixvae.files import write_json, write_text
+from mixvae.runs.folder import RunFolder
+from mixvae.engine.wandb_logger import WandbRun
+
+# What a run's last words tell, where it was measured.
+HEADLINES = ("test/accuracy", "test/consensus", "test/probe_accuracy", "test/coherence")
+
+
+@dataclass
+class Run:
+    """A run on its way.
+
+    Attributes:
+        folder: Where it writes.
+        cfg: Its config.
+        parts: What it is made of.
+        tested: The checkpoint that was tested, relative to the folder; None for none.
+        warnings: What was warned of so far.
+        metrics: The latest value of every logged metric.
+        seconds_before: How long it ran before it was resumed.
+        started: When this process took it up, in seconds of the monotonic clock.
+    """
+
+    folder: RunFolder
+    cfg: DictConfig
+    parts: Parts
+    tested: str | None = None
+    warnings: list[str] = field(default_factory=list)
+    metrics: dict[str, float] = field(default_factory=dict)
+    seconds_before: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken so far, stops left out."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    @property
+    def checkpoints(self) -> Checkpoints | None:
+        """The callback that keeps checkpoints, if the config has one."""
+        found = callbacks_of(self.parts.trainer)
+        return next((item for item in found if isinstance(item, Checkpoints)), None)
+
+    def collect_metrics(self) -> None:
+        """Take over what the trainer has logged last."""
+        logged = self.parts.trainer.callback_metrics
+        self.metrics.update({name: float(value) for name, value in logged.items()})
+
+
+def write_start(folder: RunFolder, cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Write what is known before training; `provenance.json` also holds the run's id.
+
+    Args:
+        folder: An empty folder.
+        cfg: The run's config.
+        overrides: What the command line said.
+    """
+    remove_leftovers(folder.path)
+    save_config(cfg, folder.config)
+    write_text(folder.overrides, "".join(f"{line}\n" for line in overrides))
+    write_json(folder.provenance, {"id": uuid.uuid4().hex[:8], **describe_provenance()})
+    write_json(folder.summary, {"status": "running", "name": cfg.name, "seed": cfg.seed})
+
+
+def write_resumption(folder: RunFolder, cfg: DictConfig, epoch: int) -> None:
+    """Write that a run goes on, and with what.
+
+    Args:
+        folder: The run's folder.
+        cfg: Its config, maybe with more epochs than before.
+        epoch: Number of the epoch that training goes on with, from 0.
+    """
+    remove_leftovers(folder.path)
+    save_config(cfg, folder.config)
+    provenance = folder.read_provenance()
+    history = [*provenance.get("resumed", []), {"epoch": epoch, **describe_provenance()}]
+    write_json(folder.provenance, {**provenance, "resumed": history})
+    write_json(folder.summary, {**folder.read_summary(), "status": "running"})
+
+
+def start_loggers(run: Run, group: str | None) -> None:
+    """Tell W&B which run this is and what its config is.
+
+    Args:
+        run: The run, its folder written.
+        group: Name of the sweep that the run is part of, if any.
+    """
+    run_id = str(run.folder.read_provenance().get("id", run.folder.path.name))
+    for logger in run.parts.trainer.loggers:
+        if isinstance(logger, WandbRun):
+            logger.identify(run_id, group)
+            logger.log_hyperparams(resolved(run.cfg))
+
+
+def write_trained(run: Run) -> None:
+    """Write what training logged, before the test: a run may be stopped there, and tested later.
+
+    Args:
+        run: The run, trained.
+    """
+    write_json(run.folder.summary, {**run.folder.read_summary(), **run.metrics})
+
+
+def trained_metrics(folder: RunFolder) -> dict[str, float]:
+    """Return the last values that a stopped run logged: of metrics.csv, or else of its summary.
+
+    Args:
+        folder: The run's folder, its metrics.csv cut to what is not trained again.
+    """
+    kept = last_values(read_metrics(folder.metrics))
+    if kept:
+        return kept
+    return {
+        name: float(value)
+        for name, value in folder.read_summary().items()
+        if "/" in name and not name.startswith("test/") and isinstance(value, int | float)
+    }
+
+
+def write_summary(run: Run, status: str) -> dict[str, Any]:
+    """Write summary.json and end the loggers.
+
+    Args:
+        run: The run.
+        status: `finished`, `interrupted` or `failed`.
+
+    Returns:
+        The summary.
+    """
+    trainer, checkpoints = run.parts.trainer, run.checkpoints
+    summary = {
+        "status": status,
+        "name": run.cfg.name,
+        "seed": run.cfg.seed,
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "seconds": round(run.seconds, 2),
+        "best_epoch": None if checkpoints is None else checkpoints.best_epoch,
+        "tested_checkpoint": run.tested,
+        "tested_split": tested_split(run.parts.data),
+        "warnings": run.warnings,
+        **dict(sorted(run.metrics.items())),
+    }
+    write_json(run.folder.summary, summary)
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbRun):
+            logger.finish(summary, failed=status == "failed")
+    return summary
+
+
+def print_result(run: Run) -> None:
+    """Say where everything is.
+
+    Args:
+        run: A finished run.
+    """
+    print(f"run folder     {shown(run.folder.path)}")
+    for name in HEADLINES:
+        if name in run.metrics:
+            print(f"{name:<14} {run.metrics[name]:.4f}  ({run.tested or 'the last weights'})")
+    for picture in sorted(run.folder.figures.glob("*.png")):
+        print(f"picture        {shown(picture)}")
+    for logger in run.parts.trainer.loggers:
+        if isinstance(logger, WandbRun) and logger.sync_folder is not None:
+            place = shlex.quote(shown(logger.sync_folder))
+            print(f"W&B            offline; to send it: wandb sync {place}")
+    sys.stdout.flush()
+
+
+def tell_tested_split(data: object) -> None:
+    """Warn where what is called a test is none.
+
+    Args:
+        data: The data module.
+    """
+    split = tested_split(data)
+    if split != "test":
+        warn(
+            f"data.predict_split is {split}: test/... are measures of the {split} split, and so are"
+            " predictions and figures"
+        )
+
+
+def shown(path: Path) -> str:
+    """Return a path as short as it can be typed from here.
+
+    Args:
+        path: Absolute path.
+    """
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+@contextmanager
+def listening(warnings: list[str], summary: Path | None = None) -> Iterator[None]:
+    """Print what mixvae says of the data and of training, and keep its warnings.
+
+    Args:
+        warnings: Where to put them.
+        summary: File to write them into at once, so that a run that is killed has them.
+    """
+    logger = logging.getLogger("mixvae")
+    keeper = _Keeper(warnings, summary if process_rank() == 0 else None)
+    printer = logging.StreamHandler(sys.stderr)
+    printer.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(keeper)
+    if process_rank() == 0:  # the other processes of a run would say the same
+        logger.addHandler(printer)
+    try:
+        yield
+    finally:
+        logger.removeHandler(keeper)
+        logger.removeHandler(printer)
+        logger.setLevel(level)
+
+
+class _Keeper(logging.Handler):
+    def __init__(self, kept: list[str], summary: Path | None) -> None:
+        super().__init__(logging.WARNING)
+        self.kept = kept
+        self.summary = summary
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        # A resumed run repeats its last epoch, and may say the same again.
+        if message in self.kept:
+            return
+        self.kept.append(message)
+        if self.summary is not None:
+            content = RunFolder(self.summary.parent).read_summary()
+            write_json(self.summary, {**content, "warnings": self.kept})

@@ -1,0 +1,105 @@
+"""Settings of the trainer that a run cannot have, or that would not do what they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
+from omegaconf import DictConfig, OmegaConf
+
+from mixvae.callbacks.checkpoints import Checkpoints
+from mixvae.callbacks.lightning_parts import callbacks_of
+from mixvae.messages import inform
+from mixvae.runs.folder import RunFolder
+from mixvae.cli.trust import built_nodes
+
+# What a run gives the trainer itself, and what to say instead.
+GIVEN = {
+    "logger": "say ~logger for none, or choose one: logger=csv",
+    "enable_checkpointing": "say ~callbacks.checkpoints for no checkpoints",
+    "callbacks": "name one more in the group of callbacks: +callbacks.NAME._target_=...",
+    "plugins": "a precision is named by trainer.precision",
+}
+# Counted in whole epochs or batches, of which none is no number.
+AT_LEAST_ONE = ("check_val_every_n_epoch", "accumulate_grad_batches")
+MIXED = ("16", "bf16", "16-mixed", "bf16-mixed")
+
+
+def check_settings(trainer: DictConfig) -> None:
+    """Refuse settings of a new run's trainer that would have no effect, or end it later.
+
+    Args:
+        trainer: The config of the trainer.
+
+    Raises:
+        ValueError: Naming the setting, and what to say instead.
+    """
+    for key, advice in GIVEN.items():
+        if key in trainer:
+            raise ValueError(f"trainer.{key} has no effect here; {advice}")
+    for key in AT_LEAST_ONE:
+        value = trainer.get(key)
+        if isinstance(value, int) and value < 1:
+            raise ValueError(f"trainer.{key} must be 1 or more, got {value}")
+
+
+def check_trainer(trainer: Trainer, strategy: object) -> None:
+    """Refuse a trainer that a run cannot have.
+
+    Args:
+        trainer: The trainer.
+        strategy: The strategy that the config names.
+
+    Raises:
+        ValueError: Naming the setting.
+    """
+    if str(trainer.precision).endswith("16-true"):
+        raise ValueError(
+            f"trainer.precision is {trainer.precision}, but weights of 16 bits lose what the losses"
+            " need; use bf16-mixed, 32-true or 64-true"
+        )
+    if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+        raise ValueError(
+            f"trainer.strategy is {strategy!r}, whose processes could not hand the run back; use"
+            " trainer=ddp, or trainer=ddp_cpu, whose strategy is ddp"
+        )
+
+
+def check_checkpoints(trainer: Trainer, run_dir: Path) -> None:
+    """Refuse checkpoints that lie outside the run's folder, where none would be looked for.
+
+    Args:
+        trainer: The trainer.
+        run_dir: The run's folder.
+
+    Raises:
+        ValueError: Naming the folder.
+    """
+    place = RunFolder(run_dir).last_checkpoint.parent
+    for callback in callbacks_of(trainer):
+        if isinstance(callback, Checkpoints) and callback.dirpath.resolve() != place.resolve():
+            raise ValueError(
+                f"callbacks.checkpoints.dirpath is {callback.dirpath}, but a run is tested, resumed"
+                f" and evaluated from {place}; leave it there, and name the whole folder by run_dir"
+            )
+
+
+def unfuse_where_clipped(cfg: DictConfig) -> None:
+    """Have optimisers not be fused where gradients are clipped in mixed precision.
+
+    Lightning clips there what an optimiser has not scaled itself, as a fused one may.
+
+    Args:
+        cfg: The run's config, changed in place.
+    """
+    trainer = cfg.trainer
+    if not trainer.get("gradient_clip_val") or str(trainer.get("precision")) not in MIXED:
+        return
+    for path, node in built_nodes(OmegaConf.to_container(cfg.model, resolve=True), "model"):
+        if node.get("fused"):
+            OmegaConf.update(cfg, f"{path}.fused", False)
+            inform(
+                f"{path}.fused=false: trainer.gradient_clip_val with trainer.precision="
+                f"{trainer.precision} asks for an optimiser that is not fused"
+            )

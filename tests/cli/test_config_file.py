@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from mixvae.cli.config_file import close, load_config, resolved, save_config
+from mixvae.cli.hydra_call import OWN_FOLDERS
+from mixvae.cli.overrides import check_command_line
+from mixvae.cli.schema import conf_dir, register
+
+register()
+
+
+def test_a_saved_config_is_resolved_and_reads_back_the_same(tmp_path: Path) -> None:
+    (cfg,) = check_command_line(["+experiment=digits_cpl", "seed=3"])
+    cfg.run_dir = str(tmp_path)
+    save_config(cfg, tmp_path / "config.yaml")
+    assert str(tmp_path) not in (tmp_path / "config.yaml").read_text()
+    assert resolved(load_config(tmp_path / "config.yaml")) == resolved(cfg)
+
+
+def test_a_moved_config_names_its_new_folder(tmp_path: Path) -> None:
+    (cfg,) = check_command_line([])
+    cfg.run_dir = str(tmp_path / "before")
+    (tmp_path / "after").mkdir()
+    save_config(cfg, tmp_path / "after" / "config.yaml")
+    read = load_config(tmp_path / "after" / "config.yaml")
+    assert read.callbacks.predictions.dirpath == str(tmp_path / "after")
+
+
+def test_a_saved_config_composes_again(tmp_path: Path) -> None:
+    """The way to repeat a run: --config-dir FOLDER --config-name config."""
+    (cfg,) = check_command_line(["model.num_agents=3", "data.batch_size=100"])
+    cfg.run_dir = str(tmp_path)
+    save_config(cfg, tmp_path / "config.yaml")
+    with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        again = close(compose("config"))
+    assert again.model == cfg.model
+    assert again.data.batch_size == 100
+
+
+def test_what_takes_a_plain_value_of_the_top_level_goes_on_doing_so(tmp_path: Path) -> None:
+    """A repeated run with another seed is the experiment with that seed."""
+    experiment = ["+experiment=dsprites_cpl", "model.num_agents=3", "name=of_${seed}"]
+    others = ["seed=2", "tags=[z]", "data_root=elsewhere", "run_dir=there"]
+    (cfg,) = check_command_line(experiment)
+    cfg.run_dir = str(tmp_path)
+    save_config(cfg, tmp_path / "config.yaml")
+    (again,) = check_command_line(
+        [*others, *OWN_FOLDERS],
+        config_name="config",
+        extra_folder=tmp_path,
+        trusted_only=True,
+    )
+    (expected,) = check_command_line([*experiment, *others])
+    assert resolved(again) == resolved(expected)
+    assert (again.data.seed, again.data.root) == (2, "elsewhere")
+    assert (again.logger.wandb.name, again.logger.wandb.tags) == ("of_2", ["z"])
+
+
+def test_other_references_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLACE", "shelf")
+    cfg = close(
+        OmegaConf.create(
+            {
+                "seed": 3,
+                "run_dir": str(tmp_path),
+                "model": {"beta": 2.0, "weight": "${model.beta}", "chain": "${data.seed}"},
+                "data": {
+                    "seed": "${seed}",
+                    "path": "${run_dir}/${oc.env:PLACE}",
+                    "by_name": "${data.sizes.${name}}",
+                    "sizes": {"default": 30},
+                    "first": "${tags[0]}",
+                },
+                "tags": ["a"],
+            }
+        )
+    )
+    save_config(cfg, tmp_path / "config.yaml")
+    saved = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert saved["model"] == {"beta": 2.0, "weight": 2.0, "chain": "${seed}"}
+    assert saved["data"]["path"] == "${run_dir}/shelf"
+    assert (saved["data"]["by_name"], saved["data"]["first"]) == (30, "a")
+    assert resolved(load_config(tmp_path / "config.yaml")) == resolved(cfg)
+
+
+def test_what_the_schema_does_not_know() -> None:
+    with pytest.raises(ValueError, match="unknown key 'sed'; did you mean 'seed'"):
+        close(OmegaConf.create({"sed": 1}))
+    with pytest.raises(ValueError, match="seed: Value 'x'"):
+        close(OmegaConf.create({"seed": "x"}))
+    with pytest.raises(ValueError, match=r"data\.root has no value"):
+        close(OmegaConf.create({"data": {"root": "???"}}))
+    with pytest.raises(ValueError, match="takes its value from nowhere, which is not there"):
+        close(OmegaConf.create({"data": {"root": "${nowhere}"}}))
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "a: [", "just words", "\x00"])
+def test_files_that_are_no_config(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ValueError, match=r"config\.yaml"):
+        load_config(tmp_path / "config.yaml")
+
+
+def test_a_config_cannot_build_python_objects(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    text = f"name: !!python/object/apply:os.system ['touch {trace}']\n"
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ValueError, match=r"config\.yaml"):
+        load_config(tmp_path / "config.yaml")
+    assert not trace.exists()
+
+
+def test_the_folder_of_configs_is_found() -> None:
+    assert (conf_dir() / "train.yaml").is_file()
+    assert "defaults" in yaml.safe_load((conf_dir() / "train.yaml").read_text())

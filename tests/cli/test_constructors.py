@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, Optional, Protocol, Union
+
+import pytest
+import torch
+
+from mixvae.cli.constructors import accepts, check_constructors, describe
+
+
+class Shape(Protocol):
+    """Something built, not a plain value."""
+
+    def area(self) -> float: ...
+
+
+SUITS = [
+    (int, 1),
+    (float, 1),
+    (float, 1.5),
+    (bool, True),
+    (str, "a"),
+    (int | None, None),
+    (Optional[int], 3),  # noqa: UP045
+    (Union[int, str], "a"),  # noqa: UP007
+    (float | Literal["auto"], "auto"),
+    (Literal["min", "max"], "min"),
+    (list[int], [1, 2]),
+    (Sequence[int], []),
+    (tuple[float, float], [0.9, 0.999]),
+    (tuple[int, ...], [1, 2, 3]),
+    (Sequence[Sequence[int]], [[1], [2, 3]]),
+    (dict[str, int], {"a": 1}),
+    (Path, "folder"),
+    (Any, object()),
+    (Shape, {"_target_": "x.Y"}),
+    (Callable[[int], int], {"_target_": "x.Y", "_partial_": True}),
+    (float | torch.Tensor, 0.1),
+]
+SUITS_NOT = [
+    (int, "1"),
+    (int, 1.0),
+    (int, True),
+    (float, "a"),
+    (float, True),
+    (float, None),
+    (bool, 1),
+    (bool, "true"),
+    (str, 1),
+    (int | None, "x"),
+    (Literal["min", "max"], "least"),
+    (float | Literal["auto"], "autos"),
+    (list[int], ["a"]),
+    (Sequence[int], 3),
+    (Sequence[int], "12"),
+    (tuple[float, float], [0.9]),
+    (str, ["a"]),
+    (int, {"a": 1}),
+    (float | torch.Tensor, "x"),
+]
+
+
+@pytest.mark.parametrize(("hint", "value"), SUITS)
+def test_what_suits_a_type(hint: Any, value: Any) -> None:
+    assert accepts(hint, value)
+
+
+@pytest.mark.parametrize(("hint", "value"), SUITS_NOT)
+def test_what_does_not_suit_a_type(hint: Any, value: Any) -> None:
+    assert not accepts(hint, value)
+
+
+@pytest.mark.parametrize(
+    ("hint", "words"),
+    [
+        (int | None, "a whole number or null"),
+        (float | Literal["auto"], "a number or auto"),
+        (list[int], "a list, each a whole number"),
+        (bool, "true or false"),
+    ],
+)
+def test_a_type_in_words(hint: Any, words: str) -> None:
+    assert describe(hint) == words
+
+
+def adam(**arguments: Any) -> dict[str, Any]:
+    return {
+        "model": {"optimizer": {"_target_": "torch.optim.Adam", "_partial_": True, **arguments}}
+    }
+
+
+def test_arguments_that_a_constructor_has_pass() -> None:
+    check_constructors(adam(lr=0.1, betas=[0.9, 0.99], fused=True), trusted_only=True)
+
+
+WRONG = {
+    "name": (
+        adam(lrr=0.1),
+        "unknown key 'model.optimizer.lrr'; did you mean 'model.optimizer.lr'?",
+    ),
+    "type": (adam(lr="fast"), "model.optimizer.lr is 'fast'; it must be a number or Tensor"),
+    "target": ({"data": {"_target_": "mixvae.data.Nothing"}}, "there is no 'mixvae.data.Nothing'"),
+    "module": ({"data": {"_target_": "mixvae.date.Digits"}}, "there is no 'mixvae.date.Digits'"),
+    "in a list": (
+        {"a": [{"_target_": "torch.nn.Linear", "widht": 1}]},
+        "unknown key 'a[0].widht'",
+    ),
+    "literal": (
+        {"c": {"_target_": "mixvae.callbacks.checkpoints.Checkpoints", "mode": "mim"}},
+        "c.mode is 'mim'; it must be min or max; did you mean 'min'?",
+    ),
+}
+
+
+@pytest.mark.parametrize(("config", "message"), WRONG.values(), ids=WRONG.keys())
+def test_what_a_constructor_does_not_take(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check_constructors(config)
+
+
+@pytest.mark.parametrize("target", ["os.system", "builtins.eval", "torch.load", "subprocess.run"])
+def test_a_config_from_a_run_folder_may_not_name_just_anything(target: str) -> None:
+    with pytest.raises(ValueError, match="may not name"):
+        check_constructors({"data": {"_target_": target}}, trusted_only=True)

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from mixvae.cli.help_text import purpose, train_help
+from mixvae.cli.schema import RunConfig, conf_dir
+
+
+def test_the_help_names_every_group_option_purpose_and_key() -> None:
+    text = " ".join(train_help().split())
+    for file in set(conf_dir().glob("*/*.yaml")) - set(conf_dir().glob("sweep/*.yaml")):
+        assert f" {file.stem} {purpose(file)}" in text
+        assert f"{file.parent.name}=..." in text
+    for name in RunConfig.__dataclass_fields__:
+        assert name in text
+    assert "+experiment=..." in text
+
+
+def test_lines_fit_a_terminal() -> None:
+    assert max(map(len, train_help().splitlines())) <= 115
+
+
+def test_a_purpose_is_the_first_such_comment(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("# @package _global_\n# purpose: to try\n# purpose: no\na: 1\n")
+    assert purpose(file) == "to try"
+    file.write_text("a: 1\n")
+    assert purpose(file) == ""

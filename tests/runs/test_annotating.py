@@ -1,0 +1,375 @@
+"""A run's categories and states in AnnData: from file to file, in memory, and into scanpy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+import mixvae.runs.annotating as module
+from mixvae.annotate import annotate, main
+
+anndata = pytest.importorskip("anndata")
+pytest.importorskip("scanpy")
+
+from mixvae.data.cells_synthetic import SyntheticCellsDataModule, to_anndata  # noqa: E402
+
+CELLS = (
+    "data=cells_synthetic",
+    "data.num_cells=400",
+    "data.num_genes=120",
+    "data.num_types=4",
+    "data.batch_size=100",
+    "model.num_categories=4",
+    "model.likelihood._target_=mixvae.objectives.likelihoods.Gaussian",
+    # So that the categories are in use after so short a training.
+    "model.information_weight=1000",
+    "model.entropy_weight=0",
+)
+Run = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def cells() -> Any:
+    """The very cells that the run was trained on, in the order of their index."""
+    data = SyntheticCellsDataModule(0, num_cells=400, num_genes=120, num_types=4)
+    return to_anndata(data.truth)
+
+
+@pytest.fixture
+def made(run: Run) -> Path:
+    return run("a", *CELLS)
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    def call(*arguments: str) -> tuple[int, str, str]:
+        capfd.readouterr()
+        return main(list(arguments)), *capfd.readouterr()
+
+    return call
+
+
+def same(one: Any, other: Any) -> None:
+    """Two annotations say the same."""
+    columns = [name for name in one.obs if name.startswith("mixvae_")]
+    assert len(columns) == 6
+    for name in columns:
+        if one.obs[name].dtype == "category":
+            assert one.obs[name].tolist() == other.obs[name].tolist()
+        else:
+            np.testing.assert_allclose(one.obs[name], other.obs[name], atol=1e-4)
+    for name in ("X_mixvae_category", "X_mixvae_state", "X_mixvae_latent", "X_mixvae_plane"):
+        np.testing.assert_allclose(one.obsm[name], other.obsm[name], atol=1e-3)
+
+
+def test_a_file_is_annotated_as_the_run_itself_infers(
+    made: Path, command, cells, tmp_path: Path
+) -> None:
+    cells.write_h5ad(tmp_path / "in.h5ad")
+    before = hashlib.sha256((tmp_path / "in.h5ad").read_bytes()).digest()
+    status, out, err = command("run=a", "data.path=in.h5ad", "out=out.h5ad")
+    assert status == 0, err
+    assert "out.h5ad: 400 cells" in out
+    assert hashlib.sha256((tmp_path / "in.h5ad").read_bytes()).digest() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "in.h5ad", "out.h5ad"]
+    found = anndata.read_h5ad(tmp_path / "out.h5ad")
+    with np.load(made / "predictions.npz") as table:
+        rows = table["index"]
+        category = found.obs["mixvae_category"].astype(int).to_numpy()[rows]
+        np.testing.assert_array_equal(category, table["consensus"])
+        for agent in range(2):
+            own = found.obs[f"mixvae_agent{agent}"].astype(int).to_numpy()[rows]
+            np.testing.assert_array_equal(own, table["category"][agent])
+        np.testing.assert_allclose(
+            found.obsm["X_mixvae_state"][rows], table["state_mean"][0], atol=1e-5
+        )
+        mean = table["probs"].mean(axis=0)
+        np.testing.assert_allclose(found.obsm["X_mixvae_category"][rows], mean, atol=1e-6)
+    assert found.obs["mixvae_category"].cat.categories.isin(["0", "1", "2", "3"]).all()
+    assert found.obsm["X_mixvae_latent"].shape == (400, 4 + 2)
+    about = found.uns["mixvae"]
+    assert about["run"] == str(made)
+    assert about["checkpoint"] == "checkpoints/best.ckpt"
+    assert about["model_order"] == about["num_categories"] == 4
+    assert list(about["genes"]) == list(cells.var_names)
+    assert len(about["missing_genes"]) == 0
+    # Everything that was there is there still.
+    np.testing.assert_array_equal(found.X.toarray(), cells.X.toarray())
+    assert found.obs["type"].tolist() == cells.obs["type"].tolist()
+    assert "counts" in found.layers
+
+
+# cells_cpl has one state, of which scanpy can draw no embedding; a run may have none.
+DRAWN = {2: "mixvae_state", 1: "mixvae_plane", 0: "mixvae_plane"}
+
+
+# scanpy's own use of matplotlib.
+@pytest.mark.filterwarnings("ignore:The set_bad function:PendingDeprecationWarning")
+@pytest.mark.parametrize(("num_states", "basis"), DRAWN.items())
+def test_it_opens_in_scanpy(run: Run, cells, num_states: int, basis: str) -> None:
+    import matplotlib.pyplot as plt
+    import scanpy
+
+    own = (f"model.state_dim={num_states}",) if num_states != 2 else ()
+    found = annotate(cells, run("a", *CELLS, *own))
+    assert ("X_mixvae_state" in found.obsm) == (num_states > 0)
+    assert found.obsm["X_mixvae_plane"].shape == (400, 2)
+    axes = scanpy.pl.embedding(found, basis=basis, color="mixvae_category", show=False)
+    assert len(axes.collections) >= 1
+    plt.close("all")
+    assert len(found.uns["mixvae_category_colors"]) == len(found.obs.mixvae_category.cat.categories)
+    scanpy.tl.rank_genes_groups(found, "mixvae_category", method="t-test")
+    groups = found.uns["rank_genes_groups"]["names"].dtype.names
+    assert set(groups) == set(found.obs["mixvae_category"])
+
+
+def test_counts_dense_permuted_and_with_more_genes_the_cells_stay_the_same(
+    made: Path, cells
+) -> None:
+    wanted = annotate(cells, made)
+    same(annotate(cells, made, layer="counts"), wanted)
+    same(annotate(cells, made, batch_size=7), wanted)
+    dense = anndata.AnnData(cells.layers["counts"].toarray(), obs=cells.obs, var=cells.var)
+    dense = dense[:, np.random.default_rng(0).permutation(dense.n_vars)].copy()
+    same(annotate(dense, made), wanted)
+    silent = anndata.AnnData(sparse.csr_matrix((400, 5)), obs=cells.obs)
+    silent.var_names = [f"silent{i}" for i in range(5)]
+    more = anndata.concat([cells, silent], axis=1)
+    same(annotate(more, made), wanted)
+
+
+def test_the_object_in_memory_is_not_changed_and_annotating_again_replaces(
+    made: Path, cells
+) -> None:
+    before = (list(cells.obs), list(cells.obsm), list(cells.uns))
+    once = annotate(cells, made)
+    assert (list(cells.obs), list(cells.obsm), list(cells.uns)) == before
+    once.obs["mixvae_agent7"] = 1
+    once.uns["mixvae_category_colors"] = ["red"]
+    once.obs["mixvae_of_mine"] = 2
+    once.uns["mixvae_notes"] = "mine"
+    again = annotate(once, made, agent=1)
+    assert set(again.obs) == {*annotate(cells, made).obs, "mixvae_of_mine"}
+    assert set(again.uns) == {"mixvae", "mixvae_notes"}
+    assert again.uns["mixvae"]["agent"] == 1
+    assert not np.allclose(again.obsm["X_mixvae_state"], once.obsm["X_mixvae_state"])
+
+
+def test_a_pruned_run_gives_its_kept_categories_and_tells_of_its_model_order(
+    made: Path, cells
+) -> None:
+    path = made / "checkpoints" / "selected.ckpt"
+    content = torch.load(made / "checkpoints" / "best.ckpt", weights_only=True)
+    content["state_dict"]["category_mask"][:] = torch.tensor([True, False, True, True])
+    torch.save(content, path)
+    order = {"selected_order": 3, "threshold_met": False, "reason": None, "rounds": [{"round": 0}]}
+    (made / "model_order.json").write_text(json.dumps(order))
+    found = annotate(cells, made, checkpoint="selected")
+    assert (found.obsm["X_mixvae_category"][:, 1] == 0).all()
+    columns = ("mixvae_category", "mixvae_agent0", "mixvae_agent1")
+    assert all("1" not in found.obs[name].cat.categories for name in columns)
+    about = found.uns["mixvae"]
+    assert about["checkpoint"] == "checkpoints/selected.ckpt"
+    assert about["model_order"] == 3
+    assert about["kept_categories"].tolist() == [0, 2, 3]
+    assert about["model_order_selection"] == {"selected_order": 3, "threshold_met": False}
+
+
+def test_the_weights_of_a_learned_augmenter_are_not_needed(made: Path, cells) -> None:
+    wanted = annotate(cells, made)
+    path = made / "checkpoints" / "best.ckpt"
+    content = torch.load(path, weights_only=True)
+    content["state_dict"]["augmenter.network.weight"] = torch.zeros(3)
+    torch.save(content, path)
+    same(annotate(cells, made), wanted)
+
+
+def test_missing_genes_are_refused_above_the_share(made: Path, cells) -> None:
+    half = cells[:, ::2].copy()
+    with pytest.raises(ValueError, match="60 of 120 wanted genes are missing"):
+        annotate(half, made)
+    found = annotate(half, made, max_missing=0.5, layer="counts")
+    assert list(found.uns["mixvae"]["missing_genes"]) == list(cells.var_names[1::2])
+    strange = cells.copy()
+    strange.var_names = [f"ENSG{i}" for i in range(120)]
+    with pytest.raises(ValueError, match="none of the 120 wanted genes is in the file"):
+        annotate(strange, made, max_missing=1.0)
+
+
+def test_an_output_that_is_there_is_kept_unless_it_may_be_replaced(
+    made: Path, command, cells, tmp_path: Path
+) -> None:
+    cells.write_h5ad(tmp_path / "in.h5ad")
+    (tmp_path / "out.h5ad").write_text("precious")
+    files = ("run=a", "data.path=in.h5ad", "out=out.h5ad")
+    status, _, err = command(*files)
+    assert status == 1
+    assert "overwrite=true" in err
+    assert (tmp_path / "out.h5ad").read_text() == "precious"
+    assert command(*files, "overwrite=true")[0] == 0
+    assert anndata.read_h5ad(tmp_path / "out.h5ad").n_obs == 400
+
+
+def test_a_failure_leaves_no_output(
+    made: Path, command, cells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells.write_h5ad(tmp_path / "in.h5ad")
+
+    def half(adata: Any, path: Path) -> None:
+        Path(path).write_text("half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(anndata.AnnData, "write_h5ad", half)
+    status, _, err = command("run=a", "data.path=in.h5ad", "out=out.h5ad")
+    assert status == 1
+    assert "disk full" in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "in.h5ad"]
+
+
+BAD = {
+    "no run": (("run=b",), "there is no run folder"),
+    "no file": (("data.path=none.h5ad",), "there is no file none.h5ad"),
+    "no h5ad": (("data.path=text.h5ad",), "text.h5ad is no AnnData file"),
+    "suffix": (("out=out.csv",), "out=out.csv must be called .h5ad"),
+    "itself": (("out=in.h5ad", "overwrite=true"), "is the input itself"),
+    "link": (("out=link.h5ad", "overwrite=true"), "is the input itself"),
+    "no folder": (("out=none/out.h5ad",), "no folder"),
+    "folder": (("out=folder.h5ad",), "is a folder"),
+    "in a file": (("out=text.h5ad/out.h5ad",), "no folder"),
+    "layer": (("data.layer=count",), "has no matrix 'count'; it has X, counts"),
+    "agent": (("agent=2",), "agent is 2, but the agents are numbered from 0 to 1"),
+    "checkpoint": (("checkpoint=selected",), "there is no checkpoint"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_refused_in_one_line(
+    made: Path, command, cells, tmp_path: Path, changes: tuple[str, ...], message: str
+) -> None:
+    cells.write_h5ad(tmp_path / "in.h5ad")
+    (tmp_path / "text.h5ad").write_text("text")
+    (tmp_path / "folder.h5ad").mkdir()
+    (tmp_path / "link.h5ad").symlink_to(tmp_path / "in.h5ad")
+    values = {"run": "a", "data.path": "in.h5ad", "out": "out.h5ad"}
+    values |= dict(change.split("=") for change in changes)
+    status, _, err = command(*(f"{key}={value}" for key, value in values.items()))
+    assert status == 1
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out.h5ad").exists()
+
+
+def test_an_unwritable_folder_is_refused_before_the_work(
+    made: Path, command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The user may be root, to whom no folder is closed.
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr(module, "open_annotator", lambda request: pytest.fail("worked"))
+    status, _, err = command("run=a", "data.path=in.h5ad", "out=out.h5ad")
+    assert status == 1
+    assert "may not be written to" in err
+
+
+def test_a_run_of_something_else_than_cells_is_refused(run: Run, command) -> None:
+    run("a")
+    status, _, err = command("run=a", "data.path=in.h5ad", "out=out.h5ad")
+    assert status == 1
+    assert "a was trained on DigitsDataModule, not on cells" in err
+
+
+def test_a_run_of_cells_without_categories_is_refused(train, command) -> None:
+    data = ("data=cells_synthetic", *(line for line in CELLS if line.startswith("data.")))
+    small = ("trainer.max_epochs=1", "logger=csv", "~callbacks.figures", "run_dir=a")
+    outcome = train("+experiment=cells_augmenter", *data, *small)
+    assert outcome.status == 0, outcome.err
+    status, _, err = command("run=a", "data.path=in.h5ad", "out=out.h5ad")
+    assert status == 1
+    assert "AugmenterVAEGAN, which has no categories" in err
+
+
+def test_help_and_usage(command) -> None:
+    status, out, _ = command("--help")
+    assert status == 0
+    assert "mixvae_agreement" in out
+    status, _, err = command("run=a")
+    assert status == 2
+    assert "name the cells: data.path=my.h5ad" in err
+
+
+def test_an_object_without_x_is_refused_unless_a_layer_is_named(made: Path, cells) -> None:
+    empty = anndata.AnnData(obs=cells.obs, var=cells.var, layers={"counts": cells.layers["counts"]})
+    with pytest.raises(ValueError, match="has no matrix 'X'; it has counts"):
+        annotate(empty, made)
+    same(annotate(empty, made, layer="counts"), annotate(cells, made))
+
+
+def test_a_run_of_the_built_in_cells_reads_raw_where_there_is_one(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    import scanpy
+
+    made = run("a", "data=cells", *(line for line in CELLS if not line.startswith("data")))
+    blood = scanpy.datasets.pbmc68k_reduced()
+    found = annotate(blood, made)
+    with np.load(made / "predictions.npz") as table:
+        category = found.obs["mixvae_category"].astype(int).to_numpy()[table["index"]]
+        np.testing.assert_array_equal(category, table["consensus"])
+    with pytest.raises(ValueError, match="but the run was trained on log-normalised"):
+        annotate(blood, made, layer="X")
+    plain = anndata.AnnData(blood.raw.X, obs=blood.obs, var=blood.raw.var)
+    same(annotate(plain, made), found)
+    assert "there is no matrix" not in caplog.text
+
+
+def test_a_layer_that_is_not_there_gives_way_to_x_with_a_word(
+    made: Path, cells, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = made / "checkpoints" / "best.ckpt"
+    content = torch.load(path, weights_only=True)
+    content["SyntheticCellsDataModule"]["layer"] = "spliced"
+    torch.save(content, path)
+    wanted = annotate(cells, made, layer="X")
+    assert "there is no matrix" not in caplog.text
+    same(annotate(cells, made), wanted)
+    assert "there is no matrix spliced, which the run has read: X is" in caplog.text
+
+
+def test_log_data_of_no_common_scale_are_taken_with_a_warning(
+    made: Path, cells, caplog: pytest.LogCaptureFixture
+) -> None:
+    annotate(cells, made)
+    assert "no sum in common" not in caplog.text
+    annotate(cells[:, :110].copy(), made)
+    assert "no sum in common" in caplog.text
+    assert "taken to have been scaled to 1e+06 per cell" in caplog.text
+
+
+def test_what_is_not_in_memory_is_refused(made: Path, cells, tmp_path: Path) -> None:
+    cells.write_h5ad(tmp_path / "in.h5ad")
+    backed = anndata.read_h5ad(tmp_path / "in.h5ad", backed="r")
+    with pytest.raises(ValueError, match="is backed by a file"):
+        annotate(backed, made)
+    backed.file.close()
+    with pytest.raises(ValueError, match="takes an AnnData object, got str"):
+        annotate("in.h5ad", made)
+
+
+def test_a_run_on_counts_annotates_and_ranks_genes_in_log_units(run: Run, cells) -> None:
+    family = "mixvae.objectives.count_likelihoods.NegativeBinomial"
+    changes = (f"model.likelihood._target_={family}", "data.counts_layer=counts", "callbacks=cells")
+    made = run("a", *CELLS, *changes)
+    found = annotate(cells, made)
+    assert np.isfinite(found.obsm["X_mixvae_latent"]).all()
+    with (made / "state_genes.csv").open() as file:
+        changed = [abs(float(row.split(",")[4])) for row in list(file)[1:]]
+    # log1p(CPM) is at most 14; counts or probabilities would lie elsewhere.
+    assert 1e-4 < max(changed) < 14

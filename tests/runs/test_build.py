@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar
+from omegaconf import DictConfig
+
+from mixvae.runs.build import build, build_trainer
+from mixvae.engine.checkpoint_io import AtomicCheckpointIO
+from mixvae.cli.overrides import check_command_line
+from mixvae.cli.schema import register
+from mixvae.engine.randomness import seed_run
+
+register()
+
+NEGATIVE_BINOMIAL = "mixvae.objectives.count_likelihoods.NegativeBinomial"
+
+
+def config(small: Sequence[str], folder: Path, *overrides: str) -> DictConfig:
+    (cfg,) = check_command_line([*small, *overrides, f"run_dir={folder}"])
+    return cfg
+
+
+def test_the_parts_fit_each_other_and_nothing_is_written(
+    small: Sequence[str], tmp_path: Path
+) -> None:
+    parts = build(config(small, tmp_path / "run", "model.num_categories=7"))
+    assert parts.model.num_categories == 7
+    batch = next(iter(parts.data.train_dataloader()))
+    assert batch.x.shape[1:] == parts.data.spec.shape
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_depend_on_the_seed_alone(small: Sequence[str], tmp_path: Path) -> None:
+    def first_weights(seed: int) -> torch.Tensor:
+        seed_run(seed)
+        parts = build(config(small, tmp_path, f"seed={seed}"))
+        return next(parts.model.parameters()).detach().clone()
+
+    assert torch.equal(first_weights(0), first_weights(0))
+    assert not torch.equal(first_weights(0), first_weights(1))
+
+
+def test_checkpoints_are_read_and_written_our_way(small: Sequence[str], tmp_path: Path) -> None:
+    trainer = build_trainer(config(small, tmp_path))
+    assert isinstance(trainer.strategy.checkpoint_io, AtomicCheckpointIO)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "culprit"),
+    [("TORCHELASTIC_RUN_ID", "none", "torchrun"), ("SLURM_STEP_NUM_TASKS", "2", "has 2 tasks")],
+)
+def test_one_of_several_processes_started_by_others_is_refused(
+    variable: str,
+    value: str,
+    culprit: str,
+    small: Sequence[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ValueError, match=f"{culprit}.*it starts the others itself"):
+        build_trainer(config(small, tmp_path))
+
+
+def test_a_run_stays_on_one_machine(small: Sequence[str], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="num_nodes is 2"):
+        build_trainer(config(small, tmp_path, "+trainer.num_nodes=2"))
+
+
+def test_parts_can_be_switched_off(small: Sequence[str], tmp_path: Path) -> None:
+    trainer = build_trainer(
+        config(
+            small,
+            tmp_path,
+            "callbacks.checkpoints=null",
+            "trainer.enable_progress_bar=false",
+            "logger.csv=null",
+        )
+    )
+    assert not any(isinstance(item, Checkpoint | ProgressBar) for item in trainer.callbacks)
+    assert trainer.loggers == []
+    bare = [line for line in small if "callbacks" not in line and "logger" not in line]
+    (cfg,) = check_command_line([*bare, "~callbacks", "~logger", f"run_dir={tmp_path}"])
+    assert build_trainer(cfg).loggers == []
+
+
+def test_a_wrong_value_of_the_model_is_told_before_data_are_fetched(
+    small: Sequence[str], tmp_path: Path
+) -> None:
+    cfg = config(small, tmp_path, "data=mnist", "model.num_categories=1", "data_root=/nowhere")
+    with pytest.raises(ValueError, match="num_categories must be at least 2"):
+        build(cfg)
+
+
+def test_data_that_the_model_cannot_describe(small: Sequence[str], tmp_path: Path) -> None:
+    lone = config(small, tmp_path, "data.batch_size=1")
+    with pytest.raises(ValueError, match=r"set data\.batch_size to at least 2"):
+        build(lone)
+    counts = config(small, tmp_path, "model.likelihood._target_=" + NEGATIVE_BINOMIAL)
+    with pytest.raises(ValueError, match="takes 2 parameters per feature, which is for vectors"):
+        build(counts)
+
+
+def test_a_model_and_data_of_different_kinds(small: Sequence[str], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="CplMixVAE is for one array of samples, which data"):
+        build(config(small, tmp_path, "data=hippocampus"))
+
+
+def test_an_augmenter_that_the_model_does_not_take(tmp_path: Path) -> None:
+    (cfg,) = check_command_line(
+        ["+experiment=hippocampus_mmvm", "augmenter=noise", f"run_dir={tmp_path}"]
+    )
+    with pytest.raises(ValueError, match="MMVM takes no augmenter, but augmenter is Noise"):
+        build(cfg)

@@ -1,0 +1,200 @@
+"""What is missing is filled in by the run's model in the files' unit; what is there stays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mixvae import impute as program
+from mixvae.data.multimodal_state import MultimodalState
+from mixvae.impute import impute
+from mixvae.cli.impute_request import ImputeRequest
+from mixvae.runs.imputing import open_imputer
+
+NEW = 30
+SHAPES = {"a": (6,), "b": (4,), "c": (3,)}
+
+
+def views(num: int, seed: int) -> dict[str, np.ndarray]:
+    """Three linear views of the same three numbers, each in a unit of its own."""
+    weights = np.random.default_rng(0)
+    latent = np.random.default_rng(seed).normal(size=(num, 3))
+    return {
+        name: latent @ weights.normal(size=(3, *shape)) * 10**m + 5 * 10**m
+        for m, (name, shape) in enumerate(SHAPES.items())
+    }
+
+
+@pytest.fixture(scope="module", params=["mmvm", "poe"])
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three views that were standardised."""
+    from mixvae.train import main
+
+    folder = tmp_path_factory.mktemp("views")
+    for name, array in views(300, 1).items():
+        np.save(folder / f"{name}.npy", array)
+    files = ", ".join(f"{name}: '{folder}/{name}.npy'" for name in SHAPES)
+    settings = [
+        *("model.latent_dim=3", "model.beta=0.3", "trainer.max_epochs=40"),
+        *("model.optimizer.lr=0.01", "trainer.check_val_every_n_epoch=10"),
+        *("data.standardise=true", "data.batch_size=50", "logger=csv", "num_threads=1"),
+        *("likelihood=squared_error", "networks=modality_mlp_small", "callbacks.figures=null"),
+    ]
+    own = [f"data.modalities={{{files}}}", f"model={request.param}", f"run_dir='{folder}/run'"]
+    assert main(["+experiment=multimodal_mmvm", *settings, *own]) == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def new() -> dict[str, np.ndarray]:
+    """Other events: all of a, half of b, none of c."""
+    arrays = views(NEW, 2)
+    arrays["b"][::2] = np.nan
+    del arrays["c"]
+    return arrays
+
+
+def literal(run: Path, arrays: dict[str, np.ndarray], event: int) -> dict[str, np.ndarray]:
+    """What one event's modalities say of every one, step by step."""
+    imputer = open_imputer(ImputeRequest(run))
+    model: Any = imputer.model
+    scales = imputer.state.scales
+    x, present = [], []
+    for name, shape in SHAPES.items():
+        sample = arrays.get(name, np.full((NEW, *shape), np.nan))[event]
+        scaled = (sample - scales[name].mean) / scales[name].deviation
+        present.append(np.isfinite(sample).all())
+        x.append(torch.tensor(scaled[None], dtype=torch.float32).nan_to_num())
+    with torch.inference_mode():
+        posterior = model.infer(x, torch.tensor([present]))
+        if posterior.joint_mean is None:
+            sources = [posterior.mean[m] for m in range(3) if present[m]]
+        else:
+            sources = [posterior.joint_mean]
+        found = {}
+        for m, name in enumerate(SHAPES):
+            decoded = np.mean([model.decode(code, m)[0].numpy() for code in sources], axis=0)
+            found[name] = decoded * scales[name].deviation + scales[name].mean
+    return found
+
+
+def test_what_is_missing_is_what_the_rest_decodes_to(trained: Path, new: dict) -> None:
+    result = impute(new, trained, batch_size=7)
+    expected_missing = {"a": np.zeros(NEW, bool), "b": np.arange(NEW) % 2 == 0}
+    for name, shape in SHAPES.items():
+        missing = expected_missing.get(name, np.ones(NEW, bool))
+        filled = result[f"{name}/filled"]
+        assert filled.shape == (NEW, *shape)
+        np.testing.assert_array_equal(result[f"{name}/missing"], missing)
+        if name in new:
+            np.testing.assert_array_equal(filled[~missing], new[name][~missing].astype("f4"))
+        np.testing.assert_array_equal(np.isnan(result[f"{name}/mean"]).all(axis=1), missing)
+        np.testing.assert_array_equal(np.isfinite(result[f"{name}/logvar"]).all(axis=1), ~missing)
+    for event in (0, 1, 17):
+        for name, value in literal(trained, new, event).items():
+            if result[f"{name}/missing"][event]:
+                np.testing.assert_allclose(result[f"{name}/filled"][event], value, rtol=1e-4)
+    assert ("joint/mean" in result) == ("poe" in (trained / "config.yaml").read_text())
+
+
+def test_it_knows_more_than_the_training_mean(trained: Path, new: dict) -> None:
+    truth, result = views(NEW, 2), impute(new, trained)
+    for name in "bc":
+        missing = result[f"{name}/missing"]
+        error = np.square(result[f"{name}/filled"] - truth[name])[missing].mean()
+        assert error < 0.9 * np.square(truth[name] - truth[name].mean(axis=0))[missing].mean()
+
+
+def test_one_source_alone(trained: Path, new: dict, caplog: pytest.LogCaptureFixture) -> None:
+    alone = impute({"b": new["b"][1::2]}, trained)
+    result = impute({"a": new["a"], "b": new["b"]}, trained, source="b")
+    assert "source=b is missing in 15 events: nothing is imputed" in caplog.text
+    np.testing.assert_allclose(result["c/filled"][1::2], alone["c/filled"], rtol=1e-5)
+    assert np.isnan(result["c/filled"][::2]).all()
+    np.testing.assert_array_equal(result["a/filled"], new["a"].astype("f4"))
+
+
+def test_files_give_what_arrays_give(
+    trained: Path,
+    new: dict,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("a.npy", new["a"])
+    np.savetxt("b.csv", new["b"], delimiter=",")
+    line = [f"run={trained}", "data.modalities={a: a.npy, b: b.csv}", "out=out.npz"]
+    assert program.main(line) == 0
+    assert "out.npz: b 15, c 30" in capsys.readouterr().out
+    expected = impute(new, trained)
+    with np.load("out.npz") as found:
+        assert set(found) == set(expected)
+        for name in found:
+            np.testing.assert_allclose(found[name], expected[name], rtol=1e-5)
+    before = Path("out.npz").read_bytes()
+    assert program.main(line) == 1
+    assert "out.npz exists" in capsys.readouterr().err
+    assert Path("out.npz").read_bytes() == before
+    assert program.main([*line, "overwrite=true", "checkpoint=last"]) == 0
+
+
+def test_what_does_not_fit_is_refused(trained: Path, new: dict) -> None:
+    a = new["a"]
+    for arrays, message in (
+        ({}, "give one or more of a, b, c"),
+        ({"d": a}, "the run has no modality 'd'"),
+        ({"a": a[:, :5]}, r"a has the shape \(30, 5\); for this run it must be \(N, 6\)"),
+        ({"a": a[0]}, r"a has the shape \(6,\)"),
+        ({"a": a, "b": new["b"][:7]}, "numbers of rows: a 30, b 7"),
+        ({"b": new["b"]}, "row 0, counted from 0, is missing in every modality, as are 14"),
+        ({"a": np.where(a > a.mean(), np.nan, a)}, "a row must be finite, or NaN altogether"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            impute(arrays, trained)
+    with pytest.raises(ValueError, match="source is 'd'"):
+        impute(new, trained, source="d")
+
+
+def test_evaluation_goes_by_the_run_s_scales(
+    trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from mixvae.evaluate import main
+
+    def tested(name: str, scaled: str, factor: float) -> float:
+        files = {}
+        for view, array in views(300, 1).items():
+            files[view] = tmp_path / f"{name}_{view}.npy"
+            np.save(files[view], array * factor if view in scaled else array)
+        given = ", ".join(f"{view}: '{files[view]}'" for view in (scaled or "abc"))
+        assert main([f"run={trained}", f"data.modalities={{{given}}}", f"name={name}"]) == 0
+        path = trained / "evaluations" / name / "evaluation.json"
+        return float(json.loads(path.read_text())["test/reconstruction"])
+
+    summary = json.loads((trained / "summary.json").read_text())
+    assert tested("same", "", 1.0) == pytest.approx(summary["test/reconstruction"], rel=1e-5)
+    assert "still come from" not in caplog.text
+    # In a unit of its own each file would look the same; the model was trained in the run's.
+    assert tested("doubled", "c", 2.0) > 1.5 * summary["test/reconstruction"]
+    assert "a, b still come from the files that the run was trained on" in caplog.text
+
+
+def test_a_run_of_something_else_is_refused(run: Callable[..., Path]) -> None:
+    with pytest.raises(ValueError, match="trained on DigitsDataModule, not on several modalities"):
+        impute({"a": np.zeros((2, 3))}, run("digits"))
+
+
+def test_a_state_comes_back_from_plain_values(trained: Path) -> None:
+    state = open_imputer(ImputeRequest(trained)).state
+    again = MultimodalState.from_plain(state.as_plain())
+    assert again.modalities == state.modalities
+    again.check_scales(state.scales)
+    assert {
+        name: tuple(item.shape) for name, item in zip("abc", state.modalities, strict=True)
+    } == SHAPES

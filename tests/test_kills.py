@@ -24,8 +24,7 @@ from typing import Any
 import pytest
 import torch
 
-from mixvae import train
-from mixvae.callbacks import atomic
+from mixvae import files, train
 from mixvae.callbacks.checkpoints import Checkpoints
 from mixvae.engine import checkpoint_io, csv_logger
 
@@ -138,8 +137,8 @@ def moments(generator: random.Random) -> list[Prepare]:
     return [
         at_call(checkpoint_io.torch, "save", n(1, 6), half_a_checkpoint),
         at_call(checkpoint_io.torch, "save", n(6, 14), half_a_checkpoint),
-        at_call(atomic.os, "replace", n(1, 15), replaced),
-        at_call(atomic.os, "replace", n(15, 30), replaced),
+        at_call(files.os, "replace", n(1, 15), replaced),
+        at_call(files.os, "replace", n(15, 30), replaced),
         at_call(checkpoint_io.os, "fsync", n(1, 12), replaced),
         at_call(csv_logger.CsvLogger, "_write_tail", n(1, 9), half_a_row),
         at_call(csv_logger.CsvLogger, "_write_tail", n(9, 20), half_a_row),

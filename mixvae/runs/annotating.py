@@ -16,18 +16,18 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from mixvae import __version__
+from mixvae.cli.annotate_request import AnnotateRequest
 from mixvae.contracts import DataSpec, MixtureModel
 from mixvae.data.cell_files import check_free_path, write_atomically
 from mixvae.data.cell_source import RAW, AnnDataSource
 from mixvae.data.preparation import Preparation, PreparedCells, find_preparation, read_cells
-from mixvae.evaluation.annotation import Annotation, describe, join
-from mixvae.cli.annotate_request import AnnotateRequest
-from mixvae.runs.build import quieten_lightning
 from mixvae.engine.checkpoint_io import load_checkpoint
-from mixvae.runs.recording import listening, shown
-from mixvae.runs.resume import open_run
+from mixvae.evaluation.annotation import Annotation, describe, join
+from mixvae.runs.build import quieten_lightning
 from mixvae.runs.folder import RunFolder
 from mixvae.runs.opening import choose_checkpoint, load_model
+from mixvae.runs.recording import listening, shown
+from mixvae.runs.resume import open_run
 
 # Columns that an annotation writes, and the colours that scanpy keeps of them.
 WRITTEN = re.compile(r"mixvae_(category|agent\d+|probability|agreement|entropy)(_colors)?")

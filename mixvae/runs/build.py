@@ -21,14 +21,14 @@ from mixvae.augmenters.learned import Learned
 from mixvae.augmenters.noise import Identity
 from mixvae.callbacks.lightning_parts import callbacks_of, is_debugging
 from mixvae.callbacks.merging import Merging
-from mixvae.messages import warn
 from mixvae.callbacks.pruning import Pruning
-from mixvae.contracts import DataSpec, MultimodalSpec
-from mixvae.modules.base import AbstractModule
-from mixvae.engine.checkpoint_io import AtomicCheckpointIO
-from mixvae.engine.processor import emulates_bf16
-from mixvae.engine.ddp import check_started_alone
 from mixvae.cli.schema import RunConfig
+from mixvae.contracts import DataSpec, MultimodalSpec
+from mixvae.engine.checkpoint_io import AtomicCheckpointIO
+from mixvae.engine.ddp import check_started_alone
+from mixvae.engine.processor import emulates_bf16
+from mixvae.messages import warn
+from mixvae.modules.base import AbstractModule
 from mixvae.runs.trainer_settings import (
     check_checkpoints,
     check_settings,

@@ -12,20 +12,20 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mixvae.callbacks.collecting import tested_split
-from mixvae.messages import warn
-from mixvae.data.multimodal_base import AbstractMultimodalDataModule
-from mixvae.runs.build import build_model, build_trainer, quieten_lightning
-from mixvae.engine.checkpoint_io import check_fits, load_checkpoint
-from mixvae.cli.errors import UsageError
 from mixvae.cli.config_file import close, resolved
 from mixvae.cli.constructors import check_constructors
+from mixvae.cli.errors import UsageError
 from mixvae.cli.overrides import apply_overrides
-from mixvae.runs.recording import listening, shown, tell_tested_split
 from mixvae.cli.request import Request
-from mixvae.runs.resume import open_run
-from mixvae.files import write_json
-from mixvae.runs.folder import RunFolder
+from mixvae.data.multimodal_base import AbstractMultimodalDataModule
+from mixvae.engine.checkpoint_io import check_fits, load_checkpoint
 from mixvae.engine.randomness import seed_run
+from mixvae.files import write_json
+from mixvae.messages import warn
+from mixvae.runs.build import build_model, build_trainer, quieten_lightning
+from mixvae.runs.folder import RunFolder
+from mixvae.runs.recording import listening, shown, tell_tested_split
+from mixvae.runs.resume import open_run
 
 # What says where the work is done and not what comes of it.
 WHERE = re.compile(r"trainer(\.(accelerator|devices|enable_progress_bar))?=.*")

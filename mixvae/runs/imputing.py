@@ -12,21 +12,21 @@ import torch
 from lightning.pytorch import LightningModule
 from numpy.typing import NDArray
 
-from mixvae.files import replacing
-from mixvae.messages import warn
+from mixvae.cli.impute_request import ImputeRequest
 from mixvae.contracts import MultimodalModel, MultimodalPosterior, MultimodalSpec
 from mixvae.data.array_files import read_array
 from mixvae.data.cell_files import check_free_path
 from mixvae.data.multimodal_state import MultimodalState
 from mixvae.data.pairing import check_no_empty_event, present_rows
-from mixvae.runs.build import quieten_lightning
 from mixvae.engine.checkpoint_io import load_checkpoint
-from mixvae.cli.impute_request import ImputeRequest
-from mixvae.suggestions import suggestion
-from mixvae.runs.recording import listening, shown
-from mixvae.runs.resume import open_run
+from mixvae.files import replacing
+from mixvae.messages import warn
+from mixvae.runs.build import quieten_lightning
 from mixvae.runs.folder import RunFolder
 from mixvae.runs.opening import choose_checkpoint, load_model
+from mixvae.runs.recording import listening, shown
+from mixvae.runs.resume import open_run
+from mixvae.suggestions import suggestion
 
 Arrays = dict[str, NDArray[Any]]
 

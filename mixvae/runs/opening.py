@@ -12,8 +12,8 @@ from lightning.pytorch import LightningModule
 from omegaconf import DictConfig
 
 from mixvae.contracts import DataSpec, MultimodalSpec
-from mixvae.runs.build import build_model
 from mixvae.engine.checkpoint_io import check_fits
+from mixvae.runs.build import build_model
 from mixvae.runs.folder import RunFolder
 
 

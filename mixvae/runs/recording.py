@@ -15,19 +15,18 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from mixvae.files import remove_leftovers
 from mixvae.callbacks.checkpoints import Checkpoints
 from mixvae.callbacks.collecting import tested_split
 from mixvae.callbacks.lightning_parts import callbacks_of
-from mixvae.messages import warn
-from mixvae.runs.build import Parts
 from mixvae.cli.config_file import resolved, save_config
 from mixvae.engine.csv_logger import last_values, read_metrics
-from mixvae.runs.provenance import describe_provenance
 from mixvae.engine.ddp import process_rank
-from mixvae.files import write_json, write_text
-from mixvae.runs.folder import RunFolder
 from mixvae.engine.wandb_logger import WandbRun
+from mixvae.files import remove_leftovers, write_json, write_text
+from mixvae.messages import warn
+from mixvae.runs.build import Parts
+from mixvae.runs.folder import RunFolder
+from mixvae.runs.provenance import describe_provenance
 
 # What a run's last words tell, where it was measured.
 HEADLINES = ("test/accuracy", "test/consensus", "test/probe_accuracy", "test/coherence")

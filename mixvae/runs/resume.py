@@ -9,11 +9,11 @@ from omegaconf import DictConfig
 
 from mixvae.callbacks.checkpoints import Checkpoints, ended_of
 from mixvae.callbacks.pruning import Pruning
-from mixvae.engine.checkpoint_io import load_checkpoint
 from mixvae.cli.config_file import load_config, resolved
 from mixvae.cli.constructors import check_constructors
-from mixvae.runs.kept_augmenter import use_kept_augmenter
+from mixvae.engine.checkpoint_io import load_checkpoint
 from mixvae.runs.folder import RunFolder
+from mixvae.runs.kept_augmenter import use_kept_augmenter
 
 
 @dataclass

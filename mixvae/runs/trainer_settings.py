@@ -10,9 +10,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from mixvae.callbacks.checkpoints import Checkpoints
 from mixvae.callbacks.lightning_parts import callbacks_of
+from mixvae.cli.trust import built_nodes
 from mixvae.messages import inform
 from mixvae.runs.folder import RunFolder
-from mixvae.cli.trust import built_nodes
 
 # What a run gives the trainer itself, and what to say instead.
 GIVEN = {

@@ -15,14 +15,18 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig
 
 from mixvae.callbacks.lightning_parts import callbacks_of
-from mixvae.messages import warn
 from mixvae.callbacks.reporting import LoggedObjective, RunPruned, unknown_metric
-from mixvae.runs.build import build, build_trainer
-from mixvae.engine.checkpoint_io import check_fits
 from mixvae.cli.config_file import close, load_config
+from mixvae.cli.schema import RunConfig
+from mixvae.engine.checkpoint_io import check_fits
 from mixvae.engine.csv_logger import CsvLogger
-from mixvae.runs.kept_augmenter import keep_augmenter
 from mixvae.engine.ddp import process_rank, share_cores, sharing_the_run
+from mixvae.engine.randomness import part_randomness, seed_run
+from mixvae.engine.time_limits import heeding_time_limits, time_is_over
+from mixvae.messages import warn
+from mixvae.runs.build import build, build_trainer
+from mixvae.runs.folder import RunFolder, check_free, claimed, default_path
+from mixvae.runs.kept_augmenter import keep_augmenter
 from mixvae.runs.recording import (
     Run,
     listening,
@@ -37,10 +41,6 @@ from mixvae.runs.recording import (
     write_trained,
 )
 from mixvae.runs.resume import StoppedRun, open_stopped
-from mixvae.runs.folder import RunFolder, check_free, claimed, default_path
-from mixvae.cli.schema import RunConfig
-from mixvae.engine.randomness import part_randomness, seed_run
-from mixvae.engine.time_limits import heeding_time_limits, time_is_over
 
 INTERRUPTED = 130
 TERMINATED = 143

@@ -15,8 +15,9 @@ from lightning.pytorch import Callback
 from wandb.proto import wandb_internal_pb2
 
 from mixvae import sweep
+from mixvae.engine import wandb_logger
 from mixvae.engine.wandb_logger import WandbRun, answers, choose_mode, has_login
-from mixvae.runs import training, wandb_logger
+from mixvae.runs import training
 from mixvae.runs.build import build
 
 BLOCK = 32768

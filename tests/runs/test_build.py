@@ -8,11 +8,11 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from omegaconf import DictConfig
 
-from mixvae.runs.build import build, build_trainer
-from mixvae.engine.checkpoint_io import AtomicCheckpointIO
 from mixvae.cli.overrides import check_command_line
 from mixvae.cli.schema import register
+from mixvae.engine.checkpoint_io import AtomicCheckpointIO
 from mixvae.engine.randomness import seed_run
+from mixvae.runs.build import build, build_trainer
 
 register()
 

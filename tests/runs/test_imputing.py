@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from mixvae import impute as program
+from mixvae.cli.impute_request import ImputeRequest
 from mixvae.data.multimodal_state import MultimodalState
 from mixvae.impute import impute
-from mixvae.cli.impute_request import ImputeRequest
 from mixvae.runs.imputing import open_imputer
 
 NEW = 30

@@ -26,9 +26,10 @@ from mixvae.callbacks.reporting import Reporting, RunPruned
 from mixvae.cli.search_request import parse_search
 from mixvae.cli.search_space import parse_parameter
 from mixvae.files import write_json, write_text
+from mixvae.runs import training
 from mixvae.runs.build import build
 from mixvae.runs.folder import RunFolder
-from mixvae.sweeps import jobs, search_record, sweep_folder, training
+from mixvae.sweeps import jobs, search_record, tables
 from mixvae.sweeps import search as search_driver
 
 Search = Callable[..., Any]
@@ -91,7 +92,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRun:
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches without figures, which take longer than all else."""
     monkeypatch.setattr(search_record, "_draw", lambda *arguments: [])
-    monkeypatch.setattr(sweep_folder, "_draw", lambda *arguments: None)
+    monkeypatch.setattr(tables, "_draw", lambda *arguments: None)
 
 
 @pytest.fixture

@@ -55,7 +55,6 @@ def evaluate(request: Request) -> dict[str, float]:
     checkpoint = _choose_checkpoint(folder, request.checkpoint)
     name = _folder_name(request, None if checkpoint == tested else request.checkpoint)
     target = folder.path if name is None else folder.path / "evaluations" / name
-    # No loggers: they would write over the run's records.
     cfg.run_dir, cfg.logger = str(target), None
     # One process, also where several trained: each sample is looked at once and written once.
     cfg.trainer.devices, cfg.trainer.strategy = 1, "auto"
@@ -75,7 +74,7 @@ def _test(cfg: DictConfig, checkpoint: Path) -> tuple[str, dict[str, float]]:
         data.go_by(content)
     model = build_model(cfg, data)
     check_fits(content, model, checkpoint, data.spec)
-    trainer = build_trainer(cfg)
+    trainer = build_trainer(cfg, logs=False)  # they would write over the run's records
     with listening([]):
         tell_tested_split(data)
         trainer.test(model, datamodule=data, ckpt_path=str(checkpoint), verbose=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mixvae.callbacks.random_state import capture_random_state, restore_random_state
+from mixvae.callbacks.checkpoints import capture_random_state, restore_random_state
 
 
 def draw() -> list[float]:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from mixvae.figures.curves import learning_curves, multimodal_learning_curves
+from mixvae.figures.curves import learning_curves, multimodal_learning_curves, training_curves
 
 EPOCHS = [1, 2, 3]
 CURVES = {
@@ -20,6 +20,17 @@ CURVES = {
     "val/accuracy/agent0": (EPOCHS, [0.1, 0.2, 0.3]),
     "test/accuracy": ([3], [0.9]),
 }
+
+
+def test_curves_are_the_last_finite_values_of_each_epoch_without_the_test() -> None:
+    rows = [
+        {"epoch": "0", "step": "4", "val/nmi": "0.1"},
+        {"epoch": "0", "step": "9", "val/nmi": "0.2", "train/loss": "5.5"},
+        {"epoch": "", "step": "9", "rate": "0.1"},
+        {"epoch": "1", "step": "19", "val/nmi": "nan", "train/loss": "4.5", "other": "1"},
+        {"epoch": "2", "step": "20", "val/probe": "0.5", "test/probe": "0.4"},
+    ]
+    assert training_curves(rows) == {"val/nmi": ([1], [0.2]), "train/loss": ([1, 2], [5.5, 4.5])}
 
 
 def lines(figure) -> dict[str, dict[str, np.ndarray]]:

@@ -130,11 +130,6 @@ def test_data_without_a_data_module_are_refused(quiet_trainer, tiny_model, tiny_
         trainer.test(tiny_model, dataloaders=tiny_data.loader())
 
 
-def test_a_negative_patience_is_refused() -> None:
-    with pytest.raises(ValueError, match="must be 0 or more; got -1"):
-        Evaluation(patience_epochs=-1)
-
-
 def test_pruned_categories_are_left_out_of_the_measures(
     quiet_trainer, tiny_model, tiny_data
 ) -> None:

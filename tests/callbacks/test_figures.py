@@ -185,14 +185,6 @@ def test_an_evaluation_alone_draws_the_curves_of_metrics_csv(
     assert drawn["learning_curves"] == [({"val/nmi": ([1, 2], [0.1, 0.2])}, 4)]
 
 
-@pytest.mark.parametrize(
-    ("option", "least"), [("samples_per_category", 1), ("traversal_steps", 2), ("max_states", 1)]
-)
-def test_too_small_numbers_are_refused(option: str, least: int) -> None:
-    with pytest.raises(ValueError, match=f"{option} must be {least} or more; got {least - 1}"):
-        Figures(dirpath=".", **{option: least - 1})
-
-
 def test_pruned_categories_are_not_drawn(
     tmp_path, quiet_trainer, tiny_model, tiny_data, monkeypatch
 ) -> None:

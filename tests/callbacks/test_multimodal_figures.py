@@ -128,8 +128,3 @@ def test_the_split_that_is_tested_is_said_in_words(split: str, words: str) -> No
     data = HippocampusDataModule(seed=0, predict_split=split)
     assert samples_tested(data) == words
     assert samples_tested(HippocampusDataModule(seed=0, split="paper")) == "samples trained on"
-
-
-def test_no_events_to_show_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="events_per_class must be 1 or more; got 0"):
-        MultimodalFigures(str(tmp_path), events_per_class=0)

@@ -18,7 +18,7 @@ from omegaconf.errors import (
 
 from mixvae.cli.errors import first_line
 from mixvae.cli.schema import RunConfig
-from mixvae.cli.trust import check_references
+from mixvae.cli.trust import check_references, check_trusted
 from mixvae.files import write_text
 from mixvae.suggestions import suggestion
 
@@ -130,6 +130,36 @@ def load_config(path: Path) -> DictConfig:
         return close(content)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def load_trusted(path: Path) -> DictConfig:
+    """Read the config of a run folder to build it; see `cli.trust` for what it may name.
+
+    Raises:
+        ValueError: If it is not a config of mixvae, or names code or files that it may not.
+    """
+    cfg = load_config(path)
+    try:
+        check_trusted(resolved(cfg), path.parent)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return cfg
+
+
+def is_saved(path: Path) -> bool:
+    """Whether a composition root is the config of a run, and not a root of the user's own.
+
+    A run's config has no defaults list; files beside it tell a run's folder from a config folder.
+    """
+    if any((path.parent / name).exists() for name in ("summary.json", "provenance.json")):
+        return True
+    if not path.is_file():
+        return False
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return True
+    return not isinstance(content, dict) or "defaults" not in content
 
 
 def _marked(text: str) -> str:

@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from hydra.errors import InstantiationException
-from omegaconf.errors import OmegaConfBaseException
 
 FAILED = 1
 REFUSED = 2
 INTERRUPTED = 130
-# What Hydra says of a plus before a group that the composition root names.
-ADDED_TWICE = re.compile(
-    r"Multiple values for (\S+)\. To override a value use 'override \S+: (\S+)'"
-)
 
 
 class UsageError(ValueError):
     """A command line that cannot be run."""
-
-
-class JobError(BaseException):
-    """Carries the error of a single job past Hydra, which would comment on an Exception.
-
-    Attributes:
-        error: What went wrong.
-    """
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(error)
-        self.error = error
 
 
 class JobsFailedError(Exception):
@@ -58,8 +40,7 @@ def run_guarded(work: Callable[[], Any], arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    except (Exception, JobError) as stop:
-        error = stop.error if isinstance(stop, JobError) else stop
+    except Exception as error:
         if wants_traceback(arguments):
             traceback.print_exception(error)
         print(f"error: {message_of(error)}", file=sys.stderr)
@@ -94,22 +75,6 @@ def message_of(error: BaseException) -> str:
     if text and (told or name == "MisconfigurationException"):
         return text
     return f"{name}{': ' if text else ''}{text} (HYDRA_FULL_ERROR=1 shows where)"
-
-
-def told(error: BaseException) -> str:
-    """Return Hydra's message in one line; the cause, if any, says what was wrong.
-
-    Args:
-        error: An error of Hydra's, or of what it uses.
-    """
-    cause = error.__cause__
-    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-        return f"{cause.full_key}: {first_line(cause)}"
-    text = str(error).partition("Config search path")[0].partition("See https")[0]
-    added = ADDED_TWICE.match(text)
-    if added is not None:
-        return f"{added[1]} is chosen without a plus: {added[1]}={added[2]}"
-    return " ".join(text.split()).removeprefix("LexerNoViableAltException: ")
 
 
 def first_line(error: BaseException) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from mixvae.cli.errors import UsageError, told
+from mixvae.cli.errors import UsageError
+from mixvae.cli.explain import one_line
 from mixvae.cli.key_values import Reader, as_path, as_truth, read_key_values
 
 CHECKPOINTS = ("best", "last")
@@ -78,7 +79,7 @@ def as_files(text: str) -> dict[str, str]:
     try:
         value = OverridesParser.create().parse_override(line).value()
     except HydraException as error:
-        raise UsageError(f"{line} cannot be read: {told(error)}") from error
+        raise UsageError(f"{line} cannot be read: {one_line(error)}") from error
     if not isinstance(value, dict) or not value:
         raise UsageError(
             f"data.modalities must name a file for each modality, such as {{a: a.npy}}; got {text}"

@@ -12,10 +12,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mixvae.callbacks.collecting import tested_split
+from mixvae.cli.compose import change
 from mixvae.cli.config_file import close, resolved
 from mixvae.cli.constructors import check_constructors
 from mixvae.cli.errors import UsageError
-from mixvae.cli.overrides import apply_overrides
 from mixvae.cli.request import Request
 from mixvae.data.multimodal_base import AbstractMultimodalDataModule
 from mixvae.engine.checkpoint_io import check_fits, load_checkpoint
@@ -49,7 +49,7 @@ def evaluate(request: Request) -> dict[str, float]:
     """
     folder = RunFolder(request.run.expanduser().absolute())
     own = open_run(folder)
-    cfg = close(apply_overrides(own, request.overrides))
+    cfg = close(change(own, request.overrides))
     _tell_kept_modalities(own, cfg)
     tested = _choose_checkpoint(folder, None)
     checkpoint = _choose_checkpoint(folder, request.checkpoint)
@@ -59,7 +59,7 @@ def evaluate(request: Request) -> dict[str, float]:
     cfg.run_dir, cfg.logger = str(target), None
     # One process, also where several trained: each sample is looked at once and written once.
     cfg.trainer.devices, cfg.trainer.strategy = 1, "auto"
-    check_constructors(resolved(cfg), trusted_only=True)
+    check_constructors(resolved(cfg))
     split, metrics = _test(cfg, checkpoint)
     _report(folder, target, checkpoint, request, split, metrics)
     return metrics

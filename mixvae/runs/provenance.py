@@ -6,7 +6,7 @@ import os
 import platform
 import shlex
 import subprocess
-import sys
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -30,8 +30,11 @@ PACKAGES = (
 )
 
 
-def describe_provenance() -> dict[str, Any]:
+def describe_provenance(command: Sequence[str]) -> dict[str, Any]:
     """Return what is needed to run the same again.
+
+    Args:
+        command: Arguments of `mixvae.train`.
 
     Returns:
         Plain values for a JSON file; `git_commit` is None outside a repository of mixvae.
@@ -42,7 +45,7 @@ def describe_provenance() -> dict[str, Any]:
         "mixvae": __version__,
         "git_commit": commit,
         "git_dirty": None if commit is None else bool(changes),
-        "command": shlex.join(["python", "-m", "mixvae.train", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "mixvae.train", *command]),
         "folder": os.getcwd(),
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "python": platform.python_version(),

@@ -19,6 +19,7 @@ from mixvae.callbacks.checkpoints import Checkpoints
 from mixvae.callbacks.collecting import tested_split
 from mixvae.callbacks.lightning_parts import callbacks_of
 from mixvae.cli.config_file import resolved, save_config
+from mixvae.cli.trust import accept
 from mixvae.engine.csv_logger import last_values, read_metrics
 from mixvae.engine.ddp import process_rank
 from mixvae.engine.wandb_logger import WandbRun
@@ -73,33 +74,40 @@ class Run:
         self.metrics.update({name: float(value) for name, value in logged.items()})
 
 
-def write_start(folder: RunFolder, cfg: DictConfig, overrides: Sequence[str]) -> None:
+def write_start(
+    folder: RunFolder, cfg: DictConfig, overrides: Sequence[str], command: Sequence[str]
+) -> None:
     """Write what is known before training; `provenance.json` also holds the run's id.
 
     Args:
         folder: An empty folder.
         cfg: The run's config.
-        overrides: What the command line said.
+        overrides: Lines that the config was composed from.
+        command: Arguments of `mixvae.train` that run the same again.
     """
     remove_leftovers(folder.path)
     save_config(cfg, folder.config)
+    accept(folder.path, [resolved(cfg)])
     write_text(folder.overrides, "".join(f"{line}\n" for line in overrides))
-    write_json(folder.provenance, {"id": uuid.uuid4().hex[:8], **describe_provenance()})
+    write_json(folder.provenance, {"id": uuid.uuid4().hex[:8], **describe_provenance(command)})
     write_json(folder.summary, {"status": "running", "name": cfg.name, "seed": cfg.seed})
 
 
-def write_resumption(folder: RunFolder, cfg: DictConfig, epoch: int) -> None:
+def write_resumption(
+    folder: RunFolder, cfg: DictConfig, epoch: int, command: Sequence[str]
+) -> None:
     """Write that a run goes on, and with what.
 
     Args:
         folder: The run's folder.
         cfg: Its config, maybe with more epochs than before.
         epoch: Number of the epoch that training goes on with, from 0.
+        command: Arguments of `mixvae.train` that resumed it.
     """
     remove_leftovers(folder.path)
     save_config(cfg, folder.config)
     provenance = folder.read_provenance()
-    history = [*provenance.get("resumed", []), {"epoch": epoch, **describe_provenance()}]
+    history = [*provenance.get("resumed", []), {"epoch": epoch, **describe_provenance(command)}]
     write_json(folder.provenance, {**provenance, "resumed": history})
     write_json(folder.summary, {**folder.read_summary(), "status": "running"})
 

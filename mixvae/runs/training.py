@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from mixvae.callbacks.lightning_parts import callbacks_of
 from mixvae.callbacks.reporting import LoggedObjective, RunPruned, unknown_metric
-from mixvae.cli.config_file import close, load_config
+from mixvae.cli.config_file import load_config
 from mixvae.cli.schema import RunConfig
 from mixvae.engine.checkpoint_io import check_fits
 from mixvae.engine.csv_logger import CsvLogger
@@ -52,14 +52,17 @@ def train(
     cfg: DictConfig,
     overrides: Sequence[str] = (),
     job_folder: Path | None = None,
+    *,
+    command: Sequence[str] = (),
     callbacks: Sequence[Callback] = (),
 ) -> float | None:
     """Train, test and record a new run.
 
     Args:
-        cfg: A composed config.
-        overrides: What the command line said, to be kept.
+        cfg: A closed config.
+        overrides: Lines that it was composed from, to be kept.
         job_folder: Folder of this job in a sweep, whose parent's name is the W&B group.
+        command: Arguments of `mixvae.train` that run the same again.
         callbacks: More callbacks than the config's; what is saved does not depend on them.
 
     Returns:
@@ -69,7 +72,6 @@ def train(
         ValueError: If a value is out of range; then no folder was made.
         RunPruned: If one of `callbacks` stops the run; its summary then says so.
     """
-    cfg = close(cfg)
     if cfg.test_checkpoint not in CHECKPOINTS:
         raise ValueError(f"test_checkpoint is {cfg.test_checkpoint!r}; use best, last or selected")
     seed_run(cfg.seed, cfg.num_threads)
@@ -86,7 +88,7 @@ def train(
     _add(parts.trainer, callbacks or [LoggedObjective(cfg.objective)])
     folder = RunFolder(path)
     with claimed(folder):
-        write_start(folder, cfg, overrides)
+        write_start(folder, cfg, overrides, command)
         keep_augmenter(folder, cfg)
         group = None if job_folder is None else job_folder.parent.name
         return _carry_out(Run(folder, cfg, parts, warnings=warnings), group)
@@ -96,6 +98,7 @@ def resume(
     path: Path,
     max_epochs: int | None = None,
     group: str | None = None,
+    *,
     callbacks: Sequence[Callback] = (),
 ) -> float | None:
     """Continue a stopped run to the same end as if it had never stopped.
@@ -115,6 +118,11 @@ def resume(
         RunPruned: If one of `callbacks` stops the run; its summary then says so.
     """
     folder = RunFolder(path.absolute())
+    command = (
+        [f"resume={path}"]
+        if max_epochs is None
+        else [f"resume={path}", f"trainer.max_epochs={max_epochs}"]
+    )
     stopped = open_stopped(folder, max_epochs)
     with claimed(folder):
         seed_run(stopped.cfg.seed, stopped.cfg.num_threads)
@@ -130,7 +138,7 @@ def resume(
                 )
         _add(parts.trainer, callbacks)
         _rewind_logs(parts.trainer, stopped)
-        write_resumption(folder, stopped.cfg, stopped.epoch)
+        write_resumption(folder, stopped.cfg, stopped.epoch, command)
         print(f"resuming {shown(folder.path)} at epoch {stopped.epoch + 1}", flush=True)
         start = None if stopped.checkpoint is None else folder.last_checkpoint
         run = Run(

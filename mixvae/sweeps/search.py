@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from mixvae.cli.checked_jobs import check_values
+from mixvae.cli.command import Command
+from mixvae.cli.compose import compose_jobs
 from mixvae.cli.errors import UsageError
-from mixvae.cli.overrides import check_command_line
 from mixvae.cli.search_request import SearchRequest, parse_search
 from mixvae.cli.search_space import as_text
 from mixvae.files import write_text
@@ -74,7 +74,7 @@ def check_space(request: SearchRequest) -> None:
             parameter.key: options[index % len(options)]
             for parameter, options in zip(request.parameters, corners, strict=True)
         }
-        check_values(check_command_line(request.overrides(values, request.config.seeds[0])))
+        compose_jobs(Command(request.overrides(values, request.config.seeds[0])))
 
 
 def begin(request: SearchRequest) -> None:
@@ -160,10 +160,10 @@ class _Search:
         """Run a trial with one of its seeds and return the metric."""
         # Here, so that a wrong search is refused before PyTorch is imported.
         from mixvae.callbacks.reporting import Reporting, UnknownMetricError, unknown_metric
-        from mixvae.sweeps.jobs import carry_out
+        from mixvae.runs.jobs import run_job
 
         overrides = self.request.overrides(trial.params, self.config.seeds[index])
-        (cfg,) = check_command_line(overrides)
+        (job,) = compose_jobs(Command(overrides))
         folder = RunFolder(self._folder(trial, index))
 
         def report(epochs: int, value: float) -> bool:
@@ -173,7 +173,7 @@ class _Search:
             return bool(trial.should_prune())
 
         callbacks = [Reporting(self.config.metric, report)] if index == 0 else []
-        value = carry_out(cfg, overrides, folder, callbacks)
+        value = run_job(job.cfg, job.overrides, folder=folder, callbacks=callbacks)
         if value is None:
             summary = folder.read_summary()
             if summary.get(self.config.metric, "") is None:

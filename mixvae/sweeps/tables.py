@@ -16,7 +16,7 @@ from mixvae.cli.config_file import load_config
 from mixvae.figures.sweep import sweep_figure
 from mixvae.files import replacing, write_text
 from mixvae.runs.folder import RunFolder
-from mixvae.sweeps.resuming import FAILED_MARK
+from mixvae.runs.jobs import FAILED_MARK
 
 # What tells of the run itself and is no measure of it.
 NO_METRICS = ("seed", "best_epoch")

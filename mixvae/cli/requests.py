@@ -141,7 +141,7 @@ def _read_value(key: str, text: str, hint: Any, usage: str) -> Any:
         return _read_collection(key, text, hint, usage)
     if get_origin(hint) is Literal:
         if text not in get_args(hint):
-            raise UsageError(f"{key} is {text!r}; use {' or '.join(get_args(hint))}")
+            raise UsageError(f"{key} is {text!r}{suggestion(text, get_args(hint))}")
         return text
     if hint is bool:
         if text.lower() not in ("true", "false"):

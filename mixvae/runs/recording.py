@@ -26,7 +26,7 @@ from mixvae.files import remove_leftovers, write_json, write_text
 from mixvae.messages import warn
 from mixvae.runs.build import Parts
 from mixvae.runs.folder import RunFolder
-from mixvae.runs.provenance import describe_provenance
+from mixvae.runs.provenance import describe_provenance, imported_versions
 
 # What a run's last words tell, where it was measured.
 HEADLINES = ("test/accuracy", "test/consensus", "test/probe_accuracy", "test/coherence")
@@ -84,7 +84,7 @@ def write_start(folder: RunFolder, cfg: DictConfig, overrides: Sequence[str]) ->
     remove_leftovers(folder.path)
     save_config(cfg, folder.config)
     write_text(folder.overrides, "".join(f"{line}\n" for line in overrides))
-    write_json(folder.provenance, {"id": uuid.uuid4().hex[:8], **describe_provenance()})
+    write_json(folder.provenance, {"id": uuid.uuid4().hex[:8], **describe_provenance(sys.argv[1:])})
     write_json(folder.summary, {"status": "running", "name": cfg.name, "seed": cfg.seed})
 
 
@@ -99,7 +99,10 @@ def write_resumption(folder: RunFolder, cfg: DictConfig, epoch: int) -> None:
     remove_leftovers(folder.path)
     save_config(cfg, folder.config)
     provenance = folder.read_provenance()
-    history = [*provenance.get("resumed", []), {"epoch": epoch, **describe_provenance()}]
+    history = [
+        *provenance.get("resumed", []),
+        {"epoch": epoch, **describe_provenance(sys.argv[1:])},
+    ]
     write_json(folder.provenance, {**provenance, "resumed": history})
     write_json(folder.summary, {**folder.read_summary(), "status": "running"})
 
@@ -168,6 +171,11 @@ def write_summary(run: Run, status: str) -> dict[str, Any]:
         **dict(sorted(run.metrics.items())),
     }
     write_json(run.folder.summary, summary)
+    provenance = run.folder.read_provenance()
+    if provenance:
+        # Also what was imported since the start, such as matplotlib for the figures.
+        (provenance.get("resumed") or [provenance])[-1]["versions"] = imported_versions()
+        write_json(run.folder.provenance, provenance)
     for logger in trainer.loggers:
         if isinstance(logger, WandbRun):
             logger.finish(summary, failed=status == "failed")

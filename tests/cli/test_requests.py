@@ -68,7 +68,7 @@ WRONG = {
     "float": ("share=x", "share must be a number, got 'x'"),
     "bool": ("again=yes", "again must be true or false, got 'yes'"),
     "debug": ("debug=yes", "debug must be true or false, got 'yes'"),
-    "choice": ("choice=none", "choice is 'none'; use one or other"),
+    "choice": ("choice=none", "choice is 'none'; did you mean 'one'?"),
     "user": ("data.path=~nobody-here/a", "data.path=~nobody-here/a"),
     "no mapping": ("data.files=a.npy", "data.files must look like data.files=..., got 'a.npy'"),
     "empty mapping": ("data.files={}", "data.files must look like"),

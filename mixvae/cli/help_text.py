@@ -39,9 +39,9 @@ def train_help() -> str:
         parts.append("\n".join([f"{sign}{group}=...", *lines]))
     parts.append("\n".join(["Keys at the top level", *_keys()]))
     parts.append(
-        "Below a group, each key is an argument of the class that `_target_` names:"
-        " model.tau=0.1, trainer.max_epochs=5.\n"
-        "+key=value adds an argument that the config leaves to its default."
+        "Below a group, each key is an argument of the class that `_target_` names, as in\n"
+        "model.tau=0.1 and trainer.max_epochs=5. +key=value adds an argument that is not in the"
+        " config."
     )
     return "\n\n".join(parts) + "\n"
 

@@ -20,7 +20,7 @@ def test_the_help_names_every_group_option_purpose_and_key() -> None:
 
 
 def test_lines_fit_a_terminal() -> None:
-    assert max(map(len, train_help().splitlines())) <= 115
+    assert max(map(len, train_help().splitlines())) <= 100
 
 
 def test_a_purpose_is_the_first_such_comment(tmp_path: Path) -> None:

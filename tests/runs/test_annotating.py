@@ -319,7 +319,7 @@ def test_a_layer_that_is_not_there_gives_way_to_x_with_a_word(
     wanted = annotate(cells, made, layer="X")
     assert "is missing: using X" not in caplog.text
     same(annotate(cells, made), wanted)
-    assert "matrix spliced, as in training, is missing: using X" in caplog.text
+    assert "matrix spliced, which the run was trained on, is missing: using X" in caplog.text
 
 
 def test_log_data_of_no_common_scale_are_taken_with_a_warning(

@@ -23,17 +23,25 @@ class JobsFailedError(Exception):
     """Some jobs of a sweep have not finished; each has said why."""
 
 
-def run_guarded(work: Callable[[], Any], arguments: Sequence[str]) -> int:
-    """Do the work and turn whatever stops it into one message and an exit status.
+def run_guarded(
+    work: Callable[[], Any],
+    arguments: Sequence[str],
+    help_text: Callable[[], str] | None = None,
+) -> int:
+    """Do the work of a command, or print its help; an error becomes one message and a status.
 
     Args:
-        work: What to do.
-        arguments: The command line, which may ask for tracebacks (`debug=true`).
+        work: Reads the command line and does what it asks for.
+        arguments: The command line, which may ask for help or for tracebacks (`debug=true`).
+        help_text: Returns the help; None where `work` prints it.
 
     Returns:
         0 if all went well, 1 if it failed, 2 if the command line was refused, 130 after Ctrl-C.
     """
     try:
+        if help_text is not None and {"-h", "--help"} & set(arguments):
+            print(help_text(), end="")
+            return 0
         work()
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
@@ -68,7 +76,7 @@ def message_of(error: BaseException) -> str:
         error = error.__cause__
     name, text = type(error).__name__, str(error).strip()
     # Lightning's own is named here since importing it takes seconds.
-    told = isinstance(error, ValueError | OSError | ArithmeticError)
+    told = isinstance(error, ValueError | OSError | ArithmeticError) or name == "ImportError"
     if text and type(error).__module__.startswith("mixvae."):
         return text
     text = " ".join(text.split())

@@ -79,14 +79,6 @@ def quoted(text: str) -> str:
     return QuotedString(text, Quote.single).with_quotes()
 
 
-def unquoted(text: str) -> str:
-    """Take away the quotes around a value, as Hydra's parser would."""
-    mark = text[:1]
-    if mark not in ("'", '"') or len(text) < 2 or not text.endswith(mark):
-        return text
-    return text[1:-1].replace(f"\\{mark}", mark)
-
-
 def value_of(line: str) -> str:
     """Return the value of an override that was parsed before, without its quotes."""
     return str(OverridesParser.create().parse_override(line).value())

@@ -27,7 +27,7 @@ from mixvae.files import remove_leftovers, write_json, write_text
 from mixvae.messages import warn
 from mixvae.runs.build import Parts
 from mixvae.runs.folder import RunFolder
-from mixvae.runs.provenance import describe_provenance
+from mixvae.runs.provenance import describe_provenance, imported_versions
 
 # What a run's last words tell, where it was measured.
 HEADLINES = ("test/accuracy", "test/consensus", "test/probe_accuracy", "test/coherence")
@@ -176,6 +176,11 @@ def write_summary(run: Run, status: str) -> dict[str, Any]:
         **dict(sorted(run.metrics.items())),
     }
     write_json(run.folder.summary, summary)
+    provenance = run.folder.read_provenance()
+    if provenance:
+        # Also what was imported since the start, such as matplotlib for the figures.
+        (provenance.get("resumed") or [provenance])[-1]["versions"] = imported_versions()
+        write_json(run.folder.provenance, provenance)
     for logger in trainer.loggers:
         if isinstance(logger, WandbRun):
             logger.finish(summary, failed=status == "failed")

@@ -92,7 +92,7 @@ def open_stopped(folder: RunFolder, max_epochs: int | None = None) -> StoppedRun
     """
     cfg = open_run(folder)
     path = folder.last_checkpoint
-    if not path.exists() and folder.best_checkpoint.exists():
+    if not path.exists() and folder.checkpoints["best"].exists():
         raise ValueError(f"run {folder.path} cannot go on: {path} is missing")
     checkpoint = load_checkpoint(path) if path.exists() else None
     epoch = 0 if checkpoint is None else int(checkpoint["epoch"])

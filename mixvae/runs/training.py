@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import get_args
 
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -17,7 +18,7 @@ from omegaconf import DictConfig
 from mixvae.callbacks.lightning_parts import callbacks_of
 from mixvae.callbacks.reporting import LoggedObjective, RunPruned, unknown_metric
 from mixvae.cli.config_file import load_config
-from mixvae.cli.schema import RunConfig
+from mixvae.cli.schema import Checkpoint, RunConfig
 from mixvae.engine.checkpoint_io import check_fits
 from mixvae.engine.csv_logger import CsvLogger
 from mixvae.engine.ddp import process_rank, share_cores, sharing_the_run
@@ -41,10 +42,10 @@ from mixvae.runs.recording import (
     write_trained,
 )
 from mixvae.runs.resume import StoppedRun, open_stopped
+from mixvae.suggestions import suggestion
 
 INTERRUPTED = 130
 TERMINATED = 143
-CHECKPOINTS = ("best", "last", "selected")
 RESUMED = "resumed"
 
 
@@ -72,8 +73,9 @@ def train(
         ValueError: If a value is out of range; then no folder was made.
         RunPruned: If one of `callbacks` stops the run; its summary then says so.
     """
-    if cfg.test_checkpoint not in CHECKPOINTS:
-        raise ValueError(f"test_checkpoint is {cfg.test_checkpoint!r}; use best, last or selected")
+    if cfg.test_checkpoint not in get_args(Checkpoint):
+        near = suggestion(cfg.test_checkpoint, get_args(Checkpoint))
+        raise ValueError(f"test_checkpoint is {cfg.test_checkpoint!r}{near}")
     seed_run(cfg.seed, cfg.num_threads)
     may_exist = cfg.run_dir is not None or job_folder is not None
     path = _choose_path(cfg, job_folder)

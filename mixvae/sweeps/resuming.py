@@ -11,7 +11,7 @@ from pathlib import Path
 from mixvae.cli.command import Command, key_of, parse
 from mixvae.cli.compose import Job, plain_config
 from mixvae.cli.errors import UsageError
-from mixvae.cli.overrides import unquoted
+from mixvae.cli.requests import unquoted
 from mixvae.cli.trust import accept, check_kept_lines
 from mixvae.files import write_text
 

@@ -14,7 +14,8 @@ from mixvae.cli.compose import change, compose_jobs, composing
 from mixvae.cli.config_file import close
 from mixvae.cli.errors import UsageError
 from mixvae.cli.explain import LEFT_TO_LIGHTNING
-from mixvae.cli.overrides import quoted, unquoted, value_of
+from mixvae.cli.overrides import quoted, value_of
+from mixvae.cli.requests import unquoted
 from mixvae.cli.schema import RunConfig, conf_dir
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from mixvae.cli.command import Command
@@ -110,6 +111,29 @@ def test_a_config_cannot_build_python_objects(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"config\.yaml"):
         load_config(tmp_path / "config.yaml")
     assert not trace.exists()
+
+
+# Of a config.yaml that mixvae wrote before its rooms were rebuilt.
+OLD = """\
+name: default
+run_dir: null
+trainer:
+  _target_: lightning.pytorch.Trainer
+  strategy: {_target_: mixvae.runtime.captured.CapturedStrategy}
+logger:
+  csv: {_target_: mixvae.runtime.csv_logger.CsvLogger, save_dir: "${run_dir}"}
+  wandb: {_target_: mixvae.runtime.wandb_logger.WandbRun, name: "${name}"}
+"""
+
+
+def test_classes_that_moved_are_renamed_in_an_old_config(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(OLD)
+    cfg = load_config(tmp_path / "config.yaml")
+    for node in (cfg.trainer.strategy, *cfg.logger.values()):
+        assert get_object(node._target_) is not None
+    assert "runtime" not in OmegaConf.to_yaml(cfg)
+    assert cfg.logger.csv.save_dir == str(tmp_path)
+    assert cfg.logger.wandb.name == "default"
 
 
 def test_the_folder_of_configs_is_found() -> None:

@@ -20,8 +20,7 @@ NEGATIVE_BINOMIAL = "mixvae.objectives.count_likelihoods.NegativeBinomial"
 
 
 def config(small: Sequence[str], folder: Path, *overrides: str) -> DictConfig:
-    cfg = composed([*small, *overrides, f"run_dir={folder}"])
-    return cfg
+    return composed([*small, *overrides, f"run_dir={folder}"])
 
 
 def test_the_parts_fit_each_other_and_nothing_is_written(

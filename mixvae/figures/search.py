@@ -8,9 +8,6 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-# Inches; each setting has half the width, which the labels of a logarithmic axis need.
-WIDTH_AND_HEIGHT = (8.0, 4.0)
-
 
 def study_figures(study: Any, metric: str) -> dict[str, Figure]:
     """Draw the metric trial by trial, and against each setting; pruned trials are left out.
@@ -28,8 +25,10 @@ def study_figures(study: Any, metric: str) -> dict[str, Figure]:
     plots: dict[str, Any] = {"history": plot_optimization_history, "settings": plot_slice}
     # Optuna sets a global style, and marks its plots as experimental; matplotlib warns of an axis
     # with a single value.
-    with plt.rc_context({"figure.figsize": WIDTH_AND_HEIGHT}), warnings.catch_warnings():
+    with plt.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        plt.rc("figure", figsize=(8.0, 4.0))  # inches; each setting has half the width
+        plt.rc("xtick", labelsize=6)  # more would overlap on a logarithmic axis
         for name, plot in plots.items():
             plot(study, target_name=metric)
             figures[name] = plt.gcf()

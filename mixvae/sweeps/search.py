@@ -19,8 +19,15 @@ from mixvae.cli.search_request import Scalar, SearchRequest, SweepRequest, as_te
 from mixvae.files import write_text
 from mixvae.runs.folder import RunFolder, claimed
 from mixvae.sweeps.resuming import finish
-from mixvae.sweeps.search_record import best_command, has_value, jobs_of, write_trials
-from mixvae.sweeps.search_study import check_optuna, corners, opened_study, seed_sampler, suggest
+from mixvae.sweeps.search_record import best_command, jobs_of, write_trials
+from mixvae.sweeps.search_study import (
+    check_optuna,
+    corners,
+    has_value,
+    opened_study,
+    seed_sampler,
+    suggest,
+)
 
 RECORD = "search.yaml"
 # The keys that may change when a search continues.

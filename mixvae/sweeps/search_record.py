@@ -9,6 +9,7 @@ from typing import Any
 
 from mixvae.cli.search_request import Scalar, SearchRequest, as_text
 from mixvae.files import replacing, write_table
+from mixvae.sweeps.search_study import has_value
 
 # Optuna's states that have another name here.
 STATES = {"COMPLETE": "finished", "FAIL": "failed"}
@@ -17,11 +18,6 @@ STATES = {"COMPLETE": "finished", "FAIL": "failed"}
 def jobs_of(number: int, num_seeds: int) -> list[str]:
     """Return the names of a trial's job folders, one for each seed."""
     return [str(number * num_seeds + index) for index in range(num_seeds)]
-
-
-def has_value(study: Any) -> bool:
-    """Whether a trial of the study was trained to its end."""
-    return any(trial.state.name == "COMPLETE" for trial in study.get_trials(deepcopy=False))
 
 
 def write_trials(request: SearchRequest, study: Any) -> list[Path]:

@@ -140,23 +140,25 @@ def opened_study(path: Path, config: SearchConfig) -> Iterator[Any]:
 def _requeue_stopped(study: Any, storage: Any) -> None:
     """Queue the trials that were running when the search was stopped, under their own numbers.
 
-    Optuna's retry would begin each as a new trial, and a search that was stopped would then differ
-    from one that was not.
+    Optuna's own retry would give them new numbers and shift the seeds of all later trials.
     """
     from optuna.trial import TrialState
 
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        number = storage.get_trial_id_from_study_id_trial_number(
-            storage.get_study_id_from_name(STUDY), trial.number
-        )
-        storage.set_trial_state_values(number, TrialState.WAITING)
+        study_id = storage.get_study_id_from_name(study.study_name)
+        trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
+        storage.set_trial_state_values(trial_id, TrialState.WAITING)
+
+
+def has_value(study: Any) -> bool:
+    """Whether a trial of the study was trained to its end."""
+    from optuna.trial import TrialState
+
+    return bool(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
 
 
 def seed_sampler(study: Any, config: SearchConfig) -> None:
-    """Make the next setting depend on the search's seed and the trials before it alone.
-
-    So a search that was stopped draws the same settings as one that was not.
-    """
+    """Seed the sampler by the next trial's number, so that a resumed search draws the same."""
     import optuna
 
     samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}

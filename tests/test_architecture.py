@@ -113,7 +113,8 @@ EXTRA = {
     "data/sparse.py": {"scipy"},
     "runs/annotating.py": {"pandas"},
     "sweeps/search.py": {"optuna"},
-    "sweeps/search_storage.py": {"optuna"},
+    "sweeps/search_study.py": {"optuna"},
+    "figures/search.py": {"optuna"},
 }
 # Optional dependencies: inside a function, so that the package works without them.
 LAZY = {"anndata", "h5py", "optuna", "pandas", "scanpy"}

@@ -19,26 +19,6 @@ COMMAND = "overrides.txt"
 RESUME_KEY = "sweep.resume"
 # How a job may end that is not to run again: a search prunes those that are no better than others.
 ENDED = ("finished", "pruned")
-SWEEP_HELP = """\
-Search for good settings, or make a sweep's tables again: python -m mixvae.sweep ...
-
-  search=NAME         a search of conf/sweep, or a file of one: trains setting after setting, each
-                      chosen by what the ones before reached (needs mixvae[sweep])
-  out=FOLDER          its folder, multirun/search/NAME if none is named; the same command again
-                      goes on with the search in it
-  num_trials=30       and every other key of the search's file: metric, direction, seeds=[0,1,2],
-                      sampler_seed, pruner, pruner_epochs, timeout_min, storage
-  KEY=VALUE           other keys change every run: trainer.max_epochs=10
-
-  collect=FOLDER      a sweep's folder, multirun/<name>/<date_time>: writes sweep.csv (every job),
-                      aggregate.csv (mean and standard deviation over seeds of what else is equal)
-                      and sweep.png, from the jobs that are there
-  debug=true          show the full traceback of an error
-
-Sweeps themselves are multiruns of mixvae.train, which writes the same files at its end:
-  python -m mixvae.train -m +experiment=digits_cpl seed=0,1,2
-  python -m mixvae.train -m sweep.resume=multirun/digits_cpl/...     go on with a stopped one
-"""
 
 
 def split_resume(command: Command) -> tuple[Path | None, Command]:
@@ -156,34 +136,3 @@ def finish(folder: Path) -> dict[str, int]:
         print(f"to go on: python -m mixvae.train -m {_going_on(folder)}", file=sys.stderr)
     sys.stdout.flush()
     return counts
-
-
-def launch_sweep_command(arguments: Sequence[str]) -> None:
-    """Run what the command line of `mixvae.sweep` asks for.
-
-    Args:
-        arguments: The command line without the program's name.
-
-    Raises:
-        UsageError: If it cannot be run.
-    """
-    if {"-h", "--help"} & set(arguments):
-        print(SWEEP_HELP, end="")
-        return
-    if any(line.partition("=")[0] == "search" for line in arguments):
-        # Here, so that tables are made without Optuna.
-        from mixvae.sweeps.search import search
-
-        search(arguments)
-        return
-    said = {}
-    for line in arguments:
-        key, separator, value = line.partition("=")
-        if key not in ("collect", "debug") or not separator:
-            raise UsageError(f"{line!r} is not understood; write collect=FOLDER or search=NAME")
-        said[key] = value
-    if not said.get("collect"):
-        raise UsageError(
-            "name the folder of a sweep: collect=multirun/..., or a search: search=NAME"
-        )
-    finish(Path(said["collect"]).expanduser())

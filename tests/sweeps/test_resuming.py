@@ -263,26 +263,3 @@ def test_a_wrong_sweep_is_refused_and_nothing_changes(
     assert message in outcome.err
     assert "Traceback" not in outcome.err
     assert written(tmp_path) == before
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "name the folder of a sweep"),
-        (["collect="], "name the folder of a sweep"),
-        (["colect=x"], "is not understood"),
-        (["collect=nowhere"], "there is no sweep folder nowhere"),
-        (["collect=."], "is no sweep"),
-    ],
-)
-def test_collect_refuses_what_is_no_sweep(
-    arguments: list[str],
-    message: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert sweep.main(arguments) != 0
-    assert message in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []

@@ -16,7 +16,7 @@ from mixvae.objectives.count_likelihoods import (
     ZeroInflatedNegativeBinomial,
     negative_binomial_log_prob,
 )
-from mixvae.objectives.likelihoods import Gaussian, Likelihood
+from mixvae.objectives.likelihoods import Likelihood
 
 A, B, D = 2, 5, 7
 FAMILIES: list[Likelihood] = [NegativeBinomial(), ZeroInflatedNegativeBinomial()]
@@ -197,22 +197,3 @@ def test_the_mean_is_a_profile_in_log1p_counts_per_million(family: Likelihood) -
     torch.testing.assert_close(profile.expm1().sum(-1), torch.full((A, B), 1e6).double())
     scaled = replace(family, target_sum=1e4).mean(parameters(family))
     torch.testing.assert_close(scaled.expm1(), profile.expm1() / 100)
-
-
-@pytest.mark.parametrize("bad", [-1.0, 0.5, math.nan, math.inf])
-@every_family
-def test_what_is_no_count_is_refused(family: Likelihood, bad: float) -> None:
-    x = counts()
-    family.check(x)
-    x[1, 2] = bad
-    with pytest.raises(ValueError, match=f"got {bad:g} .1 of 35 values are no counts"):
-        family.check(x)
-
-
-def test_each_family_says_how_many_parameters_it_needs_and_of_what() -> None:
-    families: list[Likelihood] = [Gaussian(), *FAMILIES]
-    assert [(f.params_per_feature, f.counts) for f in families] == [
-        (1, False),
-        (2, True),
-        (3, True),
-    ]

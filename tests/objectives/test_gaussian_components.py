@@ -120,15 +120,3 @@ def test_points_that_are_all_the_same_are_fitted_too(count: int) -> None:
     fitted = fit_components(torch.ones(7, 2), count, num_starts=2)
     assert all(part.isfinite().all() for part in fitted[:3])
     torch.testing.assert_close(fitted.mean, torch.ones(count, 2))
-
-
-@pytest.mark.parametrize(
-    ("z", "message"),
-    [
-        (torch.zeros(2, 2), "3 components need as many points, got 2"),
-        (torch.full((5, 2), float("nan")), "must be finite"),
-    ],
-)
-def test_what_cannot_be_fitted_is_refused(z: torch.Tensor, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        fit_components(z, 3)

@@ -187,17 +187,6 @@ def test_mopoe_mixes_the_product_of_each_set() -> None:
         torch.testing.assert_close(joint.logvar[row], one.logvar[0])
 
 
-@pytest.mark.parametrize("num_modalities", [0, 13, 40])
-def test_mopoe_refuses_what_it_cannot_enumerate(num_modalities: int) -> None:
-    with pytest.raises(ValueError, match=f"1 to 12 modalities; got {num_modalities}"):
-        subsets(num_modalities)
-
-
-def test_unknown_aggregate() -> None:
-    with pytest.raises(ValueError, match="avg, poe, moe, mopoe, got 'mean'"):
-        aggregate(*experts(), everything(), "mean")  # type: ignore[arg-type]
-
-
 @every_kind
 def test_draws_have_the_moments_and_the_density_of_the_mixture(kind: str) -> None:
     mean, logvar = experts(size=1)

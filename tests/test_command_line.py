@@ -105,24 +105,6 @@ def test_a_misspelt_key_is_refused_in_one_line_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_argument_of_a_constructor_is_refused(
-    command: Callable[..., Any], tmp_path: Path
-) -> None:
-    done = command("train", "+model.taw=0.1")
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: unknown key 'model.taw'; did you mean 'model.tau'?")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_wrong_value_is_told_without_a_traceback(
-    command: Callable[..., Any], tmp_path: Path
-) -> None:
-    done = command("train", "model.num_categories=1")
-    assert done.returncode == 1
-    assert done.stderr == "error: model.num_categories must be at least 2, got 1\n"
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize("module", ["train", "evaluate"])
 def test_help_is_quick_and_refusals_too(module: str, environment: dict[str, str]) -> None:
     code = (

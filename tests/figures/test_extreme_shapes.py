@@ -25,7 +25,6 @@ from mixvae.figures.scatter import state_scatter
 from mixvae.figures.tables import category_label_table, consensus_matrix, samples_per_category
 
 RNG = np.random.default_rng(0)
-UNIT = (0.0, 1.0)
 
 
 def cloud(size: int, dims: int = 2, classes: int = 3, name: str = "a") -> LatentCloud:

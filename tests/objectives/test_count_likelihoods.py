@@ -126,19 +126,6 @@ def test_mean_and_variance_by_summation(log_dispersion: float) -> None:
     assert variance.item() == pytest.approx(12 + 144 / math.exp(log_dispersion), rel=1e-8)
 
 
-def test_draws_have_the_mean_and_the_variance_that_the_docstring_says() -> None:
-    dispersion, mean = 2.0, 12.0
-    rate = torch.distributions.Gamma(dispersion, dispersion / mean).sample((200_000,))
-    x = torch.poisson(rate)
-    assert x.mean().item() == pytest.approx(mean, rel=0.05)
-    assert x.var().item() == pytest.approx(mean + mean**2 / dispersion, rel=0.05)
-    log_prob = negative_binomial_log_prob(
-        torch.tensor(mean).log(), torch.tensor(dispersion).log(), x
-    )
-    reference = stats.nbinom(dispersion, dispersion / (dispersion + mean)).entropy()
-    assert -log_prob.mean().item() == pytest.approx(float(reference), rel=0.05)
-
-
 def test_a_large_dispersion_is_a_poisson() -> None:
     x = torch.tensor([0.0, 1.0, 7.0, 300.0], dtype=torch.float64)
     log_mean = torch.tensor([-2.0, 0.0, 2.0, 5.5], dtype=torch.float64)

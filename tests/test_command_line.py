@@ -158,24 +158,3 @@ def test_ctrl_c_saves_says_how_to_go_on_and_going_on_is_exact(
     resumed = command("train", "resume=part")
     assert resumed.returncode == 0, resumed.stderr
     assert_same_run(tmp_path / "part", tmp_path / "whole")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-def test_a_run_that_was_terminated_or_killed_can_be_resumed(
-    start: Callable[..., Any],
-    command: Callable[..., Any],
-    tmp_path: Path,
-    number: signal.Signals,
-    status: int,
-) -> None:
-    process = start("trainer.max_epochs=60", "run_dir=part")
-    wait_for(process, "epoch 3/60")
-    process.send_signal(number)
-    process.communicate(timeout=60)
-    assert process.returncode == status
-    summary = json.loads((tmp_path / "part" / "summary.json").read_text())
-    assert summary["status"] == ("interrupted" if number == signal.SIGTERM else "running")
-    resumed = command("train", "resume=part")
-    assert resumed.returncode == 0, resumed.stderr
-    assert json.loads((tmp_path / "part" / "summary.json").read_text())["epochs"] == 60

@@ -58,9 +58,6 @@ class Learned(nn.Module):
     def check_data(self, spec: DataSpec) -> None:
         """Refuse data of another shape, range or other features than it was trained on.
 
-        Args:
-            spec: The data's specification.
-
         Raises:
             ValueError: Naming what differs.
         """

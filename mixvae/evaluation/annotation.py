@@ -67,10 +67,6 @@ def describe(posterior: MixturePosterior, agent: int = 0) -> Annotation:
 
     States are one agent's: agents do not name their states alike, so a mean would mean nothing.
 
-    Args:
-        posterior: The inference.
-        agent: The agent whose states are kept.
-
     Returns:
         The annotation of the batch.
     """

@@ -23,7 +23,6 @@ def mixture_latent(
         probs: q(c|x) of each agent, shape (A, N, K); their mean over agents is taken.
         state_mean: Mean states, shape (A, N, S), of which one agent's are taken: a mean over
             agents would mix dimensions that have nothing to do with each other.
-        agent: That agent.
 
     Returns:
         Shape (N, K + S).
@@ -47,7 +46,6 @@ def clusterability(
     Args:
         features: Features, shape (N, F).
         groups: Group of each sample, shape (N,); negative where unknown.
-        seed: Of the folds and of the silhouette's samples.
         num_folds: Folds of the cross-validation, each with its share of every group.
         max_silhouette: The silhouette looks at so many samples at most: it takes N^2 distances.
 
@@ -90,7 +88,6 @@ def compare_clusterability(
         latent: Latent representation, shape (N, L).
         samples: The data themselves, shape (N, D).
         groupings: Groups by name, such as `category` and `label`, each of shape (N,).
-        seed: Of the folds and of the silhouette's samples.
 
     Returns:
         `<latent or pca>/<grouping>/<measure>`, see `clusterability`; and `pca/num_components`.

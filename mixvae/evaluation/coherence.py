@@ -21,7 +21,6 @@ def coherence_matrix(
 
     Args:
         latents: Posterior means of the samples of each modality with their classes, length M.
-        decode: Decodes latents into a modality.
         classifiers: For each modality, a classifier trained on its real data, length M.
 
     Returns:

@@ -51,7 +51,6 @@ def factor_vae_score(
         codes: Numeric codes, shape (N, S).
         factors: Values of the factors, shape (N, F), whole numbers.
         category: Category of each sample, shape (N,), whole numbers; None if there is none.
-        seed: Of the draws.
 
     Returns:
         Share of right votes, in [0, 1]; about 1 / F for codes that tell nothing.

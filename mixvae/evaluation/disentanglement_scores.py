@@ -25,7 +25,6 @@ class DisentanglementScores(Metric):
 
     Args:
         max_samples: Samples to measure at most, drawn by the seed.
-        seed: Of the draws.
 
     Raises:
         ValueError: If `max_samples` is below 2.
@@ -53,7 +52,6 @@ class DisentanglementScores(Metric):
         """Add a batch.
 
         Args:
-            posterior: What the model inferred of the batch.
             index: Row of each sample in its source, shape (B,), int64.
             factors: Values of the factors, shape (B, F), int64.
         """

@@ -54,8 +54,6 @@ class MixtureEvaluation(Metric):
     Every state is a sum, so nothing grows with the number of samples, and ranks add up.
 
     Args:
-        num_agents: Number of agents A.
-        num_categories: Number of categories K.
         num_classes: Number of label classes C, 0 without labels.
         mask: Categories that are kept (True), shape (K,); pruned ones are neither counted as empty
             nor averaged in. None keeps all.

@@ -126,7 +126,6 @@ def select_order(rounds: Sequence[Round], threshold: float) -> ModelOrder:
 
     Args:
         rounds: What was measured, K falling; at least one.
-        threshold: Least mean consensus.
 
     Returns:
         The round taken.

@@ -15,9 +15,6 @@ class MultimodalEvaluation(Metric):
     """Means over events, each modality's over the events that it takes part in.
 
     Every state is a sum, so nothing grows with the number of events, and ranks add up.
-
-    Args:
-        modalities: Names of the M modalities.
     """
 
     full_state_update = False

@@ -70,7 +70,6 @@ def fit_mlp(data: Labelled, seed: int = 0) -> Classifier:
 
     Args:
         data: Training points, at least two classes among them.
-        seed: Seed of its weights and of the order of the points.
 
     Returns:
         The classifier.
@@ -87,7 +86,6 @@ def accuracy(classify: Classifier, data: Labelled) -> float:
     """Share of the points whose class is found.
 
     Args:
-        classify: The classifier.
         data: Test points, at least one.
     """
     return float((classify(data.x) == data.label).mean())
@@ -97,7 +95,6 @@ def balanced_accuracy(classify: Classifier, data: Labelled) -> float:
     """Mean over the classes that occur of the share found of the class.
 
     Args:
-        classify: The classifier.
         data: Test points, at least one.
     """
     found = classify(data.x) == data.label

@@ -54,7 +54,6 @@ def fit_judges(train: SplitInference, fit_samples: Fit) -> Judges:
 
     Args:
         train: The training split, each sample of a modality counted once.
-        fit_samples: Fits a classifier of real samples.
 
     Returns:
         The judges.
@@ -83,7 +82,6 @@ def measure_probes(
     Args:
         judges: From `fit_judges`.
         latents: Inferences of the split; each sample of a modality counts once.
-        modalities: Names of the M modalities.
 
     Returns:
         Shares of samples by name: `probe_accuracy/<m>`, `probe_balanced_accuracy/<m>` (mean over
@@ -116,8 +114,6 @@ def measure_coherence(
     Args:
         judges: From `fit_judges`.
         split: The split; each sample of a modality counts once.
-        modalities: Names of the M modalities.
-        decode: Decodes latents into a modality.
 
     Returns:
         Shares by name: `classifier_accuracy/<n>` on real samples of the split, its mean over

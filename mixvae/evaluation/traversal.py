@@ -62,7 +62,6 @@ def traverse_states(
     another category.
 
     Args:
-        decode: The agents' decoders.
         category: Most probable category of each agent, shape (A, N).
         state_mean: Mean state at that category, shape (A, N, S).
         categories: Numbers of the categories to look at, J of them.
@@ -139,9 +138,7 @@ def top_share(traversal: StateTraversal, num_top: int, agent: int = 0) -> NDArra
     """Share of the other agents that have a feature among their own first, in each category.
 
     Args:
-        traversal: The changes of all agents.
         num_top: How many features are an agent's first, by their total change.
-        agent: The agent whose company is looked for.
 
     Returns:
         Values in [0, 1], shape (J, D); NaN in a category that no other agent knows.
@@ -168,9 +165,7 @@ def overlap_at(traversal: StateTraversal, num_top: int, agent: int = 0) -> NDArr
     By chance it is `num_top` over the number of features.
 
     Args:
-        traversal: The changes of all agents.
         num_top: How many features are an agent's first, by their total change.
-        agent: The agent to compare with the others.
 
     Returns:
         Mean over the other agents, in [0, 1], shape (J,); NaN where there is none.

@@ -46,7 +46,6 @@ def latent_planes(
     the data.
 
     Args:
-        modalities: The M modalities.
         class_names: Names of the classes, length C; empty without labels.
         joint: The joint posterior, of a model that has one; it gets a panel of its own.
 

@@ -40,8 +40,6 @@ def model_order(rounds: Sequence[Measured], selected: int, threshold: float) -> 
 
     Args:
         rounds: The rounds, at least one, each with another K.
-        selected: The selected number of categories.
-        threshold: Mean consensus asked for.
 
     Returns:
         A figure with three axes: consensus, reconstruction, populated categories.

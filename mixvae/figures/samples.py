@@ -154,9 +154,7 @@ def traversal(
         decoded: Decoded data, shape (K', steps, *shape), for the categories shown.
         values: Values of the state dimension, shape (steps,).
         categories: Numbers of the categories shown, length K'.
-        state: Number of the state dimension.
         value_range: Smallest and largest value a sample can take, None where unbounded.
-        agent: Number of the agent whose decoder it is.
 
     Returns:
         A mosaic with a row per category for images; for other data a heat map per category.
@@ -184,7 +182,6 @@ def category_samples(
     Args:
         samples: Samples of each category shown, each of shape (n, *shape), where n may differ and
             be 0, but not for all.
-        categories: Numbers of the categories shown.
         value_range: Smallest and largest value a sample can take, None where unbounded.
 
     Returns:

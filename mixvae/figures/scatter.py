@@ -30,7 +30,6 @@ def state_scatter(
         state: Mean states, shape (N, S), S at least 1.
         category: Category of each sample, shape (N,).
         num_categories: Number of categories K; colour and marker belong to the number.
-        agent: Number of the agent whose states they are.
 
     Returns:
         A figure with one set of points for each category that holds a sample.

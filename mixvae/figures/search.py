@@ -19,8 +19,6 @@ def history_figure(
 
     Args:
         values: The metric of each trial, of a pruned one where it stopped; None without any.
-        metric: Its name.
-        minimize: Whether smaller is better.
         finished: Whether each trial was trained to its end; only these can be the best.
 
     Returns:
@@ -54,7 +52,6 @@ def settings_figure(
     Args:
         settings: Each setting's value in each trial; texts are shown side by side.
         values: The metric of each trial, of a pruned one where it stopped; None without any.
-        metric: Its name.
         finished: Whether each trial was trained to its end; the others are hollow.
         log: The settings to be shown on a logarithmic axis.
 

@@ -42,8 +42,6 @@ def tidy(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
     """Give axes their words, and take away the lines that say nothing.
 
     Args:
-        axes: The axes.
-        title: Title, left-aligned.
         x: Label of the horizontal axis, with its unit.
         y: Label of the vertical axis, with its unit.
     """
@@ -58,9 +56,7 @@ def add_colour_bar(figure: Figure, image: AxesImage, axes: Axes | list[Axes], la
     """Explain the colours of a heat map beside it.
 
     Args:
-        figure: The figure.
         image: The heat map, or one of several that share their colours.
-        axes: Axes to take the room from.
         label: What the colours measure, with its unit.
     """
     bar = figure.colorbar(image, ax=axes, shrink=0.8)
@@ -73,8 +69,6 @@ def label_ticks(axes: Axes, rows: list[str], columns: list[str]) -> None:
 
     Args:
         axes: Axes with one row and one column per unit.
-        rows: Names of the rows.
-        columns: Names of the columns.
     """
     for axis, names in ((axes.yaxis, rows), (axes.xaxis, columns)):
         every = int(np.ceil(len(names) / 40))
@@ -102,7 +96,6 @@ def wrapped(name: str, letters: int) -> str:
     """Break a name into lines, between its words and behind underscores where it has some.
 
     Args:
-        name: The name.
         letters: Largest length of a line.
     """
     lines = textwrap.wrap(name.replace("_", "_ "), letters)
@@ -110,9 +103,5 @@ def wrapped(name: str, letters: int) -> str:
 
 
 def with_gaps(name: str) -> Colormap:
-    """Return a colour map that shows cells without a value in light grey.
-
-    Args:
-        name: Name of a matplotlib colour map.
-    """
+    """Return a colour map that shows cells without a value in light grey."""
     return matplotlib.colormaps[name].with_extremes(bad="#E8E8E8")

@@ -71,7 +71,6 @@ def category_label_table(
 
     Args:
         counts: Samples per category and class, shape (K, C), rows in the order to draw.
-        categories: Number of the category of each row.
         class_names: Names of the classes, length C.
         accuracy: Clustering accuracy of these counts, for the title.
 

@@ -61,10 +61,6 @@ class Agents(nn.Module):
     whole axes of parameters.
 
     Args:
-        shape: Shape of one sample.
-        num_agents: Number of agents A.
-        num_categories: Number of categories K.
-        state_dim: Number of state dimensions S.
         encoder: Builds sample -> features.
         decoder: Builds code -> parameters of p(x|s, c).
         decoded_shape: Shape of these parameters; None is that of the sample.
@@ -144,7 +140,6 @@ class Agents(nn.Module):
             category: Shape (A, B, K).
             state: Shape (A, B, S).
             x: What is to be explained, shape (A, B, *shape), or (B, *shape) of all agents.
-            likelihood: The family of p(x|s, c).
 
         Returns:
             Shape (A, B), nats, summed over features.

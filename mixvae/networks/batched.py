@@ -25,10 +25,6 @@ class BatchedLinear(nn.Module):
     """A linear layer for each agent.
 
     Args:
-        num_agents: Number of agents A.
-        in_features: Input features of each agent.
-        out_features: Output features of each agent.
-        bias: Whether to add a bias.
         fan_in: Number of inputs that the initial scale is computed for; `in_features` if None. Set
             where a layer is one block of a wider one, such as the category part of [c, s].
     """
@@ -102,11 +98,8 @@ class BatchedBatchNorm(nn.Module):
     """Batch normalisation with statistics of its own for each agent.
 
     Args:
-        num_agents: Number of agents A.
-        num_features: Features F of each agent.
         momentum: Weight of the new batch in the running statistics (MMIDAS: 0.01).
         affine: Whether a learned scale and offset follow (MMIDAS: no).
-        eps: Added to the variance.
     """
 
     running_mean: Tensor

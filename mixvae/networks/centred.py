@@ -22,9 +22,7 @@ class CentredEncoder(nn.Module):
     on a background of 0.
 
     Args:
-        num_agents: Number of agents A.
         shape: (channels, height, width).
-        hidden: Widths of the MLP's layers.
         batch_norm: Where each layer is normalised, see `networks.mlp.BatchNorm`.
         size: Height and width of the cut image, pixels.
         share: Square root of the mass as a share of that size.

@@ -37,7 +37,6 @@ class ConvEncoder(nn.Module):
     """Image to features, by strided convolutions and one fully connected layer.
 
     Args:
-        num_agents: Number of agents A.
         shape: (channels, height, width).
         channels: Output channels of each convolution.
         features: Width of the fully connected layer, the number of features given out.
@@ -86,7 +85,6 @@ class ConvDecoder(nn.Module):
     """Code to the parameters of p(x|s, c), mirroring `ConvEncoder`.
 
     Args:
-        num_agents: Number of agents A.
         shape: (channels, height, width).
         channels: Channels of each layer, from the smallest image to the largest.
         features: Width of the code taken in.

@@ -22,9 +22,6 @@ class Standardise(nn.Module):
 
     A tenth of the mean variance is added to each feature's, so that one that hardly varies, such
     as a pixel at the border, is not blown up.
-
-    Args:
-        num_features: Number of features D.
     """
 
     mean: Tensor
@@ -77,10 +74,7 @@ class CopyNetwork(nn.Module):
     noise, and without noise it is the sample itself. With residual 0 it is smooth, as in MMIDAS.
 
     Args:
-        shape: Shape of one sample.
         value_range: Smallest and largest value of a sample, None where unbounded.
-        latent_dim: Number of latent dimensions L.
-        noise_dim: Length of the noise vector.
         hidden: Widths of the encoder's layers; the decoder has them in reverse.
         dropout: Probability of dropping an input feature while training.
         residual: Share of what the reconstruction misses that the copy keeps, in [0, 1].
@@ -137,7 +131,6 @@ class CopyNetwork(nn.Module):
         """Samples (..., *shape) from latents (..., L).
 
         Args:
-            latent: The latents.
             trained: False gives the decoder's parameters no gradient; the latents get theirs.
         """
         fixed = {name: value.detach() for name, value in self.decoder.named_parameters()}
@@ -185,8 +178,6 @@ class Discriminator(nn.Module):
     once and teach nothing, such as exact zeros where copies keep no residual.
 
     Args:
-        shape: Shape of one sample.
-        hidden: Widths of the layers.
         dropout: Probability of dropping an input feature while training.
         input_noise: Standard deviation of the noise, in standard deviations of the features.
 

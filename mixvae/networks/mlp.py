@@ -41,7 +41,6 @@ class MLPEncoder(nn.Module):
     """Sample to features, by fully connected layers.
 
     Args:
-        num_agents: Number of agents A.
         shape: Shape of one sample; it is flattened to D features.
         hidden: Widths of the layers; the last one is the number of features given out.
         batch_norm: Where each layer is normalised, see `BatchNorm`.
@@ -79,8 +78,6 @@ class MLPDecoder(nn.Module):
     The first layer, which mixes category and state, stands in `Agents`; this is what follows it.
 
     Args:
-        num_agents: Number of agents A.
-        shape: Shape of one sample.
         hidden: Widths of the layers; the first one is the width of the code taken in.
         batch_norm: Where each layer is normalised, see `BatchNorm`.
     """

@@ -26,8 +26,6 @@ def drop_and_apply(dropout: ByteDropout, layer: BatchedLinear, x: Tensor) -> Ten
     """Drop input features of each agent, then apply each agent's layer.
 
     Args:
-        dropout: The dropout; it does nothing in evaluation mode.
-        layer: The layers.
         x: Shape (A, B, D), or (B, D) where the agents share the input and what is dropped of it.
 
     Returns:

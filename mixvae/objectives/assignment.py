@@ -14,7 +14,6 @@ def joint_counts(assignment: Tensor, num_categories: int) -> Tensor:
 
     Args:
         assignment: Category of each sample for each agent, shape (A, B), int64, in [0, K).
-        num_categories: Number of categories K.
 
     Returns:
         Samples that agent a puts into category i and agent b into j, shape (A, A, K, K) as

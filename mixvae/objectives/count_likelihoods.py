@@ -159,7 +159,6 @@ def negative_binomial_log_prob(log_mean: Tensor, log_dispersion: Tensor, x: Tens
     Args:
         log_mean: Natural log of the mean, in counts.
         log_dispersion: Natural log of r; the variance is mean + mean^2 / r.
-        x: Counts.
 
     Source:
         Hilbe 2011, Negative Binomial Regression, eq. (8.1) (NB2), with alpha = 1 / r.

@@ -66,10 +66,6 @@ class Likelihood(Protocol):
 def decoded_shape(shape: Sequence[int], likelihood: Likelihood) -> Sequence[int]:
     """Shape of a decoder's output, see `Likelihood`.
 
-    Args:
-        shape: Shape of one sample.
-        likelihood: The family that the output is for.
-
     Returns:
         The shape, without agents and batch.
 

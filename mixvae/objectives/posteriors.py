@@ -170,9 +170,6 @@ def _sum_of_sets(values: Tensor, sets: Tensor) -> Tensor:
 def moments(mixture: GaussianMixture) -> tuple[Tensor, Tensor]:
     """Mean and log-variance of a mixture, per dimension.
 
-    Args:
-        mixture: The mixture of N components.
-
     Returns:
         Mean and log-variance, each of shape (B, L); for one component its own, exactly.
 
@@ -193,7 +190,6 @@ def draw(mixture: GaussianMixture, generator: torch.Generator | None = None) -> 
     """Draw from a mixture: for each sample one of its components at random, then from that.
 
     Args:
-        mixture: The mixture of N components.
         generator: Source of randomness on its device; None takes the global one.
 
     Returns:
@@ -215,9 +211,6 @@ def draw(mixture: GaussianMixture, generator: torch.Generator | None = None) -> 
 
 def kl_bound(mixture: GaussianMixture) -> Tensor:
     """Upper bound on KL(mixture || N(0, I)): the mean of its components' KL divergences.
-
-    Args:
-        mixture: The mixture of N components.
 
     Returns:
         Shape (B,), nats, summed over L, averaged over components; exact for one component.

@@ -198,7 +198,6 @@ def as_schedule(
 
     Args:
         value: A number or a schedule.
-        name: What it is called in messages.
         at_least: Refuse a schedule that ever goes below this.
         above: Refuse a schedule that ever goes to this or below.
 

@@ -17,7 +17,6 @@ class Term:
 
     Args:
         value: The term, nats, one entry per element of `axes`.
-        weight: Its factor in the loss.
         axes: What its axes are: agents A, modalities M, batch B.
 
     Source:
@@ -56,7 +55,6 @@ class Terms:
             name: Its name, not yet taken.
             value: The term, nats, summed over features, shape as `axes` says: (A, B), (M, B),
                 (B,), (A,) or ().
-            weight: Its factor in the loss.
             axes: `AB`, `MB`, `B`, `A` or the empty string.
         """
         assert name not in self._terms, name

@@ -3,11 +3,9 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from experiments.bench import (
     agents,
@@ -15,7 +13,6 @@ from experiments.bench import (
     footprint,
     loading,
     modalities,
-    products,
     startup,
     training_loop,
 )
@@ -126,7 +123,7 @@ def test_the_rats_dataset_cuts_the_windows_that_the_data_module_holds() -> None:
         dataset[len(dataset)]
 
 
-@pytest.mark.parametrize("job", [training_loop.DIGITS, training_loop.GENES, training_loop.EPOCH])
+@pytest.mark.parametrize("job", [training_loop.GENES, training_loop.EPOCH])
 def test_bare_epochs_and_those_of_the_trainer_are_timed(
     job: training_loop.Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,35 +135,6 @@ def test_bare_epochs_and_those_of_the_trainer_are_timed(
     assert row["group"] == job.group
     assert row["seconds"]["trainer"] > 0
     assert row["seconds"]["bare"] > 0
-
-
-def test_the_products_of_a_step_are_found_whatever_their_layout() -> None:
-    x, w = torch.rand(8, 12), torch.rand(12, 6, requires_grad=True)
-    out = torch.zeros(2, 6)
-
-    def step() -> None:
-        (x @ w).sum().backward()
-        torch.mm(x[:2], w.detach(), out=out)
-        out.addmm_(x[:2], w.detach())
-
-    replay = products.products_of(step)
-    before = out.clone()
-    names = []
-
-    class Watch(TorchDispatchMode):
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None):
-            names.append((str(func), [t.stride() for t in args if isinstance(t, torch.Tensor)]))
-            return func(*args, **(kwargs or {}))
-
-    with Watch():
-        replay()
-    assert names == [
-        ("aten.mm.default", [(12, 1), (6, 1)]),
-        ("aten.mm.default", [(1, 12), (0, 0)]),  # the gradient of a sum is one number
-        ("aten.mm.out", [(12, 1), (6, 1)]),
-        ("aten.addmm_.default", [(6, 1), (12, 1), (6, 1)]),
-    ]
-    assert torch.equal(out, before)  # it works on arguments of its own
 
 
 def test_a_recorded_step_is_a_step() -> None:

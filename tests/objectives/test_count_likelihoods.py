@@ -59,42 +59,6 @@ def test_equals_scipy(family: Likelihood, dispersion: float) -> None:
     torch.testing.assert_close(family.nll(params, x), expected, rtol=1e-9, atol=1e-6)
 
 
-@every_family
-def test_shapes_shared_samples_and_the_sum_over_genes(family: Likelihood) -> None:
-    params, x = parameters(family), counts()
-    value = family.nll(params, x)
-    assert value.shape == (A, B)
-    torch.testing.assert_close(value, family.nll(params, x.expand(A, B, D)))
-    order = torch.randperm(D)
-    shuffled = params.unflatten(-1, (-1, D))[..., order].flatten(-2)
-    torch.testing.assert_close(value, family.nll(shuffled, x[:, order]))
-
-
-@every_family
-def test_summed_over_genes(family: Likelihood) -> None:
-    # Fault 4: nats are summed. A second half like the first, of equal depth, doubles them.
-    params, x = parameters(family), counts()
-    twice = params.unflatten(-1, (-1, D)).repeat(1, 1, 1, 2).flatten(-2)
-    torch.testing.assert_close(family.nll(twice, x.repeat(1, 2)), 2 * family.nll(params, x))
-
-
-@every_family
-def test_mixed_precision_rounds_nothing_but_the_parameters(family: Likelihood) -> None:
-    params, x = parameters(family).bfloat16(), counts().float()
-    with torch.autocast("cpu", torch.bfloat16):
-        value, mean = family.nll(params, x), family.mean(params)
-    expected = family.nll(params.double(), x.double())
-    # What single precision leaves of counts of 2,000; bf16 was off by some nats.
-    torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=0.02)
-    torch.testing.assert_close(mean.double(), family.mean(params.double()), rtol=1e-5, atol=1e-4)
-
-
-@every_family
-def test_gradcheck(family: Likelihood) -> None:
-    params, x = parameters(family).requires_grad_(), counts()
-    assert torch.autograd.gradcheck(lambda p: family.nll(p, x), (params,), rtol=1e-4)
-
-
 @pytest.mark.parametrize(("most", "nats", "slope"), [(300, 0.004, 1e-4), (3e4, 0.5, 1e-2)])
 @pytest.mark.parametrize("dispersion", [-5.0, 0.0, 3.0, 8.0])
 def test_single_precision_loses_what_the_docstring_says(

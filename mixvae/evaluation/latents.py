@@ -52,7 +52,7 @@ class LatentTable(NamedTuple):
     joint_logvar: NDArray[np.float32] | None = None
 
     def of_modality(self, modality: int) -> ModalityLatents:
-        """Take the samples of one modality, each once though several events may share it."""
+        """The samples of one modality, each once even if several events share it."""
         rows, first = np.unique(self.rows[:, modality], return_index=True)
         rows, first = rows[rows >= 0], first[rows >= 0]
         mean, logvar = self.mean[modality, first], self.logvar[modality, first]
@@ -142,7 +142,7 @@ class SampleCollector(Metric):
                 self.add_state(f"{name}{m}", [], dist_reduce_fx="cat")
 
     def update(self, batch: MultimodalBatch) -> None:
-        """Add the samples of a batch that were not met before."""
+        """Add the samples of a batch that are new."""
         for m, seen in enumerate(self._seen):
             new = []
             rows, there = batch.rows[:, m].tolist(), batch.present[:, m].tolist()

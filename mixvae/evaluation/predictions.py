@@ -1,4 +1,4 @@
-"""What a mixture model infers of every sample of a split, in the order of the source data."""
+"""Inferences of a mixture model for every sample of a split, in the order of the source data."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class PredictionCollector(Metric):
         """Add a batch."""
         self.index.append(batch.index)
         self.label.append(batch.label)
-        # Samples come first, so that ranks are joined along them.
+        # Samples on axis 0, along which ranks are concatenated.
         self.probs.append(posterior.probs.float().transpose(0, 1))
         self.state_mean.append(posterior.state_mean.float().transpose(0, 1))
 

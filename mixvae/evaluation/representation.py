@@ -1,4 +1,4 @@
-"""How well the latents of several modalities tell the classes, and whether decoding keeps them."""
+"""Probes of the latents of several modalities, and coherence of what is decoded from them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Fit = Callable[[Labelled], Classifier]
 
 
 class SplitInference(NamedTuple):
-    """What a model infers of a split, and the samples that it was shown.
+    """Inferences of a model for a split, and its samples.
 
     Attributes:
         latents: The inferences.
@@ -34,7 +34,7 @@ class SplitInference(NamedTuple):
 
 
 class Judges(NamedTuple):
-    """Classifiers fitted on training data; None where these hold fewer than two known classes.
+    """Classifiers fitted on training data; None if these hold fewer than two known classes.
 
     Attributes:
         probes: For each modality, a probe of its posterior means, length M.
@@ -119,7 +119,7 @@ def measure_coherence(
         Shares by name: `classifier_accuracy/<n>` on real samples of the split, its mean over
         modalities without `/<n>`, `coherence/<m>_to_<n>`, `coherence` (their mean, m != n),
         `self_coherence/<m>` and `self_coherence` (m to m; of a model with private latents, from
-        shared latents as well). What cannot be measured is left out.
+        shared latents as well). Measures without data are left out.
     """
     values: dict[str, float] = {}
     usable = [n for n, classifier in enumerate(judges.classifiers) if classifier is not None]

@@ -39,7 +39,7 @@ class ConvEncoder(nn.Module):
     Args:
         shape: (channels, height, width).
         channels: Output channels of each convolution.
-        features: Width of the fully connected layer, the number of features given out.
+        features: Width of the fully connected layer, the number of output features.
 
     Raises:
         ValueError: If shape is not an image's, or too small for that many layers.
@@ -87,7 +87,7 @@ class ConvDecoder(nn.Module):
     Args:
         shape: (channels, height, width).
         channels: Channels of each layer, from the smallest image to the largest.
-        features: Width of the code taken in.
+        features: Width of the input code.
 
     Raises:
         ValueError: If shape is not an image's, or too small for that many layers.

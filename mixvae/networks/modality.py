@@ -1,4 +1,4 @@
-"""Encoders and decoders of several modalities: one pair of networks for each.
+"""Encoders and decoders of several modalities, one pair of networks each.
 
 Modalities differ in size, so each has modules of its own, called one after the other: padding them
 to one size would cost more than it saves.

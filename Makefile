@@ -25,9 +25,9 @@ SOUND := $(RUN) -I -c "import importlib.util, os, sys, mixvae; sys.exit(not ( \
 	'torch', 'lightning', 'hydra', 'omegaconf', 'wandb', 'torchmetrics', 'numpy', 'scipy', \
 	'sklearn', 'matplotlib', 'pooch', 'tqdm', 'rich')))))" 2>/dev/null
 
-# Shell functions. `pythons` prints an interpreter of each tested version, the newest first, from
-# the PATH or pyenv. A name alone says little: version managers leave stubs that only print an
-# error, and some builds cannot make virtual environments.
+# Shell functions. `resolve python3.12` prints an interpreter of this name from the PATH or pyenv;
+# `pythons` one of each tested version, the newest first. A name on the PATH alone says little:
+# version managers leave stubs that only print an error, and some builds cannot make environments.
 define FUNCTIONS
 usable() {
 	"$$1" -c 'import ensurepip, sqlite3, sys, venv; sys.exit(sys.version_info < (3, 10))' \
@@ -36,15 +36,17 @@ usable() {
 version() {
 	"$$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null
 }
+resolve() {
+	for python in "$$1" "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/*/bin/"$$1"; do
+		if usable "$$python"; then
+			echo "$$python"
+			break
+		fi
+	done
+}
 pythons() {
 	for minor in 13 12 11 10; do
-		for python in python3.$$minor \
-			"$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.$$minor.*[0-9]/bin/python3.$$minor; do
-			if usable "$$python"; then
-				echo "$$python"
-				break
-			fi
-		done
+		resolve python3.$$minor
 	done
 }
 endef
@@ -54,9 +56,9 @@ help:  ## Show this list
 
 setup:  ## Make .venv and install mixvae with the tested versions; quick when nothing changed
 	@$(FUNCTIONS)
-	python="$(PYTHON)"
+	python=$$([ -z "$(PYTHON)" ] || resolve "$(PYTHON)")
 	fresh() { [ "$$1" -nt pyproject.toml ] && [ "$$1" -nt constraints.txt ]; }
-	wanted() { [ -z "$$python" ] || [ "$$(version "$$python")" = "$$(version $(RUN))" ]; }
+	wanted() { [ -z "$(PYTHON)" ] || [ "$$(version "$$python")" = "$$(version $(RUN))" ]; }
 	if [ -e "$(STAMP)" ] && fresh "$(STAMP)" && [ ! -e $(VENV)/.installing ] && wanted \
 		&& $(SOUND); then
 		exit 0
@@ -64,10 +66,12 @@ setup:  ## Make .venv and install mixvae with the tested versions; quick when no
 	# Keep an environment that an earlier set-up finished; build anything else from nothing.
 	if [ -e $(VENV)/.installing ] || ! $(RUN) -I -m pip --version >/dev/null 2>&1 || ! wanted \
 		|| { [ -e "$(STAMP)" ] && ! $(SOUND); }; then
-		[ -n "$$python" ] || read -r python < <(pythons; echo python3)
-		if ! usable "$$python"; then
-			echo "mixvae needs Python 3.10 or newer with venv, which '$$python' is not;" \
-				"name another: make setup PYTHON=..." >&2
+		if [ -z "$(PYTHON)" ]; then
+			read -r python < <(pythons; resolve python3; echo)
+		fi
+		if [ -z "$$python" ]; then
+			echo "mixvae needs Python 3.10 or newer with venv, which '$(or $(PYTHON),python3)' is" \
+				"not; name another: make setup PYTHON=..." >&2
 			exit 1
 		fi
 		echo "Making $(VENV) with $$python ($$("$$python" --version 2>&1))"

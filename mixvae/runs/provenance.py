@@ -57,6 +57,8 @@ def describe_provenance() -> dict[str, Any]:
 
 
 def _version(name: str) -> str | None:
+    if name == "torch":  # with its build (+cpu, +cu130), which the metadata may leave out
+        return str(torch.__version__)
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -74,7 +74,7 @@ def samples_tested(datamodule: object) -> str:
 def logged_rows(dirpath: Path) -> list[dict[str, str]]:
     """Read metrics.csv of a run folder, or of the run that `evaluations/<name>` lies in."""
     rows = read_metrics(dirpath / "metrics.csv")
-    if not rows and dirpath.parent.name == "evaluations":
+    if not rows and dirpath.match("evaluations/*"):
         rows = read_metrics(dirpath.parents[1] / "metrics.csv")
     return rows
 

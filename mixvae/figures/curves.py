@@ -134,7 +134,7 @@ def _with_others(
     """Add a panel of the training terms not yet shown, and drop panels without metrics."""
     shown = {name for panel in panels for name in panel.names}
     rest = sorted(name for name in curves if name.startswith("train/") and name not in shown)
-    # Before their weights, these differ by orders of magnitude.
+    # Unweighted terms differ by orders of magnitude.
     others = _Panel("Other terms, unweighted", unit, tuple(rest), signed_log=True)
     return [panel for panel in [*panels, others] if any(name in curves for name in panel.names)]
 

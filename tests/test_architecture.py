@@ -46,7 +46,9 @@ ROOMS = {
         {"torch", "torchmetrics", "sklearn", "scipy", "numpy"},
     ),
     "figures": Room({"figures", "contracts"}, {"numpy", "matplotlib"}),
-    "data": Room({"data", "contracts"}, {"torch", "lightning", "numpy", "sklearn", "pooch"}),
+    "data": Room(
+        {"data", "contracts", "files"}, {"torch", "lightning", "numpy", "sklearn", "pooch"}
+    ),
     "modules": Room(
         {
             "contracts",

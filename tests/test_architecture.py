@@ -101,7 +101,6 @@ EXTRA = {
     "objectives/assignment.py": {"numpy", "scipy"},
     "data/backed.py": {"anndata", "scipy"},
     "data/cell_base.py": {"scipy"},
-    "data/cell_choice.py": {"scipy"},
     "data/cell_files.py": {"anndata", "pandas", "scanpy", "scipy"},
     "data/cell_matrices.py": {"scipy"},
     "data/cell_source.py": {"anndata", "h5py"},

@@ -11,11 +11,13 @@ import torch
 
 from mixvae.data.base import Split
 from mixvae.data.cell_base import AbstractCellDataModule, CellTable
-from mixvae.data.cell_files import check_free_path, require_anndata, write_atomically
+from mixvae.data.cell_files import check_free_path, require_anndata
 from mixvae.data.cell_generator import SyntheticCells, generate_cells
 from mixvae.data.checks import check_seed
 from mixvae.data.expression import log_cpm
+from mixvae.data.preparation import Preparation
 from mixvae.data.sparse import ResidentCells, as_rows
+from mixvae.files import replacing
 
 TYPE_COLUMN = "type"
 STATE_COLUMN = "state"
@@ -124,9 +126,7 @@ class SyntheticCellsDataModule(AbstractCellDataModule):
             ),
             label=truth.type,
             class_names=truth.type_names,
-            genes=truth.gene_names,
-            kind="counts",
-            applied="log_cpm",
+            preparation=Preparation(truth.gene_names, "counts", "log_cpm", self.target_sum),
         )
 
 
@@ -179,7 +179,8 @@ def write_cells(cells: SyntheticCells, path: Path, overwrite: bool = False) -> N
         OSError: If it cannot be written.
     """
     check_free_path(path, overwrite)
-    write_atomically(to_anndata(cells), path)
+    with replacing(path) as temporary:
+        to_anndata(cells).write_h5ad(temporary)
 
 
 def simulate_cells(

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from mixvae.data.cell_files import check_free_path, require_anndata, write_atomically
+from mixvae.data.cell_files import check_free_path, require_anndata
 from mixvae.data.expression import check_counts, library_sizes, log_cpm
 from mixvae.data.genes import check_unique, find_genes, read_gene_list, shown
+from mixvae.files import replacing
 
 SAMPLE = "sample_name"
 DESCRIBED = ("class", "subclass", "cluster")
@@ -80,7 +81,8 @@ def import_smartseq(
         layers={"counts": counts},
     )
     adata.var_names = [read.genes[column] for column in columns]
-    write_atomically(adata, Path(out))
+    with replacing(Path(out)) as temporary:
+        adata.write_h5ad(temporary)
     return (
         f"wrote {out}: {adata.n_obs} cells, {adata.n_vars} genes; log-CPM in X, counts in layer"
         f" counts; obs has {', '.join(map(str, table.columns))}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,18 @@ import torch
 from lightning.pytorch import LightningModule
 from numpy.typing import NDArray
 from omegaconf import DictConfig
+from torch import Tensor
 
 from mixvae import __version__
 from mixvae.cli.annotate_request import AnnotateRequest
 from mixvae.contracts import DataSpec, MixtureModel
-from mixvae.data.cell_files import check_free_path, write_atomically
-from mixvae.data.cell_source import RAW, AnnDataSource
-from mixvae.data.preparation import Preparation, PreparedCells, find_preparation, read_cells
+from mixvae.data.cell_files import check_free_path, read_cells
+from mixvae.data.cell_matrices import CellMatrix
+from mixvae.data.cell_source import RAW, AnnDataSource, X
+from mixvae.data.preparation import Preparation
 from mixvae.engine.checkpoint_io import load_checkpoint
 from mixvae.evaluation.annotation import Annotation, describe, join
+from mixvae.files import replacing
 from mixvae.runs.build import quieten_lightning
 from mixvae.runs.folder import RunFolder
 from mixvae.runs.opening import choose_checkpoint, load_model
@@ -57,7 +61,8 @@ def annotate(request: AnnotateRequest) -> None:
         annotator = open_annotator(request)
         adata = read_cells(path)
         annotator.annotate(adata, request)
-    write_atomically(adata, out)
+    with replacing(out) as temporary:
+        adata.write_h5ad(temporary)
     names = adata.obs["mixvae_category"].cat.categories
     print(f"annotated      {shown(out.absolute())}: {adata.n_obs} cells, {len(names)} categories")
 
@@ -111,15 +116,17 @@ class Annotator:
         Raises:
             ValueError: If the cells do not fit the run.
         """
-        cells = _prepare(adata, self.preparation, request)
+        matrix = _choose_matrix(adata, self.preparation, request)
+        adapted = self.preparation.adapt(matrix, request.max_missing, request.target_sum)
+        batches = adapted.batches(matrix, request.batch_size)
         kept = np.flatnonzero(self.model.category_mask.cpu().numpy())
-        _add(adata, _infer(self.model, cells, request), kept)
+        _add(adata, _infer(self.model, batches, request.agent), kept)
         adata.uns["mixvae"] = {
             **_describe_run(self),
             "agent": request.agent,
             "genes": np.array(self.preparation.genes, dtype=object),
-            "missing_genes": np.array(cells.genes.missing, dtype=object),
-            "input_kind": cells.kind,
+            "missing_genes": np.array(adapted.missing, dtype=object),
+            "input_kind": adapted.kind,
             "unit": self.preparation.unit,
         }
 
@@ -142,7 +149,7 @@ def open_annotator(request: AnnotateRequest) -> Annotator:
     cfg = open_run(folder)
     path = choose_checkpoint(folder, request.checkpoint)
     content = load_checkpoint(path)
-    preparation = find_preparation(content)
+    preparation = Preparation.find(content)
     if preparation is None:
         data = str(cfg.data.get("_target_", "")).rsplit(".", 1)[-1]
         raise ValueError(
@@ -173,36 +180,23 @@ def _load(
     return model
 
 
-def _prepare(adata: Any, preparation: Preparation, request: AnnotateRequest) -> PreparedCells:
-    """Choose the matrix, X, raw or a layer, and prepare it."""
-    source, layer = AnnDataSource(adata, "the AnnData object"), request.layer
+def _choose_matrix(adata: Any, preparation: Preparation, request: AnnotateRequest) -> CellMatrix:
+    """The matrix that the request names, or the one that the run was trained on, or X."""
+    source, layer = AnnDataSource(adata), request.layer
     if layer is None:
-        layer = preparation.layer or "X"
-        if layer not in source.layers and "X" in source.layers:
+        layer = preparation.layer or X
+        if layer not in source.layers and X in source.layers:
             # Without raw, X is what others keep there; values of another kind are refused.
             if layer != RAW:
-                logger.warning("there is no matrix %s, which the run has read: X is", layer)
-            layer = "X"
-    names = source.genes(layer)
-    return PreparedCells(
-        source.matrix(layer).read(0, adata.n_obs),
-        names,
-        preparation,
-        request.max_missing,
-        request.target_sum,
-        layer,
-    )
+                logger.warning("the run was trained on %s, which is missing; X is read", layer)
+            layer = X
+    return source.matrix(layer)
 
 
-def _infer(model: MixtureModel, cells: PreparedCells, request: AnnotateRequest) -> Annotation:
+def _infer(model: MixtureModel, batches: Iterator[Tensor], agent: int) -> Annotation:
     assert isinstance(model, LightningModule)
     with torch.inference_mode():
-        return join(
-            [
-                describe(model.infer(x.to(model.device)), request.agent)
-                for x in cells.batches(request.batch_size)
-            ]
-        )
+        return join([describe(model.infer(x.to(model.device)), agent) for x in batches])
 
 
 def _add(adata: Any, annotation: Annotation, kept: NDArray[np.int64]) -> None:

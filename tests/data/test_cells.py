@@ -1,6 +1,7 @@
 """Files of cells as a data set: what is read, and every kind of bad file."""
 
 import logging
+from types import SimpleNamespace
 
 import anndata
 import numpy as np
@@ -11,6 +12,7 @@ from scipy import sparse
 
 from mixvae.data import CellDataModule
 from mixvae.data.backed import BackedCells
+from mixvae.data.cell_source import AnnDataSource
 from mixvae.data.sparse import SparseRows
 
 NUM_CELLS, NUM_GENES = 60, 12
@@ -264,14 +266,14 @@ def test_not_an_h5ad(tmp_path):
 
     path = tmp_path / "cells.h5ad"
     path.touch()
-    with pytest.raises(ValueError, match=r"cells\.h5ad cannot be read: it is no AnnData file"):
+    with pytest.raises(ValueError, match=r"cells\.h5ad cannot be read: it is not an AnnData file"):
         load(str(path))
     path.write_text("gene,cell1\nSst,3\n")
-    with pytest.raises(ValueError, match=r"cells\.h5ad cannot be read: it is no AnnData file"):
+    with pytest.raises(ValueError, match=r"cells\.h5ad cannot be read: it is not an AnnData file"):
         load(str(path))
     with h5py.File(path, "w") as file:
         file["X"] = np.zeros(3)
-    with pytest.raises(ValueError, match="it is no AnnData file"):
+    with pytest.raises(ValueError, match="it is not an AnnData file"):
         load(str(path))
 
 
@@ -357,6 +359,22 @@ def test_only_constant_genes(write):
 def test_what_is_not_in_the_file_is_told_beside_what_is(write, settings, message):
     with pytest.raises(ValueError, match=message):
         load(write(make(counts=counts())), **settings)
+
+
+def test_x_among_the_layers_of_anndata_0_13_is_no_layer_without_a_name():
+    adata = make(counts=counts())
+    of_0_13 = SimpleNamespace(
+        X=adata.X,
+        raw=None,
+        obs=adata.obs,
+        obs_names=adata.obs_names,
+        var_names=adata.var_names,
+        layers={None: adata.X, "counts": adata.layers["counts"]},
+    )
+    source = AnnDataSource(of_0_13, "pbmc")
+    with pytest.raises(ValueError, match=r"pbmc has no matrix 'count'; it has X, counts$"):
+        source.matrix("count")
+    assert np.array_equal(source.matrix("counts").read(0, NUM_CELLS), counts())
 
 
 def test_a_gene_list_that_is_not_there_is_no_fault_of_the_cells(write):

@@ -238,7 +238,7 @@ def test_a_failure_leaves_no_output(
 BAD = {
     "no run": (("run=b",), "there is no run folder"),
     "no file": (("data.path=none.h5ad",), "there is no file none.h5ad"),
-    "no h5ad": (("data.path=text.h5ad",), "text.h5ad is no AnnData file"),
+    "no h5ad": (("data.path=text.h5ad",), "text.h5ad is not an AnnData file"),
     "suffix": (("out=out.csv",), "out=out.csv must be called .h5ad"),
     "itself": (("out=in.h5ad", "overwrite=true"), "is the input itself"),
     "link": (("out=link.h5ad", "overwrite=true"), "is the input itself"),
@@ -327,7 +327,7 @@ def test_a_run_of_the_built_in_cells_reads_raw_where_there_is_one(
         annotate(blood, made, layer="X")
     plain = anndata.AnnData(blood.raw.X, obs=blood.obs, var=blood.raw.var)
     same(annotate(plain, made), found)
-    assert "there is no matrix" not in caplog.text
+    assert "which is missing" not in caplog.text
 
 
 def test_a_layer_that_is_not_there_gives_way_to_x_with_a_word(
@@ -338,9 +338,9 @@ def test_a_layer_that_is_not_there_gives_way_to_x_with_a_word(
     content["SyntheticCellsDataModule"]["layer"] = "spliced"
     torch.save(content, path)
     wanted = annotate(cells, made, layer="X")
-    assert "there is no matrix" not in caplog.text
+    assert "which is missing" not in caplog.text
     same(annotate(cells, made), wanted)
-    assert "there is no matrix spliced, which the run has read: X is" in caplog.text
+    assert "the run was trained on spliced, which is missing; X is read" in caplog.text
 
 
 def test_log_data_of_no_common_scale_are_taken_with_a_warning(

@@ -47,7 +47,8 @@ ROOMS = {
     ),
     "figures": Room({"figures", "contracts"}, {"numpy", "matplotlib"}),
     "data": Room(
-        {"data", "contracts", "files"}, {"torch", "lightning", "numpy", "sklearn", "pooch"}
+        {"data", "contracts", "files", "suggestions"},
+        {"torch", "lightning", "numpy", "sklearn", "pooch"},
     ),
     "modules": Room(
         {

@@ -59,14 +59,7 @@ class BackedCells:
         self._matrices: list[CellMatrix] = []
 
     def batch(self, rows: Tensor) -> Batch:
-        """Read the batch of these rows; `index` of the batch is the row number itself.
-
-        Args:
-            rows: Row numbers, shape (B,), int64, on the device of the labels.
-
-        Returns:
-            Expression (B, D), float32, labels (B,), rows (B,) and counts (B, D) or None.
-        """
+        """Read the batch of these rows, (B,), as (B, D); its `index` is the row number itself."""
         wanted = rows.cpu().numpy()
         number = wanted // self.chunk_rows
         # those at hand first: they may make room for the others
@@ -101,7 +94,7 @@ class BackedCells:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the open file and what was read of it."""
+        """Leave out the open file and the chunks in memory."""
         return {**self.__dict__, "_source": None, "_chunks": OrderedDict(), "_matrices": []}
 
     def _chunk(self, number: int) -> list[Matrix]:

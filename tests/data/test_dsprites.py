@@ -1,14 +1,11 @@
 """The two data modules: the official file and the images drawn by ourselves."""
 
-import inspect
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hydra.utils import get_class, instantiate
-from omegaconf import OmegaConf
 
 from mixvae.contracts import Batch
 from mixvae.data import DSpritesDataModule, FetchError, RenderedDSpritesDataModule
@@ -16,7 +13,6 @@ from mixvae.data import dsprites_file as official
 from mixvae.data.dsprites import FACTOR_SIZES, PackedImages, grid, kept_values
 from mixvae.data.dsprites_rendered import render
 
-CONF = Path(__file__).resolve().parents[2] / "conf" / "data"
 SUBSET = {"scale": [0, 5], "orientation": 8, "x": 8, "y": 8}  # 3 x 2 x 5 x 4 x 4 = 480
 
 
@@ -97,19 +93,6 @@ def test_a_batch_is_what_was_packed():
         assert batch.index.tolist() == [70, 0, 70]
         assert torch.equal(batch.factors, factors[chosen])
         assert batch.counts is None
-
-
-@pytest.mark.parametrize("name", ["dsprites", "dsprites_rendered"])
-def test_a_config_names_its_purpose_and_repeats_the_defaults(name):
-    path = CONF / f"{name}.yaml"
-    assert path.read_text().startswith("# purpose: ")
-    cfg = OmegaConf.create({"seed": 3, "data_root": None, "data": OmegaConf.load(path)})
-    data = OmegaConf.to_container(cfg.data, resolve=True)
-    parameters = inspect.signature(get_class(data.pop("_target_"))).parameters
-    assert data.pop("seed") == 3
-    assert data == {key: parameters[key].default for key in data}
-    assert set(parameters) - set(data) <= {"seed", "mirrors"}
-    assert instantiate(cfg.data, _convert_="all").spec.name == name
 
 
 def test_spec_is_known_before_set_up():
@@ -199,12 +182,6 @@ def test_images_are_drawn_where_they_could_not_be_kept(tmp_path, monkeypatch):
     assert not list((tmp_path / "dsprites").iterdir())
 
 
-def test_a_data_root_that_is_a_file_is_refused(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="is a file, not a folder"):
-        rendered(tmp_path / "file")
-
-
 @pytest.mark.parametrize("module", [DSpritesDataModule, RenderedDSpritesDataModule])
 @pytest.mark.parametrize(
     ("settings", "message"),
@@ -217,9 +194,6 @@ def test_a_data_root_that_is_a_file_is_refused(tmp_path):
         ({"subset": {"y": []}}, "the subset leaves no image"),
         ({"subset": {"shape": [1]}}, "label_factor is shape, of which the subset keeps one value"),
         ({"test_fraction": 0}, "test_fraction is 0"),
-        ({"val_fraction": 1.0}, "val_fraction is 1.0"),
-        ({"seed": -1}, "seed is -1"),
-        ({"predict_split": "all"}, "predict_split is 'all'"),
     ],
 )
 def test_a_wrong_setting_is_refused_before_anything_is_read(module, settings, message):

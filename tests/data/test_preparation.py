@@ -12,7 +12,7 @@ from scipy import sparse
 
 from mixvae.data.cell_files import read_cells
 from mixvae.data.cell_matrices import MatrixInMemory
-from mixvae.data.expression import common_scale, log_cpm, normalised
+from mixvae.data.expression import log_cpm, normalised
 from mixvae.data.preparation import Preparation
 
 GENES = tuple(f"g{i}" for i in range(30))
@@ -76,13 +76,6 @@ def test_log_data_of_another_scale_are_rescaled_and_said_to_be(
     )
 
 
-def test_the_common_scale_is_found_where_there_is_one() -> None:
-    assert common_scale(log_cpm(COUNTS, target_sum=1e4)) == pytest.approx(1e4, rel=1e-5)
-    assert common_scale(sparse.csr_matrix(LOG)) == pytest.approx(1e6, rel=1e-5)
-    assert common_scale(LOG[:, :10]) is None
-    assert common_scale(np.zeros((4, 3))) is None
-
-
 def test_counts_for_a_run_on_log_data_need_a_scale() -> None:
     with pytest.raises(ValueError, match="such as target_sum=1e4"):
         prepared(COUNTS, OF_LOG)
@@ -116,7 +109,7 @@ def test_scaled_data_are_taken_by_a_run_on_scaled_data() -> None:
     np.testing.assert_allclose(prepared(SCALED, OF_SCALED), SCALED, rtol=1e-6)
 
 
-# The states that data modules of version 0.2.0 (e21c05a) wrote into checkpoints, word for word.
+# The states that data modules wrote at e21c05a into checkpoints, word for word.
 COUNTED = {
     "genes": ["a", "b"],
     "kind": "counts",

@@ -66,9 +66,10 @@ test: setup  ## Run the fast tests, on all cores
 test-slow: setup  ## Run the slow tests, half an hour on two cores
 	@$(RUN) -m pytest -m slow -n auto --maxprocesses 4 --dist worksteal --timeout=1800
 
-lint: setup  ## Check style, formatting and types
+lint: setup  ## Check style, formatting, the floor plan of imports, and types
 	@$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	.venv/bin/lint-imports --no-cache --no-logo
 	$(RUN) -m mypy
 
 format: setup  ## Format the code and mend what can be mended

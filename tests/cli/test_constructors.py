@@ -36,6 +36,7 @@ SUITS = [
     (dict[str, int], {"a": 1}),
     (Path, "folder"),
     (Any, object()),
+    (Any, [1]),
     (Shape, {"_target_": "x.Y"}),
     (Callable[[int], int], {"_target_": "x.Y", "_partial_": True}),
     (float | torch.Tensor, 0.1),

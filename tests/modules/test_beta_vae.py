@@ -7,32 +7,15 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import toys
+from toys import D, K
 
 from mixvae.contracts import Batch, Mergeable, MixtureModel
 from mixvae.modules.beta_vae import BetaVAE
-from mixvae.networks.agents import Agents
-from mixvae.networks.mlp import MLPDecoder, MLPEncoder
 from mixvae.objectives.likelihoods import Gaussian
 
-D, K, S, B = 6, 4, 3, 80
-
-
-def make(**options: object) -> BetaVAE:
-    torch.manual_seed(0)
-    agents = partial(
-        Agents,
-        encoder=partial(MLPEncoder, hidden=(8, 5)),
-        decoder=partial(MLPDecoder, hidden=(5, 8)),
-    )
-    arguments = {
-        "shape": (D,),
-        "agents": agents,
-        "likelihood": Gaussian(),
-        "optimizer": partial(torch.optim.Adam, lr=1e-2),
-        "num_categories": K,
-        "state_dim": S,
-    }
-    return BetaVAE(**{**arguments, **options})
+S, B = 3, 80
+make = partial(toys.make, BetaVAE, likelihood=Gaussian(), state_dim=S)
 
 
 def batch() -> Batch:
@@ -119,11 +102,7 @@ def test_pruned_centres_have_no_samples_and_none_are_merged() -> None:
     assert not model.infer(batch().x).probs[..., 2].any()
 
 
-def test_bad_settings_are_refused() -> None:
-    with pytest.raises(ValueError, match="state_dim must be at least 1 without categories, got 0"):
-        make(state_dim=0)
-    with pytest.raises(ValueError, match="beta must be at least 0, got -1"):
-        make(beta=-1.0)
+def test_more_categories_than_samples_are_refused() -> None:
     few = batch()._replace(x=batch().x[:3])
-    with pytest.raises(ValueError, match="num_categories is 4, more than the 3 training samples"):
+    with pytest.raises(ValueError, match=r"num_categories is 4.* 3 training samples"):
         make().prepare([few])

@@ -155,20 +155,3 @@ def test_the_checkpoint_says_how_to_build_the_network_and_for_what() -> None:
         "feature_names": list("abcdef"),
         "data": "toy",
     }
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"beta": -1.0}, r"model\.beta must be at least 0, got -1"),
-        ({"adversarial_weight": -1.0}, r"adversarial_weight must be at least 0 .* got -1"),
-        ({"triplet_weight": float("nan")}, "triplet_weight must be at least 0 .* got nan"),
-        ({"distance_weight": float("inf")}, "distance_weight must be .* finite, got inf"),
-        ({"margin": 0.0}, r"model\.margin must be above 0 and finite, got 0"),
-        ({"radius": 0.0}, r"model\.radius must be above 0 and finite, got 0"),
-        ({"neighbour": 0}, r"model\.neighbour must be at least 1, got 0"),
-    ],
-)
-def test_bad_settings_are_refused(options: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make(**options)

@@ -5,7 +5,6 @@ import torch
 
 from mixvae.objectives.terms import Terms
 
-
 WEIGHTS = {
     "reconstruction": 0.5,
     "coupling": 10.0,

@@ -10,7 +10,7 @@ import torch
 import toys
 from toys import D, K
 
-from mixvae.contracts import Batch, Mergeable, MixtureModel
+from mixvae.contracts import Batch
 from mixvae.modules.beta_vae import BetaVAE
 from mixvae.objectives.likelihoods import Gaussian
 
@@ -36,7 +36,8 @@ def fitted(**options: object) -> BetaVAE:
 
 def test_centres_are_found_without_labels_and_nearest_is_the_category() -> None:
     model = fitted()
-    assert isinstance(model, MixtureModel)
+    assert model.agents.training
+    assert not model.centres.requires_grad
     posterior = model.eval().infer(batch().x)
     category = posterior.probs[0].argmax(-1)
     nearest = torch.cdist(posterior.state_mean[0], model.centres).argmin(-1)
@@ -70,12 +71,6 @@ def test_centres_travel_in_the_checkpoint_and_are_found_once_a_step() -> None:
     assert torch.equal(model.centres, other.centres)
 
 
-def test_finding_centres_leaves_the_mode_and_gradients_alone() -> None:
-    model = fitted()
-    assert model.agents.training
-    assert not model.centres.requires_grad
-
-
 def test_the_decoder_and_the_objective_know_of_no_category() -> None:
     model = make(beta=2.5)
     terms = model.terms(batch())
@@ -93,13 +88,6 @@ def test_the_decoder_and_the_objective_know_of_no_category() -> None:
     step = model.eval().predict_step(batch())
     expected = step.reconstruction.mean() + 2.5 * step.kl.mean()
     torch.testing.assert_close(model.settled_loss(step), expected)
-
-
-def test_pruned_centres_have_no_samples_and_none_are_merged() -> None:
-    model = fitted()
-    assert not isinstance(model, Mergeable)
-    model.prune([2])
-    assert not model.infer(batch().x).probs[..., 2].any()
 
 
 def test_more_categories_than_samples_are_refused() -> None:

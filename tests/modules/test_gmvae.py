@@ -12,7 +12,6 @@ from torch.distributions import Categorical, Independent, Normal
 from torch.nn import functional
 from toys import B, D, K, S, batch
 
-from mixvae.contracts import Mergeable, MixtureModel
 from mixvae.modules import gmvae
 from mixvae.modules.gmvae import GMVAE
 
@@ -114,9 +113,3 @@ def test_a_masked_category_has_no_part() -> None:
     assert not model.prior.mean.grad[0, 1].any()
     assert not model.infer(batch().x).probs[..., 1].any()
     torch.testing.assert_close(model.log_prior().exp()[[0, 2, 3]], torch.full((3,), 1 / 3))
-
-
-def test_it_is_a_mixture_model_whose_categories_cannot_be_merged() -> None:
-    model = make()
-    assert isinstance(model, MixtureModel)
-    assert not isinstance(model, Mergeable)

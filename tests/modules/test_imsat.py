@@ -88,6 +88,7 @@ def test_it_has_no_decoder_and_says_so() -> None:
     assert not model.can_decode
     parts = {name.split(".")[1] for name in model.state_dict() if name.startswith("agents.")}
     assert parts == {"encoder", "category_head"}
+    assert len(model.agents.category_axes()) == 2
     with pytest.raises(ValueError, match="has no decoder"):
         model.decode(torch.zeros(1, B, K), torch.zeros(1, B, 0))
     step = model.predict_step(batch())
@@ -111,16 +112,6 @@ def test_every_parameter_gets_a_gradient() -> None:
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.any(), name
-
-
-def test_categories_can_be_pruned_and_renamed() -> None:
-    model = make()
-    model.prune([1])
-    terms = model.terms(batch())
-    terms.total().backward()
-    assert all(bool(p.grad.isfinite().all()) for p in model.parameters())
-    assert not model.infer(batch().x).probs[..., 1].any()
-    assert len(model.agents.category_axes()) == 2
 
 
 def test_schedules_are_functions_of_the_epoch() -> None:

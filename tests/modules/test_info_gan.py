@@ -9,7 +9,6 @@ import torch
 import toys
 from toys import D, K, S, agents_of, batch
 
-from mixvae.contracts import Mergeable, MixtureModel
 from mixvae.modules.info_gan import InfoGAN
 from mixvae.objectives.likelihoods import Bernoulli, Gaussian
 
@@ -160,19 +159,3 @@ def test_it_does_without_state_or_noise(state_dim: int, noise_dim: int) -> None:
     model.terms(batch()).total().backward()
     step = model.eval().predict_step(batch())
     assert step.reconstruction.isfinite().all()
-
-
-def test_labels_have_no_part_in_training() -> None:
-    one = batch()
-    totals = []
-    for label in (one.label, one.label + 3):
-        model = make()
-        torch.manual_seed(1)
-        totals.append(model.terms(one._replace(label=label)).total())
-    assert torch.equal(*totals)
-
-
-def test_it_is_a_mixture_model_whose_categories_cannot_be_merged() -> None:
-    model = make()
-    assert isinstance(model, MixtureModel)
-    assert not isinstance(model, Mergeable)

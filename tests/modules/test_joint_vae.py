@@ -10,7 +10,6 @@ import torch
 import toys
 from toys import batch
 
-from mixvae.contracts import MixtureModel, Prunable
 from mixvae.modules.joint_vae import JointVAE
 
 K = 5
@@ -61,6 +60,7 @@ def test_at_the_start_it_is_a_beta_vae_of_both_codes(monkeypatch: pytest.MonkeyP
 def test_the_category_capacity_is_log_k_by_default() -> None:
     assert make().category_capacity(math.inf) == math.log(K)
     make(category_capacity=math.log(K))
+    assert make().agents.state_from_category is None
 
 
 def test_the_settled_loss_has_the_largest_capacities(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,18 +71,3 @@ def test_the_settled_loss_has_the_largest_capacities(monkeypatch: pytest.MonkeyP
     torch.testing.assert_close(model.settled_loss(step), expected)
     at(model, 3.3, monkeypatch)
     torch.testing.assert_close(model.settled_loss(step), expected)
-
-
-def test_the_state_does_not_see_the_category_and_pruning_leaves_it_out() -> None:
-    model = make()
-    assert isinstance(model, MixtureModel)
-    assert isinstance(model, Prunable)
-    assert model.agents.state_from_category is None
-    model.prune([1])
-    total = model.terms(batch()).total()
-    total.backward()
-    assert total.isfinite()
-    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
-    step = model.eval().predict_step(batch())
-    assert not step.posterior.probs[..., 1].any()
-    assert model.settled_loss(step).isfinite()

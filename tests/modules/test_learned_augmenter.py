@@ -133,15 +133,6 @@ def test_measuring_draws_nothing_from_the_generator_of_training(shape: tuple[int
     torch.testing.assert_close(model.copies(x, 1, strength=0.0)[0], x)
 
 
-def test_labels_have_no_part_in_training() -> None:
-    model, one = make(), batch()
-    torch.manual_seed(1)
-    loss = model.terms(one).total()
-    model = make()
-    torch.manual_seed(1)
-    assert torch.equal(loss, model.terms(one._replace(label=one.label + 3)).total())
-
-
 def test_the_checkpoint_says_how_to_build_the_network_and_for_what() -> None:
     checkpoint: dict = {}
     make().on_save_checkpoint(checkpoint)

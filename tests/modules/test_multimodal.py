@@ -9,25 +9,19 @@ from functools import partial
 import pytest
 import torch
 from torch import Tensor
+from toys import EVENTS, SPECS
 
 from mixvae.contracts import ModalitySpec, MultimodalBatch, MultimodalModel
 from mixvae.modules import MMVM, Autoencoder, JointPosteriorVAE, MMVAEPlus, mmvae_plus, mmvm
 from mixvae.modules.multimodal import AbstractMultimodalModule
-from mixvae.networks.modality import ModalityDecoder, ModalityEncoder, ModalityNetworks
 from mixvae.objectives import posteriors
 from mixvae.objectives.divergences import kl_to_standard_normal
-from mixvae.objectives.likelihoods import Bernoulli, SquaredError
+from mixvae.objectives.likelihoods import Bernoulli
 from mixvae.objectives.mixture_prior import log_density, pairwise_kl
 from mixvae.objectives.modality_likelihoods import Categorical, Poisson
 from mixvae.objectives.schedules import Linear
 
-SPECS = (ModalitySpec("rat", (6,)), ModalitySpec("mouse", (4, 2)), ModalitySpec("cat", (3,)))
 M, B, L = len(SPECS), 9, 2
-NETWORKS = partial(
-    ModalityNetworks,
-    encoder=partial(ModalityEncoder, hidden=(8,)),
-    decoder=partial(ModalityDecoder, hidden=(8,)),
-)
 MODELS: dict[str, Callable[..., AbstractMultimodalModule]] = {
     "mmvm": MMVM,
     "mmvm mixture": partial(MMVM, kl="mixture"),
@@ -45,14 +39,7 @@ every_model = pytest.mark.parametrize("name", MODELS)
 
 def make(name: str, **options: object) -> AbstractMultimodalModule:
     torch.manual_seed(0)
-    arguments = {
-        "modalities": SPECS,
-        "networks": NETWORKS,
-        "likelihood": SquaredError(),
-        "optimizer": partial(torch.optim.Adam, lr=1e-2),
-        "latent_dim": L,
-    }
-    return MODELS[name](**{**arguments, **options})
+    return MODELS[name](**{**EVENTS, "latent_dim": L, **options})
 
 
 def batch(present: Tensor | None = None, size: int = B) -> MultimodalBatch:

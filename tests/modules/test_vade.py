@@ -13,7 +13,6 @@ import toys
 from torch.distributions import Categorical, Independent, Normal
 from toys import B, D, K, S, batch
 
-from mixvae.contracts import Mergeable, MixtureModel
 from mixvae.modules.vade import VaDE
 from mixvae.objectives.gaussian_components import fit_components
 from mixvae.train import main
@@ -181,12 +180,6 @@ def test_masked_categories_have_no_part() -> None:
     before = model.prior.mean[0, 1].clone()
     model.fit_prior()
     assert torch.equal(model.prior.mean[0, 1], before)
-
-
-def test_it_is_a_mixture_model_whose_categories_cannot_be_merged() -> None:
-    model = make()
-    assert isinstance(model, MixtureModel)
-    assert not isinstance(model, Mergeable)
 
 
 SMALL = (

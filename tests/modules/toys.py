@@ -1,4 +1,4 @@
-"""Small mixtures of every kind, and batches for them."""
+"""Small models of every kind, and batches for them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 import torch
 
 from mixvae.augmenters.noise import Identity
-from mixvae.contracts import Batch
+from mixvae.contracts import Batch, ModalitySpec
 from mixvae.modules.cpl_mixvae import CplMixVAE
 from mixvae.networks.agents import Agents
 from mixvae.networks.mlp import MLPDecoder, MLPEncoder
-from mixvae.objectives.likelihoods import Bernoulli
+from mixvae.networks.modality import ModalityDecoder, ModalityEncoder, ModalityNetworks
+from mixvae.objectives.likelihoods import Bernoulli, SquaredError
 
 D, K, S, B = 6, 4, 2, 16
 
@@ -30,6 +31,17 @@ SHARED: dict[str, Any] = {
     "agents": agents_of(),
     "optimizer": partial(torch.optim.Adam, lr=1e-2),
     "num_categories": K,
+}
+SPECS = (ModalitySpec("rat", (6,)), ModalitySpec("mouse", (4, 2)), ModalitySpec("cat", (3,)))
+EVENTS: dict[str, Any] = {
+    "modalities": SPECS,
+    "networks": partial(
+        ModalityNetworks,
+        encoder=partial(ModalityEncoder, hidden=(8,)),
+        decoder=partial(ModalityDecoder, hidden=(8,)),
+    ),
+    "likelihood": SquaredError(),
+    "optimizer": SHARED["optimizer"],
 }
 
 

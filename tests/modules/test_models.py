@@ -1,4 +1,4 @@
-"""Settings that no model takes: the message names the key and the value.
+"""Promises of all models, and the settings that none takes: a message names key and value.
 
 Those that tests/test_bad_input.py tries at the command line are not repeated here.
 """
@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 import torch
-from toys import SHARED, D, agents_of, make, make_cpl
+from toys import EVENTS, SHARED, SPECS, D, agents_of, batch, make, make_cpl
 
+from mixvae.augmenters.adversarial import Adversarial
 from mixvae.augmenters.noise import Identity
-from mixvae.contracts import DataSpec, ModalitySpec
+from mixvae.contracts import DataSpec, Mergeable, MixtureModel, Prunable
 from mixvae.modules import (
     GMVAE,
     IMSAT,
@@ -32,27 +33,14 @@ from mixvae.modules import (
     VaDE,
 )
 from mixvae.networks.gan import CopyNetwork, Discriminator
-from mixvae.networks.modality import ModalityDecoder, ModalityEncoder, ModalityNetworks
 from mixvae.objectives.count_likelihoods import NegativeBinomial
-from mixvae.objectives.likelihoods import SquaredError
 from mixvae.objectives.modality_likelihoods import Poisson
 from mixvae.objectives.schedules import Linear
 
-SPECS = (ModalitySpec("rat", (6,)), ModalitySpec("mouse", (4, 2)), ModalitySpec("cat", (3,)))
 COPIES = {
     "spec": DataSpec("toy", (D,)),
     "network": CopyNetwork,
     "discriminator": Discriminator,
-    "optimizer": torch.optim.Adam,
-}
-EVENTS = {
-    "modalities": SPECS,
-    "networks": partial(
-        ModalityNetworks,
-        encoder=partial(ModalityEncoder, hidden=(8,)),
-        decoder=partial(ModalityDecoder, hidden=(8,)),
-    ),
-    "likelihood": SquaredError(),
     "optimizer": torch.optim.Adam,
 }
 MODELS: dict[str, Callable[..., Any]] = {
@@ -63,13 +51,16 @@ MODELS: dict[str, Callable[..., Any]] = {
     "vade": partial(make, VaDE),
     "joint": partial(make, JointVAE),
     "info_gan": partial(make, InfoGAN, agents=agents_of("before", "before")),
-    "imsat": lambda **options: IMSAT(**{**SHARED, "augmenter": Identity(), **options}),
+    "imsat": lambda **options: IMSAT(
+        **{**SHARED, "augmenter": Identity(), "adversary": Adversarial(radius=0.5), **options}
+    ),
     "augmenter": lambda **options: AugmenterVAEGAN(**COPIES, **options),
     "mmvm": lambda **options: MMVM(**{**EVENTS, **options}),
     "ae": lambda **options: Autoencoder(**{**EVENTS, **options}),
     "poe": lambda **options: JointPosteriorVAE(**{**EVENTS, "aggregate": "poe", **options}),
     "plus": lambda **options: MMVAEPlus(**{**EVENTS, **options}),
 }
+MIXTURES = ["cpl", "beta", "cascade", "gmvae", "vade", "joint", "info_gan", "imsat"]
 BAD = [
     ("cpl", {"beta": Linear(1.0, -2.0, length=3)}, "model.beta", "got -2"),
     ("cpl", {"tau": "automatic"}, "model.tau", "got automatic"),
@@ -105,7 +96,7 @@ BAD = [
     ("info_gan", {"state_weight": math.nan}, "model.state_weight", "got nan"),
     ("info_gan", {"generator_rate": 0.0}, "model.generator_rate", "got 0"),
     ("info_gan", {"input_noise": -0.1}, "model.input_noise", "got -0.1"),
-    ("imsat", {"adversarial_weight": 0.0, "tau": -1.0}, "model.tau", "got -1"),
+    ("imsat", {"tau": -1.0}, "model.tau", "got -1"),
     ("imsat", {"information_weight": -1.0}, "model.information_weight", "got -1"),
     ("imsat", {"marginal_weight": Linear(1.0, 2.0, length=3)}, "model.marginal_weight", "schedule"),
     ("imsat", {"consistency_weight": -1.0}, "model.consistency_weight", "got -1"),
@@ -142,11 +133,6 @@ def test_a_bad_setting_is_refused_by_name(name: str, options: dict, key: str, va
     assert value in str(error.value)
 
 
-def test_the_settings_without_a_mistake_are_taken() -> None:
-    for name, build in MODELS.items():
-        build(**({"adversarial_weight": 0.0} if name == "imsat" else {}))
-
-
 @pytest.mark.parametrize(
     ("name", "options", "enough", "key"),
     [
@@ -163,3 +149,31 @@ def test_a_training_shorter_than_a_schedule_is_refused(
     model.check_epochs(enough)
     with pytest.raises(ValueError, match=rf"{key}.*max_epochs\D+{enough - 1}"):
         model.check_epochs(enough - 1)
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+def test_mixtures_keep_the_contract_and_a_pruned_category_has_no_part(name: str) -> None:
+    model = MODELS[name]()
+    assert isinstance(model, MixtureModel)
+    assert isinstance(model, Prunable)
+    assert isinstance(model, Mergeable) == (name in ("cpl", "cascade", "joint", "imsat"))
+    model.prune([1])
+    total = model.terms(batch()).total()
+    total.backward()
+    assert total.isfinite()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert all(bool(gradient.isfinite().all()) for gradient in gradients)
+    step = model.eval().predict_step(batch())
+    assert not step.posterior.probs[..., 1].any()
+    assert model.settled_loss(step).isfinite()
+
+
+@pytest.mark.parametrize("name", [*MIXTURES, "augmenter"])
+def test_labels_have_no_part_in_training(name: str) -> None:
+    totals = []
+    for label in (batch().label, batch().label + 3):
+        torch.manual_seed(0)
+        model = MODELS[name]()
+        torch.manual_seed(1)
+        totals.append(model.terms(batch()._replace(label=label)).total())
+    assert torch.equal(*totals)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import warnings
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from mixvae.augmenters.noise import Identity
 from mixvae.callbacks.lightning_parts import callbacks_of, is_debugging
 from mixvae.callbacks.merging import Merging
 from mixvae.callbacks.pruning import Pruning
+from mixvae.cli.constructors import arguments_of
 from mixvae.cli.schema import RunConfig
 from mixvae.contracts import DataSpec, MultimodalSpec
 from mixvae.engine.checkpoint_io import AtomicCheckpointIO
@@ -130,8 +130,8 @@ def build_model(cfg: DictConfig, data: Any) -> LightningModule:
             the config names one.
     """
     model = instantiate(cfg.model, _partial_=True, _convert_="all")
-    wanted = inspect.signature(model.func).parameters
-    given = {}
+    wanted, _ = arguments_of(model.func)
+    given: dict[str, Any] = {}
     for name in ("shape", "modalities", "spec"):
         if name in wanted:
             kind = MultimodalSpec if name == "modalities" else DataSpec

@@ -31,11 +31,11 @@ from mixvae.runs.kept_augmenter import keep_augmenter
 from mixvae.runs.recording import (
     Run,
     listening,
+    metrics_without_csv,
     print_result,
     shown,
     start_loggers,
     tell_tested_split,
-    trained_metrics,
     write_resumption,
     write_start,
     write_summary,
@@ -130,6 +130,7 @@ def resume(
         seed_run(stopped.cfg.seed, stopped.cfg.num_threads)
         with listening(stopped.warnings):
             parts = build(stopped.cfg)
+            metrics_before = metrics_without_csv(folder, parts.trainer, stopped.epoch)
         if stopped.checkpoint is not None:
             last = folder.last_checkpoint
             check_fits(stopped.checkpoint, parts.model, last, parts.spec)
@@ -147,7 +148,7 @@ def resume(
             folder,
             stopped.cfg,
             parts,
-            metrics=trained_metrics(folder) if stopped.epoch > 0 else {},
+            metrics_before=metrics_before,
             warnings=stopped.warnings,
             seconds_before=stopped.seconds,
         )
@@ -227,7 +228,6 @@ def _carry_out(run: Run, group: str | None, checkpoint: Path | None = None) -> f
         status = "interrupted"
         raise SystemExit(_exit_status(stop)) from stop
     finally:
-        run.collect_metrics()
         if process_rank() == 0:
             # Where nothing can be written, the error that says so is not to be replaced.
             with suppress(OSError) if status == "failed" else nullcontext():
@@ -239,7 +239,6 @@ def _carry_out(run: Run, group: str | None, checkpoint: Path | None = None) -> f
 def _fit(run: Run, checkpoint: Path | None) -> None:
     trainer, model, data = run.parts.trainer, run.parts.model, run.parts.data
     trainer.fit(model, datamodule=data, ckpt_path=None if checkpoint is None else str(checkpoint))
-    run.collect_metrics()
     ended_early = trainer.max_epochs is None or trainer.current_epoch < trainer.max_epochs
     if ended_early and time_is_over(trainer):
         warn(
@@ -260,7 +259,6 @@ def _test(run: Run) -> None:
         ckpt_path=str(path) if kept else None,
         verbose=False,
     )
-    run.collect_metrics()
     objective = run.cfg.objective
     if objective not in run.metrics and objective != RunConfig.objective:
         warn(unknown_metric(objective, list(run.metrics), "objective"))

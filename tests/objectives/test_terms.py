@@ -12,7 +12,6 @@ WEIGHTS = {
     "penalty": 1.0,
     "kl": 3.0,
     "off": 0.0,
-    "later": 1.0,
 }
 
 
@@ -54,16 +53,6 @@ def test_weight_zero_touches_neither_loss_nor_gradient() -> None:
     assert terms.total().item() == 1
     assert not terms.total().requires_grad
     assert terms.means()["off"].item() == torch.inf
-    assert terms.first_non_finite() is None
-
-
-@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
-def test_first_non_finite_term_is_named(bad: float) -> None:
-    terms = example()
-    assert terms.first_non_finite() is None
-    terms.add("kl", torch.tensor([1.0, bad]), axes="A")
-    terms.add("later", torch.tensor(torch.nan), axes="")
-    assert terms.first_non_finite() == "kl"
 
 
 def test_lookup() -> None:

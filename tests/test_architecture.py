@@ -26,7 +26,7 @@ class Room(NamedTuple):
     third_party: set[str]
 
 
-GROUND = {"files", "messages", "suggestions"}
+GROUND = {"files", "messages", "ranks", "suggestions"}
 ENTRY = Room({"cli", "runs", "sweeps"}, {"hydra", "omegaconf"})
 ROOMS = {
     "__init__": Room(set(), set()),
@@ -35,6 +35,7 @@ ROOMS = {
     "logging_schedule": Room(set(), set()),
     "files": Room(set(), set()),
     "messages": Room(set(), {"lightning"}),
+    "ranks": Room(set(), set()),
     "suggestions": Room(set(), set()),
     "objectives": Room({"objectives"}, {"torch"}),
     "networks": Room({"networks", "processes"}, {"torch"}),
@@ -75,7 +76,7 @@ ROOMS = {
     ),
     "cli": Room({"cli", *GROUND}, {"hydra", "omegaconf", "yaml"}),
     "engine": Room(
-        {"engine", "contracts", "modules", "callbacks", *GROUND},
+        {"engine", "cli", "contracts", "modules", "callbacks", *GROUND},
         {"omegaconf", "wandb", "lightning", "torch", "numpy"},
     ),
     "runs": Room(

@@ -59,6 +59,7 @@ def evaluate(request: Request) -> dict[str, float]:
     cfg.run_dir, cfg.logger = str(target), None
     # One process, also where several trained: each sample is looked at once and written once.
     cfg.trainer.devices, cfg.trainer.strategy = 1, "auto"
+    cfg.trainer.pop("num_nodes", None)
     check_constructors(resolved(cfg), trusted_only=True)
     split, metrics = _test(cfg, checkpoint)
     _report(folder, target, checkpoint, request, split, metrics)

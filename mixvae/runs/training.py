@@ -20,12 +20,13 @@ from mixvae.cli.config_file import close, load_config
 from mixvae.cli.schema import RunConfig
 from mixvae.engine.checkpoint_io import check_fits
 from mixvae.engine.csv_logger import CsvLogger
-from mixvae.engine.ddp import process_rank, share_cores, sharing_the_run
+from mixvae.engine.ddp import following, meeting, process_rank, sharing_the_run
 from mixvae.engine.randomness import part_randomness, seed_run
+from mixvae.engine.rendezvous import RankError, Rendezvous
 from mixvae.engine.time_limits import heeding_time_limits, time_is_over
 from mixvae.messages import warn
 from mixvae.runs.build import build, build_trainer
-from mixvae.runs.folder import RunFolder, check_free, claimed, default_path
+from mixvae.runs.folder import RunFolder, check_free, check_same, claimed, default_path
 from mixvae.runs.kept_augmenter import keep_augmenter
 from mixvae.runs.recording import (
     Run,
@@ -45,7 +46,6 @@ from mixvae.runs.resume import StoppedRun, open_stopped
 INTERRUPTED = 130
 TERMINATED = 143
 CHECKPOINTS = ("best", "last", "selected")
-RESUMED = "resumed"
 
 
 def train(
@@ -72,6 +72,24 @@ def train(
     cfg = close(cfg)
     if cfg.test_checkpoint not in CHECKPOINTS:
         raise ValueError(f"test_checkpoint is {cfg.test_checkpoint!r}; use best, last or selected")
+    with meeting() as rendezvous:
+        if rendezvous is not None and rendezvous.rank > 0:
+            _take_part(rendezvous, cfg.run_dir)
+            return None
+        begun = None if rendezvous is None else rendezvous.remembered()
+        if begun is not None and RunFolder(begun).config.is_file():
+            return _restart(rendezvous, begun, cfg.objective)
+        return _begin(cfg, overrides, job_folder, callbacks, rendezvous)
+
+
+def _begin(
+    cfg: DictConfig,
+    overrides: Sequence[str],
+    job_folder: Path | None,
+    callbacks: Sequence[Callback],
+    rendezvous: Rendezvous | None,
+) -> float | None:
+    """Train a new run, see `train`."""
     seed_run(cfg.seed, cfg.num_threads)
     may_exist = cfg.run_dir is not None or job_folder is not None
     path = _choose_path(cfg, job_folder)
@@ -86,10 +104,12 @@ def train(
     _add(parts.trainer, callbacks or [LoggedObjective(cfg.objective)])
     folder = RunFolder(path)
     with claimed(folder):
+        if rendezvous is not None:
+            rendezvous.remember(path)
         write_start(folder, cfg, overrides)
         keep_augmenter(folder, cfg)
         group = None if job_folder is None else job_folder.parent.name
-        return _carry_out(Run(folder, cfg, parts, warnings=warnings), group)
+        return _carry_out(Run(folder, cfg, parts, warnings=warnings), group, rendezvous)
 
 
 def resume(
@@ -114,6 +134,34 @@ def resume(
         ValueError: If it is no run, or a finished one, or its checkpoint cannot be used.
         RunPruned: If one of `callbacks` stops the run; its summary then says so.
     """
+    with meeting() as rendezvous:
+        if rendezvous is not None and rendezvous.rank > 0:
+            _take_part(rendezvous, path)
+            return None
+        if rendezvous is not None and rendezvous.remembered() is not None:
+            return _restart(rendezvous, path.absolute(), "")
+        return _continue(path, max_epochs, group, callbacks, rendezvous)
+
+
+def _restart(rendezvous: Rendezvous | None, path: Path, objective: str) -> float | None:
+    """Go on with the run that an earlier start by the same torchrun began."""
+    folder = RunFolder(path)
+    if folder.status != "finished":
+        return _continue(path, None, None, (), rendezvous)
+    if rendezvous is not None:
+        rendezvous.tell({"over": 0})
+    value = folder.read_summary().get(objective)
+    return None if value is None else float(value)
+
+
+def _continue(
+    path: Path,
+    max_epochs: int | None,
+    group: str | None,
+    callbacks: Sequence[Callback],
+    rendezvous: Rendezvous | None,
+) -> float | None:
+    """Continue a run, see `resume`."""
     folder = RunFolder(path.absolute())
     stopped = open_stopped(folder, max_epochs)
     with claimed(folder):
@@ -130,6 +178,8 @@ def resume(
                 )
         _add(parts.trainer, callbacks)
         _rewind_logs(parts.trainer, stopped)
+        if rendezvous is not None:
+            rendezvous.remember(folder.path)
         write_resumption(folder, stopped.cfg, stopped.epoch)
         print(f"resuming {shown(folder.path)} at epoch {stopped.epoch + 1}", flush=True)
         start = None if stopped.checkpoint is None else folder.last_checkpoint
@@ -141,23 +191,27 @@ def resume(
             warnings=stopped.warnings,
             seconds_before=stopped.seconds,
         )
-        return _carry_out(run, group, start)
+        return _carry_out(run, group, rendezvous, start)
 
 
-def join(path: Path, *, resumed: bool) -> None:
-    """Take part in a run that another process has begun, as one of its further devices.
+def _take_part(rendezvous: Rendezvous, asked: str | Path | None) -> None:
+    """Train in a run that rank zero leads, as one of its further devices.
+
+    The config is the one in the run's folder.
 
     Args:
-        path: The run's folder, its config written.
-        resumed: Whether the run goes on from its last checkpoint.
+        rendezvous: Where rank zero is met.
+        asked: Run folder that this process's command line names; None for none.
     """
-    folder = RunFolder(path)
-    cfg = load_config(folder.config)
-    seed_run(cfg.seed, cfg.num_threads)
-    parts = build(cfg)
-    share_cores(cfg.num_threads, parts.trainer.num_devices)
-    part_randomness(cfg.seed, process_rank())
-    _carry_out(Run(folder, cfg, parts), None, folder.last_checkpoint if resumed else None)
+    with following(rendezvous) as message:
+        folder = RunFolder(Path(message["folder"]))
+        check_same(folder, message["id"], asked)
+        cfg = load_config(folder.config)
+        seed_run(cfg.seed, cfg.num_threads)
+        parts = build(cfg)
+        part_randomness(cfg.seed, process_rank())
+        checkpoint = folder.last_checkpoint if message["resumed"] else None
+        _carry_out(Run(folder, cfg, parts), None, rendezvous, checkpoint)
 
 
 def _add(trainer: Trainer, callbacks: Sequence[Callback]) -> None:
@@ -189,19 +243,25 @@ def _make_folder(cfg: DictConfig, path: Path, *, may_exist: bool) -> Path:
             return path
 
 
-def _carry_out(run: Run, group: str | None, checkpoint: Path | None = None) -> float | None:
+def _carry_out(
+    run: Run, group: str | None, rendezvous: Rendezvous | None, checkpoint: Path | None = None
+) -> float | None:
     """Fit, test and record; whatever happens, the summary says how it ended.
 
     After an interrupt, Ctrl-C stays without effect: the process is about to end, and a second one
     would only break its last words.
     """
     status = "failed"
-    others = [str(run.folder.path), *([] if checkpoint is None else [RESUMED])]
+    message = {
+        "folder": str(run.folder.path),
+        "id": run.folder.read_provenance().get("id"),
+        "resumed": checkpoint is not None,
+    }
     try:
         with (
             listening(run.warnings, run.folder.summary),
             heeding_time_limits(),
-            sharing_the_run(run.parts.trainer, others, run.cfg.num_threads),
+            sharing_the_run(run.parts.trainer, rendezvous, message, run.cfg.num_threads),
         ):
             start_loggers(run, group)
             _fit(run, checkpoint)
@@ -212,6 +272,8 @@ def _carry_out(run: Run, group: str | None, checkpoint: Path | None = None) -> f
     except RunPruned:
         status = "pruned"
         raise
+    except RankError as error:
+        raise RankError(f"{error}; to continue: {_command_to_continue(run)}") from error
     except (KeyboardInterrupt, SystemExit) as stop:
         _ignore_interrupts()
         status = "interrupted"
@@ -271,13 +333,16 @@ def _say_how_it_ended(run: Run, status: str) -> None:
     if status == "finished":
         print_result(run)
     elif status == "interrupted":
-        going_on = shlex.quote(f"resume={shown(run.folder.path)}")
         print(
             f"interrupted after {run.parts.trainer.current_epoch} whole epochs, {_saved(run)};"
-            f" to continue: python -m mixvae.train {going_on}",
+            f" to continue: {_command_to_continue(run)}",
             file=sys.stderr,
             flush=True,
         )
+
+
+def _command_to_continue(run: Run) -> str:
+    return f"python -m mixvae.train {shlex.quote(f'resume={shown(run.folder.path)}')}"
 
 
 def _saved(run: Run) -> str:

@@ -17,6 +17,7 @@ from mixvae.cli.help_text import train_help
 from mixvae.cli.hydra_call import OWN_FOLDERS, as_hydra_sees_it, flags_of
 from mixvae.cli.overrides import check_command_line, quoted, unquoted, value_of
 from mixvae.cli.trust import check_kept_overrides
+from mixvae.ranks import check_started_alone
 from mixvae.runs.folder import free_path
 from mixvae.sweeps.resuming import Command, begin, finish, resumed_command, split_resume
 
@@ -42,6 +43,8 @@ def launch_training(arguments: Sequence[str], job: Callable[[], Any]) -> None:
     if not shows_only and any(_key(line) == "resume" for line in args.overrides):
         _resume(args)
         return
+    if args.multirun:
+        check_started_alone("a sweep")
     stopped, overrides = split_resume(args.overrides)
     command = Command.said(args, overrides)
     if stopped is not None:

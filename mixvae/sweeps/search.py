@@ -19,6 +19,7 @@ from mixvae.cli.overrides import check_command_line
 from mixvae.cli.search_request import SearchRequest, parse_search
 from mixvae.cli.search_space import as_text
 from mixvae.files import write_text
+from mixvae.ranks import check_started_alone
 from mixvae.runs.folder import RunFolder, claimed
 from mixvae.sweeps.search_storage import (
     check_optuna,
@@ -44,6 +45,7 @@ def search(arguments: Sequence[str]) -> None:
         ValueError: If no trial reached a value.
     """
     request = parse_search(arguments)
+    check_started_alone("a search")
     check_optuna()
     check_space(request)
     begin(request)

@@ -21,8 +21,10 @@ from typing import Any
 from torch import device, distributed
 from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
-# For reaching the store, and then for rank zero to hear of every process.
-ARRIVAL_SECONDS = 50.0
+# For a process to reach the store.
+REACH_SECONDS = 50.0
+# For rank zero to hear of every process: on a cold disk, their imports take long.
+ARRIVAL_SECONDS = 300.0
 # A process whose run is over has so long to end by itself, and to say why.
 PATIENCE_SECONDS = 20.0
 # Lightning's, for all backends: rank zero may draw figures while the others wait.
@@ -189,7 +191,7 @@ class Rendezvous:
 
 
 def _open_store(host: str, port: int, rank: int, *, hosts: bool) -> Any:
-    seconds = timedelta(seconds=ARRIVAL_SECONDS)
+    seconds = timedelta(seconds=REACH_SECONDS)
     try:
         return TCPStore(host, port, is_master=hosts, timeout=seconds, wait_for_workers=False)
     except RuntimeError as error:
@@ -200,5 +202,5 @@ def _open_store(host: str, port: int, rank: int, *, hosts: bool) -> Any:
             ) from error
         raise ConnectionError(
             f"process {rank} cannot reach the rendezvous {host}:{port} within"
-            f" {ARRIVAL_SECONDS:.0f} s; check MASTER_ADDR, MASTER_PORT and the firewall"
+            f" {REACH_SECONDS:.0f} s; check MASTER_ADDR, MASTER_PORT and the firewall"
         ) from error

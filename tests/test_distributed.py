@@ -302,7 +302,7 @@ def workers_of(folder: Path) -> list[int]:
     """Process ids of the worker processes that a run in this folder started."""
     done = subprocess.run(["ps", "-ewwo", "pid,args"], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
-    return [int(line.split()[0]) for line in lines if line.endswith(f" resume={folder}")]
+    return [int(line.split()[0]) for line in lines if f"resume='{folder}'" in line]
 
 
 def rank_of(pid: str, folder: Path) -> str | None:

@@ -277,6 +277,7 @@ def sharing_the_run(
     trainer: Trainer,
     rendezvous: Rendezvous | None,
     message: Mapping[str, Any],
+    command: Sequence[str],
     num_threads: int | None,
 ) -> Iterator[None]:
     """Train together: begin with all processes of the run, and end with them.
@@ -286,7 +287,8 @@ def sharing_the_run(
     Args:
         trainer: The run's trainer, which has not started.
         rendezvous: Where processes meet that another program started; None for the only process.
-        message: Rank zero's to the others; it names the `folder`.
+        message: Rank zero's to the others.
+        command: Arguments of `mixvae.train` for a worker process, which hears the message.
         num_threads: CPU threads of each process; None shares the cores out.
 
     Raises:
@@ -302,7 +304,7 @@ def sharing_the_run(
     variables = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     if rendezvous is None:
         rendezvous = Rendezvous(0, trainer.world_size, LOCALHOST, 0, hosts=True)
-        workers = Workers([f"resume={message['folder']}"], rendezvous)
+        workers = Workers(command, rendezvous)
         # So Lightning starts none.
         variables["LOCAL_RANK"] = "0"
     seconds = 0.0

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import get_args
 
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -16,8 +17,9 @@ from omegaconf import DictConfig
 
 from mixvae.callbacks.lightning_parts import callbacks_of
 from mixvae.callbacks.reporting import LoggedObjective, RunPruned, unknown_metric
-from mixvae.cli.config_file import close, load_config
-from mixvae.cli.schema import RunConfig
+from mixvae.cli.config_file import load_config
+from mixvae.cli.overrides import quoted
+from mixvae.cli.schema import Checkpoint, RunConfig
 from mixvae.engine.checkpoint_io import check_fits
 from mixvae.engine.csv_logger import CsvLogger
 from mixvae.engine.ddp import following, meeting, process_rank, sharing_the_run
@@ -42,24 +44,27 @@ from mixvae.runs.recording import (
     write_trained,
 )
 from mixvae.runs.resume import StoppedRun, open_stopped
+from mixvae.suggestions import suggestion
 
 INTERRUPTED = 130
 TERMINATED = 143
-CHECKPOINTS = ("best", "last", "selected")
 
 
 def train(
     cfg: DictConfig,
     overrides: Sequence[str] = (),
     job_folder: Path | None = None,
+    *,
+    command: Sequence[str] = (),
     callbacks: Sequence[Callback] = (),
 ) -> float | None:
     """Train, test and record a new run.
 
     Args:
-        cfg: A composed config.
-        overrides: What the command line said, to be kept.
+        cfg: A closed config.
+        overrides: Lines that it was composed from, to be kept.
         job_folder: Folder of this job in a sweep, whose parent's name is the W&B group.
+        command: Arguments of `mixvae.train` that run the same again.
         callbacks: More callbacks than the config's; what is saved does not depend on them.
 
     Returns:
@@ -69,9 +74,9 @@ def train(
         ValueError: If a value is out of range; then no folder was made.
         RunPruned: If one of `callbacks` stops the run; its summary then says so.
     """
-    cfg = close(cfg)
-    if cfg.test_checkpoint not in CHECKPOINTS:
-        raise ValueError(f"test_checkpoint is {cfg.test_checkpoint!r}; use best, last or selected")
+    if cfg.test_checkpoint not in get_args(Checkpoint):
+        near = suggestion(cfg.test_checkpoint, get_args(Checkpoint))
+        raise ValueError(f"test_checkpoint is {cfg.test_checkpoint!r}{near}")
     with meeting() as rendezvous:
         if rendezvous is not None and rendezvous.rank > 0:
             _take_part(rendezvous, cfg.run_dir)
@@ -79,13 +84,14 @@ def train(
         begun = None if rendezvous is None else rendezvous.remembered()
         if begun is not None and RunFolder(begun).config.is_file():
             return _restart(rendezvous, begun, cfg.objective)
-        return _begin(cfg, overrides, job_folder, callbacks, rendezvous)
+        return _begin(cfg, overrides, job_folder, command, callbacks, rendezvous)
 
 
 def _begin(
     cfg: DictConfig,
     overrides: Sequence[str],
     job_folder: Path | None,
+    command: Sequence[str],
     callbacks: Sequence[Callback],
     rendezvous: Rendezvous | None,
 ) -> float | None:
@@ -106,7 +112,7 @@ def _begin(
     with claimed(folder):
         if rendezvous is not None:
             rendezvous.remember(path)
-        write_start(folder, cfg, overrides)
+        write_start(folder, cfg, overrides, command)
         keep_augmenter(folder, cfg)
         group = None if job_folder is None else job_folder.parent.name
         return _carry_out(Run(folder, cfg, parts, warnings=warnings), group, rendezvous)
@@ -116,6 +122,7 @@ def resume(
     path: Path,
     max_epochs: int | None = None,
     group: str | None = None,
+    *,
     callbacks: Sequence[Callback] = (),
 ) -> float | None:
     """Continue a stopped run to the same end as if it had never stopped.
@@ -163,6 +170,11 @@ def _continue(
 ) -> float | None:
     """Continue a run, see `resume`."""
     folder = RunFolder(path.absolute())
+    command = (
+        [f"resume={path}"]
+        if max_epochs is None
+        else [f"resume={path}", f"trainer.max_epochs={max_epochs}"]
+    )
     stopped = open_stopped(folder, max_epochs)
     with claimed(folder):
         seed_run(stopped.cfg.seed, stopped.cfg.num_threads)
@@ -180,7 +192,7 @@ def _continue(
         _rewind_logs(parts.trainer, stopped)
         if rendezvous is not None:
             rendezvous.remember(folder.path)
-        write_resumption(folder, stopped.cfg, stopped.epoch)
+        write_resumption(folder, stopped.cfg, stopped.epoch, command)
         print(f"resuming {shown(folder.path)} at epoch {stopped.epoch + 1}", flush=True)
         start = None if stopped.checkpoint is None else folder.last_checkpoint
         run = Run(
@@ -257,11 +269,12 @@ def _carry_out(
         "id": run.folder.read_provenance().get("id"),
         "resumed": checkpoint is not None,
     }
+    command = [f"resume={quoted(str(run.folder.path))}"]
     try:
         with (
             listening(run.warnings, run.folder.summary),
             heeding_time_limits(),
-            sharing_the_run(run.parts.trainer, rendezvous, message, run.cfg.num_threads),
+            sharing_the_run(run.parts.trainer, rendezvous, message, command, run.cfg.num_threads),
         ):
             start_loggers(run, group)
             _fit(run, checkpoint)

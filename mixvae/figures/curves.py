@@ -1,4 +1,4 @@
-"""How the measures of a run moved over its epochs."""
+"""Learning curves of a run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Panel(NamedTuple):
 
 def _mixture_panels(curves: Curves, num_categories: int) -> list[_Panel]:
     kept = curves.get("val/kept_categories", ((), ()))[1]
-    # Where none is pruned, the level says how many are kept.
+    # Without pruning, the level is the number of kept categories.
     pruned = ("val/kept_categories",) if min(kept, default=num_categories) < num_categories else ()
     panels = [
         _Panel("Objective", "nats per sample", ("train/loss", "val/loss")),
@@ -112,10 +112,10 @@ def _augmenter_panels(curves: Curves) -> list[_Panel]:
 def _with_others(
     panels: list[_Panel], curves: Curves, unit: str = "nats per sample"
 ) -> list[_Panel]:
-    """Add a panel of the training terms that none shows, and leave out those without metrics."""
+    """Add a panel of the training terms not shown yet, and drop panels without metrics."""
     shown = {name for panel in panels for name in panel.names}
     rest = sorted(name for name in curves if name.startswith("train/") and name not in shown)
-    # Before their weights, these differ by orders of magnitude.
+    # Unweighted terms differ by orders of magnitude.
     others = _Panel("Other terms, unweighted", unit, tuple(rest), signed_log=True)
     return [panel for panel in [*panels, others] if any(name in curves for name in panel.names)]
 
@@ -138,7 +138,7 @@ def learning_curves(curves: Curves, num_categories: int) -> Figure:
 
 
 def multimodal_learning_curves(curves: Curves) -> Figure:
-    """Draw the objective, what it is made of and its other terms, of a multimodal model.
+    """Draw the objective and its terms over epochs, for a multimodal model.
 
     Args:
         curves: For each metric, such as `val/imputation`, epochs trained and values. Metrics that
@@ -154,7 +154,7 @@ def multimodal_learning_curves(curves: Curves) -> Figure:
 
 
 def augmenter_learning_curves(curves: Curves) -> Figure:
-    """Draw the objective, its terms and how copies do, of a learned augmenter.
+    """Draw the objective, its terms and the measures of copies, for a learned augmenter.
 
     Args:
         curves: For each metric, such as `val/copy_distance`, epochs trained and values. Metrics
@@ -184,7 +184,7 @@ def _draw(panels: Sequence[_Panel], curves: Curves) -> Figure:
 
 
 def _draw_panel(axes: Axes, panel: _Panel, curves: Curves) -> None:
-    # Where a panel shows one quantity of two splits, the split is the difference to name.
+    # If a panel shows one quantity of two splits, the labels are the splits.
     splits = {name.partition("/")[0] for name in panel.names}
     is_one_quantity = len(panel.names) > 1 and len(splits) == len(panel.names)
     for number, name in enumerate(panel.names):

@@ -17,8 +17,7 @@ class Term:
 
     Args:
         value: The term, nats, one entry per element of `axes`.
-        weight: Its factor in the loss.
-        axes: What its axes are: agents A, modalities M, batch B.
+        axes: Letters of its axes: agents A, modalities M, batch B.
 
     Source:
         Ours.
@@ -53,10 +52,9 @@ class Terms:
         """Add a term.
 
         Args:
-            name: Its name, not yet taken.
+            name: A name not used before.
             value: The term, nats, summed over features, shape as `axes` says: (A, B), (M, B),
                 (B,), (A,) or ().
-            weight: Its factor in the loss.
             axes: `AB`, `MB`, `B`, `A` or the empty string.
         """
         assert name not in self._terms, name

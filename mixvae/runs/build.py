@@ -24,7 +24,7 @@ from mixvae.callbacks.pruning import Pruning
 from mixvae.cli.schema import RunConfig
 from mixvae.contracts import DataSpec, MultimodalSpec
 from mixvae.engine.checkpoint_io import AtomicCheckpointIO
-from mixvae.engine.ddp import check_processes, cluster_environment
+from mixvae.engine.cluster import check_processes, cluster_environment
 from mixvae.engine.processor import emulates_bf16
 from mixvae.messages import warn
 from mixvae.modules.base import AbstractModule

@@ -20,8 +20,8 @@ from mixvae.callbacks.collecting import tested_split
 from mixvae.callbacks.lightning_parts import callbacks_of
 from mixvae.cli.config_file import resolved, save_config
 from mixvae.cli.trust import accept
+from mixvae.engine.cluster import process_rank
 from mixvae.engine.csv_logger import last_values, read_metrics
-from mixvae.engine.ddp import process_rank
 from mixvae.engine.wandb_logger import WandbRun
 from mixvae.files import remove_leftovers, write_json, write_text
 from mixvae.messages import warn

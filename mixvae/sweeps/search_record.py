@@ -42,7 +42,7 @@ def write_trials(request: SearchRequest, study: Any) -> list[Path]:
 
 def _draw(request: SearchRequest, study: Any) -> list[Path]:
     # Here, so that a wrong search is refused before matplotlib is imported.
-    from mixvae.figures.search import study_figures
+    from mixvae.sweeps.search_figures import study_figures
 
     paths = []
     for name, figure in study_figures(study, request.config.metric).items():

@@ -54,21 +54,3 @@ def test_first_non_finite_term_is_named(bad: float) -> None:
     terms.add("kl", torch.tensor([1.0, bad]), axes="A")
     terms.add("later", torch.tensor(torch.nan), axes="")
     assert terms.first_non_finite() == "kl"
-
-
-def test_lookup() -> None:
-    terms = example()
-    assert len(terms) == 4
-    assert "kl" not in terms
-    assert terms["coupling"].weight == 10.0
-    assert terms["coupling"].axes == "B"
-
-
-def test_misuse_is_caught() -> None:
-    terms = example()
-    with pytest.raises(AssertionError):
-        terms.add("coupling", torch.ones(3), axes="B")
-    with pytest.raises(AssertionError):
-        terms.add("kl", torch.ones(3))
-    with pytest.raises(AssertionError):
-        Terms().total()

@@ -110,7 +110,7 @@ def test_a_folder_that_another_machine_does_not_see(
     folder.path.mkdir()
     for ours in ({}, {"id": "other"}):
         write_json(folder.provenance, ours)
-        with pytest.raises(ValueError, match="does not see the run folder .*/run of process 0"):
+        with pytest.raises(ValueError, match=r"does not see the run folder .*/run of process 0"):
             check_same(folder, "a1", None)
     write_json(folder.provenance, {"id": "a1"})
     folder.config.write_text("")

@@ -425,7 +425,7 @@ WRONG: dict[str, tuple[str, dict[str, Any] | str, tuple[str, ...]]] = {
     "experiment": ("experiment=digits_cp", {}, ("did you mean 'digits_cpl'?",)),
     "time": ("timeout_min=-1", {}, ("timeout_min is -1",)),
     "test": ("metric=test/loss", {}, ("test/loss", "val/loss")),
-    "storage": ("storage=/tmp/other.db", {}, ("/tmp/other.db",)),
+    "storage": ("storage=/other/search.db", {}, ("/other/search.db",)),
     "set and searched": (f"{LR}=1", {}, (LR,)),
     "taken": ("out=taken", {}, ("taken", "not empty")),
     "list": ("", "- 1\n", ("mine.yaml",)),

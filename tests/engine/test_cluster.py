@@ -10,7 +10,7 @@ from lightning.fabric.plugins.environments import (
     TorchElasticEnvironment,
 )
 
-from mixvae.engine.ddp import check_processes, cluster_environment
+from mixvae.engine.cluster import check_processes, cluster_environment
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}
 SRUN = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_NTASKS_PER_NODE": "2", "SLURM_NTASKS": "4"}
@@ -66,11 +66,11 @@ def test_another_number_of_processes_than_of_devices(
     "variables", [{"SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS": "2"}], indirect=True
 )
 def test_tasks_of_slurm_without_their_number_on_each_machine(variables: Any) -> None:
-    with pytest.raises(ValueError, match="has 2 tasks .*--ntasks-per-node=N"):
+    with pytest.raises(ValueError, match=r"has 2 tasks .*--ntasks-per-node=N"):
         cluster_environment()
 
 
 def test_a_rank_that_no_launcher_gave(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mixvae.engine.ddp.process_rank", lambda: 1)
-    with pytest.raises(ValueError, match="process 1 of several .* neither torchrun nor srun"):
+    monkeypatch.setattr("mixvae.engine.cluster.process_rank", lambda: 1)
+    with pytest.raises(ValueError, match=r"process 1 of several .* neither torchrun nor srun"):
         cluster_environment()

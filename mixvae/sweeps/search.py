@@ -17,6 +17,7 @@ from mixvae.cli.errors import INTERRUPTED, UsageError, message_of
 from mixvae.cli.requests import help_of
 from mixvae.cli.search_request import Scalar, SearchRequest, SweepRequest, as_text, parse_sweep
 from mixvae.files import write_text
+from mixvae.ranks import check_started_alone
 from mixvae.runs.folder import RunFolder, claimed
 from mixvae.sweeps.resuming import finish
 from mixvae.sweeps.search_record import best_command, jobs_of, write_trials
@@ -57,6 +58,7 @@ def search(request: SearchRequest) -> None:
         UsageError: If it cannot run; then nothing was made.
         ValueError: If no trial has finished.
     """
+    check_started_alone("a search")
     check_optuna()
     check_space(request)
     begin(request)

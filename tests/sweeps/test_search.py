@@ -23,11 +23,12 @@ from mixvae import sweep
 from mixvae.callbacks.reporting import Reporting, RunPruned
 from mixvae.cli.overrides import check_command_line
 from mixvae.cli.search_request import SearchRequest, parse_sweep
+from mixvae.figures import search as figures_of_searches
 from mixvae.files import write_json, write_text
 from mixvae.runs import training
 from mixvae.runs.build import build
 from mixvae.runs.folder import RunFolder
-from mixvae.sweeps import jobs, search_record, tables
+from mixvae.sweeps import jobs, tables
 from mixvae.sweeps import search as search_driver
 
 Search = Callable[..., Any]
@@ -94,7 +95,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRun:
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches without figures, which take longer than all else."""
-    monkeypatch.setattr(search_record, "_draw", lambda *arguments: [])
+    monkeypatch.setattr(figures_of_searches, "study_figures", lambda *arguments: {})
     monkeypatch.setattr(tables, "_draw", lambda *arguments: None)
 
 

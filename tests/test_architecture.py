@@ -27,7 +27,7 @@ class Room(NamedTuple):
 
 
 GROUND = {"files", "messages", "suggestions"}
-ENTRY = Room({"cli", "runs", "sweeps"}, {"hydra", "omegaconf"})
+ENTRY = Room({"cli", "runs", "sweeps", *GROUND}, {"hydra", "omegaconf"})
 ROOMS = {
     "__init__": Room(set(), set()),
     "contracts": Room(set(), {"torch"}),
@@ -226,6 +226,8 @@ def violations(file: Path, package: Path) -> list[str]:
     """Return what in one file of the package breaks the house rules."""
     parts = file.relative_to(package).with_suffix("").parts
     relative, room = "/".join(parts) + ".py", parts[0]
+    if relative == "data/__main__.py":
+        room = "runs"  # a command, above the rooms that it reads its words with
     if room not in ROOMS:
         return [f"{relative}: no such room in the floor plan"]
     text = file.read_text()

@@ -20,7 +20,8 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from mixvae.cli.errors import UsageError, told
+from mixvae.cli.errors import UsageError
+from mixvae.cli.explain import one_line
 from mixvae.suggestions import suggestion
 
 NUMBERS = {int: "a whole number", float: "a number"}
@@ -141,7 +142,7 @@ def _read_value(key: str, text: str, hint: Any, usage: str) -> Any:
         return _read_collection(key, text, hint, usage)
     if get_origin(hint) is Literal:
         if text not in get_args(hint):
-            raise UsageError(f"{key} is {text!r}; use {' or '.join(get_args(hint))}")
+            raise UsageError(f"{key} is {text!r}{suggestion(text, get_args(hint))}")
         return text
     if hint is bool:
         if text.lower() not in ("true", "false"):
@@ -165,7 +166,7 @@ def _read_collection(key: str, text: str, hint: Any, usage: str) -> list[Any] | 
     try:
         value = OverridesParser.create().parse_override(f"{key}={text}").value()
     except HydraException as error:
-        raise UsageError(f"{key}={text} cannot be read: {told(error)}") from error
+        raise UsageError(f"{key}={text} cannot be read: {one_line(error)}") from error
     wanted = list if get_origin(hint) is list else dict
     if not isinstance(value, wanted) or not value:
         raise UsageError(f"{key} must look like {usage}, got {text!r}")

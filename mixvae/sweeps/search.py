@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from mixvae.cli.checked_jobs import check_values
+from mixvae.cli.command import Command
+from mixvae.cli.compose import compose_jobs
 from mixvae.cli.errors import INTERRUPTED, UsageError, message_of
-from mixvae.cli.overrides import check_command_line
 from mixvae.cli.requests import help_of
 from mixvae.cli.search_request import Scalar, SearchRequest, SweepRequest, as_text, parse_sweep
 from mixvae.files import write_text
@@ -77,7 +77,7 @@ def check_space(request: SearchRequest) -> None:
     ends = {key: corners(key, node) for key, node in request.config.space.items()}
     for index in range(max(map(len, ends.values()))):
         values = {key: options[index % len(options)] for key, options in ends.items()}
-        check_values(check_command_line(request.overrides(values, request.config.seeds[0])))
+        compose_jobs(Command(request.overrides(values, request.config.seeds[0])))
 
 
 def begin(request: SearchRequest) -> None:
@@ -160,7 +160,7 @@ class _Trials:
         """Run a trial's job with one of the seeds and return its metric."""
         # Here, so that a wrong search is refused before PyTorch is imported.
         from mixvae.callbacks.reporting import Reporting, UnknownMetricError, unknown_metric
-        from mixvae.sweeps.jobs import carry_out
+        from mixvae.runs.jobs import run_job
 
         before = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
 
@@ -172,9 +172,9 @@ class _Trials:
 
         metric, folder = self.config.metric, self._folder(trial, index)
         callbacks = [Reporting(metric, report)] if index == 0 else []
-        overrides = self.request.overrides(setting, self.config.seeds[index])
-        (cfg,) = check_command_line(overrides)
-        value = carry_out(cfg, overrides, folder, callbacks)
+        command = Command(self.request.overrides(setting, self.config.seeds[index]))
+        (job,) = compose_jobs(command)
+        value = run_job(job.cfg, job.overrides, folder=folder, callbacks=callbacks)
         summary = folder.read_summary()
         if value is None and metric not in summary:
             logged = [name for name in summary if "/" in name and not name.startswith("test/")]

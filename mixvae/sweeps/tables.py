@@ -13,7 +13,7 @@ from mixvae.cli.config_file import load_config
 from mixvae.figures.sweep import sweep_figure
 from mixvae.files import replacing, write_table
 from mixvae.runs.folder import RunFolder
-from mixvae.sweeps.resuming import FAILED_MARK
+from mixvae.runs.jobs import FAILED_MARK
 
 # Numbers of a summary that describe the run and do not measure it.
 NO_METRICS = ("seed", "best_epoch")

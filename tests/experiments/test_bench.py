@@ -34,11 +34,11 @@ from experiments.bench.measuring import (
 from experiments.bench.report import save
 from experiments.bench.steps import graph_step, model_step
 from experiments.modality_loop import Widths
-from mixvae.cli.overrides import check_command_line
 from mixvae.cli.schema import register
 from mixvae.contracts import Batch
 from mixvae.data import HippocampusDataModule
 from mixvae.engine.cuda_graphs import WARM_UP
+from tests.composed import composed
 
 register()
 
@@ -246,7 +246,7 @@ def test_every_job_on_a_gpu_is_also_one_of_graphs() -> None:
 
 @pytest.mark.parametrize("experiment", footprint.experiments())
 def test_every_experiment_can_be_cut_short(experiment: str) -> None:
-    (cfg,) = check_command_line([f"+experiment={experiment}", *footprint.shortened(experiment)])
+    cfg = composed([f"+experiment={experiment}", *footprint.shortened(experiment)])
     assert cfg.trainer.max_epochs == footprint.EPOCHS
 
 

@@ -21,15 +21,17 @@ from omegaconf import OmegaConf
 
 from mixvae import sweep
 from mixvae.callbacks.reporting import Reporting, RunPruned
-from mixvae.cli.overrides import check_command_line
+from mixvae.cli.command import Command
+from mixvae.cli.compose import Job
 from mixvae.cli.search_request import SearchRequest, parse_sweep
 from mixvae.figures import search as figures_of_searches
 from mixvae.files import write_json, write_text
-from mixvae.runs import training
+from mixvae.runs import jobs, training
 from mixvae.runs.build import build
 from mixvae.runs.folder import RunFolder
-from mixvae.sweeps import jobs, tables
 from mixvae.sweeps import search as search_driver
+from mixvae.sweeps import tables
+from tests.composed import composed
 
 Search = Callable[..., Any]
 LR = "model.optimizer.lr"
@@ -60,7 +62,7 @@ class FakeRun:
         self.fail: Callable[[list[str]], bool] = lambda overrides: False
 
     def __call__(
-        self, cfg: Any, overrides: list[str], folder: RunFolder, callbacks: Sequence[Reporting]
+        self, cfg: Any, overrides: list[str], *, folder: RunFolder, callbacks: Sequence[Reporting]
     ) -> float:
         """Report every epoch, and leave a summary."""
         folder.path.mkdir(exist_ok=True)
@@ -88,7 +90,7 @@ class FakeRun:
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRun:
     """Runs that take no time."""
     made = FakeRun()
-    monkeypatch.setattr(jobs, "carry_out", made)
+    monkeypatch.setattr(jobs, "run_job", made)
     return made
 
 
@@ -103,11 +105,11 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
 def quick(plain: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches whose configs hold what a fake run reads, and nothing else."""
 
-    def compose(overrides: Sequence[str]) -> list[Any]:
-        return [OmegaConf.from_dotlist([line for line in overrides if line[0] not in "+~"])]
+    def compose(command: Command) -> list[Job]:
+        lines = [line for line in command.overrides if line[0] not in "+~"]
+        return [Job(OmegaConf.from_dotlist(lines), command.overrides)]
 
-    monkeypatch.setattr(search_driver, "check_command_line", compose)
-    monkeypatch.setattr(search_driver, "check_values", lambda configs: None)
+    monkeypatch.setattr(search_driver, "compose_jobs", compose)
 
 
 @pytest.fixture
@@ -165,7 +167,7 @@ def test_a_search_tries_settings_and_tells_the_best(
     assert command[:3] == ["python", "-m", "mixvae.train"]
     assert f"{LR}={best[LR]}" in command
     assert command[-1] == "seed=0"
-    (cfg,) = check_command_line(command[3:])
+    cfg = composed(command[3:])
     assert cfg.model.optimizer.lr == float(best[LR])
     # It is a sweep's folder too.
     assert len(read_csv(tmp_path / "s" / "sweep.csv")) == 6

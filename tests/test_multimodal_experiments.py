@@ -10,8 +10,8 @@ import pytest
 import torch
 from hydra.utils import instantiate
 
-from mixvae.cli.overrides import check_command_line
 from mixvae.train import main
+from tests.composed import composed
 
 MODELS = [
     "mmvm",
@@ -85,7 +85,7 @@ def test_a_caption_and_counts_beside_an_image(
 
 @pytest.mark.parametrize("name", ["categorical", "laplace", "poisson"])
 def test_a_likelihood_is_chosen_by_its_name(name: str) -> None:
-    (job,) = check_command_line(["+experiment=multimodal_mmvm", f"likelihood={name}"])
+    job = composed(["+experiment=multimodal_mmvm", f"likelihood={name}"])
     assert type(instantiate(job.model.likelihood)).__name__.lower() == name
 
 

@@ -223,23 +223,59 @@ def test_yaml_that_builds_python_objects(text: str, run: Path, trace: Path, refu
     refused(train, "--config-dir", "run", "--config-name", "config", "run_dir=new")
 
 
-def test_an_option_of_someone_else_s_config_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trace: Path, refused: Offer
+def write_own_parts(folder: Path) -> None:
+    """A package of the user's, and a config folder that names it."""
+    (folder / "own_parts.py").write_text(
+        "from lightning.pytorch import Callback\nclass Own(Callback):\n    pass\n"
+    )
+    (folder / "conf" / "experiment").mkdir(parents=True)
+    content = {
+        "callbacks": {"own": {"_target_": "own_parts.Own"}},
+        "name": "${oc.env:OWN_NAME}",
+    }
+    (folder / "conf" / "experiment" / "own.yaml").write_text(
+        "# @package _global_\n" + yaml.safe_dump(content)
+    )
+
+
+def test_what_the_user_wrote_is_accepted_on_this_machine_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Offer
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "theirs" / "experiment"
-    folder.mkdir(parents=True)
-    contents = (
-        {"callbacks": {"x": call("os.system", f"touch {trace}")}},
-        {"hydra": {"callbacks": {"x": call("os.system", command=f"touch {trace}")}}},
-        {"hydra": {"run": {"dir": "x"}, "job": {"env_set": {"A": "b"}}}},
-        {"name": "${oc.env:HOME}"},
-    )
-    for content in contents:
-        (folder / "nice.yaml").write_text("# @package _global_\n" + yaml.safe_dump(content))
-        refused(train, "--config-dir", "theirs", "+experiment=nice", "run_dir=new")
-    refused(train, "--config-path", str(folder), "--config-name", "nice")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("OWN_NAME", "mine")
+    write_own_parts(tmp_path)
+    own = ["--config-dir", "conf", "+experiment=own", "seed=${oc.decode:3}", "run_dir=run"]
+    assert train.main([*TINY, *own]) == 0
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert (config["name"], config["seed"]) == ("mine", 3)
+    # The run goes on, is tested, and is repeated, also after it was moved.
+    (tmp_path / "run").rename(tmp_path / "moved")
+    assert train.main(["resume=moved", "trainer.max_epochs=2"]) == 0
+    assert evaluate.main(["run=moved"]) == 0
+    repeat = ["--config-dir", "moved", "--config-name", "config"]
+    assert train.main([*repeat, "run_dir=again"]) == 0
+    # Nothing else was accepted with it.
+    config["callbacks"]["other"] = call("own_parts.Path")
+    (tmp_path / "moved" / "config.yaml").write_text(yaml.safe_dump(config))
+    assert "own_parts.Path" in refused(evaluate, "run=moved")
+    # Another user, or machine, has another key.
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
+    assert "own_parts.Own" in refused(train, "resume=again", "trainer.max_epochs=9")
+    assert "own_parts.Own" in refused(train, *repeat, "run_dir=new")
     assert not Path("new").exists()
+
+
+def test_a_run_folder_is_no_config_folder(run: Path, trace: Path, refused: Offer) -> None:
+    (run / "experiment").mkdir()
+    content = {"callbacks": {"x": call("os.system", f"touch {trace}")}}
+    (run / "experiment" / "nice.yaml").write_text("# @package _global_\n" + yaml.safe_dump(content))
+    (run / "data").mkdir()
+    (run / "data" / "digits.yaml").write_text(yaml.safe_dump(content))
+    repeat = ["--config-dir", "run", "--config-name", "config", "run_dir=new"]
+    assert "nice" in refused(train, *repeat, "+experiment=nice")
+    assert "data" in refused(train, *repeat, "data=digits")
+    assert "run" in refused(train, "--config-dir", "run", "+experiment=nice", "run_dir=new")
 
 
 def test_the_user_s_own_package_can_be_trusted(monkeypatch: pytest.MonkeyPatch) -> None:

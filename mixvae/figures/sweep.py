@@ -1,4 +1,4 @@
-"""What a sweep's settings reached: one row for each, a point for each seed."""
+"""A sweep's metric: one row for each setting, a point for each seed."""
 
 from __future__ import annotations
 

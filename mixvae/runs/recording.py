@@ -19,6 +19,7 @@ from mixvae.callbacks.checkpoints import Checkpoints
 from mixvae.callbacks.collecting import tested_split
 from mixvae.callbacks.lightning_parts import callbacks_of
 from mixvae.cli.config_file import resolved, save_config
+from mixvae.cli.trust import accept
 from mixvae.engine.csv_logger import last_values, read_metrics
 from mixvae.engine.ddp import process_rank
 from mixvae.engine.wandb_logger import WandbRun
@@ -26,7 +27,7 @@ from mixvae.files import remove_leftovers, write_json, write_text
 from mixvae.messages import warn
 from mixvae.runs.build import Parts
 from mixvae.runs.folder import RunFolder
-from mixvae.runs.provenance import describe_provenance
+from mixvae.runs.provenance import describe_provenance, imported_versions
 
 # What a run's last words tell, where it was measured.
 HEADLINES = ("test/accuracy", "test/consensus", "test/probe_accuracy", "test/coherence")
@@ -73,33 +74,40 @@ class Run:
         self.metrics.update({name: float(value) for name, value in logged.items()})
 
 
-def write_start(folder: RunFolder, cfg: DictConfig, overrides: Sequence[str]) -> None:
+def write_start(
+    folder: RunFolder, cfg: DictConfig, overrides: Sequence[str], command: Sequence[str]
+) -> None:
     """Write what is known before training; `provenance.json` also holds the run's id.
 
     Args:
         folder: An empty folder.
         cfg: The run's config.
-        overrides: What the command line said.
+        overrides: Lines that the config was composed from.
+        command: Arguments of `mixvae.train` that run the same again.
     """
     remove_leftovers(folder.path)
     save_config(cfg, folder.config)
+    accept(folder.path, [resolved(cfg)])
     write_text(folder.overrides, "".join(f"{line}\n" for line in overrides))
-    write_json(folder.provenance, {"id": uuid.uuid4().hex[:8], **describe_provenance()})
+    write_json(folder.provenance, {"id": uuid.uuid4().hex[:8], **describe_provenance(command)})
     write_json(folder.summary, {"status": "running", "name": cfg.name, "seed": cfg.seed})
 
 
-def write_resumption(folder: RunFolder, cfg: DictConfig, epoch: int) -> None:
+def write_resumption(
+    folder: RunFolder, cfg: DictConfig, epoch: int, command: Sequence[str]
+) -> None:
     """Write that a run goes on, and with what.
 
     Args:
         folder: The run's folder.
         cfg: Its config, maybe with more epochs than before.
         epoch: Number of the epoch that training goes on with, from 0.
+        command: Arguments of `mixvae.train` that resumed it.
     """
     remove_leftovers(folder.path)
     save_config(cfg, folder.config)
     provenance = folder.read_provenance()
-    history = [*provenance.get("resumed", []), {"epoch": epoch, **describe_provenance()}]
+    history = [*provenance.get("resumed", []), {"epoch": epoch, **describe_provenance(command)}]
     write_json(folder.provenance, {**provenance, "resumed": history})
     write_json(folder.summary, {**folder.read_summary(), "status": "running"})
 
@@ -168,6 +176,11 @@ def write_summary(run: Run, status: str) -> dict[str, Any]:
         **dict(sorted(run.metrics.items())),
     }
     write_json(run.folder.summary, summary)
+    provenance = run.folder.read_provenance()
+    if provenance:
+        # Also what was imported since the start, such as matplotlib for the figures.
+        (provenance.get("resumed") or [provenance])[-1]["versions"] = imported_versions()
+        write_json(run.folder.provenance, provenance)
     for logger in trainer.loggers:
         if isinstance(logger, WandbRun):
             logger.finish(summary, failed=status == "failed")

@@ -28,11 +28,11 @@ from experiments.bench.measuring import (
 )
 from experiments.bench.steps import graph_step, model_step
 from experiments.modality_loop import Widths
-from mixvae.cli.overrides import check_command_line
 from mixvae.cli.schema import register
 from mixvae.contracts import Batch
 from mixvae.data import HippocampusDataModule
 from mixvae.engine.cuda_graphs import WARM_UP
+from tests.composed import composed
 
 register()
 
@@ -157,7 +157,7 @@ def test_a_recorded_step_is_a_step() -> None:
 @pytest.mark.slow
 def test_every_experiment_can_be_cut_short() -> None:
     for name in footprint.experiments():
-        (cfg,) = check_command_line([f"+experiment={name}", *footprint.shortened(name)])
+        cfg = composed([f"+experiment={name}", *footprint.shortened(name)])
         assert cfg.trainer.max_epochs == footprint.EPOCHS
 
 

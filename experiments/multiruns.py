@@ -17,7 +17,7 @@ from typing import NamedTuple
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from experiments.run_settings import changed_since
-from mixvae.sweeps.resuming import COMMAND, Command
+from mixvae.sweeps.resuming import read_command
 from mixvae.sweeps.tables import JobRecord, read_jobs
 
 # The overrides of one run, `key=value`; a multirun varies the first key slowest.
@@ -148,9 +148,10 @@ def _sweeps(root: Path) -> list[Path]:
 
 def _planned(folder: Path) -> set[frozenset[str]]:
     """What a sweep's folder is for: the identities of its jobs."""
-    if not (folder / COMMAND).is_file():
+    overrides = read_command(folder).overrides
+    if not overrides:
         return set()
-    block = _parted(Command.read(folder).overrides)
+    block = _parted(overrides)
     choices = [[f"{key}={value}" for value in values] for key, values in block]
     return {_identity(job) for job in product(*choices)}
 

@@ -8,12 +8,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from mixvae.cli.command import Command
+from mixvae.cli.compose import compose_jobs
 from mixvae.cli.config_file import load_config
-from mixvae.cli.overrides import check_command_line
-from mixvae.cli.schema import register
 from mixvae.runs.folder import RunFolder
-
-register()
 
 # What decides on a result, and what of it does not or is the seed.
 PARTS = ("data", "model", "augmenter", "trainer", "test_checkpoint")
@@ -50,8 +48,7 @@ def changed_since(folder: Path, job: Sequence[str]) -> list[str]:
     if not RunFolder(folder).config.is_file():
         return []
     then = _settings(load_config(RunFolder(folder).config))
-    (config,) = check_command_line(job)
-    now = _settings(config)
+    now = _settings(compose_jobs(Command(list(job)))[0].cfg)
     changed = [key for key in then if key in now and then[key] != now[key]]
     return [f"{key} was {then[key]} and is {now[key]}" for key in changed]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mixvae.cli.request import Request
+from mixvae.cli.run_requests import EvaluateRequest
 from mixvae.runs.evaluating import evaluate
 
 NAME = "pictures"
@@ -30,7 +30,7 @@ def copy_traversal(run: Path, target: Path) -> bool:
     folder = run if drawn else run / "evaluations" / NAME
     predictions = folder / "predictions.npz"
     if not predictions.is_file():
-        evaluate(Request(run, name=NAME, overrides=_overrides()))
+        evaluate(EvaluateRequest(run=run, name=NAME, overrides=_overrides()))
     with np.load(predictions, allow_pickle=False) as file:
         states = file["state_mean"][0]
     if states.shape[1] == 0:

@@ -1,4 +1,4 @@
-"""Put a run's categories and states into AnnData: `python -m mixvae.annotate`; see --help.
+"""Write a run's categories and states into AnnData: `python -m mixvae.annotate`; see --help.
 
 In memory: `from mixvae.annotate import annotate; adata = annotate(adata, run="runs/...")`.
 """
@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mixvae.cli.annotate_request import AnnotateRequest
 from mixvae.cli.errors import run_guarded
+from mixvae.cli.requests import help_of, read_request
+from mixvae.cli.run_requests import AnnotateOptions, AnnotateRequest
 from mixvae.cli.schema import register
-from mixvae.runs.finished_runs import launch_annotation
 
 register()
 
@@ -22,32 +22,35 @@ def annotate(adata: Any, run: str | Path, **options: Any) -> Any:
     """Return a copy of an AnnData object with a run's categories and states in it.
 
     Args:
-        adata: Cells, in memory; it is not changed.
+        adata: Cells, in memory; not changed.
         run: The run's folder.
         **options: `checkpoint`, `agent`, `layer`, `target_sum`, `max_missing` and `batch_size` as
             on the command line.
 
     Returns:
-        The copy, with what `python -m mixvae.annotate --help` names.
+        The copy, with the columns that `python -m mixvae.annotate --help` lists.
 
     Raises:
-        OSError: If there is no such run or checkpoint.
-        ValueError: If the run is not one of cells, or its genes or their preparation do not fit.
+        OSError: If the run or checkpoint is missing.
+        ValueError: If the run was not trained on cells, or the genes or their preparation differ.
     """
-    # Here, so that a wrong command line is refused before PyTorch is imported.
     from mixvae.runs.annotating import annotated_copy
 
-    return annotated_copy(adata, AnnotateRequest(Path(run), **options))
+    return annotated_copy(adata, AnnotateOptions(run=Path(run), **options))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status.
-
-    Args:
-        arguments: The command line without the program's name; None takes the process's own.
-    """
+    """Run the command line (None: the process's own) and return its exit status."""
     given = sys.argv[1:] if arguments is None else arguments
-    return run_guarded(lambda: launch_annotation(given), given)
+    return run_guarded(lambda: _annotate(given), given, lambda: help_of(AnnotateRequest))
+
+
+def _annotate(arguments: Sequence[str]) -> None:
+    request = read_request(AnnotateRequest, arguments)
+    # Imports PyTorch, which takes seconds: only for a command line that can be run.
+    from mixvae.runs.annotating import annotate_file
+
+    annotate_file(request)
 
 
 if __name__ == "__main__":

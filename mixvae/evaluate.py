@@ -6,20 +6,25 @@ import sys
 from collections.abc import Sequence
 
 from mixvae.cli.errors import run_guarded
+from mixvae.cli.requests import help_of, read_request
+from mixvae.cli.run_requests import EvaluateRequest
 from mixvae.cli.schema import register
-from mixvae.runs.finished_runs import launch_evaluation
 
 register()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status.
-
-    Args:
-        arguments: The command line without the program's name; None takes the process's own.
-    """
+    """Run the command line (None: the process's own) and return its exit status."""
     given = sys.argv[1:] if arguments is None else arguments
-    return run_guarded(lambda: launch_evaluation(given), given)
+    return run_guarded(lambda: _evaluate(given), given, lambda: help_of(EvaluateRequest))
+
+
+def _evaluate(arguments: Sequence[str]) -> None:
+    request = read_request(EvaluateRequest, arguments)
+    # Imports PyTorch, which takes seconds: only for a command line that can be run.
+    from mixvae.runs.evaluating import evaluate
+
+    evaluate(request)
 
 
 if __name__ == "__main__":

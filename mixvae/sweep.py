@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from mixvae.cli.errors import run_guarded
 from mixvae.cli.schema import register
-from mixvae.sweeps.resuming import launch_sweep_command
+from mixvae.sweeps.search import launch_sweep
 
 register()
 
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command line without the program's name; None takes the process's own.
     """
     given = sys.argv[1:] if arguments is None else arguments
-    return run_guarded(lambda: launch_sweep_command(given), given)
+    return run_guarded(lambda: launch_sweep(given), given)
 
 
 if __name__ == "__main__":

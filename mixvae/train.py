@@ -5,23 +5,34 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-import hydra
-from omegaconf import DictConfig
-
-from mixvae.cli.errors import run_guarded
-from mixvae.cli.schema import conf_dir, register
-from mixvae.sweeps.launching import launch_training
-
-register()
+from mixvae.cli.command import Command, parse
+from mixvae.cli.compose import compose_jobs, config_text
+from mixvae.cli.errors import UsageError, run_guarded
+from mixvae.cli.help_text import train_help
 
 
-@hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")
-def job(cfg: DictConfig) -> float | None:
-    """Run one job: the whole command, or one of a sweep; return the metric `objective`."""
-    # Here, so that a wrong command line is refused before PyTorch is imported.
-    from mixvae.sweeps.jobs import run_job
+def launch(command: Command) -> None:
+    """Compose, check, and run one job or several.
 
-    return run_job(cfg)
+    Raises:
+        UsageError: If the command line cannot be run; then nothing was created.
+    """
+    if command.help:
+        print(train_help(), end="")
+    elif command.show is not None:
+        print(config_text(command), end="")
+    elif command.multirun:
+        from mixvae.sweeps.multirun import run_multirun
+
+        run_multirun(command)
+    elif command.values("sweep.resume"):
+        raise UsageError("sweep.resume continues a sweep; add -m")
+    else:
+        (job,) = compose_jobs(command)
+        # Here, so that a wrong command line is refused before PyTorch is imported.
+        from mixvae.runs.jobs import run_job
+
+        run_job(job.cfg, job.overrides, command.flags)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command line without the program's name; None takes the process's own.
     """
     given = sys.argv[1:] if arguments is None else arguments
-    return run_guarded(lambda: launch_training(given, job), given)
+    return run_guarded(lambda: launch(parse(given)), given)
 
 
 if __name__ == "__main__":

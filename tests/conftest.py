@@ -72,6 +72,7 @@ def _hygiene(
     monkeypatch.setenv("WANDB_MODE", "offline")
     # A folder that is not there, so that a test which forgets to name its data root fails.
     monkeypatch.setenv("MIXVAE_DATA_DIR", str(tmp_path_factory.getbasetemp() / "no-data"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state"))
     monkeypatch.setattr(socket.socket, "connect", _connect_nearby)
     threads = torch.get_num_threads()
     yield

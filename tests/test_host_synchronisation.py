@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from mixvae.cli.overrides import check_command_line
 from mixvae.cli.schema import register
 from mixvae.modules.base import AbstractModule
 from mixvae.runs.build import build
+from tests.composed import composed
 
 register()
 
@@ -71,7 +71,7 @@ def step(overrides: tuple[str, ...], folder: Path, monkeypatch: pytest.MonkeyPat
     """A forward and a backward pass on the meta device."""
     experiment, *others = overrides
     words = [f"+experiment={experiment}", *others, "logger=csv", f"run_dir={folder / 'run'}"]
-    (cfg,) = check_command_line(words)
+    cfg = composed(words)
     parts = build(cfg)
     batch = next(iter(parts.data.train_dataloader()))
     model = parts.model.to("meta").train()

@@ -18,7 +18,7 @@ from omegaconf.errors import (
 
 from mixvae.cli.errors import first_line
 from mixvae.cli.schema import RunConfig
-from mixvae.cli.trust import check_references
+from mixvae.cli.trust import check_references, check_trusted
 from mixvae.files import write_text
 from mixvae.suggestions import suggestion
 
@@ -32,6 +32,13 @@ MARK = re.compile(rf"@({'|'.join(PLAIN_KEYS)})@")
 # References that something is computed from: a resolver's arguments, a reference inside another.
 COMPUTED = re.compile(r"\$\{[^{}]*(:|\$\{)")
 
+# Classes that moved, by the names that configs of run folders before 0.2 have for them.
+MOVED = {
+    "mixvae.runtime.csv_logger.CsvLogger": "mixvae.engine.csv_logger.CsvLogger",
+    "mixvae.runtime.wandb_logger.WandbRun": "mixvae.engine.wandb_logger.WandbRun",
+    "mixvae.runtime.captured.CapturedStrategy": "mixvae.engine.cuda_graphs.CapturedStrategy",
+}
+
 
 def close(cfg: DictConfig) -> DictConfig:
     """Return the config under its schema, which `+key=value` on the command line bypasses.
@@ -43,8 +50,8 @@ def close(cfg: DictConfig) -> DictConfig:
         The same content, typed by `RunConfig`.
 
     Raises:
-        ValueError: If there is an unknown key at the top level, a value of a wrong type, one that
-            is missing, or a reference to nothing.
+        ValueError: If a top-level key is unknown, a value is missing or of a wrong type, or a
+            reference leads nowhere.
     """
     try:
         closed = OmegaConf.merge(
@@ -107,38 +114,72 @@ def save_config(cfg: DictConfig, path: Path) -> None:
 
 
 def load_config(path: Path) -> DictConfig:
-    """Read the config of a run folder.
+    """Read the config of a run folder; classes that moved since it was written are renamed.
 
     Args:
         path: Its config.yaml.
 
     Returns:
-        The closed config; `run_dir` is the folder that the file lies in.
+        The closed config; `run_dir` is the folder of the file.
 
     Raises:
-        ValueError: If it is no config of mixvae.
+        ValueError: If it is not a config of mixvae.
     """
     try:
         content = OmegaConf.load(path)
     except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no readable config: {first_line(error)}") from error
+        raise ValueError(f"{path} is not a readable config: {first_line(error)}") from error
     if not isinstance(content, DictConfig):
-        raise ValueError(f"{path} is no config of a run: it holds no keys")
-    content.run_dir = str(path.parent.absolute())
+        raise ValueError(f"{path} is not a config of a run: it holds no keys")
+    plain = OmegaConf.to_container(content, resolve=False)
+    assert isinstance(plain, dict)
+    plain = _replace(plain, lambda text: MOVED.get(text, text)) | {
+        "run_dir": str(path.parent.absolute())
+    }
     try:
-        check_references(OmegaConf.to_container(content, resolve=False))
-        return close(content)
+        check_references(plain)
+        return close(OmegaConf.create(plain))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
+def load_trusted(path: Path) -> DictConfig:
+    """Read the config of a run folder to build it; see `cli.trust` for what it may name.
+
+    Raises:
+        ValueError: If it is not a config of mixvae, or names code or files that it may not.
+    """
+    cfg = load_config(path)
+    try:
+        check_trusted(resolved(cfg), path.parent)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return cfg
+
+
+def is_saved(path: Path) -> bool:
+    """Whether a composition root is the config of a run, and not a root of the user's own.
+
+    A run's config has no defaults list; files beside it tell a run's folder from a config folder.
+    """
+    if any((path.parent / name).exists() for name in ("summary.json", "provenance.json")):
+        return True
+    if not path.is_file():
+        return False
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return True
+    return not isinstance(content, dict) or "defaults" not in content
+
+
 def _marked(text: str) -> str:
-    """Put marks in the place of references that are to stay, so that they are not resolved."""
+    """Replace references to plain keys by marks, so that they are not resolved."""
     return text if COMPUTED.search(text) else REFERENCE.sub(r"@\1@", text)
 
 
 def _replace(value: Any, change: Callable[[str], str]) -> Any:
-    """Return plain values with every text in them changed."""
+    """Return plain values with `change` applied to every text."""
     if isinstance(value, dict):
         return {key: _replace(item, change) for key, item in value.items()}
     if isinstance(value, list):

@@ -12,24 +12,21 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from hydra.utils import get_object
 
-from mixvae.cli.trust import built_nodes, check_trusted
+from mixvae.cli.trust import built_nodes
 from mixvae.suggestions import suggestion
 
 SCALARS = (bool, int, float, str, NoneType)
 
 
-def check_constructors(config: Mapping[str, Any], *, trusted_only: bool = False) -> None:
+def check_constructors(config: Mapping[str, Any]) -> None:
     """Refuse arguments that a constructor does not have, and values of another type.
 
     Args:
         config: A config as plain values, references resolved.
-        trusted_only: Refuse what a config that may be someone else's may not name.
 
     Raises:
         ValueError: Naming the key, and the nearest valid one.
     """
-    if trusted_only:
-        check_trusted(config)
     for path, node in built_nodes(config):
         _check_node(path, node)
 

@@ -3,63 +3,52 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from hydra.errors import InstantiationException
-from omegaconf.errors import OmegaConfBaseException
 
 FAILED = 1
 REFUSED = 2
 INTERRUPTED = 130
-# What Hydra says of a plus before a group that the composition root names.
-ADDED_TWICE = re.compile(
-    r"Multiple values for (\S+)\. To override a value use 'override \S+: (\S+)'"
-)
 
 
 class UsageError(ValueError):
     """A command line that cannot be run."""
 
 
-class JobError(BaseException):
-    """Carries the error of a single job past Hydra, which would comment on an Exception.
-
-    Attributes:
-        error: What went wrong.
-    """
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(error)
-        self.error = error
-
-
 class JobsFailedError(Exception):
     """Some jobs of a sweep have not finished; each has said why."""
 
 
-def run_guarded(work: Callable[[], Any], arguments: Sequence[str]) -> int:
-    """Do the work and turn whatever stops it into one message and an exit status.
+def run_guarded(
+    work: Callable[[], Any],
+    arguments: Sequence[str],
+    help_text: Callable[[], str] | None = None,
+) -> int:
+    """Do the work of a command, or print its help; an error becomes one message and a status.
 
     Args:
-        work: What to do.
-        arguments: The command line, which may ask for tracebacks (`debug=true`).
+        work: Reads the command line and does what it asks for.
+        arguments: The command line, which may ask for help or for tracebacks (`debug=true`).
+        help_text: Returns the help; None where `work` prints it.
 
     Returns:
         0 if all went well, 1 if it failed, 2 if the command line was refused, 130 after Ctrl-C.
     """
     try:
+        if help_text is not None and {"-h", "--help"} & set(arguments):
+            print(help_text(), end="")
+            return 0
         work()
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    except (Exception, JobError) as stop:
-        error = stop.error if isinstance(stop, JobError) else stop
+    except Exception as error:
         if wants_traceback(arguments):
             traceback.print_exception(error)
         print(f"error: {message_of(error)}", file=sys.stderr)
@@ -87,29 +76,13 @@ def message_of(error: BaseException) -> str:
         error = error.__cause__
     name, text = type(error).__name__, str(error).strip()
     # Lightning's own is named here since importing it takes seconds.
-    told = isinstance(error, ValueError | OSError | ArithmeticError)
+    told = isinstance(error, ValueError | OSError | ArithmeticError) or name == "ImportError"
     if text and type(error).__module__.startswith("mixvae."):
         return text
     text = " ".join(text.split())
     if text and (told or name == "MisconfigurationException"):
         return text
     return f"{name}{': ' if text else ''}{text} (HYDRA_FULL_ERROR=1 shows where)"
-
-
-def told(error: BaseException) -> str:
-    """Return Hydra's message in one line; the cause, if any, says what was wrong.
-
-    Args:
-        error: An error of Hydra's, or of what it uses.
-    """
-    cause = error.__cause__
-    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-        return f"{cause.full_key}: {first_line(cause)}"
-    text = str(error).partition("Config search path")[0].partition("See https")[0]
-    added = ADDED_TWICE.match(text)
-    if added is not None:
-        return f"{added[1]} is chosen without a plus: {added[1]}={added[2]}"
-    return " ".join(text.split()).removeprefix("LexerNoViableAltException: ")
 
 
 def first_line(error: BaseException) -> str:

@@ -1,7 +1,9 @@
-"""What `--help` prints: the groups, the purpose of each option, and examples."""
+"""The `--help` of `mixvae.train`: the groups, the purpose of each option, and examples."""
 
 from __future__ import annotations
 
+import inspect
+import re
 import shutil
 import textwrap
 from pathlib import Path
@@ -19,26 +21,8 @@ EXAMPLES = """\
   python -m mixvae.evaluate run=runs/...               test a run again"""
 
 
-EVALUATE_HELP = """\
-Test a run again from its folder, and draw its figures: python -m mixvae.evaluate run=FOLDER
-
-  run=FOLDER          the run; on its own data, predictions and figures are made again in place
-  checkpoint=best     best, last or selected; the default is the one that training tested
-  data=..., data.k=v  other data: results go to FOLDER/evaluations/<name>
-  name=NAME           name of that folder
-  data_root=FOLDER    where the data sets are
-  trainer=cpu         another machine, such as one without a GPU; what else the run's trainer says
-                      stays, and trainer.key=value changes it
-  debug=true          show the full traceback of an error
-
-Examples
-  python -m mixvae.evaluate run=runs/digits_cpl/2025-01-31_12-00-00
-  python -m mixvae.evaluate run=runs/... data.checksum=false data_root=fashion name=fashion
-"""
-
-
 def train_help() -> str:
-    """Return the help of `mixvae.train`, made from the config files themselves."""
+    """Return the help, made from the config files themselves."""
     root = conf_dir()
     groups = sorted(
         {file.parent.relative_to(root).as_posix() for file in root.glob("*/*.yaml")} - {"sweep"},
@@ -55,19 +39,15 @@ def train_help() -> str:
         parts.append("\n".join([f"{sign}{group}=...", *lines]))
     parts.append("\n".join(["Keys at the top level", *_keys()]))
     parts.append(
-        "Below a group, each key is an argument of the class that `_target_` names:"
-        " model.tau=0.1, trainer.max_epochs=5.\n"
-        "+key=value adds an argument that the config leaves to its default."
+        "Below a group, each key is an argument of the class that `_target_` names, as in\n"
+        "model.tau=0.1 and trainer.max_epochs=5. +key=value adds an argument that is not in the"
+        " config."
     )
     return "\n\n".join(parts) + "\n"
 
 
 def purpose(file: Path) -> str:
-    """Return the one-line purpose of a config file: its first comment `# purpose: ...`.
-
-    Args:
-        file: A yaml file.
-    """
+    """Return the one-line purpose of a config file: its first comment `# purpose: ...`."""
     with file.open(encoding="utf-8") as lines:
         for line in lines:
             if line.startswith(MARK):
@@ -76,14 +56,11 @@ def purpose(file: Path) -> str:
 
 
 def _keys() -> list[str]:
-    """Return the top-level keys that are no groups, from the schema's docstring."""
-    text = (RunConfig.__doc__ or "").split("Attributes:")[1]
-    described = {}
-    for line in text.splitlines():
-        name, separator, words = line.strip().partition(": ")
-        if separator:
-            described[name] = words
-    return [_entry(name, words) for name, words in described.items() if name not in ORDER]
+    """Return the top-level keys that are not groups, described as in the schema's docstring."""
+    text = inspect.cleandoc(RunConfig.__doc__ or "")
+    # An attribute's further lines are indented more than its first.
+    described = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", text, re.MULTILINE)
+    return [_entry(name, " ".join(words.split())) for name, words in described if name not in ORDER]
 
 
 def _entry(name: str, words: str) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hydra.core.config_store import ConfigStore
+
+Checkpoint = Literal["best", "last", "selected"]
+"""The checkpoints of a run that can be tested: `checkpoints/<name>.ckpt` in its folder."""
 
 
 @dataclass
@@ -22,8 +25,8 @@ class RunConfig:
         debug: Show the full traceback of an error.
         tags: Words to find the run by in W&B.
         num_threads: CPU threads of PyTorch; null leaves it to PyTorch.
-        matmul_precision: Of products of float32 numbers on a GPU: `highest`, `high` (TF32, which
-            has 10 bits for 23, and is several times faster) or `medium` (bf16).
+        matmul_precision: Precision of float32 matrix products on a GPU: `highest`, `high` (TF32:
+            10 mantissa bits instead of 23, several times faster) or `medium` (bf16).
         test_checkpoint: Which weights to test: `best` by `callbacks.checkpoints`, `last`, or
             `selected` by `callbacks.pruning`.
         objective: Logged metric that a run returns to a sweeper.

@@ -1,61 +1,71 @@
-"""What a search is asked for: its file and the command line; light, so mistakes are told soon."""
+"""The request that `mixvae.sweep` reads from its command line and a search's file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from mixvae.cli.errors import UsageError, first_line
+from mixvae.cli.requests import Overrides, read_keywords
 from mixvae.cli.schema import RunConfig, conf_dir
-from mixvae.cli.search_space import Parameter, Scalar, as_text, parse_parameter
 from mixvae.suggestions import suggestion
 
-# Keys of a run that the search itself decides, and what to say instead.
+Scalar = bool | int | float | str | None
+# The keys of a run that the search sets itself, and their replacements.
 DECIDED = {
     "seed": "seeds=[0,1]",
     "run_dir": "out=FOLDER",
     "objective": "metric=NAME",
-    "resume": "the same command again, which goes on",
+    "resume": "the same command again, which resumes the search",
     "experiment": "experiment=NAME, without a plus",
 }
-
-# Measures that compare with labels: a search by one of them is no longer one without labels.
+RUN_KEYS = [name for name in RunConfig.__dataclass_fields__ if name != "debug"]
+# Metrics that need labels: a search by one of them is no longer unsupervised.
 LABELLED = ("accuracy", "nmi", "ari", "probe", "coherence", "label")
+CHOICES = {
+    "direction": ("minimize", "maximize"),
+    "sampler": ("tpe", "random"),
+    "pruner": ("median", "none"),
+}
+LOWEST = {"num_trials": 1, "pruner_trials": 0, "pruner_epochs": 0}
 
 
 @dataclass
 class SearchConfig:
-    """What a file in `conf/sweep` holds; on the command line these keys speak to the search.
+    """The keys of a file in `conf/sweep`; all but `space` may also stand on the command line.
 
     Attributes:
         experiment: Experiment that every run starts from; null: the built-in default.
-        overrides: What every run overrides.
-        space: What is searched: a key of the config, or a group, and its range.
+        overrides: Overrides of every run.
+        space: The searched ranges: for a key or group of the config, `type: float`, `int` or
+            `categorical`, and the arguments of Optuna's `suggest_float`, `suggest_int` or
+            `suggest_categorical`.
         metric: Logged metric, taken at the end of training.
         direction: `minimize` or `maximize` the metric.
-        num_trials: Settings to try, those included that fail or are pruned.
-        seeds: Every setting is run with each of these; the metric's mean counts.
+        num_trials: Number of settings, counting the failed and pruned ones.
+        seeds: A trial runs its setting once with each of these; its value is the mean.
         sampler: `tpe` learns from earlier trials, `random` does not.
         sampler_seed: Seed of the choice of settings.
         pruner: `median` stops a run that is worse than the median of the others at its epoch,
             `none` stops none; with several seeds, the first one's run decides.
-        pruner_trials: Trials to be finished before any is pruned.
-        pruner_epochs: Epochs that every run has before it may be pruned.
-        timeout_min: No trial begins after so many minutes; null: no limit.
-        storage: Where Optuna keeps the trials, inside the search's folder: SQLite, or a journal if
-            the name ends with `.journal`.
+        pruner_trials: Trials to finish before any is pruned.
+        pruner_epochs: Epochs that a run trains before it may be pruned.
+        timeout_min: No trial starts after this time, in minutes; null: no limit.
+        storage: File in the search's folder in which Optuna keeps the trials: SQLite, or a journal
+            if the name ends with `.journal`.
     """
 
     experiment: str | None = None
-    overrides: list[str] = field(default_factory=list)
-    space: dict[str, Any] = field(default_factory=dict)
+    overrides: Annotated[
+        list[str], Overrides(*RUN_KEYS, "experiment", "networks", "likelihood")
+    ] = field(default_factory=list)
+    space: dict[str, Any] = field(default_factory=dict, init=False)
     metric: str = "val/loss"
     direction: str = "minimize"
     num_trials: int = 20
@@ -70,126 +80,122 @@ class SearchConfig:
 
 
 @dataclass
-class SearchRequest:
-    """A search as asked for.
+class SweepRequest(SearchConfig):
+    """Search for good settings, or write a sweep's tables: python -m mixvae.sweep ...
 
-    Attributes:
-        name: Name of the search.
-        config: Its file, changed by the command line.
-        parameters: Its space.
-        folder: The search's folder.
+      search=NAME         a search of conf/sweep, or a .yaml file: trains one setting after the
+                          other, each chosen by the results so far (needs mixvae[sweep])
+      out=FOLDER          its folder, multirun/search/NAME by default; the same command again
+                          continues the search in it
+      num_trials=30       and every other key of the search's file: experiment, metric, direction,
+                          seeds=[0,1,2], sampler, sampler_seed, pruner, pruner_trials,
+                          pruner_epochs, timeout_min, storage
+      KEY=VALUE           other keys override every run: trainer.max_epochs=10
+
+      collect=FOLDER      a sweep's folder, multirun/<name>/<date_time>: writes sweep.csv (a row for
+                          each job), aggregate.csv (mean and standard deviation over seeds) and
+                          sweep.png from the jobs in it
+      debug=true          show the full traceback of an error
+
+    Sweeps themselves are multiruns of mixvae.train, which writes the same files at its end:
+      python -m mixvae.train -m +experiment=digits_cpl seed=0,1,2
+      python -m mixvae.train -m sweep.resume=multirun/digits_cpl/...     continues a stopped one
     """
 
-    name: str
+    search: str | None = None
+    out: Path | None = None
+    collect: Path | None = None
+
+
+@dataclass
+class SearchRequest:
+    """A search to run.
+
+    Attributes:
+        config: Its file, changed by the command line.
+        folder: Its folder.
+    """
+
     config: SearchConfig
-    parameters: list[Parameter]
     folder: Path
 
     @property
     def uses_labels(self) -> bool:
-        """Whether the metric that settings are chosen by compares with labels."""
+        """Whether the metric compares with labels."""
         words = self.config.metric.replace("/", "_").split("_")
         return not set(words).isdisjoint(LABELLED)
 
     def overrides(self, values: Mapping[str, Scalar], seed: int) -> list[str]:
-        """Return what the run of a setting with a seed overrides.
-
-        Args:
-            values: The setting.
-            seed: The run's seed.
-        """
+        """Return the overrides of a setting's run with a seed."""
         return [*self.setting(values), f"seed={seed}", f"objective={self.config.metric}"]
 
     def setting(self, values: Mapping[str, Scalar]) -> list[str]:
-        """Return the overrides of a setting, the seed left open.
-
-        Args:
-            values: The setting.
-        """
+        """Return the overrides of a setting, without the seed."""
         experiment = self.config.experiment
         first = [] if experiment is None else [f"+experiment={experiment}"]
         return [*first, *self.config.overrides, *(f"{k}={as_text(v)}" for k, v in values.items())]
 
 
-def parse_search(arguments: Sequence[str]) -> SearchRequest:
-    """Read the command line of a search and the file that it names.
+def as_text(value: Scalar) -> str:
+    """Return a value as on the command line."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return value if isinstance(value, str) else repr(value)
+
+
+def parse_sweep(arguments: Sequence[str]) -> Path | SearchRequest:
+    """Read the command line of `mixvae.sweep`.
 
     Args:
-        arguments: `search=NAME`, `out=FOLDER`, keys of the search, and overrides of its runs.
+        arguments: The command line without the program's name.
+
+    Returns:
+        The sweep's folder to collect, or the search to run.
 
     Raises:
-        UsageError: Naming the first thing that is wrong.
+        UsageError: If a key or value is wrong.
     """
-    own: dict[str, str] = {}
-    changes: list[str] = []
-    overrides: list[str] = []
-    known = [item.name for item in fields(SearchConfig) if item.name not in ("space", "overrides")]
-    for line in arguments:
-        key, separator, _ = line.partition("=")
-        root = key.lstrip("+~")
-        if not separator and not line.startswith("~"):
-            raise UsageError(f"{line!r} is not understood; write key=value")
-        if root in DECIDED and not (root == "experiment" and key == root):
-            raise UsageError(f"{line}: the search decides on it; write {DECIDED[root]}")
-        if key in ("search", "out", "debug"):
-            own[key] = line.partition("=")[2]
-        elif key in known:
-            changes.append(line)
-        elif line[0] not in "+~" and _is_nearly(root, known):
-            raise UsageError(f"unknown key {root!r}{suggestion(root, known)}")
-        else:
-            overrides.append(line)
-    name, file = _find(own.get("search", ""))
-    config = _read(file, changes)
+    said = read_keywords(SweepRequest, arguments, partial=True)
+    overrides = said.pop("overrides")
+    if said.get("collect") is not None and not overrides and len(said) == 1:
+        return Path(said["collect"])
+    if said.get("search") is None or "collect" in said:
+        raise UsageError(
+            "name the folder of a sweep: collect=multirun/..., or a search: search=NAME"
+        )
+    name, file = _find(said.pop("search"))
+    folder = said.pop("out", None) or Path("multirun") / "search" / name
+    config = _read(file, said)
     config.overrides = [*config.overrides, *overrides]
     _check(config, file)
-    parameters = [parse_parameter(key, node) for key, node in config.space.items()]
-    fixed = {line.lstrip("+~").partition("=")[0] for line in config.overrides}
-    for parameter in parameters:
-        if parameter.key in (*fixed, *DECIDED):
-            raise UsageError(f"{parameter.key} is searched and cannot be set as well")
-    folder = Path(own.get("out") or Path("multirun") / "search" / name).expanduser()
-    return SearchRequest(name, config, parameters, folder)
-
-
-def _is_nearly(key: str, known: Sequence[str]) -> bool:
-    """Whether a key looks like one of the search's and like none of a run's config."""
-    of_runs = [*RunConfig.__dataclass_fields__, "networks", "likelihood"]
-    if key.partition(".")[0].partition("@")[0] in of_runs:
-        return False
-    nearest = get_close_matches(key, [*known, *of_runs], n=1)
-    return bool(nearest) and nearest[0] in known and nearest[0] not in of_runs
+    return SearchRequest(config, folder)
 
 
 def _find(name: str) -> tuple[str, Path]:
-    """Return a search's name and file; the user's own are named by their path."""
-    if not name:
-        raise UsageError("name a search: search=NAME")
+    """Return the name and file of a search: one of conf/sweep, or the user's own by its path."""
+    file = Path(name).expanduser()
     if name.endswith((".yaml", ".yml")):
-        if not Path(name).expanduser().is_file():
-            raise UsageError(f"search={name}: there is no such file")
-        return Path(name).stem, Path(name).expanduser()
-    file = conf_dir() / "sweep" / f"{name}.yaml"
-    if "/" in name or not file.is_file():
-        valid = [path.stem for path in (conf_dir() / "sweep").glob("*.yaml")]
-        raise UsageError(f"there is no search {name!r}{suggestion(name, valid)}")
-    return name, file
+        if not file.is_file():
+            raise UsageError(f"search={name}: the file is missing")
+        return file.stem, file
+    valid = [path.stem for path in (conf_dir() / "sweep").glob("*.yaml")]
+    if name not in valid:
+        raise UsageError(f"unknown search {name!r}{suggestion(name, valid)}")
+    return name, conf_dir() / "sweep" / f"{name}.yaml"
 
 
-def _read(file: Path, changes: Sequence[str]) -> SearchConfig:
-    """Read a search's file under its schema, and change what the command line says."""
-    known = [item.name for item in fields(SearchConfig)]
-    # A dotted key of the space is one key; OmegaConf would not tell it from a path.
+def _read(file: Path, said: Mapping[str, Any]) -> SearchConfig:
+    """Read a search's file by its schema, and change the keys that the command line names."""
     try:
         content = OmegaConf.load(file)
         if not isinstance(content, DictConfig):
-            raise UsageError(f"{file} is no search: it holds no keys")
-        said = OmegaConf.from_dotlist(list(changes))
-        merged = OmegaConf.merge(OmegaConf.structured(SearchConfig), content, said)
+            raise UsageError(f"{file} is not a search: it holds no keys")
+        merged = OmegaConf.merge(OmegaConf.structured(SearchConfig), content, dict(said))
         config = OmegaConf.to_object(merged)
     except ConfigKeyError as error:
-        key = str(error.key)
-        raise UsageError(f"{file}: unknown key {key!r}{suggestion(key, known)}") from error
+        known = [item.name for item in fields(SearchConfig)]
+        near = suggestion(str(error.key), known)
+        raise UsageError(f"{file}: unknown key {str(error.key)!r}{near}") from error
     except (OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
         place = getattr(error, "full_key", None) or file
         raise UsageError(f"{place}: {first_line(error)}") from error
@@ -198,27 +204,32 @@ def _read(file: Path, changes: Sequence[str]) -> SearchConfig:
 
 
 def _check(config: SearchConfig, file: Path) -> None:
-    """Refuse values of the search that cannot be meant."""
-    for name, valid in (
-        ("direction", ("minimize", "maximize")),
-        ("sampler", ("tpe", "random")),
-        ("pruner", ("median", "none")),
-    ):
+    """Refuse values that a search cannot have."""
+    for name, valid in CHOICES.items():
         value = getattr(config, name)
         if value not in valid:
             raise UsageError(f"{name} is {value!r}; use {' or '.join(valid)}")
-    for name, low in (("num_trials", 1), ("pruner_trials", 0), ("pruner_epochs", 0)):
+    for name, lowest in LOWEST.items():
         value = getattr(config, name)
-        if value < low:
-            raise UsageError(f"{name} is {value}; it must be at least {low}")
+        if value < lowest:
+            raise UsageError(f"{name} is {value}; it must be at least {lowest}")
     if config.timeout_min is not None and not config.timeout_min > 0:
         raise UsageError(f"timeout_min is {config.timeout_min}; it must be more than 0, or null")
     if not config.seeds or len(set(config.seeds)) < len(config.seeds):
         raise UsageError(f"seeds is {config.seeds}; name one or more, each once")
+    if Path(config.storage).name != config.storage:
+        raise UsageError(f"storage is {config.storage!r}; name a file, without a folder")
     if config.metric.startswith("test/"):
         raise UsageError(
-            f"metric is {config.metric}: what is chosen by the test set is no longer tested by it;"
-            " choose val/loss or val/consensus"
+            f"metric is {config.metric}: a choice by the test set leaves no test;"
+            " use val/loss or val/consensus"
         )
     if not config.space:
-        raise UsageError(f"{file} searches nothing: its space is empty")
+        raise UsageError(f"{file}: space is empty")
+    fixed = [line.lstrip("+~").partition("=")[0] for line in config.overrides]
+    for key in (*fixed, *config.space):
+        if key in DECIDED:
+            raise UsageError(f"{key}: the search sets it; write {DECIDED[key]}")
+    for key in config.space:
+        if key in fixed:
+            raise UsageError(f"{key} is searched, so it cannot be set as well")

@@ -1,22 +1,27 @@
-"""What a config may do that may be someone else's: one from a run folder or a config folder.
+"""Which code and files a run's config may name, as it may be someone else's.
 
-It names classes that models, data and callbacks are made of, and files inside its run's folder. Not
-any function that can be imported, such as one that runs a command, and nothing for Hydra itself,
-which would build whatever it is told to.
+A config from a run folder names classes that models, data and callbacks are made of, and files
+inside of its folder; no function such as `os.system`, and no file elsewhere. Whatever the user
+typed, or composed from a config folder of their own, is accepted: the run folder lists it, signed
+with a key of the user's on this machine, so that `resume=` and `mixvae.evaluate` accept it too.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import inspect
+import json
 import os
 import re
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
-from omegaconf import OmegaConf
+
+from mixvae.files import write_json
 
 # Where classes may come from. Not all of Lightning: its command line builds what it is told to.
 TRUSTED = (
@@ -37,41 +42,112 @@ TRUSTED = (
 )
 # Names that shipped configs use for what is defined elsewhere, or is no class.
 NAMED = ("lightning.pytorch.Trainer", "mixvae.callbacks.progress.progress")
-# The user's own packages, separated by commas, that such a config may name too.
+# Packages of the user, separated by commas, that any config may name.
 VARIABLE = "MIXVAE_TRUSTED"
-# Arguments that name what is written.
+# Arguments that name a file or folder to write.
 WRITTEN = ("dirpath", "save_dir", "root_dir", "log_dir", "default_root_dir")
 RESOLVER = re.compile(r"\$\{[^{}]*:")
-# What a sweep may have told Hydra: an option of a launcher, a number, where it lies.
+# Lines about Hydra that a sweep folder may hold: a launcher, plain settings of it, its layout.
 PLAIN = re.compile(
     r"hydra/(launcher|sweeper)=\w+|hydra\.launcher\.[a-z]\w*=[\w-]*|hydra\.sweep\..*"
 )
-# Of Hydra's own settings, those that do nothing but say where files lie, and are set anew.
-HARMLESS = ("overrides", "runtime", "run", "sweep", "output_subdir", "job", "searchpath")
+# The record of what is accepted, in a run's or sweep's folder.
+RECORD = ".accepted.json"
 
 
-def check_trusted(config: Mapping[str, Any]) -> None:
-    """Refuse what a config that may be someone else's may not name.
+class Doubt(NamedTuple):
+    """Part of a config that is refused unless the user is known to have written it.
+
+    Attributes:
+        part: `key=value`, as the record lists it.
+        message: Why it is refused.
+    """
+
+    part: str
+    message: str
+
+
+def check_trusted(config: Mapping[str, Any], folder: Path | None = None) -> None:
+    """Refuse a config that names code or files that only its user may name.
 
     Args:
         config: A config as plain values, references resolved.
+        folder: Its folder, which may hold a record of what is accepted.
 
     Raises:
         ValueError: Naming the key.
     """
-    folder = Path(os.path.abspath(str(config.get("run_dir") or ".")))
-    for path, node in built_nodes(config):
-        _check_target(path, str(node["_target_"]))
-        if "_args_" in node:
-            raise ValueError(f"{path}._args_: arguments are given by name")
-        for key, value in node.items():
-            writes = key in WRITTEN or (key == "path" and "logger" in path)
-            inside = folder in (Path(os.path.abspath(str(value))), *_parents(value))
-            if writes and value is not None and not inside:
-                raise ValueError(
-                    f"{path}.{key} is {value!r}, outside the run's folder; a config that"
-                    " comes from elsewhere may not write there"
-                )
+    accepted = None
+    for doubt in _doubts(config):
+        accepted = _accepted(folder) if accepted is None else accepted
+        if doubt.part not in accepted:
+            raise ValueError(doubt.message)
+
+
+def check_kept_lines(lines: Sequence[str], folder: Path) -> None:
+    """Refuse a sweep folder's lines about configs or Hydra, except for plain ones.
+
+    Args:
+        lines: The command line that the folder has kept.
+        folder: The sweep's folder.
+
+    Raises:
+        ValueError: Naming the line.
+    """
+    accepted = _accepted(folder)
+    for doubt in _line_doubts(lines):
+        if doubt.part not in accepted:
+            raise ValueError(doubt.message)
+
+
+def accept(folder: Path, configs: Sequence[Mapping[str, Any]], lines: Sequence[str] = ()) -> None:
+    """Record in a folder that its user wrote what the checks would refuse.
+
+    Args:
+        folder: A new run's or sweep's folder.
+        configs: Configs as plain values, references resolved.
+        lines: A sweep's command line.
+    """
+    doubts = [*_line_doubts(lines), *(doubt for config in configs for doubt in _doubts(config))]
+    parts = sorted({doubt.part for doubt in doubts})
+    key = _key() if parts else None
+    if key is not None:
+        write_json(folder / RECORD, {"accepted": parts, "signature": _sign(parts, key)})
+
+
+def _accepted(folder: Path | None) -> set[str]:
+    """Parts that the record of a folder lists, if this user's key has signed it."""
+    key = None if folder is None else _key()
+    if folder is None or key is None:
+        return set()
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        parts, signature = list(record["accepted"]), str(record["signature"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return set()
+    return set(parts) if hmac.compare_digest(signature, _sign(parts, key)) else set()
+
+
+def _sign(parts: Sequence[str], key: bytes) -> str:
+    return hmac.new(key, json.dumps(parts).encode(), hashlib.sha256).hexdigest()
+
+
+def _key() -> bytes | None:
+    """The user's key on this machine, made at first; None where it cannot be kept."""
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    file = Path(state) / "mixvae" / "key"
+    try:
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            # Readable by the user only; of two processes that make it, one does.
+            with open(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as new:
+                new.write(secrets.token_bytes(32))
+        key = file.read_bytes()
+    except FileExistsError:
+        key = file.read_bytes()
+    except OSError:
+        return None
+    return key if len(key) >= 32 else None
 
 
 def check_references(config: Any, path: str = "") -> None:
@@ -79,7 +155,7 @@ def check_references(config: Any, path: str = "") -> None:
 
     Args:
         config: A config as plain values, references not resolved.
-        path: Where it stands, for the message.
+        path: Key of it, for the message.
 
     Raises:
         ValueError: Naming the key.
@@ -91,78 +167,10 @@ def check_references(config: Any, path: str = "") -> None:
         items = enumerate(config)
     elif isinstance(config, str) and RESOLVER.search(config):
         raise ValueError(
-            f"{path} is {config!r}; a config that comes from elsewhere may refer to its own"
-            " keys only"
+            f"{path} is {config!r}; the config of a run folder may refer to its own keys only"
         )
     for key, item in items:
         check_references(item, f"{path}.{key}" if path else str(key))
-
-
-def hydra_settings(config_name: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """Return what a composition tells Hydra, but for names and places.
-
-    To be called where Hydra is initialised with the folder of the config.
-
-    Args:
-        config_name: The composition root.
-        overrides: What the command line overrides.
-    """
-    composed = compose(config_name, overrides=list(overrides), return_hydra_config=True)
-    content = OmegaConf.to_container(composed.hydra, resolve=False)
-    assert isinstance(content, dict)
-    job = content["job"]
-    settings = {str(key): value for key, value in content.items() if key not in HARMLESS}
-    return settings | {f"job.{key}": job.get(key) for key in ("env_set", "env_copy", "chdir")}
-
-
-def check_hydra_settings(
-    root: Path, given: Mapping[str, Any], overrides: Sequence[str], folder: Path
-) -> None:
-    """Refuse a composition that tells Hydra what the command line does not.
-
-    Args:
-        root: File of the composition root, which alone may say where else configs lie.
-        given: What the composition tells Hydra, see `hydra_settings`.
-        overrides: What the command line overrides.
-        folder: mixvae's own configs.
-
-    Raises:
-        ValueError: Naming the setting.
-    """
-    own = [line for line in overrides if line.lstrip("+~").startswith(("hydra.", "hydra/"))]
-    with initialize_config_dir(str(folder), version_base="1.3"):
-        expected = hydra_settings("train", own)
-    wrong = [key for key in given if given[key] != expected.get(key)]
-    if root.is_file() and _has_key(OmegaConf.to_container(OmegaConf.load(root)), "searchpath"):
-        wrong.append("searchpath")
-    if wrong:
-        raise ValueError(
-            f"hydra.{wrong[0]} is set by the config; Hydra is told by the command line only, since"
-            " it builds what it is told to"
-        )
-
-
-def check_kept_overrides(overrides: Sequence[str]) -> None:
-    """Refuse what a sweep's folder tells Hydra, but for plain settings such as numbers of jobs.
-
-    Args:
-        overrides: The lines that the folder has kept.
-
-    Raises:
-        ValueError: Naming the line.
-    """
-    for line in overrides:
-        if line.lstrip("+~").startswith(("hydra.", "hydra/")) and not PLAIN.fullmatch(line):
-            raise ValueError(
-                f"the sweep's folder tells Hydra {line}, which may be someone else's; if it is"
-                " yours, write the whole command line again beside sweep.resume"
-            )
-
-
-def _has_key(value: Any, key: str) -> bool:
-    if isinstance(value, Mapping):
-        return key in value or any(_has_key(item, key) for item in value.values())
-    return isinstance(value, list) and any(_has_key(item, key) for item in value)
 
 
 def built_nodes(value: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -182,33 +190,63 @@ def built_nodes(value: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, 
             yield from built_nodes(item, f"{path}[{index}]")
 
 
-def _check_target(path: str, target: str) -> None:
+def _doubts(config: Mapping[str, Any]) -> Iterator[Doubt]:
+    """Yield each class that no list of ours names, and each file outside of the run's folder."""
+    folder = Path(os.path.abspath(str(config.get("run_dir") or ".")))
+    for path, node in built_nodes(config):
+        target = str(node["_target_"])
+        if (refusal := _refusal(target)) is not None:
+            yield Doubt(f"{path}._target_={target}", f"{path}._target_ is {target!r}{refusal}")
+        if "_args_" in node:
+            yield Doubt(
+                f"{path}._args_={node['_args_']}", f"{path}._args_: arguments are given by name"
+            )
+        for key, value in node.items():
+            writes = key in WRITTEN or (key == "path" and "logger" in path)
+            place = Path(os.path.abspath(str(value)))
+            if writes and value is not None and folder not in (place, *place.parents):
+                yield Doubt(
+                    f"{path}.{key}={value}",
+                    f"{path}.{key} is {value!r}, outside of the run's folder; the config of a run"
+                    " folder may not write there",
+                )
+
+
+def _line_doubts(lines: Sequence[str]) -> Iterator[Doubt]:
+    for line in lines:
+        about_hydra = line.lstrip("+~").startswith(("hydra.", "hydra/"))
+        if line.startswith("-") or (about_hydra and not PLAIN.fullmatch(line)):
+            yield Doubt(
+                line,
+                f"the sweep's folder has kept {line}, which may be someone else's; if it is yours,"
+                " write the whole command line again beside sweep.resume",
+            )
+
+
+def _refusal(target: str) -> str | None:
+    """Why a target is refused, after its name; None if it is not."""
     if target in NAMED or _lies_in(target, own_packages()):
-        return
-    refusal = (
-        f"{path}._target_ is {target!r}, which a config that comes from elsewhere may not name;"
-        f" allowed are classes of {', '.join(TRUSTED)}, and of packages that {VARIABLE} names"
+        return None
+    advice = (
+        ", which the config of a run folder may not name; allowed are classes of"
+        f" {', '.join(TRUSTED)}, and of packages that {VARIABLE} names"
     )
     # Some classes are offered one floor above their file's.
     if not _lies_in(target, (*TRUSTED, "lightning.pytorch")):
-        raise ValueError(refusal)
+        return advice
     try:
         found = get_object(target)
-    except Exception as error:
-        raise ValueError(f"{path}._target_: there is no {target!r}") from error
-    if not inspect.isclass(found) or not _lies_in(f"{found.__module__}.", TRUSTED):
-        raise ValueError(refusal)
+    except Exception:
+        return ", which does not exist"
+    trusted = inspect.isclass(found) and _lies_in(f"{found.__module__}.", TRUSTED)
+    return None if trusted else advice
 
 
 def own_packages() -> tuple[str, ...]:
-    """The packages that the user trusts beside ours."""
+    """Packages that the user trusts beside ours."""
     names = os.environ.get(VARIABLE, "").split(",")
     return tuple(name.strip() for name in names if name.strip())
 
 
 def _lies_in(target: str, packages: Sequence[str]) -> bool:
     return target.startswith(tuple(f"{package}." for package in packages))
-
-
-def _parents(value: Any) -> Sequence[Path]:
-    return Path(os.path.abspath(str(value))).parents

@@ -1,4 +1,4 @@
-"""What a sweep's settings reached: one row for each, a point for each seed."""
+"""A sweep's metric: one row for each setting, a point for each seed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ def sweep_figure(names: Sequence[str], values: Sequence[Sequence[float]], metric
     Args:
         names: The settings that differ, one text for each row.
         values: The metric of each row's jobs, one per seed.
-        metric: Its name.
 
     Returns:
         The figure; of more than 60 rows the first 60, which the title says.

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from mixvae.contracts import Adversary, Batch, MultimodalBatch
-from mixvae.logging_schedule import is_told
+from mixvae.logging_schedule import is_logged
 from mixvae.networks.components import PrincipalComponents
 from mixvae.objectives.schedules import Constant, Schedule, as_schedule
 from mixvae.objectives.terms import Terms
@@ -126,8 +126,8 @@ class AbstractModule(LightningModule, ABC, Generic[BatchT]):
         self._sums, self._num_batches = {}, 0
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's mean of each term as `train/<term>`, in epochs that are logged."""
-        if not is_told(self.trainer, self.current_epoch):
+        """Log the epoch's mean of each term as `train/<term>` in the epochs that log them."""
+        if not is_logged(self.trainer, self.current_epoch):
             return
         totals: dict[str, Tensor] = {}
         for names, sums in self._sums.items():

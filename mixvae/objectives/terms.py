@@ -18,8 +18,7 @@ class Term:
 
     Args:
         value: The term, nats, one entry per element of `axes`.
-        weight: Its factor in the loss.
-        axes: What its axes are: agents A, modalities M, batch B.
+        axes: Letters of its axes: agents A, modalities M, batch B.
 
     Source:
         Ours.

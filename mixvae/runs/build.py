@@ -14,6 +14,7 @@ from hydra.utils import instantiate
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
 from mixvae.augmenters.learned import Learned
@@ -25,10 +26,12 @@ from mixvae.cli.constructors import arguments_of
 from mixvae.cli.schema import RunConfig
 from mixvae.contracts import DataSpec, MultimodalSpec
 from mixvae.engine.checkpoint_io import AtomicCheckpointIO
+from mixvae.engine.csv_logger import CsvLogger
 from mixvae.engine.ddp import check_started_alone
 from mixvae.engine.processor import emulates_bf16
 from mixvae.messages import warn
 from mixvae.modules.base import AbstractModule
+from mixvae.runs.folder import RunFolder
 from mixvae.runs.trainer_settings import (
     check_checkpoints,
     check_settings,
@@ -165,11 +168,12 @@ def _check_optimizer(model: AbstractModule[Any]) -> None:
         raise ValueError(f"model.optimizer: {error}") from error
 
 
-def build_trainer(cfg: DictConfig) -> Trainer:
-    """Build the trainer with its callbacks and loggers.
+def build_trainer(cfg: DictConfig, *, logs: bool = True) -> Trainer:
+    """Build the trainer with its callbacks and loggers, of which metrics.csv is always the first.
 
     Args:
         cfg: The run's config.
+        logs: Whether the trainer has loggers at all.
 
     Returns:
         The trainer.
@@ -190,7 +194,7 @@ def build_trainer(cfg: DictConfig) -> Trainer:
     trainer = instantiate(cfg.trainer, _partial_=True, _convert_="all")
     built: Trainer = trainer(
         callbacks=callbacks,
-        logger=_built(cfg.logger) or False,
+        logger=_loggers(cfg) if logs else False,
         # Our own processes also inside a Slurm job, where Lightning would expect srun's.
         plugins=[AtomicCheckpointIO(), LightningEnvironment()],
         enable_checkpointing=any(isinstance(item, Checkpoint) for item in callbacks),
@@ -206,6 +210,17 @@ def build_trainer(cfg: DictConfig) -> Trainer:
             " emulates it; 32-true is faster here"
         )
     return built
+
+
+def _loggers(cfg: DictConfig) -> list[Logger]:
+    metrics = CsvLogger(str(RunFolder(Path(str(cfg.run_dir))).metrics))
+    # Older run folders name this logger in their config.
+    others = [
+        item
+        for item in _built(cfg.logger)
+        if not isinstance(item, CsvLogger) or item.path != metrics.path
+    ]
+    return [metrics, *others]
 
 
 def _built(nodes: DictConfig | None) -> list[Any]:

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from mixvae.cli.schema import Checkpoint
 from mixvae.files import LEFTOVER, lock
 
 LOCK = ".lock"
@@ -58,28 +59,14 @@ class RunFolder:
         return self.path / "summary.json"
 
     @property
-    def best_checkpoint(self) -> Path:
-        """The best weights."""
-        return self.path / "checkpoints" / "best.ckpt"
+    def checkpoints(self) -> dict[str, Path]:
+        """The checkpoints that can be tested, by name; not all of them need exist."""
+        return {name: self.path / "checkpoints" / f"{name}.ckpt" for name in get_args(Checkpoint)}
 
     @property
     def last_checkpoint(self) -> Path:
-        """The state between two epochs from which a run goes on."""
-        return self.path / "checkpoints" / "last.ckpt"
-
-    @property
-    def selected_checkpoint(self) -> Path:
-        """The weights of the selected model order, where categories were pruned."""
-        return self.path / "checkpoints" / "selected.ckpt"
-
-    @property
-    def checkpoints(self) -> dict[str, Path]:
-        """The checkpoints that can be tested, by the name that one asks for them with."""
-        return {
-            "best": self.best_checkpoint,
-            "last": self.last_checkpoint,
-            "selected": self.selected_checkpoint,
-        }
+        """The state between two epochs from which a run resumes."""
+        return self.checkpoints["last"]
 
     @property
     def augmenter(self) -> Path:

@@ -1,4 +1,4 @@
-"""Fills in what events of several modalities lack, by a trained model, in memory or in a file."""
+"""Imputes the missing modalities of events by a trained model, in memory or in a file."""
 
 from __future__ import annotations
 
@@ -12,37 +12,29 @@ import torch
 from lightning.pytorch import LightningModule
 from numpy.typing import NDArray
 
-from mixvae.cli.impute_request import ImputeRequest
+from mixvae.cli.run_requests import ImputeOptions, ImputeRequest
 from mixvae.contracts import MultimodalModel, MultimodalPosterior, MultimodalSpec
 from mixvae.data.array_files import read_array
 from mixvae.data.cell_files import check_free_path
 from mixvae.data.multimodal_state import MultimodalState
 from mixvae.data.pairing import check_no_empty_event, present_rows
-from mixvae.engine.checkpoint_io import load_checkpoint
 from mixvae.files import replacing
 from mixvae.messages import warn
-from mixvae.runs.build import quieten_lightning
-from mixvae.runs.folder import RunFolder
-from mixvae.runs.opening import choose_checkpoint, load_model
+from mixvae.runs.opening import open_trained
 from mixvae.runs.recording import listening, shown
-from mixvae.runs.resume import open_run
 from mixvae.suggestions import suggestion
 
 Arrays = dict[str, NDArray[Any]]
 
 
-def impute(request: ImputeRequest) -> None:
+def impute_files(request: ImputeRequest) -> None:
     """Impute files into a file.
-
-    Args:
-        request: What to impute with what, with all files.
 
     Raises:
         OSError: If a file or folder is missing or cannot be written.
-        ValueError: If the run is not one of several modalities, or the files do not fit it.
+        ValueError: If the run was not trained on several modalities, or the files do not fit it.
     """
     out = request.out
-    assert out is not None
     check_free_path(out, request.overwrite)
     for name, file in request.files.items():
         if Path(file).exists() and out.exists() and out.samefile(file):
@@ -55,33 +47,33 @@ def impute(request: ImputeRequest) -> None:
         # By its types, any of the names could be numpy's own `allow_pickle`.
         np.savez_compressed(temporary, **result)  # type: ignore[arg-type]
     missing = {name: int(result[f"{name}/missing"].sum()) for name in imputer.names}
-    told = ", ".join(f"{name} {count}" for name, count in missing.items() if count)
-    print(f"imputed        {shown(out.absolute())}: {told or 'nothing was missing'}")
+    counts = ", ".join(f"{name} {count}" for name, count in missing.items() if count)
+    print(f"imputed        {shown(out.absolute())}: {counts or 'nothing was missing'}")
 
 
-def imputed_arrays(arrays: Mapping[str, NDArray[Any]], request: ImputeRequest) -> Arrays:
+def imputed_arrays(arrays: Mapping[str, NDArray[Any]], options: ImputeOptions) -> Arrays:
     """Impute arrays in memory.
 
     Args:
-        arrays: Array of each modality that there is, by name, shape (N, *shape_m).
-        request: What to impute them with.
+        arrays: Array of each modality by name, shape (N, *shape_m).
+        options: The run and how to impute.
 
     Returns:
-        What the file would hold, by name.
+        The arrays of the file that `impute_files` would write.
 
     Raises:
-        OSError: If there is no such run or checkpoint.
-        ValueError: If the run is not one of several modalities, or the arrays do not fit it.
+        OSError: If the run or checkpoint is missing.
+        ValueError: If the run was not trained on several modalities, or the arrays do not fit it.
     """
-    return open_imputer(request).impute(arrays, request)
+    return open_imputer(options).impute(arrays, options)
 
 
 @dataclass
 class Imputer:
-    """A run of several modalities, ready to impute others of their events.
+    """A run trained on several modalities, ready to impute other events.
 
     Attributes:
-        state: What the run remembers of its data.
+        state: Shapes, classes and scales of the run's data.
         model: Its model, in evaluation mode.
     """
 
@@ -93,18 +85,18 @@ class Imputer:
         """Names of the modalities."""
         return [item.name for item in self.state.modalities]
 
-    def impute(self, arrays: Mapping[str, NDArray[Any]], request: ImputeRequest) -> Arrays:
+    def impute(self, arrays: Mapping[str, NDArray[Any]], options: ImputeOptions) -> Arrays:
         """Impute, see `imputed_arrays`."""
         samples, present = self._prepared(arrays)
         used = present
-        if request.source is not None:
-            used = present & (np.array(self.names) == request.source)
+        if options.source is not None:
+            used = present & (np.array(self.names) == options.source)
             lost = int((~used.any(axis=1)).sum())
             if lost:
-                warn(f"source={request.source} is missing in {lost} events: nothing is imputed")
+                warn(f"source={options.source} is missing in {lost} events: nothing is imputed")
         parts = []
-        for begin in range(0, len(present), request.batch_size):
-            rows = slice(begin, begin + request.batch_size)
+        for begin in range(0, len(present), options.batch_size):
+            rows = slice(begin, begin + options.batch_size)
             parts.append(self._batch([x[rows] for x in samples], present[rows], used[rows]))
         whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         for m, name in enumerate(self.names):
@@ -120,13 +112,13 @@ class Imputer:
     def _prepared(
         self, arrays: Mapping[str, NDArray[Any]]
     ) -> tuple[list[NDArray[np.float32]], NDArray[np.bool_]]:
-        """Samples as the networks take them, 0 where missing, and which are there, (N, M)."""
+        """Return the networks' input, 0 where missing, and a table of present samples, (N, M)."""
         num_events = _check(arrays, self.state)
         samples, present = [], []
         for modality in self.state.modalities:
             given = arrays.get(modality.name)
             if given is None:
-                # Of no size in memory: every event reads the same zero.
+                # Takes no memory: every event reads the same zero.
                 zero = np.zeros((), dtype=np.float32)
                 samples.append(np.broadcast_to(zero, (num_events, *modality.shape)))
                 present.append(np.zeros(num_events, dtype=bool))
@@ -150,15 +142,15 @@ class Imputer:
         present: NDArray[np.bool_],
         used: NDArray[np.bool_],
     ) -> Arrays:
-        """Latents of what is present, and what those used tell of every modality."""
+        """Return the latents of the present samples, and every modality decoded from those used."""
         model, device = self.model, self.model.device
         assert isinstance(model, MultimodalModel)
         x = [torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in samples]
-        here, told = (torch.from_numpy(table).to(device) for table in (present, used))
+        here, sources = (torch.from_numpy(table).to(device) for table in (present, used))
         posterior = model.infer(x, here)
         blank = ~used.any(axis=1)
         result = _latents(posterior, self.names, present)
-        for name, decoded in zip(self.names, model.impute(x, told), strict=True):
+        for name, decoded in zip(self.names, model.impute(x, sources), strict=True):
             filled = decoded.float().cpu().numpy()
             filled[blank] = np.nan
             result[f"{name}/filled"] = filled
@@ -179,37 +171,29 @@ def _latents(
     return result
 
 
-def open_imputer(request: ImputeRequest) -> Imputer:
-    """Open the run that a request names; its training data are not needed.
-
-    Args:
-        request: The request.
+def open_imputer(options: ImputeOptions) -> Imputer:
+    """Open a run trained on several modalities; its training data are not needed.
 
     Raises:
-        OSError: If there is no such run or checkpoint.
-        ValueError: If the run is not one of several modalities, or has no such source.
+        OSError: If the run or checkpoint is missing.
+        ValueError: If the run was not trained on several modalities, or the source is unknown.
     """
-    quieten_lightning()
-    folder = RunFolder(request.run.expanduser().absolute())
-    cfg = open_run(folder)
-    path = choose_checkpoint(folder, request.checkpoint)
-    content = load_checkpoint(path)
-    state = MultimodalState.find(content)
+    run = open_trained(options)
+    state = MultimodalState.find(run.content)
     if state is None:
-        data = str(cfg.data.get("_target_", "")).rsplit(".", 1)[-1]
         raise ValueError(
-            f"run {shown(folder.path)} was trained on {data}, not on several modalities; impute"
-            " with a run of +experiment=multimodal_mmvm"
+            f"run {shown(run.folder.path)} was trained on {run.data_name}, not on several"
+            " modalities; impute with a run of +experiment=multimodal_mmvm"
         )
     spec = MultimodalSpec("multimodal", state.modalities, len(state.classes), state.classes)
-    imputer = Imputer(state, load_model(cfg, content, spec, path))
-    if request.source is not None and request.source not in imputer.names:
-        raise ValueError(f"source is {request.source!r}{suggestion(request.source, imputer.names)}")
+    imputer = Imputer(state, run.load_model(spec))
+    if options.source is not None and options.source not in imputer.names:
+        raise ValueError(f"source is {options.source!r}{suggestion(options.source, imputer.names)}")
     return imputer
 
 
 def _check(arrays: Mapping[str, NDArray[Any]], state: MultimodalState) -> int:
-    """Refuse arrays that do not fit the run, or each other; return the number of events."""
+    """Check that the arrays fit the run and each other; return the number of events."""
     shapes = {item.name: tuple(item.shape) for item in state.modalities}
     for name, array in arrays.items():
         if name not in shapes:
@@ -222,8 +206,8 @@ def _check(arrays: Mapping[str, NDArray[Any]], state: MultimodalState) -> int:
             )
     sizes = {name: len(array) for name, array in arrays.items()}
     if not sizes:
-        raise ValueError(f"there is no modality; give one or more of {', '.join(shapes)}")
+        raise ValueError(f"no modality is given; give one or more of {', '.join(shapes)}")
     if len(set(sizes.values())) > 1:
-        told = ", ".join(f"{name} {size}" for name, size in sizes.items())
-        raise ValueError(f"the modalities differ in their numbers of rows: {told}")
+        listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        raise ValueError(f"the modalities differ in their numbers of rows: {listed}")
     return next(iter(sizes.values()))

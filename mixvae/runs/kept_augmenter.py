@@ -1,4 +1,4 @@
-"""A run keeps its learned augmenter in its folder, so it can be tested when that one is gone."""
+"""A run keeps a copy of its learned augmenter, to be tested when the original is gone."""
 
 from __future__ import annotations
 
@@ -15,13 +15,9 @@ KEY = "checkpoint"
 
 
 def keep_augmenter(folder: RunFolder, cfg: DictConfig) -> None:
-    """Copy the checkpoint of a learned augmenter into the folder; without one do nothing.
+    """Copy the checkpoint of a learned augmenter, if the config names one, into the run folder.
 
     The config keeps the path that the user gave, by which the run can be repeated elsewhere.
-
-    Args:
-        folder: The run's folder.
-        cfg: The run's config, built already.
     """
     if _names_checkpoint(cfg):
         source = find_checkpoint(Path(cfg.augmenter[KEY]).expanduser())
@@ -30,7 +26,7 @@ def keep_augmenter(folder: RunFolder, cfg: DictConfig) -> None:
 
 
 def use_kept_augmenter(folder: RunFolder, cfg: DictConfig) -> None:
-    """Point the config of a run that is opened again to the copy in its folder, if there is one.
+    """Point the config of a run that is opened again to the copy in its folder, if one exists.
 
     Args:
         folder: The run's folder.

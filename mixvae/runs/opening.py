@@ -1,8 +1,9 @@
-"""Opens a trained model without its training data, to be used on others."""
+"""Opens a trained run to use its model: the one way of evaluate, annotate and impute."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,54 +12,106 @@ import torch
 from lightning.pytorch import LightningModule
 from omegaconf import DictConfig
 
+from mixvae.cli.run_requests import RunRequest
 from mixvae.contracts import DataSpec, MultimodalSpec
-from mixvae.engine.checkpoint_io import check_fits
-from mixvae.runs.build import build_model
+from mixvae.engine.checkpoint_io import check_fits, load_checkpoint
+from mixvae.runs.build import build_model, quieten_lightning
 from mixvae.runs.folder import RunFolder
+from mixvae.runs.resume import open_run
+from mixvae.suggestions import suggestion
 
 
-def choose_checkpoint(folder: RunFolder, asked: str | None) -> Path:
-    """Return the checkpoint asked for, or the one that training tested.
+@dataclass
+class TrainedRun:
+    """A run and the checkpoint to use.
+
+    Attributes:
+        folder: Its folder.
+        cfg: Its config, closed.
+        checkpoint: File of the checkpoint.
+    """
+
+    folder: RunFolder
+    cfg: DictConfig
+    checkpoint: Path
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """The checkpoint, on the CPU."""
+        return load_checkpoint(self.checkpoint)
+
+    @property
+    def checkpoint_name(self) -> str:
+        """The checkpoint's path in the run folder."""
+        return self.checkpoint.relative_to(self.folder.path).as_posix()
+
+    @property
+    def data_name(self) -> str:
+        """Class of the data module that the run was trained on."""
+        return str(self.cfg.data.get("_target_", "")).rsplit(".", 1)[-1]
+
+    def load_model(self, spec: DataSpec | MultimodalSpec) -> LightningModule:
+        """Build the model without its augmenter and load its weights.
+
+        Args:
+            spec: Describes the data of the run.
+
+        Returns:
+            The model in evaluation mode; on the GPU if the run used one and one is available.
+
+        Raises:
+            ValueError: If the weights belong to another model.
+        """
+        cfg = self.cfg.copy()
+        cfg.augmenter = {"_target_": "mixvae.augmenters.noise.Identity"}
+        weights = {
+            name: value
+            for name, value in self.content["state_dict"].items()
+            if not name.startswith("augmenter.")
+        }
+        model = build_model(cfg, SimpleNamespace(spec=spec))
+        check_fits({"state_dict": weights}, model, self.checkpoint)
+        model.load_state_dict(weights)
+        if cfg.trainer.get("accelerator") in ("gpu", "cuda", "auto") and torch.cuda.is_available():
+            model.to("cuda")
+        return model.eval()
+
+
+def open_trained(request: RunRequest) -> TrainedRun:
+    """Open the run of a request; its training data are not needed.
+
+    Raises:
+        OSError: If the folder is missing.
+        ValueError: If it is not a run folder, or its config may not be built.
+    """
+    quieten_lightning()
+    folder = RunFolder(request.run.expanduser().absolute())
+    cfg = open_run(folder)
+    return TrainedRun(folder, cfg, choose_checkpoint(folder, cfg, request.checkpoint))
+
+
+def choose_checkpoint(folder: RunFolder, cfg: DictConfig, asked: str | None) -> Path:
+    """Return the checkpoint asked for, or else the one that training tested.
+
+    A run that stopped before its test uses the first of these that exists: the checkpoint that it
+    would have tested (`test_checkpoint`), best, last.
 
     Args:
         folder: The run's folder.
-        asked: `best`, `last` or `selected`; None for the one that training tested.
+        cfg: Its config.
+        asked: Name of a checkpoint; None for the default.
+
+    Raises:
+        ValueError: If the name is unknown.
     """
     paths = folder.checkpoints
     if asked is not None:
+        if asked not in paths:
+            raise ValueError(f"checkpoint is {asked!r}{suggestion(asked, paths)}")
         return paths[asked]
     tested = folder.read_summary().get("tested_checkpoint")
-    named = {path.relative_to(folder.path).as_posix(): path for path in paths.values()}
-    there = [paths[name] for name in ("selected", "best", "last") if paths[name].is_file()]
-    return named.get(str(tested)) or (there or [paths["best"]])[0]
-
-
-def load_model(
-    cfg: DictConfig, content: Mapping[str, Any], spec: DataSpec | MultimodalSpec, path: Path
-) -> LightningModule:
-    """Build a run's model and load its weights; its augmenter is not needed and left out.
-
-    Args:
-        cfg: The run's config.
-        content: The checkpoint.
-        spec: What the data of the run were.
-        path: File of the checkpoint, for messages.
-
-    Returns:
-        The model in evaluation mode, on the GPU where the run has been on one and there is one.
-
-    Raises:
-        ValueError: If the weights are of another model.
-    """
-    cfg.augmenter = {"_target_": "mixvae.augmenters.noise.Identity"}
-    weights = {
-        name: value
-        for name, value in content["state_dict"].items()
-        if not name.startswith("augmenter.")
-    }
-    model = build_model(cfg, SimpleNamespace(spec=spec))
-    check_fits({"state_dict": weights}, model, path)
-    model.load_state_dict(weights)
-    if cfg.trainer.get("accelerator") in ("gpu", "cuda", "auto") and torch.cuda.is_available():
-        model.to("cuda")
-    return model.eval()
+    for path in paths.values():
+        if path.relative_to(folder.path).as_posix() == tested:
+            return path
+    order = [paths[name] for name in (cfg.test_checkpoint, "best", "last") if name in paths]
+    return next((path for path in order if path.is_file()), order[0])

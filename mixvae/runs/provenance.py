@@ -1,4 +1,4 @@
-"""Where a run comes from: code, versions, machine, command."""
+"""Provenance of a run: code, versions, machine, command."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,22 +18,12 @@ import torch
 
 from mixvae import __version__
 
-PACKAGES = (
-    "torch",
-    "lightning",
-    "hydra-core",
-    "omegaconf",
-    "wandb",
-    "torchmetrics",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "matplotlib",
-)
 
+def describe_provenance(command: Sequence[str]) -> dict[str, Any]:
+    """Return where a run comes from, and the command that runs it again.
 
-def describe_provenance() -> dict[str, Any]:
-    """Return what is needed to run the same again.
+    Args:
+        command: Arguments of `python -m mixvae.train` that run the same job again.
 
     Returns:
         Plain values for a JSON file; `git_commit` is None outside a repository of mixvae.
@@ -42,7 +34,7 @@ def describe_provenance() -> dict[str, Any]:
         "mixvae": __version__,
         "git_commit": commit,
         "git_dirty": None if commit is None else bool(changes),
-        "command": shlex.join(["python", "-m", "mixvae.train", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "mixvae.train", *command]),
         "folder": os.getcwd(),
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -52,19 +44,28 @@ def describe_provenance() -> dict[str, Any]:
         "cpu_count": os.cpu_count(),
         "num_threads": torch.get_num_threads(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": imported_versions(),
     }
 
 
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+def imported_versions() -> dict[str, str]:
+    """Return the version of every installed package that this process has imported so far."""
+    imported = {name.partition(".")[0] for name in sys.modules}
+    distributions = _packages_distributions()
+    names = {name for module in imported for name in distributions.get(module, ())}
+    versions = {name: metadata.version(name) for name in sorted(names, key=str.lower)}
+    # With its build (+cpu, +cu130), which the metadata may leave out.
+    return versions | {"torch": str(torch.__version__)}
+
+
+@cache
+def _packages_distributions() -> Mapping[str, list[str]]:
+    """Return the distributions of each top-level module; it reads the lists of all their files."""
+    return metadata.packages_distributions()
 
 
 def _git(*arguments: str) -> str | None:
-    """Ask git about the checkout that this package was imported from; None if it is none."""
+    """Return git's answer about the checkout of this package; None outside a checkout."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from mixvae.callbacks.checkpoints import Checkpoints, ended_of
 from mixvae.callbacks.pruning import Pruning
-from mixvae.cli.config_file import load_config, resolved
+from mixvae.cli.config_file import load_trusted, resolved
 from mixvae.cli.constructors import check_constructors
 from mixvae.engine.checkpoint_io import load_checkpoint
 from mixvae.runs.folder import RunFolder
@@ -69,9 +69,9 @@ def open_run(folder: RunFolder) -> DictConfig:
         ValueError: If it is no run's, or its config is not one that may be built.
     """
     check_is_run(folder)
-    cfg = load_config(folder.config)
+    cfg = load_trusted(folder.config)
     use_kept_augmenter(folder, cfg)
-    check_constructors(resolved(cfg), trusted_only=True)
+    check_constructors(resolved(cfg))
     return cfg
 
 
@@ -92,7 +92,7 @@ def open_stopped(folder: RunFolder, max_epochs: int | None = None) -> StoppedRun
     """
     cfg = open_run(folder)
     path = folder.last_checkpoint
-    if not path.exists() and folder.best_checkpoint.exists():
+    if not path.exists() and folder.checkpoints["best"].exists():
         raise ValueError(f"run {folder.path} cannot go on: {path} is missing")
     checkpoint = load_checkpoint(path) if path.exists() else None
     epoch = 0 if checkpoint is None else int(checkpoint["epoch"])

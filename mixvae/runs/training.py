@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import get_args
 
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -16,8 +17,8 @@ from omegaconf import DictConfig
 
 from mixvae.callbacks.lightning_parts import callbacks_of
 from mixvae.callbacks.reporting import LoggedObjective, RunPruned, unknown_metric
-from mixvae.cli.config_file import close, load_config
-from mixvae.cli.schema import RunConfig
+from mixvae.cli.config_file import load_config
+from mixvae.cli.schema import Checkpoint, RunConfig
 from mixvae.engine.checkpoint_io import check_fits
 from mixvae.engine.csv_logger import CsvLogger
 from mixvae.engine.ddp import process_rank, share_cores, sharing_the_run
@@ -30,21 +31,21 @@ from mixvae.runs.kept_augmenter import keep_augmenter
 from mixvae.runs.recording import (
     Run,
     listening,
+    metrics_without_csv,
     print_result,
     shown,
     start_loggers,
     tell_tested_split,
-    trained_metrics,
     write_resumption,
     write_start,
     write_summary,
     write_trained,
 )
 from mixvae.runs.resume import StoppedRun, open_stopped
+from mixvae.suggestions import suggestion
 
 INTERRUPTED = 130
 TERMINATED = 143
-CHECKPOINTS = ("best", "last", "selected")
 RESUMED = "resumed"
 
 
@@ -52,14 +53,17 @@ def train(
     cfg: DictConfig,
     overrides: Sequence[str] = (),
     job_folder: Path | None = None,
+    *,
+    command: Sequence[str] = (),
     callbacks: Sequence[Callback] = (),
 ) -> float | None:
     """Train, test and record a new run.
 
     Args:
-        cfg: A composed config.
-        overrides: What the command line said, to be kept.
+        cfg: A closed config.
+        overrides: Lines that it was composed from, to be kept.
         job_folder: Folder of this job in a sweep, whose parent's name is the W&B group.
+        command: Arguments of `mixvae.train` that run the same again.
         callbacks: More callbacks than the config's; what is saved does not depend on them.
 
     Returns:
@@ -69,9 +73,9 @@ def train(
         ValueError: If a value is out of range; then no folder was made.
         RunPruned: If one of `callbacks` stops the run; its summary then says so.
     """
-    cfg = close(cfg)
-    if cfg.test_checkpoint not in CHECKPOINTS:
-        raise ValueError(f"test_checkpoint is {cfg.test_checkpoint!r}; use best, last or selected")
+    if cfg.test_checkpoint not in get_args(Checkpoint):
+        near = suggestion(cfg.test_checkpoint, get_args(Checkpoint))
+        raise ValueError(f"test_checkpoint is {cfg.test_checkpoint!r}{near}")
     seed_run(cfg.seed, cfg.num_threads)
     may_exist = cfg.run_dir is not None or job_folder is not None
     path = _choose_path(cfg, job_folder)
@@ -86,7 +90,7 @@ def train(
     _add(parts.trainer, callbacks or [LoggedObjective(cfg.objective)])
     folder = RunFolder(path)
     with claimed(folder):
-        write_start(folder, cfg, overrides)
+        write_start(folder, cfg, overrides, command)
         keep_augmenter(folder, cfg)
         group = None if job_folder is None else job_folder.parent.name
         return _carry_out(Run(folder, cfg, parts, warnings=warnings), group)
@@ -96,6 +100,7 @@ def resume(
     path: Path,
     max_epochs: int | None = None,
     group: str | None = None,
+    *,
     callbacks: Sequence[Callback] = (),
 ) -> float | None:
     """Continue a stopped run to the same end as if it had never stopped.
@@ -115,11 +120,17 @@ def resume(
         RunPruned: If one of `callbacks` stops the run; its summary then says so.
     """
     folder = RunFolder(path.absolute())
+    command = (
+        [f"resume={path}"]
+        if max_epochs is None
+        else [f"resume={path}", f"trainer.max_epochs={max_epochs}"]
+    )
     stopped = open_stopped(folder, max_epochs)
     with claimed(folder):
         seed_run(stopped.cfg.seed, stopped.cfg.num_threads)
         with listening(stopped.warnings):
             parts = build(stopped.cfg)
+            metrics_before = metrics_without_csv(folder, parts.trainer, stopped.epoch)
         if stopped.checkpoint is not None:
             last = folder.last_checkpoint
             check_fits(stopped.checkpoint, parts.model, last, parts.spec)
@@ -130,14 +141,14 @@ def resume(
                 )
         _add(parts.trainer, callbacks)
         _rewind_logs(parts.trainer, stopped)
-        write_resumption(folder, stopped.cfg, stopped.epoch)
+        write_resumption(folder, stopped.cfg, stopped.epoch, command)
         print(f"resuming {shown(folder.path)} at epoch {stopped.epoch + 1}", flush=True)
         start = None if stopped.checkpoint is None else folder.last_checkpoint
         run = Run(
             folder,
             stopped.cfg,
             parts,
-            metrics=trained_metrics(folder) if stopped.epoch > 0 else {},
+            metrics_before=metrics_before,
             warnings=stopped.warnings,
             seconds_before=stopped.seconds,
         )
@@ -217,7 +228,6 @@ def _carry_out(run: Run, group: str | None, checkpoint: Path | None = None) -> f
         status = "interrupted"
         raise SystemExit(_exit_status(stop)) from stop
     finally:
-        run.collect_metrics()
         if process_rank() == 0:
             # Where nothing can be written, the error that says so is not to be replaced.
             with suppress(OSError) if status == "failed" else nullcontext():
@@ -229,7 +239,6 @@ def _carry_out(run: Run, group: str | None, checkpoint: Path | None = None) -> f
 def _fit(run: Run, checkpoint: Path | None) -> None:
     trainer, model, data = run.parts.trainer, run.parts.model, run.parts.data
     trainer.fit(model, datamodule=data, ckpt_path=None if checkpoint is None else str(checkpoint))
-    run.collect_metrics()
     ended_early = trainer.max_epochs is None or trainer.current_epoch < trainer.max_epochs
     if ended_early and time_is_over(trainer):
         warn(
@@ -250,7 +259,6 @@ def _test(run: Run) -> None:
         ckpt_path=str(path) if kept else None,
         verbose=False,
     )
-    run.collect_metrics()
     objective = run.cfg.objective
     if objective not in run.metrics and objective != RunConfig.objective:
         warn(unknown_metric(objective, list(run.metrics), "objective"))

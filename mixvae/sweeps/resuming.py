@@ -2,147 +2,66 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from mixvae.cli.command import Command, key_of, parse
+from mixvae.cli.compose import Job, plain_config
 from mixvae.cli.errors import UsageError
-from mixvae.cli.hydra_call import OWN_FOLDERS
-from mixvae.cli.overrides import unquoted
+from mixvae.cli.requests import unquoted
+from mixvae.cli.trust import accept, check_kept_lines
 from mixvae.files import write_text
 
 COMMAND = "overrides.txt"
 RESUME_KEY = "sweep.resume"
-# Hydra's options that a sweep keeps beside its overrides, by the attribute of `Command`.
-FLAGS = {"--config-dir": "config_dir", "--config-name": "config_name"}
-# In the name of a folder that a failed job left and that was moved aside to run it again.
-FAILED_MARK = "_failed"
 # How a job may end that is not to run again: a search prunes those that are no better than others.
 ENDED = ("finished", "pruned")
-SWEEP_HELP = """\
-Search for good settings, or make a sweep's tables again: python -m mixvae.sweep ...
-
-  search=NAME         a search of conf/sweep, or a file of one: trains setting after setting, each
-                      chosen by what the ones before reached (needs mixvae[sweep])
-  out=FOLDER          its folder, multirun/search/NAME if none is named; the same command again
-                      goes on with the search in it
-  num_trials=30       and every other key of the search's file: metric, direction, seeds=[0,1,2],
-                      sampler_seed, pruner, pruner_epochs, timeout_min, storage
-  KEY=VALUE           other keys change every run: trainer.max_epochs=10
-
-  collect=FOLDER      a sweep's folder, multirun/<name>/<date_time>: writes sweep.csv (every job),
-                      aggregate.csv (mean and standard deviation over seeds of what else is equal)
-                      and sweep.png, from the jobs that are there
-  debug=true          show the full traceback of an error
-
-Sweeps themselves are multiruns of mixvae.train, which writes the same files at its end:
-  python -m mixvae.train -m +experiment=digits_cpl seed=0,1,2
-  python -m mixvae.train -m sweep.resume=multirun/digits_cpl/...     go on with a stopped one
-"""
 
 
-def split_resume(overrides: Sequence[str]) -> tuple[Path | None, list[str]]:
-    """Part `sweep.resume=FOLDER` from the other overrides.
-
-    Args:
-        overrides: What the command line overrides.
+def split_resume(command: Command) -> tuple[Path | None, Command]:
+    """Part `sweep.resume=FOLDER` from the rest of a command.
 
     Returns:
-        The folder, None if none is named, and the other overrides.
+        The folder, None if none is named, and the command without it.
 
     Raises:
-        UsageError: If the folder is no sweep's.
+        UsageError: If the folder is not a sweep's.
     """
-    folders = [
-        unquoted(line.partition("=")[2])
-        for line in overrides
-        if line.lstrip("+").partition("=")[0] == RESUME_KEY
-    ]
-    others = [line for line in overrides if line.lstrip("+").partition("=")[0] != RESUME_KEY]
+    folders = [unquoted(text) for text in command.values(RESUME_KEY)]
+    others = [line for line in command.overrides if key_of(line) != RESUME_KEY]
     if not folders:
-        return None, others
+        return None, command
     folder = Path(folders[-1]).expanduser()
     if not (folder / COMMAND).is_file():
-        what = "holds no sweep" if folder.is_dir() else "does not exist"
-        raise UsageError(f"{RESUME_KEY}={folders[-1]}: the folder {what}; name multirun/<name>/...")
-    return folder, others
+        problem = "holds no sweep" if folder.is_dir() else "does not exist"
+        raise UsageError(
+            f"{RESUME_KEY}={folders[-1]}: the folder {problem}; name multirun/<name>/..."
+        )
+    return folder, replace(command, overrides=others)
 
 
-@dataclass(frozen=True)
-class Command:
-    """What a sweep was started with.
-
-    Attributes:
-        overrides: What its command line overrides.
-        config_dir: `--config-dir`, absolute; None for none.
-        config_name: `--config-name`; None for mixvae's own.
-    """
-
-    overrides: list[str]
-    config_dir: str | None = None
-    config_name: str | None = None
-
-    @classmethod
-    def said(cls, args: Namespace, overrides: Sequence[str]) -> Command:
-        """Return what a command line says.
-
-        Args:
-            args: What Hydra's parser made of it.
-            overrides: What it overrides.
-        """
-        folder = None if args.config_dir is None else os.path.abspath(args.config_dir)
-        return cls(list(overrides), folder, args.config_name)
-
-    @classmethod
-    def read(cls, folder: Path) -> Command:
-        """Return what a sweep's folder has kept.
-
-        Args:
-            folder: The sweep's folder.
-        """
-        lines = (folder / COMMAND).read_text(encoding="utf-8").splitlines()
-        said: dict[str, str] = {}
-        for line in lines:
-            flag, separator, value = line.partition("=")
-            if separator and flag in FLAGS:
-                said[FLAGS[flag]] = value
-        return cls([line for line in lines if line.partition("=")[0] not in FLAGS], **said)
-
-    @property
-    def flags(self) -> list[str]:
-        """What it says to Hydra of where configs lie."""
-        return [
-            f"{flag}={value}"
-            for flag, name in FLAGS.items()
-            if (value := getattr(self, name)) is not None
-        ]
-
-    @property
-    def lines(self) -> list[str]:
-        """All of it, flags first."""
-        return [*self.flags, *self.overrides]
+def read_command(folder: Path) -> Command:
+    """Read the command that a sweep's folder has kept; an empty one if there is none."""
+    file = folder / COMMAND
+    return parse([*file.read_text(encoding="utf-8").splitlines(), "-m"] if file.is_file() else [])
 
 
 def resumed_command(folder: Path, said: Command) -> Command:
-    """What a stopped sweep was started with; it can be said again, but not otherwise.
+    """Return the command that a stopped sweep was started with.
 
     Args:
         folder: The sweep's folder.
-        said: What the command line says beside `sweep.resume`; nothing is enough.
-
-    Returns:
-        The command of the sweep's first start.
+        said: The command line beside `sweep.resume`: nothing, or the same command again.
 
     Raises:
-        UsageError: If the command line says something else than the sweep's own did.
+        UsageError: If the command line is another one, or the folder's may be someone else's.
     """
-    before = _with_config(Command.read(folder), said, folder)
+    before = read_command(folder)
     added = [line for line in said.lines if line not in before.lines]
-    # Where configs lie need not be said again, and nothing else where nothing is said.
+    # Flags need not be given again, and nothing else where nothing is given.
     left = [line for line in before.overrides if line not in said.overrides]
     if added or (said.overrides and sorted(said.overrides) != sorted(before.overrides)):
         left = left if said.overrides else []
@@ -153,33 +72,26 @@ def resumed_command(folder: Path, said: Command) -> Command:
             + (f" leaves out {shlex.join(left)}" if left else "")
             + f"; say only -m {_going_on(folder)}"
         )
+    if not said.overrides:
+        try:
+            check_kept_lines(before.lines, folder)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
     return before
 
 
-def _with_config(before: Command, said: Command, folder: Path) -> Command:
-    """Complete the command of a sweep of earlier versions, which did not keep where configs lay."""
-    if before.config_name is not None or not set(OWN_FOLDERS) <= set(before.overrides):
-        return before
-    if said.config_name is None:
-        raise UsageError(
-            f"the sweep in {folder} was begun with --config-name, which it has not kept;"
-            f" say --config-dir and --config-name again beside {RESUME_KEY}"
-        )
-    overrides = [line for line in before.overrides if line not in OWN_FOLDERS]
-    return replace(said, overrides=overrides)
-
-
 def _going_on(folder: Path) -> str:
-    """What to say to go on with a sweep, as a shell takes it."""
+    """Return the override that continues a sweep, quoted for a shell."""
     return shlex.quote(f"{RESUME_KEY}={folder}")
 
 
-def begin(folder: Path, command: Command) -> None:
+def begin(folder: Path, command: Command, jobs: Sequence[Job]) -> None:
     """Make a new sweep's folder and keep its command line in it.
 
     Args:
-        folder: Where the sweep goes.
-        command: What it is started with.
+        folder: The sweep's folder.
+        command: The command.
+        jobs: Its jobs, whose user wrote them.
 
     Raises:
         UsageError: If the folder already holds something.
@@ -190,6 +102,7 @@ def begin(folder: Path, command: Command) -> None:
             f" or go on with the sweep in it: -m {_going_on(folder)}"
         )
     folder.mkdir(parents=True, exist_ok=True)
+    accept(folder, [plain_config(job.cfg) for job in jobs], command.lines)
     write_text(folder / COMMAND, "".join(f"{line}\n" for line in command.lines))
 
 
@@ -223,34 +136,3 @@ def finish(folder: Path) -> dict[str, int]:
         print(f"to go on: python -m mixvae.train -m {_going_on(folder)}", file=sys.stderr)
     sys.stdout.flush()
     return counts
-
-
-def launch_sweep_command(arguments: Sequence[str]) -> None:
-    """Run what the command line of `mixvae.sweep` asks for.
-
-    Args:
-        arguments: The command line without the program's name.
-
-    Raises:
-        UsageError: If it cannot be run.
-    """
-    if {"-h", "--help"} & set(arguments):
-        print(SWEEP_HELP, end="")
-        return
-    if any(line.partition("=")[0] == "search" for line in arguments):
-        # Here, so that tables are made without Optuna.
-        from mixvae.sweeps.search import search
-
-        search(arguments)
-        return
-    said = {}
-    for line in arguments:
-        key, separator, value = line.partition("=")
-        if key not in ("collect", "debug") or not separator:
-            raise UsageError(f"{line!r} is not understood; write collect=FOLDER or search=NAME")
-        said[key] = value
-    if not said.get("collect"):
-        raise UsageError(
-            "name the folder of a sweep: collect=multirun/..., or a search: search=NAME"
-        )
-    finish(Path(said["collect"]).expanduser())

@@ -1,233 +1,218 @@
-"""A search: settings chosen one after the other by what the ones before them reached."""
+"""A search: settings that Optuna chooses one after the other, by the results so far."""
 
 from __future__ import annotations
 
 import math
 import statistics
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from mixvae.cli.checked_jobs import check_values
-from mixvae.cli.errors import UsageError
-from mixvae.cli.overrides import check_command_line
-from mixvae.cli.search_request import SearchRequest, parse_search
-from mixvae.cli.search_space import as_text
+from mixvae.cli.command import Command
+from mixvae.cli.compose import compose_jobs
+from mixvae.cli.errors import INTERRUPTED, UsageError, message_of
+from mixvae.cli.requests import help_of
+from mixvae.cli.search_request import Scalar, SearchRequest, SweepRequest, as_text, parse_sweep
 from mixvae.files import write_text
 from mixvae.runs.folder import RunFolder, claimed
-from mixvae.sweeps.search_storage import (
+from mixvae.sweeps.resuming import finish
+from mixvae.sweeps.search_record import best_command, jobs_of, write_trials
+from mixvae.sweeps.search_study import (
     check_optuna,
-    check_storage,
-    new_trial,
+    corners,
+    has_value,
     opened_study,
-    stopped_trials,
+    seed_sampler,
+    suggest,
 )
 
 RECORD = "search.yaml"
-# What may change when the same search goes on.
+# The keys that may change when a search continues.
 MAY_CHANGE = ("num_trials", "timeout_min")
 
 
-def search(arguments: Sequence[str]) -> None:
-    """Run a search, or go on with it.
-
-    Args:
-        arguments: The command line without the program's name.
+def launch_sweep(arguments: Sequence[str]) -> None:
+    """Run the command line of `mixvae.sweep`, given without the program's name.
 
     Raises:
-        UsageError: If it cannot be run; then nothing was made.
-        ValueError: If no trial reached a value.
+        UsageError: If it is wrong; then nothing was made.
     """
-    request = parse_search(arguments)
+    if {"-h", "--help"} & set(arguments):
+        print(help_of(SweepRequest), end="")
+        return
+    request = parse_sweep(arguments)
+    if isinstance(request, SearchRequest):
+        search(request)
+    else:
+        finish(request)
+
+
+def search(request: SearchRequest) -> None:
+    """Run a search, or continue it.
+
+    Raises:
+        UsageError: If it cannot run; then nothing was made.
+        ValueError: If no trial has finished.
+    """
     check_optuna()
     check_space(request)
     begin(request)
+    config = request.config
     if request.uses_labels:
         print(
-            f"note: {request.config.metric} compares with labels, so the setting found will have"
-            " been chosen with labels; say so where its results are reported"
+            f"note: {config.metric} compares with labels, so the best setting is chosen with"
+            " labels; say so where you report its results"
         )
-    with (
-        claimed(RunFolder(request.folder)),
-        opened_study(request.folder / request.config.storage, request.config) as study,
-    ):
-        _Search(request, study).run()
+    storage = request.folder / config.storage
+    with claimed(RunFolder(request.folder)), opened_study(storage, config) as study:
+        _Trials(request, study).run()
+        if study.get_trials(deepcopy=False) and not has_value(study):
+            raise ValueError("no trial of the search has finished")
 
 
 def check_space(request: SearchRequest) -> None:
-    """Compose a run from every corner of the space, as if it were a command line.
-
-    Args:
-        request: The search.
+    """Compose and check a run at every end of the searched ranges, and with every choice.
 
     Raises:
-        UsageError: If a key is in no config, or a value is of a wrong type.
+        UsageError: If a range is wrong, a key is unknown, or a value has the wrong type.
     """
-    corners = [parameter.corners for parameter in request.parameters]
-    for index in range(max(map(len, corners))):
-        values = {
-            parameter.key: options[index % len(options)]
-            for parameter, options in zip(request.parameters, corners, strict=True)
-        }
-        check_values(check_command_line(request.overrides(values, request.config.seeds[0])))
+    ends = {key: corners(key, node) for key, node in request.config.space.items()}
+    for index in range(max(map(len, ends.values()))):
+        values = {key: options[index % len(options)] for key, options in ends.items()}
+        compose_jobs(Command(request.overrides(values, request.config.seeds[0])))
 
 
 def begin(request: SearchRequest) -> None:
-    """Make the search's folder, or check that the one in it is this one.
-
-    Args:
-        request: The search.
+    """Make the search's folder, or check that it holds this search.
 
     Raises:
         UsageError: If the folder holds something else, or another search.
     """
     folder, config = request.folder, asdict(request.config)
-    check_storage(folder / request.config.storage)
     record = folder / RECORD
-    if not record.is_file():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UsageError(f"{folder} is not empty and holds no search; choose another out=...")
-    else:
+    if record.is_file():
         before = yaml.safe_load(record.read_text(encoding="utf-8"))
         for key, value in config.items():
             if key not in MAY_CHANGE and before.get(key) != value:
                 raise UsageError(
-                    f"{folder} holds a search with {key}={before.get(key)}, not {value}; go on with"
+                    f"{folder} holds a search with {key}={before.get(key)}, not {value}; continue"
                     " that one, or choose another out=FOLDER"
                 )
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is not empty and holds no search; choose another out=FOLDER")
     folder.mkdir(parents=True, exist_ok=True)
     write_text(record, "# The search in this folder.\n" + yaml.safe_dump(config, sort_keys=False))
 
 
-class _Search:
-    """A search on its way."""
+class _Trials:
+    """The trials of a search."""
 
     def __init__(self, request: SearchRequest, study: Any) -> None:
         self.request, self.study, self.config = request, study, request.config
 
     def run(self) -> None:
-        """Finish the trials that were stopped, try new ones, and tell what was found."""
-        started = time.monotonic()
+        """Continue the stopped trials, run new ones, and write the results."""
+        minutes = self.config.timeout_min
+        seed_sampler(self.study, self.config)
         try:
-            for trial in stopped_trials(self.study):
-                self._carry_out(trial)
-            while len(self._trials) < self.config.num_trials:
-                minutes = (time.monotonic() - started) / 60
-                if self.config.timeout_min is not None and minutes >= self.config.timeout_min:
-                    print(f"timeout_min={self.config.timeout_min} is over: no new trial begins")
-                    break
-                self._carry_out(new_trial(self.study, self.config, self.request.parameters))
+            self.study.optimize(
+                self._objective,
+                n_trials=self._num_left(),
+                timeout=None if minutes is None else 60 * minutes,
+                callbacks=[lambda study, _: seed_sampler(study, self.config)],
+            )
+            if self._num_left() > 0:
+                print(f"timeout_min={minutes} is over: no further trial starts")
         finally:
-            self._tell()
-        states = [trial.state.name for trial in self._trials]
-        if states and "COMPLETE" not in states:
-            raise ValueError("no trial of the search reached a value")
+            self._write_results()
 
-    @property
-    def _trials(self) -> list[Any]:
-        trials: list[Any] = self.study.get_trials(deepcopy=False)
-        return trials
+    def _num_left(self) -> int:
+        trials = self.study.get_trials(deepcopy=False)
+        return self.config.num_trials - sum(trial.state.is_finished() for trial in trials)
 
-    def _carry_out(self, trial: Any) -> None:
-        """Run a trial's jobs and tell the study how it ended."""
+    def _objective(self, trial: Any) -> float:
+        """Run a trial's jobs and return the mean of the metric, NaN for a trial that failed."""
+        import optuna
+
         from mixvae.callbacks.reporting import RunPruned, UnknownMetricError
 
-        setting = ", ".join(f"{key}={as_text(value)}" for key, value in trial.params.items())
-        print(f"trial {trial.number}: {setting}", flush=True)
+        setting = suggest(trial, self.config.space)
+        shown = ", ".join(f"{key}={as_text(value)}" for key, value in setting.items())
+        print(f"trial {trial.number}: {shown}", flush=True)
         try:
-            values = [self._run(trial, index) for index in range(len(self.config.seeds))]
+            runs = range(len(self.config.seeds))
+            value = statistics.fmean(self._run(trial, setting, index) for index in runs)
         except RunPruned as stop:
             print(f"trial {trial.number}: {stop}", flush=True)
-            self.study.tell(trial.number, state=_state("PRUNED"))
+            raise optuna.TrialPruned(str(stop)) from stop
         except UnknownMetricError as error:
-            self.study.tell(trial.number, state=_state("FAIL"))
             raise UsageError(
-                f"{error}; remove {self.request.folder} or name another out=FOLDER to begin again"
+                f"{error}; remove {self.request.folder}, or choose another out=FOLDER"
             ) from error
+        except KeyboardInterrupt as stop:
+            # Optuna would record the trial as failed; a running one is resumed.
+            raise SystemExit(INTERRUPTED) from stop
         except Exception as error:
-            self._record_failure(trial, error)
-        else:
-            value = statistics.fmean(values)
-            self.study.tell(trial.number, value)
-            print(f"trial {trial.number}: {self.config.metric} {value:.6g}", flush=True)
+            self._record_failure(trial, setting, message_of(error))
+            return math.nan  # Optuna records a failed trial and goes on.
+        print(f"trial {trial.number}: {self.config.metric} {value:.6g}", flush=True)
+        return value
 
-    def _run(self, trial: Any, index: int) -> float:
-        """Run a trial with one of its seeds and return the metric."""
+    def _run(self, trial: Any, setting: Mapping[str, Scalar], index: int) -> float:
+        """Run a trial's job with one of the seeds and return its metric."""
         # Here, so that a wrong search is refused before PyTorch is imported.
         from mixvae.callbacks.reporting import Reporting, UnknownMetricError, unknown_metric
-        from mixvae.sweeps.jobs import carry_out
+        from mixvae.runs.jobs import run_job
 
-        overrides = self.request.overrides(trial.params, self.config.seeds[index])
-        (cfg,) = check_command_line(overrides)
-        folder = RunFolder(self._folder(trial, index))
+        before = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
 
         def report(epochs: int, value: float) -> bool:
-            # An epoch that is trained again after a stop was reported before.
-            if epochs not in self._reported(trial):
+            # A resumed run trains an epoch again that it had reported.
+            if epochs not in before:
                 trial.report(value, epochs)
             return bool(trial.should_prune())
 
-        callbacks = [Reporting(self.config.metric, report)] if index == 0 else []
-        value = carry_out(cfg, overrides, folder, callbacks)
-        if value is None:
-            summary = folder.read_summary()
-            if summary.get(self.config.metric, "") is None:
-                raise ValueError(f"{self.config.metric} is NaN or infinite")
+        metric, folder = self.config.metric, self._folder(trial, index)
+        callbacks = [Reporting(metric, report)] if index == 0 else []
+        command = Command(self.request.overrides(setting, self.config.seeds[index]))
+        (job,) = compose_jobs(command)
+        value = run_job(job.cfg, job.overrides, folder=folder, callbacks=callbacks)
+        summary = folder.read_summary()
+        if value is None and metric not in summary:
             logged = [name for name in summary if "/" in name and not name.startswith("test/")]
-            raise UnknownMetricError(unknown_metric(self.config.metric, logged))
-        if not math.isfinite(value):
-            raise ValueError(f"{self.config.metric} is {value}")
+            raise UnknownMetricError(unknown_metric(metric, logged))
+        if value is None or not math.isfinite(value):
+            raise ValueError(f"{metric} is NaN or infinite")
         return value
 
-    def _reported(self, trial: Any) -> dict[int, float]:
-        reported: dict[int, float] = self._trials[trial.number].intermediate_values
-        return reported
-
-    def _folder(self, trial: Any, index: int) -> Path:
-        from mixvae.sweeps.search_record import jobs_of
-
+    def _folder(self, trial: Any, index: int) -> RunFolder:
         name = jobs_of(trial.number, len(self.config.seeds))[index]
-        return (self.request.folder / name).absolute()
+        return RunFolder((self.request.folder / name).absolute())
 
-    def _record_failure(self, trial: Any, error: Exception) -> None:
-        """Leave word of a trial that failed in its jobs and in the study."""
-        from mixvae.cli.errors import message_of
+    def _record_failure(self, trial: Any, setting: Mapping[str, Scalar], message: str) -> None:
+        """Record a failure in the study and in the job that failed."""
         from mixvae.sweeps.jobs import record_failure
 
-        message = message_of(error)
         print(f"error in trial {trial.number}: {message}", file=sys.stderr, flush=True)
-        for index, seed in enumerate(self.config.seeds):
-            folder = RunFolder(self._folder(trial, index))
-            if folder.status != "finished":
-                record_failure(folder, self.request.overrides(trial.params, seed), message)
-                break
         trial.set_user_attr("error", message)
-        self.study.tell(trial.number, state=_state("FAIL"))
+        for index, seed in enumerate(self.config.seeds):
+            folder = self._folder(trial, index)
+            if folder.status != "finished":
+                record_failure(folder, self.request.overrides(setting, seed), message)
+                break
 
-    def _tell(self) -> None:
+    def _write_results(self) -> None:
         """Write the tables and figures, and print the best setting."""
-        from mixvae.sweeps.resuming import finish
-        from mixvae.sweeps.search_record import best_command, best_of, write_trials
-
-        trials = self._trials
-        if not any(self._folder(trial, 0).is_dir() for trial in trials):
+        trials = self.study.get_trials(deepcopy=False)
+        if not any(self._folder(trial, 0).path.is_dir() for trial in trials):
             return
         finish(self.request.folder)
-        for path in write_trials(self.request, trials):
+        for path in write_trials(self.request, self.study):
             print(f"               {path}")
-        best = best_of(trials, minimize=self.config.direction == "minimize")
-        if best is None:
-            return
-        print(f"best           trial {best.number}: {self.config.metric} {best.value:.6g}")
-        print(best_command(self.request, best), flush=True)
-
-
-def _state(name: str) -> Any:
-    import optuna
-
-    return optuna.trial.TrialState[name]
+        if has_value(self.study):
+            best = self.study.best_trial
+            print(f"best           trial {best.number}: {self.config.metric} {best.value:.6g}")
+            print(best_command(self.request, best.params), flush=True)

@@ -1,37 +1,34 @@
-"""A sweep on disk: one folder per job, and tables made from whatever is there."""
+"""The tables and the figure of a sweep, made from its job folders."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import statistics
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from mixvae.cli.config_file import load_config
 from mixvae.figures.sweep import sweep_figure
-from mixvae.files import replacing, write_text
+from mixvae.files import replacing, write_table
 from mixvae.runs.folder import RunFolder
-from mixvae.sweeps.resuming import FAILED_MARK
+from mixvae.runs.jobs import FAILED_MARK
 
-# What tells of the run itself and is no measure of it.
+# Numbers of a summary that describe the run and do not measure it.
 NO_METRICS = ("seed", "best_epoch")
 
 
 @dataclass
 class JobRecord:
-    """What a job folder tells.
+    """The record that a job's folder holds.
 
     Attributes:
-        name: Name of its folder, the number of the job in the sweep.
-        overrides: What the job overrides, `key=value`.
-        status: `finished`, `pruned`, `interrupted`, `failed`, `running`, or `missing` before it has
-            begun.
-        error: Why it failed, where it did.
+        name: Name of its folder: the job's number in the sweep.
+        overrides: The job's overrides, `key=value`.
+        status: `finished`, `pruned`, `interrupted`, `failed`, `running`, or `missing` before its
+            start.
+        error: The error that ended it, empty without one.
         metrics: The numbers of its summary.
     """
 
@@ -49,30 +46,24 @@ class JobRecord:
 
 
 def read_jobs(sweep: Path) -> list[JobRecord]:
-    """Read every job of a sweep, in the order of their numbers.
-
-    Args:
-        sweep: The sweep's folder.
-
-    Returns:
-        The jobs whose folders are there.
+    """Read the job folders of a sweep, in the order of their numbers.
 
     Raises:
-        OSError: If there is no such folder.
+        OSError: If the folder is missing.
         ValueError: If it holds no job.
     """
     if not sweep.is_dir():
-        raise FileNotFoundError(f"there is no sweep folder {sweep}")
+        raise FileNotFoundError(f"the sweep's folder {sweep} is missing")
     folders = [path for path in sweep.iterdir() if path.is_dir() and _is_job(path)]
     if not folders:
-        raise ValueError(f"{sweep} is no sweep: it holds no job folders 0, 1, ...")
+        raise ValueError(f"{sweep} is not a sweep: it holds no job folders 0, 1, ...")
     # Numbers in their order, other names after them.
     folders.sort(key=lambda path: path.name.zfill(9) if path.name.isdecimal() else path.name)
     return [_read_job(path) for path in folders]
 
 
 def _is_job(path: Path) -> bool:
-    """Whether a folder is a job's and still counts: one that failed and ran again does not."""
+    """Whether a folder is a job's, and not one that failed and was moved aside."""
     written = path.name.isdecimal() or RunFolder(path).overrides.is_file()
     return written and FAILED_MARK not in path.name
 
@@ -86,13 +77,8 @@ def _read_job(path: Path) -> JobRecord:
         for name, value in summary.items()
         if isinstance(value, int | float) and not isinstance(value, bool) and name not in NO_METRICS
     }
-    return JobRecord(
-        name=path.name,
-        overrides=text.splitlines(),
-        status=str(summary.get("status", "missing")),
-        error=str(summary.get("error", "")),
-        metrics=metrics,
-    )
+    status, error = str(summary.get("status", "missing")), str(summary.get("error", ""))
+    return JobRecord(path.name, text.splitlines(), status, error, metrics)
 
 
 @dataclass
@@ -110,24 +96,17 @@ class Aggregate:
     values: dict[str, list[float]]
 
     def mean(self, name: str) -> float:
-        """Mean of a metric over the seeds; NaN where no job has it."""
+        """Mean of a metric over the seeds; NaN without a value."""
         return statistics.fmean(self.values[name]) if self.values.get(name) else math.nan
 
     def deviation(self, name: str) -> float:
-        """Sample standard deviation of a metric over the seeds; NaN with fewer than two."""
+        """Sample standard deviation of a metric over the seeds; NaN with fewer than two values."""
         values = self.values.get(name, [])
         return statistics.stdev(values) if len(values) > 1 else math.nan
 
 
 def aggregate(jobs: Iterable[JobRecord]) -> list[Aggregate]:
-    """Join the finished jobs of all seeds.
-
-    Args:
-        jobs: The jobs of a sweep.
-
-    Returns:
-        One entry for each set of overrides that differs in more than the seed, in their order.
-    """
+    """Group the finished jobs by their overrides without the seed, in the order of the jobs."""
     groups: dict[tuple[tuple[str, str], ...], Aggregate] = {}
     for job in jobs:
         if job.status != "finished":
@@ -141,67 +120,68 @@ def aggregate(jobs: Iterable[JobRecord]) -> list[Aggregate]:
 
 
 def collect(sweep: Path) -> list[JobRecord]:
-    """Write `sweep.csv`, `aggregate.csv` and `sweep.png` from the jobs that are there.
-
-    Args:
-        sweep: The sweep's folder.
-
-    Returns:
-        The jobs.
+    """Write `sweep.csv`, `aggregate.csv` and `sweep.png` from a sweep's jobs, and return these.
 
     Raises:
-        OSError: If there is no such folder, or it cannot be written.
-        ValueError: If it holds no job.
+        OSError: If the folder is missing, or a file cannot be written.
+        ValueError: If the folder holds no job.
     """
     jobs = read_jobs(sweep)
-    write_text(sweep / "sweep.csv", _job_table(jobs))
     groups = aggregate(jobs)
-    write_text(sweep / "aggregate.csv", _aggregate_table(groups))
+    _write_jobs(sweep / "sweep.csv", jobs)
+    _write_aggregates(sweep / "aggregate.csv", groups)
     _draw(sweep, jobs, groups)
     return jobs
 
 
-def varying_keys(overrides: Sequence[Mapping[str, str]]) -> list[str]:
-    """Keys other than the seed whose values are not the same everywhere.
+def _write_jobs(path: Path, jobs: Sequence[JobRecord]) -> None:
+    keys = _keys_of(job.varied for job in jobs)
+    metrics = sorted({name for job in jobs for name in job.metrics})
+    rows = [
+        [
+            job.name,
+            *(job.varied.get(key, "") for key in keys),
+            *(job.status, job.error),
+            *(_number(job.metrics.get(name, math.nan)) for name in metrics),
+        ]
+        for job in jobs
+    ]
+    write_table(path, ["job", *keys, "status", "error", *metrics], rows)
 
-    Args:
-        overrides: What each job overrides, by key.
-    """
-    keys = list(dict.fromkeys(key for varied in overrides for key in varied))
+
+def _write_aggregates(path: Path, groups: Sequence[Aggregate]) -> None:
+    keys = _keys_of(group.varied for group in groups)
+    metrics = sorted({name for group in groups for name in group.values})
+    columns = [f"{name} {kind}" for name in metrics for kind in ("mean", "sd")]
+    rows = []
+    for group in groups:
+        settings = [group.varied.get(key, "") for key in keys]
+        values = [(group.mean(name), group.deviation(name)) for name in metrics]
+        numbers = [_number(value) for pair in values for value in pair]
+        rows.append([*settings, len(group.seeds), " ".join(group.seeds), *numbers])
+    write_table(path, [*keys, "jobs", "seeds", *columns], rows)
+
+
+def _keys_of(overrides: Iterable[Mapping[str, str]]) -> list[str]:
+    """Return the keys of several mappings, each once, in the order of their first use."""
+    return list(dict.fromkeys(key for varied in overrides for key in varied))
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.6g}"
+
+
+def varying_keys(overrides: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return the keys other than the seed whose values differ between jobs."""
     return [
-        key for key in keys if key != "seed" and len({varied.get(key) for varied in overrides}) > 1
+        key
+        for key in _keys_of(overrides)
+        if key != "seed" and len({varied.get(key) for varied in overrides}) > 1
     ]
 
 
-def _job_table(jobs: Sequence[JobRecord]) -> str:
-    keys = list(dict.fromkeys(key for job in jobs for key in job.varied))
-    metrics = sorted({name for job in jobs for name in job.metrics})
-    rows = [["job", *keys, "status", "error", *metrics]]
-    for job in jobs:
-        settings = [job.varied.get(key, "") for key in keys]
-        values = [_number(job.metrics.get(name)) for name in metrics]
-        rows.append([job.name, *settings, job.status, job.error, *values])
-    return _csv(rows)
-
-
-def _aggregate_table(groups: Sequence[Aggregate]) -> str:
-    keys = list(dict.fromkeys(key for group in groups for key in group.varied))
-    metrics = sorted({name for group in groups for name in group.values})
-    columns = [f"{name} {kind}" for name in metrics for kind in ("mean", "sd")]
-    rows = [[*keys, "jobs", "seeds", *columns]]
-    for group in groups:
-        settings = [group.varied.get(key, "") for key in keys]
-        values = [
-            _number(value)
-            for name in metrics
-            for value in (group.mean(name), group.deviation(name))
-        ]
-        rows.append([*settings, str(len(group.seeds)), " ".join(group.seeds), *values])
-    return _csv(rows)
-
-
 def _draw(sweep: Path, jobs: Sequence[JobRecord], groups: Sequence[Aggregate]) -> None:
-    objective = objective_of(sweep, jobs)
+    objective = _objective_of(sweep, jobs)
     drawn = [group for group in groups if group.values.get(objective)]
     if not drawn:
         return
@@ -217,25 +197,8 @@ def _short(varied: Mapping[str, str], keys: Sequence[str]) -> str:
     return textwrap.shorten(", ".join(parts), 60, placeholder=" ...") or "as configured"
 
 
-def objective_of(sweep: Path, jobs: Sequence[JobRecord]) -> str:
-    """Name of the metric that the sweep's runs return, from the config of its first run.
-
-    Args:
-        sweep: The sweep's folder.
-        jobs: Its jobs.
-    """
-    for job in jobs:
-        config = RunFolder(sweep / job.name).config
-        if config.is_file():
-            return str(load_config(config).objective)
-    return "val/loss"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None or math.isnan(value) else f"{value:.6g}"
-
-
-def _csv(rows: Sequence[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+def _objective_of(sweep: Path, jobs: Sequence[JobRecord]) -> str:
+    """Return the name of the metric that the sweep's runs return, from its first config."""
+    configs = (RunFolder(sweep / job.name).config for job in jobs)
+    found = next((config for config in configs if config.is_file()), None)
+    return "val/loss" if found is None else str(load_config(found).objective)

@@ -5,18 +5,19 @@ from pathlib import Path
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra.utils import get_object
 from omegaconf import OmegaConf
 
+from mixvae.cli.command import Command
+from mixvae.cli.compose import compose_jobs
 from mixvae.cli.config_file import close, load_config, resolved, save_config
-from mixvae.cli.hydra_call import OWN_FOLDERS
-from mixvae.cli.overrides import check_command_line
 from mixvae.cli.schema import conf_dir, register
 
 register()
 
 
 def test_a_saved_config_is_resolved_and_reads_back_the_same(tmp_path: Path) -> None:
-    (cfg,) = check_command_line(["+experiment=digits_cpl", "seed=3"])
+    ((cfg, _),) = compose_jobs(Command(["+experiment=digits_cpl", "seed=3"]))
     cfg.run_dir = str(tmp_path)
     save_config(cfg, tmp_path / "config.yaml")
     assert str(tmp_path) not in (tmp_path / "config.yaml").read_text()
@@ -24,7 +25,7 @@ def test_a_saved_config_is_resolved_and_reads_back_the_same(tmp_path: Path) -> N
 
 
 def test_a_moved_config_names_its_new_folder(tmp_path: Path) -> None:
-    (cfg,) = check_command_line([])
+    ((cfg, _),) = compose_jobs(Command([]))
     cfg.run_dir = str(tmp_path / "before")
     (tmp_path / "after").mkdir()
     save_config(cfg, tmp_path / "after" / "config.yaml")
@@ -34,7 +35,7 @@ def test_a_moved_config_names_its_new_folder(tmp_path: Path) -> None:
 
 def test_a_saved_config_composes_again(tmp_path: Path) -> None:
     """The way to repeat a run: --config-dir FOLDER --config-name config."""
-    (cfg,) = check_command_line(["model.num_agents=3", "data.batch_size=100"])
+    ((cfg, _),) = compose_jobs(Command(["model.num_agents=3", "data.batch_size=100"]))
     cfg.run_dir = str(tmp_path)
     save_config(cfg, tmp_path / "config.yaml")
     with initialize_config_dir(str(tmp_path), version_base="1.3"):
@@ -47,16 +48,12 @@ def test_what_takes_a_plain_value_of_the_top_level_goes_on_doing_so(tmp_path: Pa
     """A repeated run with another seed is the experiment with that seed."""
     experiment = ["+experiment=dsprites_cpl", "model.num_agents=3", "name=of_${seed}"]
     others = ["seed=2", "tags=[z]", "data_root=elsewhere", "run_dir=there"]
-    (cfg,) = check_command_line(experiment)
+    ((cfg, _),) = compose_jobs(Command(experiment))
     cfg.run_dir = str(tmp_path)
     save_config(cfg, tmp_path / "config.yaml")
-    (again,) = check_command_line(
-        [*others, *OWN_FOLDERS],
-        config_name="config",
-        extra_folder=tmp_path,
-        trusted_only=True,
-    )
-    (expected,) = check_command_line([*experiment, *others])
+    saved = Command(others, config_dir=str(tmp_path), config_name="config")
+    ((again, _),) = compose_jobs(saved)
+    ((expected, _),) = compose_jobs(Command([*experiment, *others]))
     assert resolved(again) == resolved(expected)
     assert (again.data.seed, again.data.root) == (2, "elsewhere")
     assert (again.logger.wandb.name, again.logger.wandb.tags) == ("of_2", ["z"])
@@ -114,6 +111,29 @@ def test_a_config_cannot_build_python_objects(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"config\.yaml"):
         load_config(tmp_path / "config.yaml")
     assert not trace.exists()
+
+
+# Of a config.yaml that mixvae wrote before its rooms were rebuilt.
+OLD = """\
+name: default
+run_dir: null
+trainer:
+  _target_: lightning.pytorch.Trainer
+  strategy: {_target_: mixvae.runtime.captured.CapturedStrategy}
+logger:
+  csv: {_target_: mixvae.runtime.csv_logger.CsvLogger, save_dir: "${run_dir}"}
+  wandb: {_target_: mixvae.runtime.wandb_logger.WandbRun, name: "${name}"}
+"""
+
+
+def test_classes_that_moved_are_renamed_in_an_old_config(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(OLD)
+    cfg = load_config(tmp_path / "config.yaml")
+    for node in (cfg.trainer.strategy, *cfg.logger.values()):
+        assert get_object(node._target_) is not None
+    assert "runtime" not in OmegaConf.to_yaml(cfg)
+    assert cfg.logger.csv.save_dir == str(tmp_path)
+    assert cfg.logger.wandb.name == "default"
 
 
 def test_the_folder_of_configs_is_found() -> None:

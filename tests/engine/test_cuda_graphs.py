@@ -15,7 +15,6 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
-from mixvae.cli.overrides import check_command_line
 from mixvae.cli.schema import register
 from mixvae.engine import cuda_graphs as captured
 from mixvae.engine.cuda_graphs import CapturedStrategy
@@ -24,6 +23,7 @@ from mixvae.evaluate import main as evaluation
 from mixvae.modules.base import AbstractModule
 from mixvae.runs.build import build
 from mixvae.train import main as training
+from tests.composed import composed
 
 register()
 
@@ -95,7 +95,7 @@ def train(
 ) -> dict[str, Tensor]:
     """Train on the CPU; the weights, and what was logged of the last epoch."""
     words = [*overrides, "logger=csv", f"run_dir={folder / 'run'}", "trainer.max_epochs=7"]
-    (cfg,) = check_command_line(words)
+    cfg = composed(words)
     seed_run(0, 1)
     parts = build(cfg)
     Frozen.model, Frozen.replayed = parts.model, 0
@@ -192,7 +192,7 @@ def test_several_batches_to_a_step_are_not_recorded(
         max_epochs=1, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, limit_val_batches=0,
     )  # fmt: skip
-    (cfg,) = check_command_line([*CPL, "logger=csv", f"run_dir={tmp_path}"])
+    cfg = composed([*CPL, "logger=csv", f"run_dir={tmp_path}"])
     parts = build(cfg)
     trainer.fit(parts.model, datamodule=parts.data)
     assert strategy.num_recorded == 0
@@ -223,8 +223,8 @@ def test_such_a_run_is_evaluated_and_resumed_like_others(tmp_path: Path) -> None
 
 
 def test_the_trainer_of_graphs_is_that_of_one_gpu() -> None:
-    (graphs,) = check_command_line(["trainer=gpu_captured"])
-    (usual,) = check_command_line(["trainer=gpu"])
+    graphs = composed(["trainer=gpu_captured"])
+    usual = composed(["trainer=gpu"])
     strategy = graphs.trainer.pop("strategy")
     assert graphs.trainer == usual.trainer
     assert strategy == {
@@ -269,7 +269,7 @@ def test_graphs_on_a_gpu_train_as_steps_do(overrides: tuple[str, ...], tmp_path:
     # In full precision: what is rounded otherwise trains otherwise.
     def losses(strategy: str) -> dict[str, Tensor]:
         words = [*overrides, "logger=csv", f"run_dir={tmp_path / strategy}", f"trainer={strategy}"]
-        (cfg,) = check_command_line([*words, "trainer.max_epochs=7", "matmul_precision=highest"])
+        cfg = composed([*words, "trainer.max_epochs=7", "matmul_precision=highest"])
         seed_run(0)
         parts = build(cfg)
         parts.trainer.fit(parts.model, datamodule=parts.data)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from mixvae.cli.overrides import check_command_line
 from mixvae.cli.schema import register
 from mixvae.engine import processor
 from mixvae.runs.build import build_trainer
+from tests.composed import composed
 
 register()
 
@@ -45,7 +45,7 @@ def test_emulated_bf16_is_told(
 ) -> None:
     monkeypatch.setattr("mixvae.runs.build.emulates_bf16", lambda: emulates)
     words = [f"trainer.precision={precision}", f"run_dir={tmp_path}", "logger=csv"]
-    (cfg,) = check_command_line(words)
+    cfg = composed(words)
     with caplog.at_level(logging.WARNING):
         build_trainer(cfg)
     told = "no bf16 arithmetic" in caplog.text

@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 from experiments import multiruns
 from experiments.multiruns import Job, as_job, blocks, collect, complete
 from experiments.run_settings import changed_since
-from mixvae.cli.overrides import check_command_line
 from mixvae.runs.folder import RunFolder
+from tests.composed import composed
 
 if TYPE_CHECKING:
     from tests.experiments.conftest import Launcher
@@ -125,7 +125,7 @@ def test_a_run_of_other_settings_is_told_and_made_again(
 
 def test_settings_are_compared_with_those_of_today(tmp_path: Path) -> None:
     job = ("+experiment=digits_vade", "seed=0")
-    (config,) = check_command_line([*job, "trainer.enable_progress_bar=false", "logger=csv"])
+    config = composed([*job, "trainer.enable_progress_bar=false", "logger=csv"])
     config.model.beta = 0.125
     del config.model.pretrain_epochs  # of a later version
     folder = RunFolder(tmp_path)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mixvae import impute as program
-from mixvae.cli.impute_request import ImputeRequest
+from mixvae.cli.run_requests import ImputeOptions
 from mixvae.data.multimodal_state import MultimodalState
 from mixvae.impute import impute
 from mixvae.runs.imputing import open_imputer
@@ -62,7 +62,7 @@ def new() -> dict[str, np.ndarray]:
 
 def literal(run: Path, arrays: dict[str, np.ndarray], event: int) -> dict[str, np.ndarray]:
     """What one event's modalities say of every one, step by step."""
-    imputer = open_imputer(ImputeRequest(run))
+    imputer = open_imputer(ImputeOptions(run=run))
     model: Any = imputer.model
     scales = imputer.state.scales
     x, present = [], []
@@ -191,7 +191,7 @@ def test_a_run_of_something_else_is_refused(run: Callable[..., Path]) -> None:
 
 
 def test_a_state_comes_back_from_plain_values(trained: Path) -> None:
-    state = open_imputer(ImputeRequest(trained)).state
+    state = open_imputer(ImputeOptions(run=trained)).state
     again = MultimodalState.from_plain(state.as_plain())
     assert again.modalities == state.modalities
     again.check_scales(state.scales)

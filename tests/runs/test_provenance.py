@@ -3,25 +3,24 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
+import sys
+from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import torch
 
 from mixvae import __version__
-from mixvae.runs import provenance
-from mixvae.runs.provenance import describe_provenance
+from mixvae.runs import recording
+from mixvae.runs.provenance import describe_provenance, imported_versions
 
 
-def test_what_is_needed_to_run_the_same_again(
-    monkeypatch: pytest.MonkeyPatch, repo_root: Path
-) -> None:
-    monkeypatch.setattr("sys.argv", ["mixvae.train", "seed=1", "tags=[a b]"])
-    found = json.loads(json.dumps(describe_provenance()))
+def test_what_is_needed_to_run_the_same_again(repo_root: Path) -> None:
+    found = json.loads(json.dumps(describe_provenance(["seed=1", "tags=[a b]"])))
     assert found["mixvae"] == __version__
     assert found["command"] == "python -m mixvae.train seed=1 'tags=[a b]'"
     assert found["python"] == platform.python_version()
-    assert found["versions"]["torch"] == torch.__version__
     assert found["cpu_count"] >= 1
     if (repo_root / ".git").exists():
         assert len(found["git_commit"]) == 40
@@ -33,11 +32,25 @@ def test_outside_a_repository_or_without_git(monkeypatch: pytest.MonkeyPatch) ->
         raise FileNotFoundError("git")
 
     monkeypatch.setattr(subprocess, "run", missing)
-    found = describe_provenance()
+    found = describe_provenance([])
     assert found["git_commit"] is None
     assert found["git_dirty"] is None
 
 
-def test_a_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provenance, "PACKAGES", ("no-such-package",))
-    assert describe_provenance()["versions"] == {"no-such-package": None}
+def test_versions_are_those_of_the_imported_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("torch", "hydra-core", "scikit-learn")  # the last two are imported by other names
+    import sklearn
+
+    assert sklearn.__version__ == imported_versions()["scikit-learn"]
+    assert all(imported_versions()[name] == metadata.version(name) for name in names)
+    monkeypatch.setattr(sys, "modules", {"torch.nn": torch.nn})
+    assert imported_versions() == {"torch": metadata.version("torch")}
+
+
+def test_packages_imported_on_the_way_are_listed_at_the_end(
+    run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Optional packages, such as anndata, are imported where they are used first."""
+    monkeypatch.setattr(recording, "imported_versions", lambda: {"late": "1.0"})
+    folder = run("a", fresh=True)
+    assert json.loads((folder / "provenance.json").read_text())["versions"] == {"late": "1.0"}

@@ -12,7 +12,6 @@ from lightning.pytorch import Callback
 
 from mixvae import sweep
 from mixvae.cli.config_file import load_config
-from mixvae.cli.hydra_call import OWN_FOLDERS
 from mixvae.files import write_json
 from mixvae.runs import training
 from mixvae.runs.build import build
@@ -233,22 +232,6 @@ def test_a_sweep_of_a_run_s_config_goes_on_with_that_config(
     assert again.out.count("(finished before)") == 2
 
 
-def test_a_sweep_that_has_not_kept_its_config_asks_for_it(
-    train: Train, run: Callable[..., Path], tmp_path: Path
-) -> None:
-    """As earlier versions left it."""
-    run("before", "model.num_agents=1")
-    (tmp_path / "old").mkdir()
-    kept = ["seed=0", "trainer.max_epochs=1", "hydra.sweep.dir=old", *OWN_FOLDERS]
-    (tmp_path / "old" / "overrides.txt").write_text("".join(f"{line}\n" for line in kept))
-    refused = train("-m", "sweep.resume=old")
-    assert refused.status == 2
-    assert "say --config-dir and --config-name again" in refused.err
-    outcome = train("-m", "--config-dir", "before", "--config-name", "config", "sweep.resume=old")
-    assert outcome.status == 0, outcome.err
-    assert load_config(tmp_path / "old" / "0" / "config.yaml").model.num_agents == 1
-
-
 WRONG = {
     "no folder": (("-m", "sweep.resume=nowhere"), "the folder does not exist"),
     "no sweep": (("-m", "sweep.resume=empty"), "the folder holds no sweep"),
@@ -258,7 +241,7 @@ WRONG = {
     "taken folder": (("-m", "hydra.sweep.dir=begun", "seed=0,1"), "is not empty"),
     "a run's folder": (
         ("-m", "seed=0,1", "run_dir='s${seed}'"),
-        "run_dir=s0 is one run's folder, but -m makes one for each job",
+        "run_dir=s0 is the folder of one run, but -m makes one for each job",
     ),
     "nested jobs": (("-m", "seed=0,1", "hydra.sweep.subdir=s/${seed}"), "side by side"),
     "jobs in one folder": (("-m", "seed=0,1", "hydra.sweep.subdir=all"), "under its own name"),
@@ -280,26 +263,3 @@ def test_a_wrong_sweep_is_refused_and_nothing_changes(
     assert message in outcome.err
     assert "Traceback" not in outcome.err
     assert written(tmp_path) == before
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "name the folder of a sweep"),
-        (["collect="], "name the folder of a sweep"),
-        (["colect=x"], "is not understood"),
-        (["collect=nowhere"], "there is no sweep folder nowhere"),
-        (["collect=."], "is no sweep"),
-    ],
-)
-def test_collect_refuses_what_is_no_sweep(
-    arguments: list[str],
-    message: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert sweep.main(arguments) != 0
-    assert message in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []

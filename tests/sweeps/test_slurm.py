@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hydra import compose
+from hydra.errors import MissingConfigException
 from omegaconf import OmegaConf
 
-from mixvae.cli import launchers
-from mixvae.cli.overrides import check_command_line
+from mixvae.cli.command import Command
+from mixvae.cli.compose import compose_jobs
+from mixvae.cli.errors import UsageError
+from mixvae.cli.explain import explain
 from mixvae.runs.folder import RunFolder
 from tests.sweeps import fake_slurm
 
@@ -111,30 +115,25 @@ def test_the_launcher_of_ours_asks_for_what_it_says(repo_root: Path) -> None:
     assert set(content) - {"defaults", "max_num_timeout"} <= set(known)
 
 
-@pytest.mark.parametrize("name", ["joblib", "slurm"])
-def test_a_launcher_that_is_not_installed_says_what_to_install(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(launchers, "_is_installed", lambda package: False)
-    with pytest.raises(ValueError, match=rf"hydra/launcher={name} needs .*mixvae\[sweep\]"):
-        check_command_line([f"hydra/launcher={name}", "seed=0,1"], multirun=True)
+@pytest.mark.parametrize(
+    ("option", "package"),
+    [("joblib", "hydra-joblib-launcher"), ("submitit_slurm", "hydra-submitit-launcher")],
+)
+def test_a_launcher_that_is_not_installed_says_what_to_install(option: str, package: str) -> None:
+    error = MissingConfigException("not found", f"hydra/launcher/{option}", ["basic"])
+    assert (
+        explain(error, [], compose)
+        == f"hydra/launcher={option} needs a package: pip install {package}"
+    )
 
 
-def test_a_launcher_that_there_is_not_is_refused() -> None:
-    with pytest.raises(ValueError, match="did you mean 'joblib'"):
-        check_command_line(["hydra/launcher=jobib", "seed=0,1"], multirun=True)
+def test_a_launcher_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(UsageError, match="did you mean 'joblib'"):
+        compose_jobs(Command(["hydra/launcher=jobib", "seed=0,1"], multirun=True))
 
 
 def test_a_launcher_of_the_users_own_is_taken(tmp_path: Path) -> None:
     (tmp_path / "hydra" / "launcher").mkdir(parents=True)
     (tmp_path / "hydra" / "launcher" / "ours.yaml").write_text("defaults: [basic]\n")
-    jobs = check_command_line(
-        ["hydra/launcher=ours", "seed=0,1"], multirun=True, extra_folder=tmp_path
-    )
-    assert len(jobs) == 2
-
-
-def test_a_package_is_looked_for_without_importing_it() -> None:
-    assert launchers._is_installed("hydra_plugins.hydra_submitit_launcher")
-    assert not launchers._is_installed("hydra_plugins.none_such")
-    assert not launchers._is_installed("no_such_package.inside")
+    words = ["hydra/launcher=ours", "seed=0,1"]
+    assert len(compose_jobs(Command(words, config_dir=str(tmp_path), multirun=True))) == 2

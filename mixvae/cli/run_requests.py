@@ -1,0 +1,160 @@
+"""The requests of the commands that use a trained run; their docstrings are the `--help`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from mixvae.cli.errors import UsageError
+from mixvae.cli.requests import Overrides
+from mixvae.cli.schema import Checkpoint
+
+
+@dataclass(kw_only=True)
+class RunRequest:
+    """A run, and which of its checkpoints: by default the one that training tested."""
+
+    run: Path
+    checkpoint: Checkpoint | None = None
+
+
+@dataclass(kw_only=True)
+class EvaluateRequest(RunRequest):
+    """Test a run again from its folder, and draw its figures: python -m mixvae.evaluate run=FOLDER.
+
+      run=FOLDER          the run; on its own data, predictions and figures are replaced in place
+      checkpoint=best     best, last or selected; the default is the one that training tested
+      data=..., data.k=v  other data: results go to FOLDER/evaluations/<name>
+      name=NAME           name of that folder
+      data_root=FOLDER    where the data sets are
+      trainer=cpu         another machine, such as one without a GPU; the run's other trainer
+                          settings stay, and trainer.key=value changes them
+      debug=true          show the full traceback of an error
+
+    Examples:
+      python -m mixvae.evaluate run=runs/digits_cpl/2025-01-31_12-00-00
+      python -m mixvae.evaluate run=runs/... data.checksum=false data_root=fashion name=fashion
+    """
+
+    name: str | None = None
+    overrides: Annotated[list[str], Overrides("data", "data_root", "trainer")] = field(
+        default_factory=list
+    )
+
+
+@dataclass(kw_only=True)
+class AnnotateOptions(RunRequest):
+    """How cells are annotated, in memory or in a file; see `AnnotateRequest`."""
+
+    agent: int = 0
+    layer: Annotated[str | None, "data.layer"] = None
+    target_sum: float | None = None
+    max_missing: float = 0.2
+    batch_size: int = 1000
+
+    def __post_init__(self) -> None:
+        _check_batch_size(self.batch_size)
+        if not 0 <= self.max_missing <= 1:
+            raise UsageError(f"max_missing must lie between 0 and 1, got {self.max_missing}")
+        if self.target_sum is not None and not 0 < self.target_sum < float("inf"):
+            raise UsageError(f"target_sum must be a number above 0, got {self.target_sum}")
+
+
+@dataclass(kw_only=True)
+class AnnotateRequest(AnnotateOptions):
+    """Write a run's categories and states into an AnnData file.
+
+    python -m mixvae.annotate run=FOLDER data.path=CELLS.h5ad out=ANNOTATED.h5ad
+
+      run=FOLDER          the run, trained on cells
+      data.path=FILE      the cells; the file is not changed
+      out=FILE            the annotated copy; written whole or not at all
+      overwrite=true      replace an existing `out`
+      checkpoint=best     best, last or selected; the default is the one that training tested
+      agent=0             whose states to write: agents do not name their states alike
+      data.layer=NAME     X, raw or a layer; the default is the run's own where the file has it
+      target_sum=1e6      total per cell that raw counts are scaled to; the default is the run's own
+      max_missing=0.2     share of the run's genes that the file may lack; they count as 0
+      batch_size=1000     cells at a time
+      debug=true          show the full traceback of an error
+
+    New in the file
+      obs    mixvae_category      the category that the agents vote for
+             mixvae_agent0 ...    each agent's own
+             mixvae_probability   mean over agents of the probability of the vote's category
+             mixvae_agreement     share of the agents whose own category it is
+             mixvae_entropy       mean over agents of the entropy of q(c|x), nats
+      obsm   X_mixvae_category    mean over agents of q(c|x), one column per category
+             X_mixvae_state       states by one agent
+             X_mixvae_latent      both: sc.pp.neighbors(adata, use_rep="X_mixvae_latent")
+             X_mixvae_plane       two coordinates to draw, a direction for each category and the
+                                  first state along it: sc.pl.embedding(adata, "mixvae_plane");
+                                  also for one state or none, where X_mixvae_state cannot be drawn
+      uns    mixvae               run, checkpoint, versions, model order, genes, preparation
+
+    Example:
+      python -m mixvae.annotate run=runs/cells_cpl/... data.path=my.h5ad out=annotated.h5ad
+    """
+
+    path: Annotated[Path, "data.path"]
+    out: Path
+    overwrite: bool = False
+
+
+@dataclass(kw_only=True)
+class ImputeOptions(RunRequest):
+    """How events are imputed, in memory or in files; see `ImputeRequest`."""
+
+    source: str | None = None
+    batch_size: int = 1000
+
+    def __post_init__(self) -> None:
+        _check_batch_size(self.batch_size)
+
+
+@dataclass(kw_only=True)
+class ImputeRequest(ImputeOptions):
+    """Impute missing modalities of events, and write the latents of those present.
+
+    python -m mixvae.impute run=FOLDER 'data.modalities={a: a.npy, b: b.npy}' out=imputed.npz
+
+      run=FOLDER          the run, trained on several modalities
+      data.modalities={a:a.npy}    file of each modality by name (npy, npz, csv): row i of each is
+                          event i, a row of NaN is missing, and a modality without a file is missing
+                          in every event
+      out=FILE            the .npz to write; written whole or not at all
+      overwrite=true      replace an existing `out`
+      checkpoint=best     best or last; the default is the one that training tested
+      source=NAME         impute from this modality alone; the default is every modality present
+      batch_size=1000     events at a time
+      debug=true          show the full traceback of an error
+
+    The file holds, N rows each, for each modality <m> of the run
+      <m>/filled          the samples in the unit of the files, (N, ...): those present as given,
+                          those missing imputed: the mean of p(x_m|z), from the mean of the joint
+                          posterior where the model has one, or else averaged over the modalities
+                          of the event
+      <m>/missing         whether the sample was missing, (N,)
+      <m>/mean            latents: mean of q(z|x_m), (N, L); NaN where it is missing
+      <m>/logvar          their log-variance
+      joint/mean, joint/logvar    of the joint posterior, for models that have one
+
+    Example:
+      python -m mixvae.impute run=runs/views 'data.modalities={a: new_a.npy}' out=imputed.npz
+    """
+
+    files: Annotated[Mapping[str, str], "data.modalities"]
+    out: Path
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.out.suffix != ".npz":
+            raise UsageError(f"out={self.out} must end in .npz")
+
+
+def _check_batch_size(batch_size: int) -> None:
+    if batch_size < 1:
+        raise UsageError(f"batch_size must be 1 or more, got {batch_size}")

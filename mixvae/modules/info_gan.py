@@ -32,8 +32,8 @@ class InfoGAN(AbstractMixture):
         - category_weight (log Q(c|x~) + log K)                       trains G, Q and the trunk
         - state_weight (log Q(s|x~) + H(s))                           trains G, Q and the trunk
 
-    Each term reaches the parameters that it trains and no others, so one backward pass and one
-    Adam, whose steps are per parameter, do what alternating optimisers would do.
+    Each term reaches only the parameters that it trains, so one backward pass and one Adam, whose
+    steps are per parameter, replace alternating optimisers.
 
     The encoder of `agents` is the trunk, its heads are Q, its decoder is G. Evaluation infers by
     Q and decodes by parameters of p(x) averaged over a few fixed draws of the noise.

@@ -55,7 +55,7 @@ class JointPosteriorVAE(AbstractMultimodalModule):
         mmvmvae the joint KL is counted once for each modality: here once. Its MoE and MoPoE give
         contiguous slices of the batch to the experts: here each sample draws its own. Wu & Goodman
         2018 train the PoE on subsets of modalities as well; mmvmvae does not, and neither do we.
-        Imputation from m alone uses q(z|x_m), with the prior expert where there is one.
+        Imputation from m alone uses q(z|x_m), with the prior expert if any.
     """
 
     def __init__(

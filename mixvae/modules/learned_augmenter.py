@@ -39,8 +39,8 @@ class AugmenterVAEGAN(AbstractModule[Batch]):
         + distance_weight * (|shift| / radius - 1)^2                  trains the shift by noise
         + (log-loss of telling samples and copies apart)              trains the discriminator
 
-    Each term reaches the parameters that it trains and no others, so one backward pass and one
-    Adam, whose steps are per parameter, do what alternating optimisers would do.
+    Each term reaches only the parameters that it trains, so one backward pass and one Adam, whose
+    steps are per parameter, replace alternating optimisers.
 
     The radius is a share of the distance to a neighbour's latent in the batch: where types lie
     close together copies stay close. The discriminator has the shift follow the data.

@@ -87,7 +87,7 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
         self.register_load_state_dict_post_hook(_count_kept)  # type: ignore[no-untyped-call]
 
     def set_tau(self, tau: Tau, double_softmax: bool = False) -> None:
-        """Set what the logits are divided by.
+        """Set the divisor of the logits.
 
         Raises:
             ValueError: If tau is neither a number above 0 nor `auto`.

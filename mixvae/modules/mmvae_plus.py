@@ -108,8 +108,8 @@ class MMVAEPlus(AbstractMultimodalModule):
     def code_of(self, latent: Tensor, modality: int) -> Tensor:
         """Shared latents (..., L) with the mean of the private prior of a modality.
 
-        Also where they came from that modality itself: its own private latents are in
-        `predict_step`'s reconstruction, but neither in `decode` nor in coherence.
+        This holds for latents of that modality too: its own private latents are in the
+        reconstruction of `predict_step`, but neither in `decode` nor in coherence.
         """
         private = self.private_prior_mean[modality].expand(*latent.shape[:-1], -1)
         return torch.cat([latent, private], dim=-1)

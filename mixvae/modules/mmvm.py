@@ -91,7 +91,7 @@ class MMVM(AbstractMultimodalModule):
         return mixture_kl(mean, logvar, sample, present)
 
     def infer(self, x: Sequence[Tensor], present: Tensor) -> MultimodalPosterior:
-        """The unimodal posteriors of x, M tensors (B, *shape_m); there is no joint one."""
+        """The unimodal posteriors of x, M tensors (B, *shape_m), without a joint one."""
         return MultimodalPosterior(*self.encode(x, present))
 
     def predict_step(self, batch: MultimodalBatch, batch_idx: int = 0) -> MultimodalStep:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from mixvae.cli.errors import run_guarded
+from mixvae.cli.errors import run_as_process, run_guarded
 from mixvae.cli.requests import help_of, read_request
 from mixvae.cli.run_requests import AnnotateOptions, AnnotateRequest
 from mixvae.cli.schema import register
@@ -53,5 +53,10 @@ def _annotate(arguments: Sequence[str]) -> None:
     annotate_file(request)
 
 
+def command() -> NoReturn:
+    """Run the process's command line and end the process."""
+    run_as_process(main)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

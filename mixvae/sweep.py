@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
-from mixvae.cli.errors import run_guarded
+from mixvae.cli.errors import run_as_process, run_guarded
 from mixvae.cli.schema import register
 from mixvae.sweeps.search import launch_sweep
 
@@ -22,5 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_guarded(lambda: launch_sweep(given), given)
 
 
+def command() -> NoReturn:
+    """Run the process's command line and end the process."""
+    run_as_process(main)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from mixvae.cli.command import Command, parse
 from mixvae.cli.compose import compose_jobs, config_text
-from mixvae.cli.errors import UsageError, run_guarded
+from mixvae.cli.errors import UsageError, run_as_process, run_guarded
 from mixvae.cli.help_text import train_help
 
 
@@ -45,5 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_guarded(lambda: launch(parse(given)), given)
 
 
+def command() -> NoReturn:
+    """Run the process's command line and end the process."""
+    run_as_process(main)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

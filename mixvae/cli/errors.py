@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
 import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, NoReturn
 
 from hydra.errors import InstantiationException
 
@@ -62,6 +65,26 @@ def run_guarded(
         print(f"error{where}: {message_of(error)}", file=sys.stderr)
         return REFUSED if isinstance(error, UsageError) else FAILED
     return 0
+
+
+def run_as_process(main: Callable[[], int]) -> NoReturn:
+    """Run a command as this process, which then ends without tearing down PyTorch's modules.
+
+    That takes a second and more. Handlers of `atexit` still run: the last one registered comes
+    first, so the one registered here comes last.
+    """
+    status = [FAILED]
+    atexit.register(lambda: _end(status[0]))
+    status[0] = main()
+    sys.exit(status[0])
+
+
+def _end(status: int) -> NoReturn:
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # a pipe that is closed
+            stream.flush()
+    os._exit(status)
 
 
 def wants_traceback(arguments: Sequence[str]) -> bool:

@@ -18,9 +18,7 @@ def launch(command: Command) -> None:
     Raises:
         UsageError: If the command line cannot be run; then nothing was created.
     """
-    if command.help:
-        print(train_help(), end="")
-    elif command.show is not None:
+    if command.show is not None:
         print(config_text(command), end="")
     elif command.multirun:
         from mixvae.sweeps.multirun import run_multirun
@@ -37,13 +35,9 @@ def launch(command: Command) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status.
-
-    Args:
-        arguments: The command line without the program's name; None takes the process's own.
-    """
+    """Run the command line (None: the process's own) and return its exit status."""
     given = sys.argv[1:] if arguments is None else arguments
-    return run_guarded(lambda: launch(parse(given)), given)
+    return run_guarded(lambda: launch(parse(given)), given, train_help)
 
 
 def command() -> NoReturn:

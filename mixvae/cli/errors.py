@@ -31,22 +31,20 @@ class JobsFailedError(Exception):
 
 
 def run_guarded(
-    work: Callable[[], Any],
-    arguments: Sequence[str],
-    help_text: Callable[[], str] | None = None,
+    work: Callable[[], Any], arguments: Sequence[str], help_text: Callable[[], str]
 ) -> int:
     """Do the work of a command, or print its help; an error becomes one message and a status.
 
     Args:
         work: Reads the command line and does what it asks for.
         arguments: The command line, which may ask for help or for tracebacks (`debug=true`).
-        help_text: Returns the help; None where `work` prints it.
+        help_text: Returns the help.
 
     Returns:
         0 if all went well, 1 if it failed, 2 if the command line was refused, 130 after Ctrl-C.
     """
     try:
-        if help_text is not None and {"-h", "--help"} & set(arguments):
+        if {"-h", "--help"} & set(arguments):
             print(help_text(), end="")
             return 0
         work()

@@ -15,8 +15,7 @@ import yaml
 from mixvae.cli.command import Command
 from mixvae.cli.compose import compose_jobs
 from mixvae.cli.errors import INTERRUPTED, UsageError, message_of
-from mixvae.cli.requests import help_of
-from mixvae.cli.search_request import Scalar, SearchRequest, SweepRequest, as_text, parse_sweep
+from mixvae.cli.search_request import Scalar, SearchRequest, as_text, parse_sweep
 from mixvae.files import write_text
 from mixvae.ranks import check_started_alone
 from mixvae.runs.folder import RunFolder, claimed
@@ -35,9 +34,6 @@ def launch_sweep(arguments: Sequence[str]) -> None:
     Raises:
         UsageError: If it is wrong; then nothing was made.
     """
-    if {"-h", "--help"} & set(arguments):
-        print(help_of(SweepRequest), end="")
-        return
     request = parse_sweep(arguments)
     if isinstance(request, SearchRequest):
         search(request)

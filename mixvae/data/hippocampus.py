@@ -15,13 +15,7 @@ from mixvae.data.base import SPLITS, Split, SplitRows
 from mixvae.data.checks import check_count
 from mixvae.data.multimodal_base import AbstractMultimodalDataModule
 from mixvae.data.multimodal_resident import ModalityStores, MultimodalTensors, compact
-from mixvae.data.pairing import (
-    MISSING,
-    Events,
-    drop_at_random,
-    pair_by_class,
-    pair_in_order,
-)
+from mixvae.data.pairing import MISSING, Events, drop_at_random, pair_by_class, pair_in_order
 from mixvae.data.rat_files import ODOUR_NAMES, Recording, read_rat
 from mixvae.data.rat_simulator import RATS, RatSimulator
 from mixvae.data.rat_windows import RatWindows, TrialFilter, Windowing, split_trials

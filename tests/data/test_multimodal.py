@@ -146,10 +146,7 @@ def test_spec_is_known_before_set_up():
         ({"modalities": {}}, "data.modalities names no file"),
         ({"modalities": {"a/b": "a.npy"}}, "has the name 'a/b'"),
         ({"modalities": {"joint": "a.npy"}}, "has the name 'joint', by which"),
-        (
-            {"standardise": ["a", "d"]},
-            "names 'd', which is none of the modalities a, b",
-        ),
+        ({"standardise": ["a", "d"]}, "names 'd', which is none of the modalities a, b"),
         ({"class_names": ["x", "x"]}, "class_names names a class twice"),
         ({"val_fraction": 0.6, "test_fraction": 0.4}, "leave nothing to train on"),
         ({"test_fraction": 0.0}, "test_fraction is 0.0"),

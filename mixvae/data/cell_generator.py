@@ -1,4 +1,4 @@
-"""Cells of known types and known continuous states: what a method finds can be compared with them.
+"""Cells of known types and known continuous states, to compare a method's findings with.
 
 Every cell has a type and, within it, a state that moves a known set of genes up and down: its
 programme. Types come in families of sisters that share markers, as subclasses of neurons or of T

@@ -17,7 +17,7 @@ VALUES_AT_ONCE = 20_000_000  # of a matrix on disk, looked at together
 
 
 class Contents(NamedTuple):
-    """What a matrix holds.
+    """The contents of a matrix.
 
     Attributes:
         kind: See `expression.kind_of`.

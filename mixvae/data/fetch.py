@@ -133,7 +133,7 @@ def _download(
 
 
 def _reason(error: BaseException) -> str:
-    """Say in one line what went wrong: the innermost cause, without requests' nested wrapping."""
+    """The innermost cause in one line, without requests' nested wrapping."""
     inner: BaseException = error
     while True:
         nested = getattr(inner, "reason", None) or next(iter(inner.args), None)

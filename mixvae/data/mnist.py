@@ -197,7 +197,7 @@ def _find(folder: Path, file: OfficialFile) -> Path | None:
 
 
 def _unavailable(folder: Path, failures: str) -> FetchError:
-    """Name all missing files and what failed."""
+    """The error that names all missing files and the failures."""
     missing = [file for file in OFFICIAL_FILES if _find(folder, file) is None]
     looked = "\n".join(
         f"  {plain} or {os.path.basename(packed)}"

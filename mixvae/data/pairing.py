@@ -118,7 +118,7 @@ def split_by_class(
 
     Args:
         groups: Rows by class, each class with at least `len(fractions) + 1` rows.
-        fractions: Share of each part but the last one, which is what remains. Every part gets at
+        fractions: Share of each part but the last one, which is the rest. Every part gets at
             least one row of each class.
         generator: Draws the split.
 

@@ -125,7 +125,7 @@ def _csv_numbers(path: Path) -> np.ndarray:
         if number == 0 and _names_an_index(fields):
             _logger.warning(
                 "%s has a first column without a name: left out as the names of rows, as pandas"
-                " writes them unless it is told index=False",
+                " writes them without index=False",
                 path,
             )
             first_column = 1
@@ -146,7 +146,7 @@ def _csv_numbers(path: Path) -> np.ndarray:
     if len(rows) > 1 and len(rows[0]) > 1 and np.array_equal(rows[0], np.arange(len(rows[0]))):
         _logger.warning(
             "%s begins with the line 0, 1, ..., %d: taken for the names of columns, as pandas"
-            " writes them unless it is told header=False",
+            " writes them without header=False",
             path,
             len(rows[0]) - 1,
         )

@@ -43,7 +43,7 @@ def read_cells(path: Path) -> Any:
         raise FileNotFoundError(f"there is no file {path}")
     try:
         return anndata.read_h5ad(path)
-    # Of a file that is none of its own, anndata's reader may fail in any way.
+    # anndata's reader fails with many kinds of errors.
     except Exception as error:
         raise ValueError(
             f"{path} is not an AnnData file (.h5ad), or damaged or truncated: {error}"

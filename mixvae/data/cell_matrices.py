@@ -10,21 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from mixvae.data.expression import (
-    Extent,
-    Kind,
-    Matrix,
-    check_expression,
-    common_scale,
-    extent_of,
-)
+from mixvae.data.expression import Extent, Kind, Matrix, check_expression, common_scale, extent_of
 from mixvae.data.genes import gene_range
 
 VALUES_AT_ONCE = 20_000_000  # of a matrix on disk, looked at together
 
 
 class Contents(NamedTuple):
-    """What a matrix holds.
+    """The contents of a matrix.
 
     Attributes:
         kind: See `expression.kind_of`.

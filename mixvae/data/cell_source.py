@@ -84,7 +84,7 @@ class CellSource(ABC):
                 f"{what} is {column!r}, but obs of {self.name} has no such column; it has {there}"
             )
         values = np.asarray(self._column(column), dtype=object)
-        # NaN differs from itself; pandas' own marker of what is missing says neither yes nor no
+        # NaN differs from itself; comparing pandas' NA gives neither True nor False
         return [
             None
             if value is None or type(value).__name__ == "NAType" or value != value

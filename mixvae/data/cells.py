@@ -41,8 +41,8 @@ class CellDataModule(AbstractCellDataModule):
         counts_layer: Matrix of raw counts, `X`, `raw` or a layer, for likelihoods of counts.
         normalize: `log_cpm` makes log-CPM, also of log data that were scaled otherwise; `none`
             leaves values as they are; `auto` makes log-CPM of counts and of linear expression,
-            and leaves log data as they are. The log says what was found.
-        target_sum: What libraries are scaled to before the log; 1e6 gives log-CPM.
+            and leaves log data as they are.
+        target_sum: Sum of each library after scaling, before the log; 1e6 gives log-CPM.
         genes: `all`, or a text file with one gene name a line. Of `all`, genes that are the
             same in all cells are left out.
         num_highly_variable: Number of genes to keep, chosen on the training cells.
@@ -54,7 +54,7 @@ class CellDataModule(AbstractCellDataModule):
         buffer_chunks: Chunks whose rows are shuffled together and held in memory.
         val_fraction: Share of the cells outside the test set that validates, in (0, 1).
         test_fraction: Share of the cells that test, in (0, 1); the same whatever the seed.
-        stratify: Share out every class over the splits, where there are labels.
+        stratify: Share out every class of the labels over the splits.
 
     Raises:
         ValueError: If a setting is out of its range.

@@ -32,7 +32,7 @@ class SyntheticCellsDataModule(AbstractCellDataModule):
     Args (see `generate_cells` for the others, which make the cells):
         cells_seed: Seed of the cells.
         counts_layer: `counts` gives raw counts too, for likelihoods of counts.
-        target_sum: What libraries are scaled to before the log; 1e6 gives log-CPM.
+        target_sum: Sum of each library after scaling, before the log; 1e6 gives log-CPM.
         val_fraction: Share of the cells outside the test set that validates, in (0, 1).
         test_fraction: Share of the cells that test, in (0, 1).
         stratify: Share out every type over the splits.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mixvae.data.base import Split
 from mixvae.data.checks import check_seconds
 from mixvae.data.dsprites import FACTOR_SIZES, FOLDER, AbstractDSpritesDataModule, Grid, Subset
-from mixvae.data.fetch import FetchError, RemoteFile, data_root, fetch
+from mixvae.data.fetch import FetchError, RemoteFile, data_root, fetch, unavailable
 
 FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 MD5 = "7da33b31b13a06f4b04a70402ce90c2e"
@@ -200,11 +200,4 @@ def _read_whole(file: IO[bytes], count: int) -> bytes:
 
 
 def _unavailable(folder: Path, failures: str) -> FetchError:
-    """One message: where the file was looked for, what failed, and what works without it."""
-    failed = "\n".join(f"  {line}" for line in failures.splitlines())
-    return FetchError(
-        f"dSprites was not found and not downloaded. Looked for\n  {folder / FILE}\n"
-        f"What failed\n{failed}\n"
-        "Put the file there, or set data_root or MIXVAE_DATA_DIR to the folder that holds"
-        f" {FOLDER}. The same experiment on images that need no download:\n  {WITHOUT_NETWORK}"
-    )
+    return unavailable("dSprites", f"  {folder / FILE}", failures, FOLDER, WITHOUT_NETWORK)

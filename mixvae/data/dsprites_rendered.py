@@ -1,6 +1,6 @@
 """dSprites' grid drawn by mixvae itself, for machines without the official file: no download.
 
-The sprites' sizes are our choice, so a figure on these images is none on dSprites.
+The sprites' sizes are our choice: results on these images are not results on dSprites.
 """
 
 from __future__ import annotations

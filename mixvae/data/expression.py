@@ -122,7 +122,7 @@ def log_cpm(
         matrix: Counts or linear expression, shape (N, G), 0 or more.
         library: Library sizes, shape (N,); None: the sums over the genes given. Where only some
             genes are kept, pass the sums over all genes. A cell without counts stays 0.
-        target_sum: What every library is scaled to: 1e6 for counts per million.
+        target_sum: Sum of each library after scaling: 1e6 for counts per million.
 
     Returns:
         A new matrix of shape (N, G), float32, CSR where `matrix` is.
@@ -176,14 +176,13 @@ def to_apply(
     scale: float | None = None,
     target_sum: float = TARGET_SUM,
 ) -> Applied:
-    """Decide how a matrix of this kind is normalised, and log what was found and is done.
+    """Decide how a matrix of this kind is normalised, and log the decision.
 
     Args:
-        kind: What the matrix holds.
         normalize: `auto` normalises counts and linear expression and leaves the rest as it is.
         name: Name of the matrix for a message.
-        scale: Of log expression, what libraries were scaled to, see `common_scale`.
-        target_sum: What they would be scaled to.
+        scale: Of log expression, see `common_scale`.
+        target_sum: Sum of each library after scaling.
 
     Raises:
         ValueError: If log-CPM is asked for of negative values.
@@ -210,7 +209,7 @@ def to_apply(
 def _tell_scale(
     found: str, normalize: Normalization, scale: float | None, target_sum: float
 ) -> None:
-    """Log what becomes of log expression, whose libraries may have been scaled to another sum."""
+    """Log the decision on log expression, whose libraries may have been scaled to another sum."""
     if normalize == "log_cpm" and scale is None:
         told = "%s, whose libraries have no sum in common, as after genes were left out; the genes"
         _logger.warning(told + " that are left are scaled to %g", found, target_sum)

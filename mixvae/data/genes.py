@@ -103,7 +103,7 @@ def find_genes(
         names: Genes of the file.
         wanted: Genes to find.
         max_missing: Largest share of the wanted genes that may be missing, from 0 to 1.
-        consequence: What becomes of missing ones, for the warning that names them.
+        consequence: Fate of the missing genes, for the warning that names them.
 
     Raises:
         ValueError: If a name is repeated, no gene is found, or more than that share is missing.
@@ -253,8 +253,8 @@ def warn_of_left_out(
     if share < WHOLE:
         _logger.warning(
             "the %d genes chosen hold %.0f %% of the raw counts of the training cells. Likelihoods"
-            " of counts describe what part of these genes' counts each gene has, not of all: what"
-            " they decode lies above the data, and small changes of it may have the other sign",
+            " of counts describe each gene's part of these genes' counts, not of all: decoded"
+            " values lie above the data, and small changes of them may have the other sign",
             num_genes,
             100 * share,
         )

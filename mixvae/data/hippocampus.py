@@ -1,4 +1,4 @@
-"""The five-rat hippocampus experiment: each rat is a modality, an odour is what they share."""
+"""The five-rat hippocampus experiment: each rat is a modality, and the odour is common to all."""
 
 from __future__ import annotations
 
@@ -15,13 +15,7 @@ from mixvae.data.base import SPLITS, Split, SplitRows
 from mixvae.data.checks import check_count
 from mixvae.data.multimodal_base import AbstractMultimodalDataModule
 from mixvae.data.multimodal_resident import ModalityStores, MultimodalTensors, compact
-from mixvae.data.pairing import (
-    MISSING,
-    Events,
-    drop_at_random,
-    pair_by_class,
-    pair_in_order,
-)
+from mixvae.data.pairing import MISSING, Events, drop_at_random, pair_by_class, pair_in_order
 from mixvae.data.rat_files import ODOUR_NAMES, Recording, read_rat
 from mixvae.data.rat_simulator import RATS, RatSimulator
 from mixvae.data.rat_windows import RatWindows, TrialFilter, Windowing, split_trials
@@ -64,7 +58,7 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
         repair_each_epoch: Whether training trials are paired and hidden anew in each epoch, as a
             function of the seed and the epoch; otherwise as a function of the seed.
         standardise: Whether each feature gets mean 0 and deviation 1 in training.
-        simulator: Makes the recordings where there is no path; None is `RatSimulator()`.
+        simulator: Makes the recordings without a path; None is `RatSimulator()`.
 
     Raises:
         ValueError: If a setting is out of its range.
@@ -119,7 +113,7 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
 
     @property
     def spec(self) -> MultimodalSpec:
-        """One modality a rat; reads the sizes of the files where there are files."""
+        """One modality a rat; with files, reads their sizes."""
         return MultimodalSpec(
             name="hippocampus",
             modalities=tuple(

@@ -13,7 +13,7 @@ import torch
 from mixvae.contracts import DataSpec
 from mixvae.data.base import AbstractResidentDataModule, Split, SplitRows
 from mixvae.data.checks import check_count, check_seconds
-from mixvae.data.fetch import FetchError, RemoteFile, data_root, fetch
+from mixvae.data.fetch import FetchError, RemoteFile, data_root, fetch, unavailable
 from mixvae.data.idx import read_idx
 from mixvae.data.resident import ResidentTensors
 from mixvae.data.splits import split_indices
@@ -197,16 +197,10 @@ def _find(folder: Path, file: OfficialFile) -> Path | None:
 
 
 def _unavailable(folder: Path, failures: str) -> FetchError:
-    """One message: where the files were looked for, what failed, and what works without them."""
+    """The error that names all missing files and the failures."""
     missing = [file for file in OFFICIAL_FILES if _find(folder, file) is None]
     looked = "\n".join(
         f"  {plain} or {os.path.basename(packed)}"
         for plain, packed in (_candidates(folder, file) for file in missing)
     )
-    failed = "\n".join(f"  {line}" for line in failures.splitlines())
-    return FetchError(
-        f"MNIST was not found and not downloaded. Looked for\n{looked}\n"
-        f"What failed\n{failed}\n"
-        "Put the files there, or set data_root or MIXVAE_DATA_DIR to the folder that holds"
-        f" {FOLDER}. The same experiment on data that need no download:\n  {WITHOUT_NETWORK}"
-    )
+    return unavailable("MNIST", looked, failures, FOLDER, WITHOUT_NETWORK)

@@ -82,8 +82,8 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
                 )
             if name in RESERVED:
                 raise ValueError(
-                    f"data.modalities has the name {name!r}, by which predictions and metrics call"
-                    " what belongs to several modalities; choose another one"
+                    f"data.modalities has the name {name!r}, which names predictions and metrics"
+                    " of several modalities; choose another one"
                 )
         if class_names is not None and len(set(class_names)) < len(class_names):
             raise ValueError(f"class_names names a class twice: {list(class_names)}")
@@ -94,7 +94,7 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
             unknown = [name for name in standardise if name not in self.files]
             if unknown:
                 raise ValueError(
-                    f"data.standardise names {unknown[0]!r}, which is none of the modalities"
+                    f"data.standardise names {unknown[0]!r}, which is not one of the modalities"
                     f" {', '.join(self.files)}"
                 )
         self.standardise = standardise
@@ -184,7 +184,7 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
         if self.label_file is not None:
             labels = read_labels(self.label_file, num_samples)
             names = self.class_names or _distinct(labels)
-            # What a trained run took for its classes has its numbers.
+            # The classes of a trained run keep their numbers.
             if self.class_names is None and self.run_state is not None:
                 names = self.run_state.classes or names
             by_name = self.class_names is None or labels.dtype.kind == "U"
@@ -246,7 +246,7 @@ def _numbered(
     if not all(known):
         wrong = labels[known.index(False)]
         raise ValueError(
-            f"{file} holds the label {str(wrong)!r}, which is none of the {len(class_names)}"
+            f"{file} holds the label {str(wrong)!r}, which is not one of the {len(class_names)}"
             f" class_names {', '.join(class_names)}"
             + ("" if by_name else f" (numbers from 0 to {len(class_names) - 1})")
         )

@@ -18,7 +18,7 @@ from mixvae.data.multimodal_state import MultimodalState, Scale, scale_of
 class AbstractMultimodalDataModule(AbstractResidentDataModule):
     """A resident data module whose events have several modalities.
 
-    A checkpoint holds its state. Loaded before `setup`, it is what other data go by: their
+    A checkpoint holds its state. Loaded before `setup`, it governs other data: their
     modalities must be the run's, in its order, they are standardised by its training data, and
     classes have its numbers. Loaded later, as Lightning does, it is compared.
 

@@ -25,7 +25,7 @@ class Events(NamedTuple):
 
 
 def pair_by_class(groups: Sequence[Groups], generator: np.random.Generator) -> Events:
-    """Pair samples of all modalities at random within each class.
+    """Pair samples of all modalities at random within each class, class by class.
 
     A class gives as many events as its largest modality has rows, so that each row takes part. A
     modality with fewer goes through all of its rows again in a new order.
@@ -33,9 +33,6 @@ def pair_by_class(groups: Sequence[Groups], generator: np.random.Generator) -> E
     Args:
         groups: The rows of each modality, M in number, with the same classes, none empty.
         generator: Draws the orders.
-
-    Returns:
-        The events, class by class. How many there are of each does not depend on the draw.
     """
     parts = []
     for label in sorted(groups[0]):
@@ -50,14 +47,7 @@ def pair_by_class(groups: Sequence[Groups], generator: np.random.Generator) -> E
 
 
 def pair_in_order(groups: Sequence[Groups]) -> Events:
-    """Pair the first rows of each class, as many as the smallest modality has.
-
-    Args:
-        groups: The rows of each modality, M in number, with the same classes.
-
-    Returns:
-        The events, class by class.
-    """
+    """Pair the first rows of each class, as many as the smallest modality has, class by class."""
     parts = []
     for label in sorted(groups[0]):
         least = min(len(group[label]) for group in groups)
@@ -71,11 +61,11 @@ def drop_at_random(rows: np.ndarray, fraction: float, generator: np.random.Gener
 
     Args:
         rows: A table of events, shape (N, M).
-        fraction: Probability that a sample goes missing, in [0, 1).
-        generator: Draws them.
+        fraction: Probability that a sample is hidden, in [0, 1).
+        generator: Draws the hidden samples.
 
     Returns:
-        The table with -1 for what is missing. An event that would lose all of its samples keeps
+        The table with -1 for a missing sample. An event that would lose all of its samples keeps
         one of those it has, drawn at random.
     """
     present = rows != MISSING
@@ -128,7 +118,7 @@ def split_by_class(
 
     Args:
         groups: Rows by class, each class with at least `len(fractions) + 1` rows.
-        fractions: Share of each part but the last one, which is what remains. Every part gets at
+        fractions: Share of each part but the last one, which is the rest. Every part gets at
             least one row of each class.
         generator: Draws the split.
 

@@ -1,4 +1,4 @@
-"""One way from cells of a file to what a model takes: which genes, in which unit.
+"""One way from the cells of a file to the input of a model: its genes, in its unit.
 
 `Preparation.fit` learns it on a run's training cells, `adapt` fits it to another file, and `apply`
 prepares any rows: all cells in memory, a chunk read from disk, or cells to annotate.
@@ -46,13 +46,13 @@ logger = logging.getLogger("mixvae")
 
 @dataclass(frozen=True)
 class Preparation:
-    """How cells become what a model takes.
+    """How cells become the input of a model.
 
     Attributes:
         genes: Names of the genes that the model takes, in their order.
-        kind: What the expression is before.
-        applied: What is done to it.
-        target_sum: What libraries are scaled to; None where they are taken as they come.
+        kind: Kind of the expression before.
+        applied: Normalisation of it.
+        target_sum: Sum of each library after scaling; None without scaling.
         layer: The matrix that is read; None for X.
         columns: Where the genes stand in it; None until it is fitted to a file.
     """
@@ -74,7 +74,7 @@ class Preparation:
         target_sum: float,
         batch: Sequence[str | None] | None = None,
     ) -> Preparation:
-        """Look through a matrix once, and choose genes and what is done to it.
+        """Look through a matrix once, and choose genes and a normalisation.
 
         Args:
             matrix: Expression of all cells.
@@ -82,11 +82,11 @@ class Preparation:
                 on 20,000 of them at most.
             choice: Which genes.
             normalize: See `expression.to_apply`.
-            target_sum: What libraries are scaled to.
+            target_sum: Sum of each library after scaling.
             batch: Batch of each cell, shape (N,), or None.
 
         Raises:
-            ValueError: If the matrix does not hold what is asked for.
+            ValueError: If the matrix does not fit the settings.
         """
         found = matrix.look_through()
         applied = to_apply(found.kind, normalize, matrix.name, found.scale, target_sum)
@@ -153,7 +153,7 @@ class Preparation:
         Args:
             matrix: Expression of the file.
             max_missing: Share of the run's genes that the file may lack.
-            target_sum: What to scale libraries to, where the run does not say.
+            target_sum: Sum of each library after scaling; None takes the run's.
 
         Raises:
             ValueError: If too many genes are missing, a value is not finite, or the run's unit
@@ -195,7 +195,7 @@ class Preparation:
 
     @property
     def unit(self) -> Kind:
-        """What the model takes."""
+        """Kind of the model's input."""
         return "log" if self.applied == "log_cpm" else self.kind
 
     @property
@@ -235,13 +235,13 @@ class Preparation:
         return None
 
     def _to_apply(self, found: Contents, name: str, target_sum: float | None) -> Applied:
-        """Decide what is done to expression of another file."""
+        """Choose the normalisation of expression of another file."""
         told = f"{name} holds {MEANING[found.kind]}"
         if self.unit == "log" and found.kind in COUNTED:
             if target_sum is None:
                 raise ValueError(
                     f"{told}, but the run was trained on log data as they came, so their scale is"
-                    " unknown; name what libraries were scaled to, such as target_sum=1e4"
+                    " unknown; name the sum of each library after scaling, such as target_sum=1e4"
                 )
             logger.info("%s; log(1 + %g x / library) is made of it", told, target_sum)
             return "log_cpm"

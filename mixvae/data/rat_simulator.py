@@ -45,11 +45,11 @@ RATS = {
 class RatSimulator:
     """Makes recordings of spikes around port entry, as the files of Dryad hold them.
 
-    What the rats share is the odour, and how the response to it rises and falls after port entry.
+    Common to the rats are the odour, and the course of the response to it after port entry.
     Each neuron has a log-rate of its own for every odour. A rat attends to the odour in a share of
     its trials only, and in the others its neurons hardly respond: rats differ in this share, in
-    numbers of neurons and trials, and in skill. What they do not share is what moves a
-    population of hippocampal neurons most in a window of 100 ms:
+    numbers of neurons and trials, and in skill. Private to each rat are the strongest movements of
+    a population of hippocampal neurons in a window of 100 ms:
 
     - theta: an oscillation of 8 Hz, in a phase that is new in every trial, to which each neuron is
       locked at a phase of its own. It turns population activity round a circle, which is two
@@ -61,7 +61,7 @@ class RatSimulator:
 
     So a two-dimensional code of one rat alone has better uses than the odour, while a code that
     rats must agree on has no other. A classifier that sees labels is not misled by nuisances of
-    few dimensions: what it cannot tell are the trials without attention.
+    few dimensions: it only fails on trials without attention.
 
     An incorrect response ends the sequence, as in the task, and half of the sequences have one
     odour out of its place.

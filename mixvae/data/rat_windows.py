@@ -135,7 +135,7 @@ class Windowing:
             of a neuron stand together.
 
         Raises:
-            ValueError: If the window lies outside the recording, or a count is no count.
+            ValueError: If the window lies outside the recording, or a count is not 0 or more.
         """
         num_bins = recording.spikes.shape[2]
         if start + self.length > num_bins:

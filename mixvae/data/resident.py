@@ -54,11 +54,7 @@ class ResidentTensors:
     unit: float = 1.0
 
     def __post_init__(self) -> None:
-        if len(self.stored) != len(self.label):
-            raise ValueError(
-                f"{len(self.stored)} samples but {len(self.label)} labels;"
-                " there must be one label for each sample"
-            )
+        assert len(self.stored) == len(self.label)
 
     def batch(self, rows: Tensor) -> Batch:
         """Cut the batch of these rows, in data units; its `index` is the row number itself."""
@@ -111,12 +107,9 @@ class TrainLoader:
     The loader can be stopped within an epoch: its state is the epoch and the batches yielded.
 
     Args:
-        tensors: The resident samples.
         rows: Row numbers of the training set, shape (N,).
         batch_size: Samples per step, over all processes.
-        seed: Seed of the order.
         rank: Number of this process, from 0.
-        world_size: Number of processes that share each batch.
 
     Raises:
         ValueError: If there are fewer rows than one batch, or the processes cannot share a batch
@@ -193,11 +186,9 @@ class EvalLoader:
     ever where a step synchronises buffers. The batches of a share differ by one sample at most.
 
     Args:
-        tensors: The resident samples.
         rows: Row numbers to evaluate, shape (N,).
         batch_size: Largest number of samples per step and process.
         rank: Number of this process, from 0.
-        world_size: Number of processes that share the rows.
 
     Raises:
         ValueError: If some process would have a step without samples.

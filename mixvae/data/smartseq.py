@@ -72,11 +72,7 @@ def import_smartseq(
         columns = np.arange(len(read.genes))
     counts = read.counts[:, columns]
     table["library_size"] = read.library
-    adata = anndata.AnnData(
-        X=log_cpm(counts, read.library),
-        obs=table,
-        layers={"counts": counts},
-    )
+    adata = anndata.AnnData(X=log_cpm(counts, read.library), obs=table, layers={"counts": counts})
     adata.var_names = [read.genes[column] for column in columns]
     with replacing(Path(out)) as temporary:
         adata.write_h5ad(temporary)

@@ -82,7 +82,7 @@ class DeviceSparseRows:
         lengths = self.starts[rows + 1] - first
         ends = lengths.cumsum(0)
         total = int(ends[-1]) if len(rows) else 0
-        # position in the matrix = position in the batch + what lies before the row here and there
+        # position in the matrix = position in the batch + shift of the row between the two
         shift = torch.repeat_interleave(first - (ends - lengths), lengths, output_size=total)
         positions = torch.arange(total, device=rows.device) + shift
         row = torch.repeat_interleave(

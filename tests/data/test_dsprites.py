@@ -186,10 +186,7 @@ def test_images_are_drawn_where_they_could_not_be_kept(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (
-            {"label_factor": "colour"},
-            "label_factor names .* 'colour'; .* shape",
-        ),
+        ({"label_factor": "colour"}, "label_factor names .* 'colour'; .* shape"),
         ({"subset": {"posX": 2}}, "subset names the unknown factor 'posX'"),
         ({"subset": {"y": []}}, "the subset leaves no image"),
         ({"subset": {"shape": [1]}}, "label_factor is shape, of which the subset keeps one value"),

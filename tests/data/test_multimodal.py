@@ -145,11 +145,8 @@ def test_spec_is_known_before_set_up():
         ({"modalities": None}, "data.modalities names no file"),
         ({"modalities": {}}, "data.modalities names no file"),
         ({"modalities": {"a/b": "a.npy"}}, "has the name 'a/b'"),
-        ({"modalities": {"joint": "a.npy"}}, "has the name 'joint', by which"),
-        (
-            {"standardise": ["a", "d"]},
-            "names 'd', which is none of the modalities a, b",
-        ),
+        ({"modalities": {"joint": "a.npy"}}, "has the name 'joint', which"),
+        ({"standardise": ["a", "d"]}, "names 'd', which is not one of the modalities a, b"),
         ({"class_names": ["x", "x"]}, "class_names names a class twice"),
         ({"val_fraction": 0.6, "test_fraction": 0.4}, "leave nothing to train on"),
         ({"test_fraction": 0.0}, "test_fraction is 0.0"),
@@ -225,7 +222,11 @@ def test_a_modality_missing_in_all_of_training_is_refused(arrays):
     ("labels", "names", "message"),
     [
         (np.arange(NUM - 1) % 3, None, "holds 119 labels for 120 samples"),
-        (np.arange(NUM) % 4, ["x", "y"], r"label '2', which is none of .* \(numbers from 0 to 1\)"),
+        (
+            np.arange(NUM) % 4,
+            ["x", "y"],
+            r"label '2', .* \(numbers from 0 to 1\)",
+        ),
         (np.array(["x", "w"])[np.arange(NUM) % 2], ["x", "y"], "holds the label 'w'"),
         (np.where(np.arange(NUM) < 2, 7, 1), None, r"class '7' has 2 of 120 events; it needs 3"),
         (np.ones(NUM), None, "labels are whole numbers or texts"),

@@ -3,12 +3,7 @@
 import numpy as np
 import pytest
 
-from mixvae.data.pairing import (
-    drop_at_random,
-    pair_by_class,
-    pair_in_order,
-    split_by_class,
-)
+from mixvae.data.pairing import drop_at_random, pair_by_class, pair_in_order, split_by_class
 
 
 def groups() -> list[dict[int, np.ndarray]]:

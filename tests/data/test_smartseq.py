@@ -35,8 +35,7 @@ def tables(tmp_path):
     """The three tables in the layout of the release, and where to write."""
     matrix = counts()
     write_csv(
-        tmp_path / "exon.csv",
-        [["", *SAMPLES], *([IDS[g], *matrix[:, g]] for g in range(len(IDS)))],
+        tmp_path / "exon.csv", [["", *SAMPLES], *([IDS[g], *matrix[:, g]] for g in range(len(IDS)))]
     )
     write_csv(
         tmp_path / "samples.csv",
@@ -95,8 +94,7 @@ def test_a_matrix_of_one_row_a_sample_gives_the_same(tables, tmp_path):
     import_smartseq(**tables)
     order = [3, 1, 0, 2, 7, 6, 5, 4]
     write_csv(
-        tmp_path / "turned.csv.gz",
-        [["", *IDS], *([SAMPLES[row], *counts()[row]] for row in order)],
+        tmp_path / "turned.csv.gz", [["", *IDS], *([SAMPLES[row], *counts()[row]] for row in order)]
     )
     other = {**tables, "exon": str(tmp_path / "turned.csv.gz"), "out": str(tmp_path / "b.h5ad")}
     import_smartseq(**other)

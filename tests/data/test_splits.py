@@ -58,5 +58,5 @@ def test_rows_without_a_class_may_be_few_and_are_shared_out():
 def test_a_class_of_too_few_rows_is_refused_by_name():
     with pytest.raises(ValueError, match="class 'b' has 1 of 4 samples; each needs at least 2"):
         stratified_indices(np.array([0, 0, 0, 1]), "ab", 0.5, seed=0)
-    with pytest.raises(ValueError, match="1 samples cannot be shared out over the splits"):
+    with pytest.raises(ValueError, match="1 samples are too few to split; 2"):
         stratified_indices(np.array([0]), ["all cells"], 0.5, seed=0)

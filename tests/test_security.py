@@ -170,7 +170,7 @@ def attacks(trace: Path) -> dict[str, tuple[str, Any]]:
             call("lightning.pytorch.LightningModule.load_from_checkpoint", "x.ckpt"),
         ),
         "arguments": ("logger.csv", call("mixvae.engine.csv_logger.CsvLogger", str(trace))),
-        "write": ("logger.csv.path", str(trace)),
+        "write": ("callbacks.predictions.dirpath", str(trace)),
         "write beside": ("callbacks.checkpoints.dirpath", "${run_dir}/../trace"),
         "write far": ("trainer.default_root_dir", str(trace)),
         "environment": ("name", "${oc.env:HOME}"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import warnings
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import torch
 from hydra.utils import instantiate
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
 from mixvae.augmenters.learned import Learned
@@ -21,13 +21,16 @@ from mixvae.augmenters.noise import Identity
 from mixvae.callbacks.lightning_parts import callbacks_of, is_debugging
 from mixvae.callbacks.merging import Merging
 from mixvae.callbacks.pruning import Pruning
+from mixvae.cli.constructors import arguments_of
 from mixvae.cli.schema import RunConfig
 from mixvae.contracts import DataSpec, MultimodalSpec
 from mixvae.engine.checkpoint_io import AtomicCheckpointIO
 from mixvae.engine.cluster import check_processes, cluster_environment
+from mixvae.engine.csv_logger import CsvLogger
 from mixvae.engine.processor import emulates_bf16
 from mixvae.messages import warn
 from mixvae.modules.base import AbstractModule
+from mixvae.runs.folder import RunFolder
 from mixvae.runs.trainer_settings import (
     check_checkpoints,
     check_settings,
@@ -129,8 +132,8 @@ def build_model(cfg: DictConfig, data: Any) -> LightningModule:
             the config names one.
     """
     model = instantiate(cfg.model, _partial_=True, _convert_="all")
-    wanted = inspect.signature(model.func).parameters
-    given = {}
+    wanted, _ = arguments_of(model.func)
+    given: dict[str, Any] = {}
     for name in ("shape", "modalities", "spec"):
         if name in wanted:
             kind = MultimodalSpec if name == "modalities" else DataSpec
@@ -164,11 +167,12 @@ def _check_optimizer(model: AbstractModule[Any]) -> None:
         raise ValueError(f"model.optimizer: {error}") from error
 
 
-def build_trainer(cfg: DictConfig) -> Trainer:
-    """Build the trainer with its callbacks and loggers.
+def build_trainer(cfg: DictConfig, *, logs: bool = True) -> Trainer:
+    """Build the trainer with its callbacks and loggers, of which metrics.csv is always the first.
 
     Args:
         cfg: The run's config.
+        logs: Whether the trainer has loggers at all.
 
     Returns:
         The trainer.
@@ -188,7 +192,7 @@ def build_trainer(cfg: DictConfig) -> Trainer:
     trainer = instantiate(cfg.trainer, _partial_=True, _convert_="all")
     built: Trainer = trainer(
         callbacks=callbacks,
-        logger=_built(cfg.logger) or False,
+        logger=_loggers(cfg) if logs else False,
         # Lightning would detect a Slurm job of one task as one process of several.
         plugins=[AtomicCheckpointIO(), cluster_environment()],
         enable_checkpointing=any(isinstance(item, Checkpoint) for item in callbacks),
@@ -205,6 +209,17 @@ def build_trainer(cfg: DictConfig) -> Trainer:
             " emulates it; 32-true is faster here"
         )
     return built
+
+
+def _loggers(cfg: DictConfig) -> list[Logger]:
+    metrics = CsvLogger(str(RunFolder(Path(str(cfg.run_dir))).metrics))
+    # Older run folders name this logger in their config.
+    others = [
+        item
+        for item in _built(cfg.logger)
+        if not isinstance(item, CsvLogger) or item.path != metrics.path
+    ]
+    return [metrics, *others]
 
 
 def _built(nodes: DictConfig | None) -> list[Any]:

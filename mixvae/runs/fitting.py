@@ -84,7 +84,6 @@ def carry_out(
         status = "interrupted"
         raise SystemExit(_exit_status(stop)) from stop
     finally:
-        run.collect_metrics()
         if process_rank() == 0:
             # Where nothing can be written, the error that says so is not to be replaced.
             with suppress(OSError) if status == "failed" else nullcontext():
@@ -96,7 +95,6 @@ def carry_out(
 def _fit(run: Run, checkpoint: Path | None) -> None:
     trainer, model, data = run.parts.trainer, run.parts.model, run.parts.data
     trainer.fit(model, datamodule=data, ckpt_path=None if checkpoint is None else str(checkpoint))
-    run.collect_metrics()
     ended_early = trainer.max_epochs is None or trainer.current_epoch < trainer.max_epochs
     if ended_early and time_is_over(trainer):
         warn(
@@ -117,7 +115,6 @@ def _test(run: Run) -> None:
         ckpt_path=str(path) if kept else None,
         verbose=False,
     )
-    run.collect_metrics()
     objective = run.cfg.objective
     if objective not in run.metrics and objective != RunConfig.objective:
         warn(unknown_metric(objective, list(run.metrics), "objective"))

@@ -27,8 +27,8 @@ from mixvae.runs.kept_augmenter import keep_augmenter
 from mixvae.runs.recording import (
     Run,
     listening,
+    metrics_without_csv,
     shown,
-    trained_metrics,
     write_resumption,
     write_start,
 )
@@ -166,6 +166,7 @@ def _continue(
         seed_run(stopped.cfg.seed, stopped.cfg.num_threads)
         with listening(stopped.warnings):
             parts = build(stopped.cfg)
+            metrics_before = metrics_without_csv(folder, parts.trainer, stopped.epoch)
         if stopped.checkpoint is not None:
             last = folder.last_checkpoint
             check_fits(stopped.checkpoint, parts.model, last, parts.spec)
@@ -185,7 +186,7 @@ def _continue(
             folder,
             stopped.cfg,
             parts,
-            metrics=trained_metrics(folder) if stopped.epoch > 0 else {},
+            metrics_before=metrics_before,
             warnings=stopped.warnings,
             seconds_before=stopped.seconds,
         )

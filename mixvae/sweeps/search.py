@@ -7,6 +7,7 @@ import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from typing import Any
 
 import yaml
@@ -21,14 +22,7 @@ from mixvae.ranks import check_started_alone
 from mixvae.runs.folder import RunFolder, claimed
 from mixvae.sweeps.resuming import finish
 from mixvae.sweeps.search_record import best_command, jobs_of, write_trials
-from mixvae.sweeps.search_study import (
-    check_optuna,
-    corners,
-    has_value,
-    opened_study,
-    seed_sampler,
-    suggest,
-)
+from mixvae.sweeps.search_study import corners, has_value, opened_study, seed_sampler, suggest
 
 RECORD = "search.yaml"
 # The keys that may change when a search continues.
@@ -59,7 +53,8 @@ def search(request: SearchRequest) -> None:
         ValueError: If no trial has finished.
     """
     check_started_alone("a search")
-    check_optuna()
+    if find_spec("optuna") is None:
+        raise UsageError("a search needs Optuna: pip install optuna")
     check_space(request)
     begin(request)
     config = request.config

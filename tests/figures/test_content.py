@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from mixvae.evaluation.model_order import Round
 from mixvae.figures.coherence import accuracy_bars, coherence_heat_map
 from mixvae.figures.copies import image_copies
-from mixvae.figures.curves import learning_curves, multimodal_learning_curves
+from mixvae.figures.curves import learning_curves, multimodal_learning_curves, training_curves
 from mixvae.figures.genes import state_genes
 from mixvae.figures.imputations import MAX_MODALITIES, imputations
 from mixvae.figures.latents import LatentCloud, latent_planes
@@ -111,6 +111,17 @@ def test_values_of_a_narrow_or_dead_state_are_told_apart(
 ) -> None:
     images = RNG.random((1, len(values), 1, 4, 4))
     assert ticks(traversal(images, np.array(values), [0], 0, UNIT), "x") == expected
+
+
+def test_curves_are_the_last_finite_values_of_each_epoch_without_the_test() -> None:
+    rows = [
+        {"epoch": "0", "step": "4", "val/nmi": "0.1"},
+        {"epoch": "0", "step": "9", "val/nmi": "0.2", "train/loss": "5.5"},
+        {"epoch": "", "step": "9", "rate": "0.1"},
+        {"epoch": "1", "step": "19", "val/nmi": "nan", "train/loss": "4.5", "other": "1"},
+        {"epoch": "2", "step": "20", "val/probe": "0.5", "test/probe": "0.4"},
+    ]
+    assert training_curves(rows) == {"val/nmi": ([1], [0.2]), "train/loss": ([1, 2], [5.5, 4.5])}
 
 
 def test_learning_curves_stand_in_their_panels() -> None:

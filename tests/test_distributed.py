@@ -410,3 +410,15 @@ def test_a_process_that_cannot_reach_the_others_ends_within_a_minute(command: Co
     assert f"error in process 1: process 1 cannot reach the rendezvous localhost:{port}" in (
         done.stderr
     )
+
+
+def test_another_world_size_than_the_trainers_is_refused(command: Command, tmp_path: Path) -> None:
+    sizes = dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), "3")
+    place = {"RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost"}
+    variables = {**sizes, **place, "TORCHELASTIC_RUN_ID": "a", "MASTER_PORT": str(free_port())}
+    done = command("train", *DIGITS, *TWO, **variables)
+    assert done.returncode == 1
+    assert (
+        "torchrun started 3 processes, 3 on each machine, but trainer.devices is 2" in done.stderr
+    )
+    assert list(tmp_path.iterdir()) == []

@@ -19,9 +19,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from experiments.ablation import spread
+from experiments.comparison import Panel, setting_curves
 from experiments.multiruns import as_job, complete
 from experiments.reports import headline, markdown, write_runs
-from mixvae.figures.comparison import Panel, setting_curves
 from mixvae.sweeps.tables import JobRecord
 
 RUNS = Path("runs", "agents")

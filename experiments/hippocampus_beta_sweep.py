@@ -21,7 +21,7 @@ from pathlib import Path
 
 from experiments.rat_runs import METHODS, Job, complete, grid
 from experiments.reports import headline, write_runs
-from mixvae.figures.tradeoff import Point, Spread, tradeoff
+from experiments.tradeoff import Point, Spread, tradeoff
 from mixvae.sweeps.tables import JobRecord
 
 RUNS = Path("runs", "hippocampus_beta_sweep")

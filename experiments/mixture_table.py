@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments.ablation import spread
+from experiments.comparison import method_scores
 from experiments.multiruns import Job, Run, as_job, collect, complete
 from experiments.reports import headline, markdown, write_runs
 from experiments.run_settings import differing, encoder_of
 from experiments.traversals import copy_traversal
-from mixvae.figures.comparison import method_scores
 from mixvae.sweeps.tables import JobRecord
 
 RUNS = Path("runs", "mixture_table")

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from experiments.hippocampus_beta_sweep import RESULTS, RUNS
 from experiments.rat_runs import Job, complete, grid
-from mixvae.figures.tradeoff import Spread, objective_curve
+from experiments.tradeoff import Spread, objective_curve
 from mixvae.sweeps.tables import JobRecord
 
 BETAS = (1e-4, 1e-2, 0.1, 0.3, 1.0, 1.5)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,19 +22,21 @@ except ImportError:  # Windows
 CAN_LOCK = fcntl is not None
 """Whether this system has such locks."""
 
+KEYS = ("epoch", "step")
+"""Columns of metrics.csv that name a row; all others are metrics."""
+
 # The name of a temporary file, which stays behind where its process is killed.
 LEFTOVER = re.compile(r"\..+\.\d+(\.\w+)?")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to, and put it in the place of `path` once all went well.
+    """Yield a temporary path in the same folder, with the same suffix, that then replaces `path`.
+
+    An exception leaves `path` as it was.
 
     Args:
-        path: The file to write or overwrite; its folder is made if missing.
-
-    Yields:
-        A path in the same folder, with the same suffix.
+        path: The file to write or overwrite, or a folder to make; its parent is made if missing.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")  # see LEFTOVER
@@ -40,6 +44,8 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
         temporary.unlink(missing_ok=True)
 
 
@@ -88,6 +94,31 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
+
+
+def read_metrics(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a metrics.csv, skipping a line that a kill left half-written.
+
+    Returns:
+        Each row's values by column: `epoch` and `step` always, others where they are not empty. No
+        rows if the file is missing.
+
+    Raises:
+        ValueError: If the file has no column `epoch` or `step`.
+    """
+    if not path.is_file():
+        return []
+    text = path.read_text(encoding="utf-8")
+    rows = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
+    if missing := set(KEYS).difference(rows.fieldnames or KEYS):
+        raise ValueError(f"{path} is not a metrics.csv: no column {min(missing)}")
+    return [{name: cell for name, cell in row.items() if cell or name in KEYS} for row in rows]
+
+
+def last_values(rows: Iterable[Mapping[str, str]]) -> dict[str, float]:
+    """Return the last value of each metric in the rows of a metrics.csv."""
+    found = {name: cell for row in rows for name, cell in row.items() if name not in KEYS}
+    return {name: float(cell) for name, cell in found.items()}
 
 
 def lock(file: IO[str]) -> None:

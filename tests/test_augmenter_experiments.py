@@ -93,24 +93,6 @@ def test_a_resumed_augmenter_equals_one_that_was_never_stopped() -> None:
     assert whole["augmenter"] == parts["augmenter"]
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["augmenter=learned"], "needs a trained augmenter"),
-        (["augmenter=learned", "augmenter.checkpoint=none"], "there is no file or folder none"),
-        (["augmenter=learned", "augmenter.scale=-1"], "augmenter.scale must be at least 0"),
-        (["+experiment=digits_augmenter", "data=hippocampus"], "is for one array of samples"),
-        (["+experiment=digits_augmenter", "augmenter=noise"], "takes no augmenter"),
-    ],
-)
-def test_a_mistake_is_told_before_there_is_a_run_folder(
-    options: list[str], message: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert main([*options, "run_dir=run"]) != 0
-    assert message in capfd.readouterr().err
-    assert not Path("run").exists()
-
-
 def test_an_augmenter_of_other_data_is_refused_before_there_is_a_run_folder(
     capfd: pytest.CaptureFixture[str],
 ) -> None:

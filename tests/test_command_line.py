@@ -105,24 +105,6 @@ def test_a_misspelt_key_is_refused_in_one_line_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_argument_of_a_constructor_is_refused(
-    command: Callable[..., Any], tmp_path: Path
-) -> None:
-    done = command("train", "+model.taw=0.1")
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: unknown key 'model.taw'; did you mean 'model.tau'?")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_wrong_value_is_told_without_a_traceback(
-    command: Callable[..., Any], tmp_path: Path
-) -> None:
-    done = command("train", "model.num_categories=1")
-    assert done.returncode == 1
-    assert done.stderr == "error: model.num_categories must be at least 2, got 1\n"
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize("module", ["train", "evaluate"])
 def test_help_is_quick_and_refusals_too(module: str, environment: dict[str, str]) -> None:
     code = (
@@ -176,24 +158,3 @@ def test_ctrl_c_saves_says_how_to_go_on_and_going_on_is_exact(
     resumed = command("train", "resume=part")
     assert resumed.returncode == 0, resumed.stderr
     assert_same_run(tmp_path / "part", tmp_path / "whole")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-def test_a_run_that_was_terminated_or_killed_can_be_resumed(
-    start: Callable[..., Any],
-    command: Callable[..., Any],
-    tmp_path: Path,
-    number: signal.Signals,
-    status: int,
-) -> None:
-    process = start("trainer.max_epochs=60", "run_dir=part")
-    wait_for(process, "epoch 3/60")
-    process.send_signal(number)
-    process.communicate(timeout=60)
-    assert process.returncode == status
-    summary = json.loads((tmp_path / "part" / "summary.json").read_text())
-    assert summary["status"] == ("interrupted" if number == signal.SIGTERM else "running")
-    resumed = command("train", "resume=part")
-    assert resumed.returncode == 0, resumed.stderr
-    assert json.loads((tmp_path / "part" / "summary.json").read_text())["epochs"] == 60

@@ -1,10 +1,14 @@
-"""Every file of conf/experiment runs: composed, trained, tested, recorded; shrunk, not faked."""
+"""Every file of conf/experiment runs, shrunk, not faked; one seed is one run, to the last digit.
+
+The second run draws no figures, which proves that figures change no number.
+"""
 
 from __future__ import annotations
 
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,117 +16,138 @@ import pytest
 from experiments.bench.footprint import SHORT_SCHEDULES
 from mixvae.train import main
 
-EXPERIMENTS = sorted(
-    path.stem for path in (Path(__file__).parents[1] / "conf" / "experiment").glob("*.yaml")
-)
-# Of several modalities; they run in tests/test_multimodal_experiments.py.
-MULTIMODAL = {"hippocampus_mmvm", "multimodal_mmvm"}
-# Without categories; they run in tests/test_augmenter_experiments.py.
-AUGMENTERS = {"cells_augmenter", "digits_augmenter"}
+FOLDER = Path(__file__).parents[1] / "conf" / "experiment"
+EXPERIMENTS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+AUGMENTERS = ("cells_augmenter", "digits_augmenter")
+MULTIMODAL = ("hippocampus_mmvm", "multimodal_mmvm")
+ONE_AGENT = (*SHORT_SCHEDULES, "beta_vae", "gmvae", "imsat", "info_gan", "mix_vae")
+# The fast tests run each method on the digits, some with figures, and repeat one run. The slow
+# ones run all with figures, and repeat all.
+FAST = [name for name in EXPERIMENTS if name.startswith("digits_") and name not in AUGMENTERS]
+PICTURED = ("digits_cpl", "digits_imsat", "digits_mix_vae")
+CASES = [
+    *((name, name in PICTURED, name == "digits_cpl") for name in [*FAST, "mnist_cpl"]),
+    *(
+        pytest.param(name, True, True, marks=pytest.mark.slow)
+        for name in EXPERIMENTS
+        if name != "digits_cpl"
+    ),
+]
 SHRUNK = (
     "trainer.max_epochs=2",
     "trainer.limit_train_batches=3",
     "trainer.limit_test_batches=1",
     "num_threads=1",
-    "+callbacks.figures.max_states=1",  # each is a figure
+    "logger=csv",
 )
-
-# Of one agent.
-ONE_AGENT = (*SHORT_SCHEDULES, "beta_vae", "gmvae", "imsat", "info_gan", "mix_vae")
-
-SMALL_DATA = {
-    "mnist": ("data.checksum=false",),
-    "dsprites": (
+# By the options that an experiment chooses.
+SMALL = {
+    "/data: mnist": ("data.checksum=false",),
+    "/data: dsprites": (
         "data=dsprites_rendered",
         "data.subset={shape: 1, scale: [5], orientation: 20, x: 8, y: 8}",  # 96 images
         "data.batch_size=20",
     ),
-}
-
-# Of one experiment, where its own size is what it is for.
-SMALL_CELLS = {
-    "cells_synthetic_cpl_paper": (
-        "data.num_cells=900",
-        "data.num_genes=300",
-        "data.num_types=6",
-        "data.val_fraction=0.2",
-        "data.test_fraction=0.2",
-        "data.batch_size=150",
+    "/data: cells_synthetic": (
+        *("data.num_cells=900", "data.num_genes=300", "data.num_types=6", "data.batch_size=150"),
+        *("data.val_fraction=0.2", "data.test_fraction=0.2"),
     ),
+    "/data: hippocampus": ("data.simulator.num_trials=90", "data.simulator.num_bins=300"),
+    "/data: multimodal": ("data.modalities={a: a.npy, b: b.npy}", "data.labels=y.npy"),
+    **{f"/model: {name}": lines for name, lines in SHORT_SCHEDULES.items()},
+    # One round of one epoch fits into two.
+    "/callbacks: pruning": ("callbacks.pruning.round_epochs=1", "callbacks.pruning.max_rounds=1"),
 }
 
-# Of those that prune, one round of one epoch fits into two.
-ONE_ROUND = ("callbacks.pruning.round_epochs=1", "callbacks.pruning.max_rounds=1")
+
+def method_of(experiment: str) -> str:
+    return experiment.partition("_")[2].removesuffix("_paper")
 
 
-# What the fast tests leave out: methods that they run on the digits, and cells.
-LATER = ("mnist_", "dsprites_", "cells_")
-FIRST = ("mnist_cpl",)
-CASES = [
-    pytest.param(
-        name, marks=[pytest.mark.slow] if name.startswith(LATER) and name not in FIRST else []
-    )
-    for name in sorted(set(EXPERIMENTS) - MULTIMODAL - AUGMENTERS)
-]
-
-
-def model_overrides(experiment: str) -> tuple[str, ...]:
-    """What shrinks an experiment's model."""
-    method = experiment.partition("_")[2].removesuffix("_paper")
-    if method in ONE_AGENT:
-        return SHORT_SCHEDULES.get(method, ())
-    return ("model.num_agents=2",)
-
-
-def prunes(experiment: str) -> bool:
-    folder = Path(__file__).parents[1] / "conf" / "experiment"
-    return "override /callbacks: pruning" in (folder / f"{experiment}.yaml").read_text()
+def shrunk(experiment: str) -> list[str]:
+    """The command line of an experiment that takes a second or two."""
+    text = (FOLDER / f"{experiment}.yaml").read_text()
+    own = [line for key, lines in SMALL.items() if f"override {key}" in text for line in lines]
+    if experiment not in AUGMENTERS + MULTIMODAL and method_of(experiment) not in ONE_AGENT:
+        own.append("model.num_agents=2")
+    return [f"+experiment={experiment}", *SHRUNK, *own]
 
 
 @pytest.fixture(scope="module")
-def small_mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data root with 600 + 100 images in MNIST's layout: noise, with labels."""
-    folder = tmp_path_factory.mktemp("data") / "MNIST" / "raw"
-    folder.mkdir(parents=True)
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """600 + 100 images in MNIST's layout, which are noise, and two aligned arrays with labels."""
+    folder = tmp_path_factory.mktemp("data")
+    raw = folder / "MNIST" / "raw"
+    raw.mkdir(parents=True)
     generator = np.random.default_rng(0)
     for split, size in (("train", 600), ("t10k", 100)):
         for kind, shape in (("images-idx3", (size, 28, 28)), ("labels-idx1", (size,))):
             array = generator.integers(0, 256 if len(shape) == 3 else 10, shape, dtype=np.uint8)
             header = struct.pack(f">I{array.ndim}I", 0x0800 | array.ndim, *shape)
-            (folder / f"{split}-{kind}-ubyte").write_bytes(header + array.tobytes())
-    return folder.parents[1]
+            (raw / f"{split}-{kind}-ubyte").write_bytes(header + array.tobytes())
+    label = generator.integers(0, 3, 600)
+    for name, size in (("a", 6), ("b", 4)):
+        x = generator.normal(size=(600, size)) + 3 * generator.normal(size=(3, size))[label]
+        np.save(folder / f"{name}.npy", x.astype(np.float32))
+    np.save(folder / "y.npy", label)
+    return folder
 
 
-@pytest.mark.parametrize("experiment", CASES)
+def summary(folder: Path) -> dict[str, Any]:
+    content = json.loads((folder / "summary.json").read_text())
+    assert content.pop("seconds") > 0
+    return content
+
+
+def figures_of(experiment: str) -> list[str]:
+    found = ["learning_curves"]
+    if experiment not in AUGMENTERS + MULTIMODAL:
+        found.append("category_label_table")
+        if method_of(experiment) != "imsat":  # which has no decoder
+            found.append("traversal_state0")
+        if method_of(experiment) not in ONE_AGENT:
+            found.append("consensus_matrix")
+    return found
+
+
+@pytest.mark.parametrize(("experiment", "figures", "again"), CASES)
 def test_experiment_runs_to_a_finished_run_folder(
-    experiment: str, tmp_path: Path, small_mnist: Path, monkeypatch: pytest.MonkeyPatch
+    experiment: str,
+    figures: bool,
+    again: bool,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MIXVAE_DATA_DIR", str(small_mnist))
-    own_files = SMALL_DATA.get(experiment.split("_")[0], ()) + SMALL_CELLS.get(experiment, ())
-    rounds = ONE_ROUND if prunes(experiment) else ()
-    shrunk = [*SHRUNK, *model_overrides(experiment), *own_files, *rounds]
-    status = main([f"+experiment={experiment}", *shrunk, "run_dir=run"])
-
-    assert status == 0
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert summary["status"] == "finished"
-    assert summary["name"] == experiment
-    assert 0 <= summary["test/accuracy"] <= 1
-    figures = ["learning_curves", "category_label_table"]
-    if not experiment.endswith("_imsat"):  # which has no decoder
-        figures.append("traversal_state0")
-    if experiment.partition("_")[2].removesuffix("_paper") not in ONE_AGENT:
-        figures.append("consensus_matrix")
-    for name in figures:
-        assert (tmp_path / "run" / "figures" / f"{name}.png").stat().st_size > 1000
-
-
-def test_there_are_experiments() -> None:
-    assert {"digits_cpl", "mnist_cpl", "mnist_cpl_paper"} <= set(EXPERIMENTS)
+    monkeypatch.chdir(data)
+    monkeypatch.setenv("MIXVAE_DATA_DIR", str(data))
+    plain = [*shrunk(experiment), "~callbacks.figures"]
+    first = shrunk(experiment) if figures else plain
+    if figures and experiment not in AUGMENTERS + MULTIMODAL:
+        first.append("+callbacks.figures.max_states=1")  # each is a figure
+    assert main([*first, f"run_dir={tmp_path / 'one'}"]) == 0
+    one = summary(tmp_path / "one")
+    assert one["status"] == "finished"
+    assert one["name"] == experiment
+    if experiment not in AUGMENTERS + MULTIMODAL:
+        assert 0 <= one["test/accuracy"] <= 1
+    for name in figures_of(experiment) if figures else []:
+        assert (tmp_path / "one" / "figures" / f"{name}.png").stat().st_size > 1000
+    if again:
+        assert main([*plain, f"run_dir={tmp_path / 'two'}"]) == 0
+        assert summary(tmp_path / "two") == one
+        metrics = [(tmp_path / run / "metrics.csv").read_text() for run in ("one", "two")]
+        assert metrics[0] == metrics[1]
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_experiment_says_what_it_is_for(experiment: str) -> None:
-    file = Path(__file__).parents[1] / "conf" / "experiment" / f"{experiment}.yaml"
-    assert file.read_text().startswith("# @package _global_\n# purpose: ")
+def test_another_seed_is_another_run(tmp_path: Path) -> None:
+    own = [*shrunk("digits_cpl"), "~callbacks.figures"]
+    for seed in (0, 1):
+        assert main([*own, f"seed={seed}", f"run_dir={tmp_path / str(seed)}"]) == 0
+    first, second = (summary(tmp_path / str(seed)) for seed in (0, 1))
+    assert first["test/reconstruction"] != second["test/reconstruction"]
+
+
+def test_every_experiment_says_what_it_is_for() -> None:
+    for file in FOLDER.glob("*.yaml"):
+        assert file.read_text().startswith("# @package _global_\n# purpose: "), file.name

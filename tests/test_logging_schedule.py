@@ -5,21 +5,21 @@ from types import SimpleNamespace
 
 import pytest
 
-from mixvae.engine.csv_logger import read_metrics
-from mixvae.logging_schedule import is_told
+from mixvae.files import read_metrics
+from mixvae.logging_schedule import is_logged
 from mixvae.train import main
 
 
 @pytest.mark.parametrize(
-    ("every", "limit", "told"),
+    ("every", "limit", "logged"),
     [(1, 4, [0, 1, 2, 3]), (None, 3, [0, 1, 2]), (2, 5, [1, 3, 4]), (9, 4, [3]), (2, -1, [1, 3])],
 )
-def test_training_is_told_of_as_often_as_validation_and_at_the_end(
-    every: int | None, limit: int, told: list[int]
+def test_training_is_logged_as_often_as_validation_and_in_the_last_epoch(
+    every: int | None, limit: int, logged: list[int]
 ) -> None:
     trainer = SimpleNamespace(check_val_every_n_epoch=every, max_epochs=limit, current_epoch=0)
     epochs = range(limit if limit > 0 else 4)
-    assert [epoch for epoch in epochs if is_told(trainer, epoch)] == told
+    assert [epoch for epoch in epochs if is_logged(trainer, epoch)] == logged
 
 
 def test_a_run_that_validates_seldom_logs_the_means_of_those_epochs(tmp_path: Path) -> None:

@@ -90,41 +90,6 @@ def test_a_likelihood_is_chosen_by_its_name(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_rats_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    small = ["data.simulator.num_trials=90", "data.simulator.num_bins=300"]
-    assert main(["+experiment=hippocampus_mmvm", *small, *TINY, "run_dir=run"]) == 0
-    result = summary(tmp_path)
-    assert result["name"] == "hippocampus_mmvm"
-    assert 0 <= result["test/probe_accuracy/superchris"] <= 1
-
-
-BAD = {
-    "beta": (["model.beta=-1"], "model.beta must be at least 0"),
-    "alpha": (["model.alpha=1.5"], "model.alpha must lie in [0, 1]"),
-    "kl": (["model.kl=pairwis"], "pairwise"),
-    "name": (["model.weights={aa: 2.0}"], "'aa', which is no modality; did you mean a?"),
-    "augmenter": (["augmenter=noise"], "takes no augmenter"),
-    "likelihood": (["model.likelihoods={a: categorical}"], "a is 'categorical', which is no lik"),
-    "data": (["data=digits"], "is for several modalities"),
-}
-
-
-@pytest.mark.parametrize(("wrong", "message"), BAD.values(), ids=BAD.keys())
-def test_bad_values_are_refused_before_there_is_a_folder(
-    wrong: list[str],
-    message: str,
-    arrays: list[str],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    data = [] if wrong == ["data=digits"] else arrays
-    assert main(["+experiment=multimodal_mmvm", *data, *TINY, *wrong, "run_dir=run"]) != 0
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("model", ["mmvm", "mopoe"])
 def test_a_resumed_run_equals_the_uninterrupted_one(
     model: str, arrays: list[str], tmp_path: Path

@@ -10,6 +10,7 @@ import sys
 import sysconfig
 import venv
 import zipfile
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ else:
 
 # What a distribution is called where its import has another name.
 DISTRIBUTIONS = {"hydra": "hydra-core", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+
+TESTED = ("3.10", "3.11", "3.12", "3.13")
+COMMANDS = ("annotate", "data", "evaluate", "impute", "sweep", "train")
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +63,7 @@ def test_each_requirement_is_pinned_to_a_version_that_it_allows(
     extras = project["optional-dependencies"]
     for text in [*project["dependencies"], *(text for extra in extras.values() for text in extra)]:
         wanted = Requirement(text)
-        for python in ("3.10", "3.11", "3.12"):
+        for python in TESTED:
             environment = {"python_version": python, "python_full_version": f"{python}.9"}
             fitting = [
                 pin
@@ -86,6 +90,27 @@ def test_what_the_package_imports_is_declared(project: dict[str, Any], repo_root
                 imported.add(node.module.split(".")[0])
     third_party = imported - set(sys.stdlib_module_names) - {"mixvae"}
     assert {DISTRIBUTIONS.get(name, name) for name in third_party} <= declared
+
+
+def test_the_tested_pythons_are_the_ones_declared(project: dict[str, Any], repo_root: Path) -> None:
+    assert project["requires-python"] == f">={TESTED[0]}"
+    prefix = "Programming Language :: Python :: 3."
+    minors = {text.removeprefix(prefix) for text in project["classifiers"] if prefix in text}
+    assert {f"3.{minor}" for minor in minors} == set(TESTED)
+    (order,) = re.findall(r"for minor in (.*);", (repo_root / "Makefile").read_text())
+    assert [f"3.{minor}" for minor in order.split()] == list(reversed(TESTED))
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_a_script_that_shows_help(
+    command: str, project: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert project["scripts"].keys() == {f"mixvae-{name}" for name in COMMANDS}
+    name = f"mixvae-{command}"
+    main = EntryPoint(name, project["scripts"][name], "console_scripts").load()
+    assert main(["--help"]) == 0
+    assert f"mixvae.{command}" in capfd.readouterr().out
 
 
 class Elsewhere:

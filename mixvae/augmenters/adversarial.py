@@ -9,21 +9,21 @@ from mixvae.contracts import LogQ
 from mixvae.objectives.adversarial import neighbour_radius, virtual_adversarial_copy
 from mixvae.processes import gather_over_processes, own_share
 
-# Floors of a feature's deviation: as a share of the largest one, and where nothing varies at all.
+# Floors of a feature's deviation: a share of the largest one, and one for constant data.
 SMALLEST_SHARE = 0.01
 SMALLEST = 1e-6
 
 
 class Adversarial(nn.Module):
-    """Every agent sees the nearby point on which its own q(c|x) would change most.
+    """Copies at the nearby point where the agent's own q(c|x) changes most.
 
     "Nearby" is a fraction of the distance to a neighbour in the batch, so it adapts to how dense
     the data are around each sample.
 
     Args:
         radius: Length of the step as a fraction of that distance.
-        neighbour: Which neighbour of the batch: 1 is the nearest.
-        xi: Length of the probe that the direction is estimated with, in units of the data.
+        neighbour: Rank of the neighbour in the batch; 1 is the nearest.
+        xi: Length of the probe for estimating the direction, in units of the data.
         num_power_steps: Power iterations for the direction.
         standardise: Measure steps and distances in standard deviations of each feature over the
             batch, for features whose ranges differ, such as genes.
@@ -65,7 +65,7 @@ class Adversarial(nn.Module):
 
         Where log q(c|x), shape (A, B, K), is known already, it saves a forward pass.
         """
-        # Neighbours are looked for in the batch of all processes together.
+        # Neighbours are searched in the global batch.
         batch = gather_over_processes(x.detach())
         scale = _deviation(batch) if self.standardise else 1.0
         radius = own_share(neighbour_radius(batch / scale, self.radius, self.neighbour), len(x))

@@ -12,10 +12,10 @@ from mixvae.contracts import LogQ
 
 
 class Affine(nn.Module):
-    """Every agent sees the image rotated, scaled, sheared and shifted at random, bilinearly.
+    """Copies that are rotated, scaled, sheared and shifted at random, bilinearly.
 
     Each amount is drawn uniformly from [-limit, limit], separately for each agent and sample.
-    What comes from outside the image is 0.
+    Pixels from outside the image are 0.
 
     Args:
         rotation: Largest rotation, degrees.
@@ -43,7 +43,7 @@ class Affine(nn.Module):
         """Affine copies of images x, shape (B, C, H, W), as (A, B, C, H, W), limits x strength.
 
         Raises:
-            ValueError: If x does not hold images.
+            ValueError: If x is not a batch of images.
         """
         self.check_samples(x)
         maps = self.draw(num_agents * x.shape[0], x.device, x.dtype, strength)
@@ -53,7 +53,7 @@ class Affine(nn.Module):
         return copies.unflatten(0, (num_agents, x.shape[0]))
 
     def check_samples(self, x: Tensor) -> None:
-        """Refuse samples that are no images.
+        """Reject samples that are not images.
 
         Args:
             x: Samples, shape (B, ...).

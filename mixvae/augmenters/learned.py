@@ -1,4 +1,4 @@
-"""Copies by a learned augmenter: a network that was trained before, frozen."""
+"""Copies by a learned augmenter: a frozen, pretrained network."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ LARGEST_SHIFT = 1.0
 
 
 class Learned(nn.Module):
-    """Every agent sees a copy that a trained `AugmenterVAEGAN` makes, with noise of its own.
+    """Copies by a trained `AugmenterVAEGAN`, with separate noise for each agent.
 
-    The network stays as it was trained: always in evaluation mode, its weights are buffers that no
+    The network is frozen: always in evaluation mode, its weights are buffers that no
     optimiser sees and no gradient reaches, and copies carry no gradient. The weights are not in
-    the checkpoints of the agents; a run keeps the augmenter's own file in its folder instead.
+    the agents' checkpoints; a run keeps a copy of the augmenter's file in its folder instead.
 
     Args:
         checkpoint: Folder of a run of `cells_augmenter`, `digits_augmenter` or the like, of which
-            `best.ckpt` is taken (`last.ckpt` where there is none), or a checkpoint of one.
-        scale: Factor on how far copies are moved, at least 0; 1 is what it was trained for.
+            `best.ckpt` is loaded (`last.ckpt` if it is missing), or a checkpoint of one.
+        scale: Factor on the length of shifts, at least 0; 1 is the trained length.
 
     Raises:
-        FileNotFoundError: If there is no such folder or file.
-        ValueError: If it is no checkpoint of an augmenter, or the scale is below 0.
+        FileNotFoundError: If the folder or file is missing.
+        ValueError: If it is not a checkpoint of an augmenter, or the scale is below 0.
     """
 
     def __init__(self, checkpoint: str | None, scale: float = 1.0) -> None:
@@ -58,11 +58,8 @@ class Learned(nn.Module):
     def check_data(self, spec: DataSpec) -> None:
         """Refuse data of another shape, range or other features than it was trained on.
 
-        Args:
-            spec: The data's specification.
-
         Raises:
-            ValueError: Naming what differs.
+            ValueError: Naming the difference.
         """
         where = f"the augmenter {self.path} was trained on {self.data}"
         if tuple(spec.shape) != self.network.shape:
@@ -86,13 +83,13 @@ class Learned(nn.Module):
 
     @torch.no_grad()
     def check_samples(self, x: Tensor) -> None:
-        """Refuse samples in another unit, such as log-CPM where it has seen log counts per 10,000.
+        """Reject samples in another unit, such as log-CPM after training on log counts per 10,000.
 
         Args:
             x: Some samples, shape (B, *shape).
 
         Raises:
-            ValueError: If their means are far from what it was trained on.
+            ValueError: If their means are far from those of the training samples.
         """
         away = self.network.standardise(x.flatten(start_dim=1).float()).mean(dim=0).abs().mean()
         if not away <= LARGEST_SHIFT:
@@ -104,7 +101,7 @@ class Learned(nn.Module):
             )
 
     def train(self, mode: bool = True) -> Learned:
-        """Stay in evaluation mode, whatever the model around it does."""
+        """Stay in evaluation mode, also when the surrounding model trains."""
         return super().train(False)
 
     @torch.no_grad()
@@ -117,7 +114,7 @@ class Learned(nn.Module):
 
 
 def find_checkpoint(path: Path) -> Path:
-    """The checkpoint that a path means: itself, or the best or else the last of a run folder.
+    """The checkpoint of a path: itself, or the best or else the last of a run folder.
 
     Args:
         path: A file, or a run folder.
@@ -142,7 +139,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True)
-    # Of a file that is no checkpoint, PyTorch's reader may fail in any way.
+    # PyTorch's reader may raise anything on a file that is not a checkpoint.
     except Exception as error:
         raise ValueError(f"augmenter.checkpoint: {path} is damaged or no checkpoint") from error
     if not isinstance(content, dict) or CHECKPOINT_KEY not in content:

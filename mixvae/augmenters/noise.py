@@ -1,4 +1,4 @@
-"""Copies that need no knowledge of the data: the sample itself, and Gaussian noise."""
+"""Generic copies: the sample itself, and Gaussian noise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mixvae.contracts import LogQ
 
 
 class Identity(nn.Module):
-    """Every agent sees the sample itself."""
+    """Copies equal to the sample."""
 
     def forward(self, x: Tensor, num_agents: int, log_q: LogQ, strength: float = 1.0) -> Tensor:
         """x, shape (B, *shape), expanded to (A, B, *shape) without a copy."""
@@ -17,7 +17,7 @@ class Identity(nn.Module):
 
 
 class Noise(nn.Module):
-    """Every agent sees the sample plus normal noise of its own.
+    """Copies with normal noise, separate for each agent.
 
     Args:
         scale: Standard deviation of the noise, in units of the data.

@@ -1,46 +1,47 @@
-"""Keeps two checkpoints: the best by a metric, and the last from which training goes on exactly."""
+"""Keeps two checkpoints: the best by a metric, and the last, from which a run resumes exactly."""
 
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
 from mixvae.callbacks.lightning_parts import is_debugging
-from mixvae.callbacks.random_state import capture_random_state, restore_random_state
 from mixvae.callbacks.reporting import UnknownMetricError, unknown_metric
 
 
 class Checkpoints(Checkpoint):
     """Write `best.ckpt` after a validation that is the best so far, `last.ckpt` between epochs.
 
-    `last.ckpt` is the state in which an epoch begins, random generators included, and is written
-    before the first epoch, before later ones and at the end. A run that was stopped anywhere
-    repeats what it did since, and since the order of the samples is a function of
-    seed and epoch alone, it arrives at the weights of a run that was never stopped. Lightning's
-    own ModelCheckpoint saves inside an epoch, after which hooks and logs run twice or not at all.
+    `last.ckpt` is the state in which an epoch begins, random generators included. It is written
+    before the first epoch, before later ones and at the end. A stopped run repeats the steps after
+    it; since the order of the samples depends on seed and epoch alone, it ends with the weights of
+    an undisturbed run. Lightning's own ModelCheckpoint saves inside an epoch, after which hooks and
+    logs run twice or not at all.
 
-    The one at the end says so: a run that early stopping ended and that was then stopped in its
-    test is tested and not trained on, unless it is given another `trainer.max_epochs`.
+    The last one records that training ended: a run that early stopping ended and that was then
+    stopped in its test is tested, and trained further only with another `trainer.max_epochs`.
 
     Args:
         dirpath: Folder of the two files.
-        monitor: Logged metric that says how good the weights are.
-        mode: Whether less of it is better (`min`) or more (`max`).
-        every_n_epochs: Epochs from one `last.ckpt` to the next; more where an epoch takes less
-            time than a file. A stopped run then repeats up to so many.
+        monitor: Logged metric that rates the weights.
+        mode: `min` if less of it is better, `max` if more.
+        every_n_epochs: Epochs from one `last.ckpt` to the next, which a stopped run may repeat;
+            raise it where an epoch takes less time than a file.
 
     Attributes:
-        saved_epochs: After how many epochs `last.ckpt` is the state; None before there is one.
+        saved_epochs: Epochs trained in `last.ckpt`; None before the first.
 
     Raises:
-        ValueError: If there is no such mode, or the number of epochs is below 1.
+        ValueError: If the mode is unknown, or `every_n_epochs` below 1.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class Checkpoints(Checkpoint):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take back the score, and keep the random states for the moment when training starts."""
+        """Restore the score, and keep the random states until training starts."""
         self.best_score = state_dict["best_score"]
         self.best_epoch = state_dict["best_epoch"]
         self._had_ended_of = ended_of(state_dict)
@@ -98,10 +99,10 @@ class Checkpoints(Checkpoint):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Say in the checkpoint that the epoch about to begin has not begun.
+        """Mark the next epoch as not begun.
 
-        Lightning counts an epoch as `ready` before its start hooks run. Taken back here, a resumed
-        run sees whole epochs only and begins the next one as any other.
+        Lightning counts an epoch as `ready` before its start hooks run. With the count reset, a
+        resumed run sees whole epochs only and begins the next one like any other.
         """
         if self._for_test_only:
             checkpoint["optimizer_states"] = []
@@ -111,10 +112,7 @@ class Checkpoints(Checkpoint):
             counts["ready"] = counts["completed"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Have a resumed epoch begin like any other: with a fresh iterator over the data.
-
-        There is none where training had come to its end.
-        """
+        """Begin a resumed epoch with a fresh iterator over the data, unless training had ended."""
         if self._resumed_from is not None:
             if self._had_ended_of == trainer.max_epochs:
                 trainer.should_stop = True
@@ -122,7 +120,7 @@ class Checkpoints(Checkpoint):
             trainer.fit_loop.epoch_loop.restarting = False
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the state in which the epoch begins, or take up the saved one."""
+        """Save the state in which the epoch begins, or restore the saved one."""
         if self._resumed_from is not None:
             self.saved_epochs = trainer.current_epoch
             states, self._resumed_from = self._resumed_from, None
@@ -133,7 +131,7 @@ class Checkpoints(Checkpoint):
             self._save_last(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the final state, unless a resumed run found nothing left to train."""
+        """Save the final state, unless a resumed run had no epoch left to train."""
         if self._resumed_from is None:
             self._ended_of = trainer.max_epochs
             self._save_last(trainer, pl_module)
@@ -151,12 +149,7 @@ class Checkpoints(Checkpoint):
         self.save_for_test(trainer, self.best_path)
 
     def save_for_test(self, trainer: Trainer, path: Path) -> None:
-        """Save the present weights as the best ones are saved: to be tested, not trained further.
-
-        Args:
-            trainer: The trainer.
-            path: File to write or overwrite.
-        """
+        """Save weights to test and not to train further: without the optimiser's state."""
         self._for_test_only = True
         try:
             trainer.save_checkpoint(path)
@@ -164,7 +157,7 @@ class Checkpoints(Checkpoint):
             self._for_test_only = False
 
     def forget_best(self) -> None:
-        """Take the next validation for the best so far: the metric has changed its meaning."""
+        """Count the next validation as the best so far: the metric has changed its meaning."""
         self.best_score, self.best_epoch = None, None
 
     def _save_last(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -196,19 +189,50 @@ class Checkpoints(Checkpoint):
 
 
 def ended_of(state_dict: Mapping[str, Any]) -> int | None:
-    """Return the trainer's max_epochs when training ended; None where it is to go on.
+    """Return the trainer's max_epochs when training ended; None if it had not.
 
     Args:
-        state_dict: The callback's state in a checkpoint; empty where there was no such callback.
+        state_dict: The callback's state in a checkpoint; empty without the callback.
     """
     value = state_dict.get("ended_of")
     return None if value is None else int(value)
 
 
 def _gather(state: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the states of all processes, by rank; every process takes part."""
+    """Return the states of all processes, by rank; all processes must call it."""
     if not torch.distributed.is_initialized():
         return [state]
     states: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(states, state)
     return states
+
+
+def capture_random_state() -> dict[str, Any]:
+    """Return the states of Python's, NumPy's and PyTorch's generators, CUDA's included.
+
+    Returns:
+        Numbers, tuples and tensors only, so that `torch.load(weights_only=True)` reads them back.
+    """
+    state = np.random.get_state(legacy=True)
+    assert isinstance(state, tuple), "by legacy=True"
+    _, keys, position, has_gauss, gauss = state
+    return {
+        "python": random.getstate(),
+        "numpy": (torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), gauss),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    """Restore the generators to what `capture_random_state` returned.
+
+    CUDA's states are skipped if the number of devices differs: the draws could not be the same.
+    """
+    version, internal, gauss_next = state["python"]
+    random.setstate((version, tuple(internal), gauss_next))
+    keys, position, has_gauss, gauss = state["numpy"]
+    np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, gauss))
+    torch.set_rng_state(state["torch"])
+    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])

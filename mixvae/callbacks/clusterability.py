@@ -1,4 +1,4 @@
-"""Measures after a test how well the latent tells categories and labels apart, beside a PCA."""
+"""Measures after a test how well the latent separates categories and labels, beside a PCA."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from numpy.typing import NDArray
 
-from mixvae.callbacks.collecting import AbstractPredictionCallback
-from mixvae.callbacks.lightning_parts import datamodule_of
-from mixvae.callbacks.tables import write_table
+from mixvae.callbacks.collecting import AbstractPredictionCallback, find_samples
+from mixvae.callbacks.measuring import log_values
 from mixvae.evaluation.clusterability import compare_clusterability, mixture_latent
 from mixvae.evaluation.predictions import PredictionTable
+from mixvae.files import write_table
 
 
 class Clusterability(AbstractPredictionCallback):
@@ -24,8 +24,8 @@ class Clusterability(AbstractPredictionCallback):
 
     Args:
         dirpath: Folder to write into, usually the run folder.
-        max_samples: Test samples to look at, drawn by `seed` where there are more.
-        seed: Of that draw and of the folds.
+        max_samples: Test samples to measure at most, drawn by `seed`.
+        seed: Seed of that draw and of the folds.
 
     Raises:
         ValueError: If `max_samples` is below 20.
@@ -37,30 +37,23 @@ class Clusterability(AbstractPredictionCallback):
             raise ValueError(f"max_samples must be 20 or more, got {max_samples}")
         self.max_samples = max_samples
         self.seed = seed
+        self._values: dict[str, float] = {}
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measure and log, on all ranks alike; the first one writes."""
-        super().on_test_epoch_end(trainer, pl_module)
-        table, self._table = self._table, None
-        assert table is not None
-        values = self._measure(trainer, table)
-        # float64, so that what is logged is what is written. The values are equal on all ranks
-        # already; sync_dist tells Lightning so.
-        pl_module.log_dict(
-            {
-                f"test/clusterability/{name}": torch.tensor(
-                    value, dtype=torch.float64, device=pl_module.device
-                )
-                for name, value in values.items()
-            },
-            sync_dist=True,
+    def conclude(self, trainer: Trainer, model: LightningModule, split: str) -> None:
+        """Measure and log, on all ranks alike."""
+        super().conclude(trainer, model, split)
+        assert self._table is not None
+        self._values = self._measure(trainer, self._table)
+        log_values(
+            model, {f"test/clusterability/{name}": value for name, value in self._values.items()}
         )
-        if not trainer.is_global_zero:
-            return
-        parts = [name.split("/") for name in values]
+
+    def finish(self, trainer: Trainer, model: Any, table: PredictionTable) -> None:
+        """Write the table."""
+        parts = [name.split("/") for name in self._values]
         rows = [
             [space, "".join(groups), measure, f"{value:.6g}"]
-            for (space, *groups, measure), value in zip(parts, values.values(), strict=True)
+            for (space, *groups, measure), value in zip(parts, self._values.values(), strict=True)
         ]
         header = ["representation", "groups", "measure", "value"]
         write_table(self.dirpath / "clusterability.csv", header, rows)
@@ -77,16 +70,10 @@ class Clusterability(AbstractPredictionCallback):
 
 
 def _samples(trainer: Trainer, index: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Read the samples of some indices, flattened, in their order; each rank reads its own."""
-    wanted = set(index.tolist())
-    found: dict[int, NDArray[np.float32]] = {}
-    datamodule = datamodule_of(trainer)
-    for batch in datamodule.test_dataloader():
-        for row, number in enumerate(batch.index.tolist()):
-            if number in wanted:
-                found[number] = batch.x[row].flatten().cpu().numpy()
+    """Read samples by index from all ranks, flattened, in the order of the indices."""
+    found = find_samples(trainer, set(index.tolist()))
     if trainer.world_size > 1:
         parts: list[Any] = [None] * trainer.world_size
         torch.distributed.all_gather_object(parts, found)
-        found = {number: x for part in parts for number, x in part.items()}
-    return np.stack([found[number] for number in index.tolist()])
+        found = {number: arrays for part in parts for number, arrays in part.items()}
+    return np.stack([found[number][0].ravel() for number in index.tolist()])

@@ -6,23 +6,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from matplotlib.figure import Figure
 
-from mixvae.callbacks.curve_keeping import AbstractCurveCallback
-from mixvae.callbacks.evaluation import data_spec
+from mixvae.callbacks.collecting import logged_rows, spec_of
 from mixvae.callbacks.lightning_parts import datamodule_of
 from mixvae.callbacks.pictures import NamedFigures, save_pictures
-from mixvae.contracts import CopyModel
+from mixvae.contracts import CopyModel, DataSpec
 from mixvae.figures.copies import copy_plane, image_copies
-from mixvae.figures.curves import augmenter_learning_curves
+from mixvae.figures.curves import augmenter_learning_curves, training_curves
 
 
-class CopyFigures(AbstractCurveCallback):
-    """Draw `figures/*.png` at the end of a test, and keep the learning curves while training.
+class CopyFigures(Callback):
+    """Draw `figures/*.png` at the end of a test.
 
     Args:
-        dirpath: Folder that gets `figures/` and may hold `metrics.csv`, usually the run folder.
+        dirpath: The run folder, which gets `figures/` and may hold `metrics.csv`.
         num_samples: Test samples shown with their copies.
         num_copies: Copies shown of each.
 
@@ -31,7 +30,6 @@ class CopyFigures(AbstractCurveCallback):
     """
 
     def __init__(self, dirpath: str, num_samples: int = 12, num_copies: int = 4) -> None:
-        super().__init__()
         for name, value in {"num_samples": num_samples, "num_copies": num_copies}.items():
             if value < 1:
                 raise ValueError(f"{name} must be 1 or more; got {value}")
@@ -44,17 +42,17 @@ class CopyFigures(AbstractCurveCallback):
             save_pictures(trainer, self.dirpath, self._draw(trainer, pl_module))
 
     def _draw(self, trainer: Trainer, model: LightningModule) -> NamedFigures:
-        curves = self.known_curves(self.dirpath)
-        if any(name.startswith(("train/", "val/")) for name in curves):
+        curves = training_curves(logged_rows(self.dirpath))
+        if curves:
             yield "learning_curves", augmenter_learning_curves(curves)
         yield "copies", self._draw_copies(trainer, model)
 
     def _draw_copies(self, trainer: Trainer, model: LightningModule) -> Figure:
         assert isinstance(model, CopyModel), "the figures need a contracts.CopyModel"
-        spec = data_spec(trainer)
+        spec = spec_of(trainer, DataSpec)
         datamodule = datamodule_of(trainer)
         x = next(iter(datamodule.test_dataloader())).x
-        # Evenly spaced: a data set may be ordered by class.
+        # Evenly spaced, since a data set may be ordered by class.
         rows = np.linspace(0, len(x) - 1, min(self.num_samples, len(x))).astype(int)
         others = np.setdiff1d(np.arange(len(x)), rows)
         x = x[torch.from_numpy(np.concatenate([rows, others])).to(x.device)]

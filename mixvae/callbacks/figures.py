@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 from numpy.typing import NDArray
 
-from mixvae.callbacks.collecting import AbstractPredictionCallback
-from mixvae.callbacks.curve_keeping import AbstractCurveCallback
-from mixvae.callbacks.evaluation import data_spec
-from mixvae.callbacks.lightning_parts import datamodule_of, place_of
+from mixvae.callbacks.collecting import (
+    AbstractPredictionCallback,
+    decode_mixture,
+    find_samples,
+    logged_rows,
+    spec_of,
+)
 from mixvae.callbacks.pictures import NamedFigures, save_pictures
 from mixvae.contracts import DataSpec, MixtureModel
 from mixvae.evaluation.clustering import clustering_accuracy, order_by_class
 from mixvae.evaluation.consensus import mean_consensus_matrix
 from mixvae.evaluation.mixture import MixtureCounts
 from mixvae.evaluation.predictions import PredictionTable, tabulate
-from mixvae.figures.curves import learning_curves
+from mixvae.figures.curves import learning_curves, training_curves
 from mixvae.figures.samples import category_samples, reconstructions, traversal
 from mixvae.figures.scatter import state_scatter
 from mixvae.figures.tables import category_label_table, consensus_matrix, samples_per_category
@@ -32,19 +34,17 @@ class _Layout(NamedTuple):
     max_states: int
 
 
-class Figures(AbstractCurveCallback, AbstractPredictionCallback):
-    """Draw `figures/*.png` at the end of a test, and keep the learning curves while training.
+class Figures(AbstractPredictionCallback):
+    """Draw `figures/*.png` at the end of a test, the learning curves from `metrics.csv`.
 
-    The curves travel in the checkpoints, so a resumed run draws them whole; a run that is only
-    evaluated takes them from `metrics.csv` in its folder. The processes of a distributed run each
-    give their predictions; samples are drawn from those of the first.
+    Predictions are gathered from all ranks; samples shown are those of the first rank.
 
     Args:
-        dirpath: Folder that gets `figures/` and may hold `metrics.csv`, usually the run folder.
+        dirpath: The run folder, which gets `figures/` and may hold `metrics.csv`.
         samples_per_category: Real samples shown for each category.
         traversal_steps: Values shown of a state, from its 5th to its 95th percentile in the data.
-        max_categories: Categories shown where one takes a row, the most populated ones.
-        max_states: State dimensions that get a traversal, the first ones.
+        max_categories: Categories shown where each takes a row: the most populated ones.
+        max_states: State dimensions that get a traversal: the first ones.
 
     Raises:
         ValueError: If a number is below 1, or there are fewer than 2 steps.
@@ -58,27 +58,23 @@ class Figures(AbstractCurveCallback, AbstractPredictionCallback):
         max_categories: int = 20,
         max_states: int = 20,
     ) -> None:
-        AbstractCurveCallback.__init__(self)
-        AbstractPredictionCallback.__init__(self, dirpath)
+        super().__init__(dirpath)
         self.layout = _Layout(samples_per_category, traversal_steps, max_categories, max_states)
         for name, value in self.layout._asdict().items():
             least = 2 if name == "traversal_steps" else 1
             if value < least:
                 raise ValueError(f"{name} must be {least} or more; got {value}")
 
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw everything, on the first rank."""
-        table = self.take_table(trainer)
-        if table is None:
-            return
-        assert isinstance(pl_module, MixtureModel)
-        save_pictures(trainer, self.dirpath, self._draw(trainer, pl_module, table))
+    def finish(self, trainer: Trainer, model: Any, table: PredictionTable) -> None:
+        """Draw everything."""
+        assert isinstance(model, MixtureModel)
+        save_pictures(trainer, self.dirpath, self._draw(trainer, model, table))
 
     def _draw(self, trainer: Trainer, model: MixtureModel, table: PredictionTable) -> NamedFigures:
-        spec = data_spec(trainer)
+        spec = spec_of(trainer, DataSpec)
         counts = tabulate(table, spec.num_classes)
-        curves = self.known_curves(self.dirpath)
-        if any(name.startswith(("train/", "val/")) for name in curves):
+        curves = training_curves(logged_rows(self.dirpath))
+        if curves:
             yield "learning_curves", learning_curves(curves, model.num_categories)
         kept = np.flatnonzero(model.category_mask.cpu().numpy())
         yield from _draw_counts(counts, spec, kept)
@@ -94,7 +90,7 @@ class Figures(AbstractCurveCallback, AbstractPredictionCallback):
 def _largest(
     occupancy: NDArray[np.int64], kept: NDArray[np.int64], limit: int
 ) -> NDArray[np.int64]:
-    """Return the most populated of the kept categories, in the order of their numbers."""
+    """Return the most populated of the kept categories, in ascending order."""
     return np.sort(kept[np.argsort(-occupancy[kept], kind="stable")[:limit]])
 
 
@@ -137,7 +133,7 @@ def _draw_traversals(
         state = np.repeat(centre[:, None], len(values), axis=1)
         state[..., dimension] = values
         one_hot = np.eye(model.num_categories, dtype=np.float32)[np.repeat(shown, len(values))]
-        decoded = _decode(model, one_hot, state.reshape(len(one_hot), -1))[0]
+        decoded = decode_mixture(model, one_hot, state.reshape(len(one_hot), -1))[0]
         grid = decoded.reshape(len(shown), len(values), *spec.shape)
         picture = traversal(grid, values, shown.tolist(), dimension, spec.value_range)
         yield f"traversal_state{dimension}", picture
@@ -153,15 +149,15 @@ def _draw_samples(
 ) -> NamedFigures:
     order = np.argsort(-table.confidence, kind="stable")
     confident = [order[table.consensus[order] == k][: layout.samples_per_category] for k in shown]
-    # The first two of each category stand for all: the most confident would flatter the model.
+    # Two of each category whatever their confidence: the most confident would flatter the model.
     typical = np.concatenate([np.flatnonzero(table.consensus == k)[:2] for k in shown])
     wanted = np.unique(np.concatenate([*confident, typical]))
-    found = _find_samples(trainer, set(table.index[wanted].tolist()))
+    found = find_samples(trainer, set(table.index[wanted].tolist()))
     if not found:
         return
 
     def pick(rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        samples = [found[i] for i in table.index[rows].tolist() if i in found]
+        samples = [found[i][0] for i in table.index[rows].tolist() if i in found]
         return np.stack(samples) if samples else np.empty((0, *spec.shape), dtype=np.float32)
 
     grid = [pick(rows) for rows in confident]
@@ -170,34 +166,7 @@ def _draw_samples(
         return
     typical = np.array([n for n in typical if int(table.index[n]) in found], dtype=np.int64)
     one_hot = np.eye(model.num_categories, dtype=np.float32)[table.category[:, typical]]
-    decoded = _decode(model, one_hot, table.state_mean[:, typical])
+    decoded = decode_mixture(model, one_hot, table.state_mean[:, typical])
     categories = table.consensus[typical].tolist()
     picture = reconstructions(pick(typical), decoded, categories, spec.value_range)
     yield "reconstructions", picture
-
-
-def _find_samples(trainer: Trainer, wanted: set[int]) -> dict[int, NDArray[np.float32]]:
-    """Read the samples of some indices from the test data, where the first rank has them."""
-    found: dict[int, NDArray[np.float32]] = {}
-    datamodule = datamodule_of(trainer)
-    for batch in datamodule.test_dataloader():
-        for row, index in enumerate(batch.index.tolist()):
-            if index in wanted:
-                found[index] = batch.x[row].cpu().numpy()
-        if len(found) == len(wanted):
-            break
-    return found
-
-
-def _decode(
-    model: MixtureModel, one_hot: NDArray[np.float32], state: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Decode categories and states, (B, K) and (B, S) for all agents alike or (A, B, ...)."""
-    assert isinstance(model, LightningModule)
-    device, dtype = place_of(model)
-    shape = (model.num_agents, *one_hot.shape[-2:-1])
-    category = torch.from_numpy(one_hot).to(device, dtype).expand(*shape, -1)
-    states = torch.from_numpy(state).to(device, dtype).expand(*shape, -1)
-    with torch.inference_mode():
-        decoded: NDArray[np.float32] = model.decode(category, states).float().cpu().numpy()
-    return decoded

@@ -1,4 +1,4 @@
-"""Stops training at a loss that is no longer a number, and says where it happened."""
+"""Stops training when the loss is NaN or infinite, naming the step and the terms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class _Step(NamedTuple):
-    """A step's number, the names of its terms, and its loss and terms, shape (1 + T,)."""
+    """Number, names of terms, and loss and terms, shape (1 + T,), of a training step."""
 
     number: int
     terms: tuple[str, ...]
@@ -19,15 +19,15 @@ class _Step(NamedTuple):
 
 
 class FiniteLoss(Callback):
-    """Raise at a loss that is NaN or infinite, naming the step and the terms that are.
+    """Raise when the loss is NaN or infinite, naming the step and the terms.
 
     Expects the training step to return `{"loss": ..., "terms": {name: mean over the batch}}`; the
-    terms may be missing. On a CPU every step is looked at. On other devices what steps returned is
-    kept there and read every `every_n_steps`, since reading makes the CPU wait for the device; and
-    before a validation and a checkpoint, so that none is of a broken state.
+    terms may be missing. On a CPU every step is checked. On other devices, where reading makes the
+    CPU wait, losses are kept and checked every `every_n_steps`, and before each validation and
+    checkpoint, so that neither is of a broken state.
 
     Args:
-        every_n_steps: How often to look, in steps, where the loss is not on the CPU.
+        every_n_steps: Steps from one check to the next, if the loss is not on the CPU.
     """
 
     def __init__(self, every_n_steps: int = 50) -> None:
@@ -39,7 +39,7 @@ class FiniteLoss(Callback):
         self._noted: list[_Step] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start afresh."""
+        """Forget the steps of an earlier fit."""
         self._noted = []
 
     def on_train_batch_end(
@@ -50,7 +50,7 @@ class FiniteLoss(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Note what the step returned, and look now and then."""
+        """Keep the loss and terms of the step, and check them when due."""
         if outputs is None:
             return
         loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
@@ -58,27 +58,27 @@ class FiniteLoss(Callback):
         if loss.device.type == "cpu" and torch.isfinite(loss):
             return
         values = torch.stack([loss.detach(), *terms.values()])
-        # The optimiser has already stepped: this step's number is one less.
+        # global_step already counts this step.
         self._noted.append(_Step(trainer.global_step - 1, tuple(terms), values))
         if loss.device.type == "cpu" or len(self._noted) >= self.every_n_steps:
-            self._look()
+            self._check()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look before anything is concluded from the weights."""
-        self._look()
+        """Check before the weights are measured."""
+        self._check()
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Look before the weights are kept."""
-        self._look()
+        """Check before the weights are saved."""
+        self._check()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look before the run counts as done."""
-        self._look()
+        """Check before training counts as finished."""
+        self._check()
 
-    def _look(self) -> None:
-        """Read the steps noted, and raise at the first bad one."""
+    def _check(self) -> None:
+        """Read the kept steps, and raise at the first bad one."""
         noted, self._noted = self._noted, []
         if not noted:
             return

@@ -1,4 +1,4 @@
-"""What a trainer and a model have, though Lightning's types do not say so or say too much."""
+"""Attributes of a trainer and a model that Lightning's types lack or widen."""
 
 from __future__ import annotations
 
@@ -9,38 +9,22 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 def callbacks_of(trainer: Trainer) -> list[Callback]:
-    """Return a trainer's callbacks: the very list, so that more can be added.
-
-    Args:
-        trainer: The trainer.
-    """
+    """Return a trainer's callbacks: the very list, so that more can be added."""
     return trainer.callbacks  # type: ignore[attr-defined]
 
 
 def datamodule_of(trainer: Trainer) -> Any:
-    """Return the data module at work, None where there are only loaders.
-
-    Args:
-        trainer: A trainer that has begun to fit or test.
-    """
+    """Return the data module of a trainer that has begun; None if it was given only loaders."""
     return trainer.datamodule  # type: ignore[attr-defined]
 
 
 def is_debugging(trainer: Trainer) -> bool:
-    """Whether the trainer only tries out a few batches, which are not worth a file.
-
-    Args:
-        trainer: The trainer.
-    """
+    """Whether the trainer only tries out a few batches, which are not worth a file."""
     return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
 
 
 def place_of(model: LightningModule) -> tuple[torch.device, torch.dtype]:
-    """Return the device and the type of number that a model computes with.
-
-    Args:
-        model: The model.
-    """
+    """Return the device and the type of number that a model computes with."""
     dtype = model.dtype
-    assert isinstance(dtype, torch.dtype), "the name of one, which Lightning allows, is never kept"
+    assert isinstance(dtype, torch.dtype), "Lightning allows its name, which it never keeps"
     return model.device, dtype

@@ -1,4 +1,4 @@
-"""Puts together the categories that are parts of one, at one moment of training."""
+"""Merges the categories that are parts of one, once in training."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from mixvae.callbacks.checkpoints import Checkpoints
-from mixvae.callbacks.lightning_parts import callbacks_of, datamodule_of, is_debugging
-from mixvae.callbacks.measuring import evaluating, measure
+from mixvae.callbacks.lightning_parts import callbacks_of, is_debugging
+from mixvae.callbacks.measuring import evaluating, measure, ordered_batches
 from mixvae.callbacks.pruning import Pruning
 from mixvae.contracts import Mergeable, MixtureModel, Prunable
 from mixvae.evaluation.merging import group_categories
@@ -18,20 +18,19 @@ from mixvae.messages import inform, warn
 
 
 class Merging(Callback):
-    """After some epochs merge each agent's overlapping categories, then match the agents' names.
+    """After some epochs, merge each agent's overlapping categories and align the agents.
 
-    Agents that begin with more categories than there are types keep every type apart, and cut some
-    of them; see `evaluation.merging` for how a cut is told from a border. From then on the
-    probabilities of merged categories add up to that of one.
+    Agents with more categories than types keep all types apart and split some; `evaluation.merging`
+    tells a split type from two neighbours. The probabilities of merged categories are added.
 
     Args:
-        after_epochs: Epochs of training before.
-        num_categories: Categories to end with, where that is known; None merges by `max_overlap`.
+        after_epochs: Epochs of training before the merging.
+        num_categories: Categories to end with, if known; None merges by `max_overlap`.
         max_overlap: Categories that overlap more are parts of one.
-        align: Match the agents' names after it.
+        align: Match the agents' categories after the merging.
 
     Raises:
-        ValueError: If a value is out of its range.
+        ValueError: If a value is out of range.
     """
 
     def __init__(
@@ -60,23 +59,19 @@ class Merging(Callback):
         self._done = False
 
     def state_dict(self) -> dict[str, Any]:
-        """Return whether the merging is over."""
+        """Return whether categories were merged."""
         return {"done": self._done}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
+        """Restore what `state_dict` returned."""
         self._done = state_dict["done"]
 
     def check(self, trainer: Trainer, model: LightningModule) -> None:
-        """Refuse what cannot be merged; meant to be called before anything is written.
-
-        Args:
-            trainer: The trainer, for its max_epochs and for pruning, which comes after merging.
-            model: The model.
+        """Reject settings that cannot work, before anything is written.
 
         Raises:
-            ValueError: If it is no mixture, has fewer categories than it should end with, would be
-                pruned before, or training ends with the merging.
+            ValueError: If the model is not a mixture, has fewer categories than it should end with,
+                would be pruned before the merging, or training ends with the merging.
         """
         if not isinstance(model, Mergeable) or not isinstance(model, MixtureModel):
             raise ValueError(
@@ -109,12 +104,12 @@ class Merging(Callback):
             )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Check again for those who come without the command line."""
+        """Check again, for runs without the command line."""
         if stage == "fit":
             self.check(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Merge where it is time, once."""
+        """Merge once, after `after_epochs`."""
         assert isinstance(pl_module, Mergeable)
         if trainer.current_epoch + 1 < self.after_epochs or self._done:
             return
@@ -136,28 +131,20 @@ class Merging(Callback):
         )
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say so where training ended before the merging."""
+        """Warn if training ended before the merging."""
         if not self._done and not is_debugging(trainer):
             warn(f"categories were not merged: training ended before epoch {self.after_epochs}")
 
 
 @torch.no_grad()
 def measure_overlap(trainer: Trainer, model: LightningModule) -> Tensor:
-    """Sums of q(i|x) q(j|x) over the training data of all ranks, shape (A, K, K), float64.
-
-    Args:
-        trainer: The trainer, whose data module has `eval_dataloader`.
-        model: The model.
-    """
+    """Sums of q(i|x) q(j|x) over the training data of all ranks, shape (A, K, K), float64."""
     assert isinstance(model, MixtureModel)
     size = (model.num_agents, model.num_categories, model.num_categories)
     total = torch.zeros(size, dtype=torch.float64, device=model.device)
-    datamodule = datamodule_of(trainer)
     with evaluating(trainer, model):
-        for batch in datamodule.eval_dataloader("train"):
-            moved = trainer.strategy.batch_to_device(batch)
-            x = trainer.precision_plugin.convert_input(moved.x)
-            probs = model.infer(x).probs.double()
+        for batch in ordered_batches(trainer, "train"):
+            probs = model.infer(batch.x).probs.double()
             total += probs.transpose(1, 2) @ probs
     reduced = trainer.strategy.reduce(total, reduce_op="sum")
     assert isinstance(reduced, Tensor)

@@ -1,32 +1,40 @@
-"""Measures a multimodal model: each epoch what it explains, at the end what its latents tell."""
+"""Measures a multimodal model: its terms at each validation, probes and coherence at the test."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
 
-from mixvae.callbacks.collecting import tested_split
+from mixvae.callbacks.collecting import decoder_of, spec_of, tested_split
 from mixvae.callbacks.lightning_parts import datamodule_of
-from mixvae.callbacks.multimodal_inference import decoder_of, infer_split, multimodal_spec
-from mixvae.contracts import MultimodalBatch, MultimodalModel, MultimodalStep
+from mixvae.callbacks.measuring import AbstractMeasuring, log_values, ordered_batches
+from mixvae.contracts import MultimodalBatch, MultimodalModel, MultimodalSpec, MultimodalStep
+from mixvae.evaluation.latents import LatentCollector, SampleCollector
 from mixvae.evaluation.multimodal import MultimodalEvaluation as MultimodalMetric
 from mixvae.evaluation.probe import Classifier, Labelled, fit_logistic, fit_mlp
-from mixvae.evaluation.representation import fit_judges, measure_coherence, measure_probes
+from mixvae.evaluation.representation import (
+    SplitInference,
+    fit_judges,
+    measure_coherence,
+    measure_probes,
+)
 from mixvae.messages import inform, warn
 
 CLASSIFIERS = ("logistic", "mlp")
 
 
-class MultimodalEvaluation(Callback):
+class MultimodalEvaluation(AbstractMeasuring[MultimodalMetric]):
     """Log `val/...` and `test/...` of a `contracts.MultimodalModel`, labels for measuring only.
 
     Reconstruction, imputation and the regulariser are measured at each validation and test. Probes
     and coherence are measured once, at the test, with the weights that are tested: the classifiers
-    are fitted on the training split then, and tried on the validation split, by whose values a
-    setting may be chosen, and on the test split. Without labels they are skipped. What belongs to
-    a pair of modalities is logged of the test split only.
+    are fitted on the training split and tried on the validation split, by whose values a setting
+    may be chosen, and on the test split. Without labels they are skipped. Measures of a pair of
+    modalities are logged for the test split only.
 
     Args:
         classifier: Classifier of real samples behind the coherence: `logistic`, or `mlp` where
@@ -55,100 +63,44 @@ class MultimodalEvaluation(Callback):
         self.classifier = classifier
         self.classifier_c = classifier_c
         self.max_samples = max_samples
-        self._metric: MultimodalMetric | None = None
 
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start a fresh accumulation."""
-        self._start(trainer, pl_module)
+    def new_metric(self, trainer: Trainer, model: Any) -> MultimodalMetric:
+        """Return an empty metric of the data's modalities."""
+        assert isinstance(model, MultimodalModel), "needs a contracts.MultimodalModel"
+        return MultimodalMetric(_names(trainer))
 
-    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start a fresh accumulation."""
-        self._start(trainer, pl_module)
-
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: MultimodalBatch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def update(self, step: Any, batch: MultimodalBatch) -> None:
         """Add a batch."""
-        self._update(outputs, batch)
+        assert isinstance(step, MultimodalStep), "the step must return a MultimodalStep"
+        self.metric.update(step, batch.present)
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: MultimodalBatch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Add a batch."""
-        self._update(outputs, batch)
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the measures."""
-        if not trainer.sanity_checking:
-            self._log("val", pl_module)
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the measures, then fit and log probes and coherence."""
-        self._log("test", pl_module)
-        if multimodal_spec(trainer).num_classes == 0:
+    def conclude(self, trainer: Trainer, model: LightningModule, split: str) -> None:
+        """Log the measures; at a test, fit and log probes and coherence."""
+        _log(model, split, self.metric.compute())
+        if split == "val":
+            return
+        if spec_of(trainer, MultimodalSpec).num_classes == 0:
             inform("no labels: probe accuracy and coherence are not measured")
             return
         try:
-            values = self._measure(trainer, pl_module)
+            measured = self._measure(trainer, model)
         except ValueError as error:
             warn(f"probe accuracy and coherence are not measured: {error}")
             return
-        # The values are equal on all ranks already; sync_dist tells Lightning so.
-        device = pl_module.device
-        pl_module.log_dict(
-            {
-                name: torch.tensor(value, dtype=torch.float64, device=device)
-                for name, value in values.items()
-            },
-            sync_dist=True,
-        )
+        for name, values in measured.items():
+            _log(model, name, values)
 
-    def _start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, MultimodalModel), "needs a contracts.MultimodalModel"
-        names = [modality.name for modality in multimodal_spec(trainer).modalities]
-        self._metric = MultimodalMetric(names).to(pl_module.device)
-
-    def _update(self, outputs: Any, batch: MultimodalBatch) -> None:
-        assert isinstance(outputs, MultimodalStep), "the step must return a MultimodalStep"
-        assert self._metric is not None
-        self._metric.update(outputs, batch.present)
-
-    def _log(self, split: str, pl_module: LightningModule) -> None:
-        assert self._metric is not None
-        values = self._metric.compute()
-        pl_module.log_dict(
-            {f"{split}/{name}": value for name, value in values.items() if _is_told(split, name)},
-            sync_dist=True,
-        )
-
-    def _measure(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, float]:
-        names = [modality.name for modality in multimodal_spec(trainer).modalities]
-        train = infer_split(trainer, pl_module, "train", self.max_samples)
+    def _measure(self, trainer: Trainer, model: LightningModule) -> dict[str, dict[str, float]]:
+        names = _names(trainer)
+        train = infer_split(trainer, model, "train", self.max_samples)
         judges = fit_judges(train, self._fit_samples)
-        values: dict[str, float] = {}
+        measured = {}
         tested = tested_split(datamodule_of(trainer))
         for name, part in (("val", "val"), ("test", tested)):
-            split = infer_split(trainer, pl_module, part, self.max_samples)
-            found = measure_probes(judges, split.latents, names)
-            found |= measure_coherence(judges, split, names, decoder_of(pl_module))
-            values |= {
-                f"{name}/{measure}": value
-                for measure, value in found.items()
-                if _is_told(name, measure)
-            }
-        return values
+            split = infer_split(trainer, model, part, self.max_samples)
+            measured[name] = measure_probes(judges, split.latents, names)
+            measured[name] |= measure_coherence(judges, split, names, decoder_of(model))
+        return measured
 
     def _fit_samples(self, data: Labelled) -> Classifier:
         if self.classifier == "mlp":
@@ -156,6 +108,34 @@ class MultimodalEvaluation(Callback):
         return fit_logistic(data, self.classifier_c)
 
 
-def _is_told(split: str, measure: str) -> bool:
-    """Whether a measure is logged: those of pairs are many, and only of the test split."""
-    return split == "test" or not measure.startswith(("imputation/", "coherence/"))
+def infer_split(
+    trainer: Trainer, model: LightningModule, split: str, max_samples: int
+) -> SplitInference:
+    """Infer a whole split, in order and without sampling, over all ranks.
+
+    Args:
+        trainer: A trainer with a data module.
+        model: A multimodal model, in evaluation mode.
+        split: `train`, `val` or `test`.
+        max_samples: Largest number of samples of a modality to keep, by process.
+    """
+    assert isinstance(model, MultimodalModel)
+    assert not model.training, "dropout and batch statistics would blur what is measured"
+    latents = LatentCollector().to(model.device)
+    samples = SampleCollector(model.num_modalities, max_samples).to(model.device)
+    with torch.inference_mode():
+        for batch in ordered_batches(trainer, split):
+            latents.update(model.infer(batch.x, batch.present), batch)
+            samples.update(batch)
+    return SplitInference(latents.compute(), samples.compute())
+
+
+def _names(trainer: Trainer) -> list[str]:
+    return [modality.name for modality in spec_of(trainer, MultimodalSpec).modalities]
+
+
+def _log(model: LightningModule, split: str, values: Mapping[str, Tensor | float]) -> None:
+    """Log measures; those of pairs of modalities are many, and only of the test split."""
+    pairs = () if split == "test" else ("imputation/", "coherence/")
+    kept = {name: value for name, value in values.items() if not name.startswith(pairs)}
+    log_values(model, {f"{split}/{name}": value for name, value in kept.items()})

@@ -6,24 +6,25 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mixvae.callbacks.collecting import samples_tested
-from mixvae.callbacks.curve_keeping import AbstractCurveCallback
-from mixvae.callbacks.lightning_parts import datamodule_of
-from mixvae.callbacks.multimodal_inference import (
+from mixvae.callbacks.collecting import (
     AbstractLatentCallback,
     decoder_of,
-    multimodal_spec,
+    find_samples,
+    logged_rows,
+    samples_tested,
+    spec_of,
 )
+from mixvae.callbacks.lightning_parts import datamodule_of
 from mixvae.callbacks.pictures import NamedFigures, save_pictures
 from mixvae.contracts import MultimodalSpec
 from mixvae.evaluation.coherence import Decode
 from mixvae.evaluation.latents import LatentTable
 from mixvae.figures.coherence import accuracy_bars, coherence_heat_map
-from mixvae.figures.curves import multimodal_learning_curves
+from mixvae.figures.curves import multimodal_learning_curves, training_curves
 from mixvae.figures.imputations import imputations
 from mixvae.figures.latents import LatentCloud, latent_planes
 
@@ -35,41 +36,38 @@ BARS = {
 }
 
 
-class MultimodalFigures(AbstractCurveCallback, AbstractLatentCallback):
-    """Draw `figures/*.png` at the end of a test, and keep the learning curves while training.
+class MultimodalFigures(AbstractLatentCallback):
+    """Draw `figures/*.png` at the end of a test, the learning curves from `metrics.csv`.
 
-    Accuracies and coherence are drawn where they were measured in this test. The processes of a
-    distributed run each give their latents; samples are drawn from those of the first.
+    Accuracies and coherence are drawn if this test measured them. Latents are gathered from all
+    ranks; samples shown are those of the first rank.
 
     Args:
-        dirpath: Folder that gets `figures/` and may hold `metrics.csv`, usually the run folder.
-        events_per_class: Events shown of each class, or in all of data without labels.
+        dirpath: The run folder, which gets `figures/` and may hold `metrics.csv`.
+        events_per_class: Events shown of each class; three times as many of unlabelled data.
 
     Raises:
         ValueError: If `events_per_class` is below 1.
     """
 
     def __init__(self, dirpath: str, events_per_class: int = 4) -> None:
-        AbstractCurveCallback.__init__(self)
-        AbstractLatentCallback.__init__(self, dirpath)
+        super().__init__(dirpath)
         if events_per_class < 1:
             raise ValueError(f"events_per_class must be 1 or more; got {events_per_class}")
         self.events_per_class = events_per_class
 
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw everything, on the first rank."""
-        table = self.take_table(trainer)
-        if table is not None:
-            save_pictures(trainer, self.dirpath, self._draw(trainer, pl_module, table))
+    def finish(self, trainer: Trainer, model: Any, table: LatentTable) -> None:
+        """Draw everything."""
+        save_pictures(trainer, self.dirpath, self._draw(trainer, model, table))
 
-    def _draw(self, trainer: Trainer, model: LightningModule, table: LatentTable) -> NamedFigures:
-        spec = multimodal_spec(trainer)
-        curves = self.known_curves(self.dirpath)
-        if any(name.startswith(("train/", "val/")) for name in curves):
+    def _draw(self, trainer: Trainer, model: Any, table: LatentTable) -> NamedFigures:
+        spec = spec_of(trainer, MultimodalSpec)
+        curves = training_curves(logged_rows(self.dirpath))
+        if curves:
             yield "learning_curves", multimodal_learning_curves(curves)
         yield "latents", _draw_latents(table, spec)
         shown = _choose_events(table.label, self.events_per_class)
-        # What a model decodes where it has private latents too is from the shared ones alone.
+        # A model with private latents decodes here from the shared ones alone.
         latents = "shared latents" if model.private_dim else "latents"
         yield "reconstructions", _draw_decoded(trainer, decoder_of(model), table, shown, latents)
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -103,8 +101,8 @@ def _choose_events(label: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 def _draw_decoded(
     trainer: Trainer, decode: Decode, table: LatentTable, shown: NDArray[np.int64], latents: str
 ) -> Figure:
-    spec = multimodal_spec(trainer)
-    found = _find_samples(trainer, set(table.index[shown].tolist()))
+    spec = spec_of(trainer, MultimodalSpec)
+    found = find_samples(trainer, set(table.index[shown].tolist()))
     shown = np.array([n for n in shown if int(table.index[n]) in found], dtype=np.int64)
     there = table.rows[shown] >= 0
     samples, decoded = [], []
@@ -130,19 +128,6 @@ def _blanked(samples: NDArray[Any], there: NDArray[np.bool_]) -> NDArray[np.floa
     """Replace the samples of missing modalities by NaN."""
     shape = (-1, *[1] * (samples.ndim - 1))
     return np.where(there.reshape(shape), samples, np.float32("nan"))
-
-
-def _find_samples(trainer: Trainer, wanted: set[int]) -> dict[int, list[NDArray[np.float32]]]:
-    """Read all modalities of some events from the test data, where the first rank has them."""
-    found: dict[int, list[NDArray[np.float32]]] = {}
-    datamodule = datamodule_of(trainer)
-    for batch in datamodule.test_dataloader():
-        for position, index in enumerate(batch.index.tolist()):
-            if index in wanted:
-                found[index] = [part[position].float().cpu().numpy() for part in batch.x]
-        if len(found) == len(wanted):
-            break
-    return found
 
 
 def _draw_coherence(
@@ -183,6 +168,6 @@ def _draw_accuracies(
 
 
 def _largest_share(label: NDArray[np.int64]) -> float:
-    """Share of the largest class among the samples whose class is known; NaN without one."""
+    """Share of the largest class among the labelled samples; NaN without any."""
     counts = np.bincount(label[label >= 0])
     return float(counts.max() / counts.sum()) if counts.size else float("nan")

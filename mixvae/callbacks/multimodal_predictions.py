@@ -7,15 +7,14 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 from numpy.typing import NDArray
 
-from mixvae.callbacks.collecting import tested_split
+from mixvae.callbacks.collecting import AbstractLatentCallback, spec_of, tested_split
 from mixvae.callbacks.lightning_parts import datamodule_of
-from mixvae.callbacks.multimodal_inference import AbstractLatentCallback, multimodal_spec
-from mixvae.callbacks.tables import write_table
+from mixvae.contracts import MultimodalSpec
 from mixvae.evaluation.latents import LatentTable
-from mixvae.files import replacing
+from mixvae.files import replacing, write_table
 
 Columns = dict[str, NDArray[Any]]
 
@@ -25,12 +24,12 @@ OWN_COLUMNS = ("row", "label", "mean", "logvar")
 class MultimodalPredictions(AbstractLatentCallback):
     """Write `predictions.npz` and `predictions.csv` at the end of a test.
 
-    For each modality: `row` in its own array, `label`, what else the data module tells of a sample
-    (such as `trial` and `window`), `mean` and `logvar` of q(z|x_m); for models with a joint
-    posterior the same under `joint`, where `row` is that of the files, or the number of the event
-    where events are made of separate recordings. In the .npz the arrays are named
-    `<modality>/<column>`; `events/row` is the same of all events, `events/rows` tells which samples
-    make an event, -1 where one is missing, and `class_names` whose number a label is.
+    For each modality: `row` in its own array, `label`, further columns of the data module (such as
+    `trial` and `window`), `mean` and `logvar` of q(z|x_m). Models with a joint posterior have the
+    same under `joint`, where `row` is that of the files, or the number of the event where events
+    are made of separate recordings. In the .npz the arrays are named `<modality>/<column>`;
+    `events/row` is `row` for all events, `events/rows` the samples of each event (-1 for a missing
+    one), and `class_names` the names of the labels.
 
     Args:
         dirpath: Folder to write into, usually the run folder.
@@ -48,11 +47,8 @@ class MultimodalPredictions(AbstractLatentCallback):
             )
         self.anndata = anndata
 
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the files, on the first rank."""
-        table = self.take_table(trainer)
-        if table is None:
-            return
+    def finish(self, trainer: Trainer, model: Any, table: LatentTable) -> None:
+        """Write the files."""
         datamodule = datamodule_of(trainer)
         row = datamodule.event_rows(tested_split(datamodule))[table.index]
         tables = _tables(trainer, table, row)
@@ -63,9 +59,9 @@ class MultimodalPredictions(AbstractLatentCallback):
         }
         events = {"row": row, "label": table.label, "rows": table.rows}
         arrays |= {f"events/{column}": values for column, values in events.items()}
-        arrays["class_names"] = np.array(multimodal_spec(trainer).class_names, dtype=str)
+        arrays["class_names"] = np.array(spec_of(trainer, MultimodalSpec).class_names, dtype=str)
         with replacing(self.dirpath / "predictions.npz") as temporary:
-            # By its types, any of the names could be numpy's own `allow_pickle`.
+            # mypy takes any of the names for numpy's own `allow_pickle`.
             np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
         header, rows = _lines(tables)
         write_table(self.dirpath / "predictions.csv", header, rows)
@@ -79,13 +75,13 @@ def _tables(trainer: Trainer, table: LatentTable, row: NDArray[np.int64]) -> dic
     """Gather the columns of each modality and of the joint posterior of events, by name."""
     datamodule = datamodule_of(trainer)
     tables: dict[str, Columns] = {}
-    for m, modality in enumerate(multimodal_spec(trainer).modalities):
+    for m, modality in enumerate(spec_of(trainer, MultimodalSpec).modalities):
         latents = table.of_modality(m)
-        told = datamodule.sample_table(tested_split(datamodule), m)
-        order = np.argsort(told["row"], kind="stable")
-        place = order[np.searchsorted(told["row"], latents.row, sorter=order)]
-        assert np.array_equal(told["row"][place], latents.row), "a sample is of another split"
-        extra = {name: values[place] for name, values in told.items() if name not in OWN_COLUMNS}
+        known = datamodule.sample_table(tested_split(datamodule), m)
+        order = np.argsort(known["row"], kind="stable")
+        place = order[np.searchsorted(known["row"], latents.row, sorter=order)]
+        assert np.array_equal(known["row"][place], latents.row), "a sample belongs to another split"
+        extra = {name: values[place] for name, values in known.items() if name not in OWN_COLUMNS}
         tables[modality.name] = {
             "row": latents.row,
             **extra,
@@ -104,7 +100,7 @@ def _tables(trainer: Trainer, table: LatentTable, row: NDArray[np.int64]) -> dic
 
 
 def _lines(tables: Mapping[str, Columns]) -> tuple[list[str], Iterator[Sequence[Any]]]:
-    """Give the header and the lines of the table that a person reads, one line per sample."""
+    """Return the header and lines of predictions.csv, one line per sample."""
     names = [name for columns in tables.values() for name in columns if name not in OWN_COLUMNS]
     extra = list(dict.fromkeys(names))
     latent_dim = max(columns["mean"].shape[1] for columns in tables.values())
@@ -113,13 +109,13 @@ def _lines(tables: Mapping[str, Columns]) -> tuple[list[str], Iterator[Sequence[
     def lines() -> Iterator[Sequence[Any]]:
         for modality, columns in tables.items():
             for n, row in enumerate(columns["row"].tolist()):
-                known = [columns[name][n] if name in columns else "" for name in extra]
+                cells = [columns[name][n] if name in columns else "" for name in extra]
                 values = [
                     f"{value:.6g}"
                     for kind in ("mean", "logvar")
                     for value in columns[kind][n].tolist()
                 ]
-                yield [modality, row, *known, int(columns["label"][n]), *values]
+                yield [modality, row, *cells, int(columns["label"][n]), *values]
 
     return ["modality", "row", *extra, "label", *latents], lines()
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from mixvae.evaluation.model_order import ModelOrder, Round
-from mixvae.files import replacing
+from mixvae.files import write_json, write_table
 
 REASONS = {
     "min_consensus": "every kept category has the consensus asked for",
@@ -19,12 +17,12 @@ REASONS = {
 
 
 def describe(order: ModelOrder, threshold: float, reason: str | None) -> str:
-    """Say in one sentence which model order was selected and why pruning ended.
+    """Return one sentence that names the selected model order and why pruning ended.
 
     Args:
-        order: What was selected.
+        order: The selection.
         threshold: Mean consensus asked for.
-        reason: Why pruning ended, a key of `REASONS`.
+        reason: A key of `REASONS`.
     """
     selected = order.selected
     met = "reaches" if order.threshold_met else "is the best, but does not reach"
@@ -42,15 +40,7 @@ def write_manifest(
     threshold: float,
     reason: str | None,
 ) -> None:
-    """Write both files, each whole or not at all.
-
-    Args:
-        dirpath: Folder to write into.
-        rounds: What was measured, in order.
-        order: What was selected.
-        threshold: Mean consensus asked for.
-        reason: Why pruning ended, a key of `REASONS`.
-    """
+    """Write both files; see `describe` for the arguments."""
     manifest = {
         "statement": describe(order, threshold, reason),
         "selected_order": order.selected.num_categories,
@@ -61,13 +51,7 @@ def write_manifest(
         "checkpoint": "checkpoints/selected.ckpt",
         "rounds": [one._asdict() for one in rounds],
     }
-    text = json.dumps(manifest, indent=2, allow_nan=False) + "\n"
-    with replacing(dirpath / "model_order.json") as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    path = dirpath / "model_order.csv"
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*Round._fields, "selected"])
-        for one in rounds:
-            cells = one._replace(pruned=" ".join(map(str, one.pruned)))  # type: ignore[arg-type]
-            writer.writerow([*cells, int(one.number == order.selected.number)])
+    write_json(dirpath / "model_order.json", manifest)
+    cells = [{**one._asdict(), "pruned": " ".join(map(str, one.pruned))} for one in rounds]
+    lines = [[*one.values(), int(one["number"] == order.selected.number)] for one in cells]
+    write_table(dirpath / "model_order.csv", [*Round._fields, "selected"], lines)

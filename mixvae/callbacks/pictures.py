@@ -1,4 +1,4 @@
-"""Puts figures into the run folder and gives them to every logger that takes pictures."""
+"""Writes figures into the run folder and logs them to every logger that takes pictures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ class PictureLogger(Protocol):
 
     def log_image(self, key: str, images: list[Any], step: int | None = None) -> None:
         """Log pictures, given as paths, under a name."""
-        ...
 
 
 def save_pictures(trainer: Trainer, dirpath: Path, figures: NamedFigures) -> None:
@@ -29,7 +28,7 @@ def save_pictures(trainer: Trainer, dirpath: Path, figures: NamedFigures) -> Non
     Args:
         trainer: The trainer, for its loggers.
         dirpath: Folder that gets `figures/`.
-        figures: Names and figures; each is drawn and dropped before the next is asked for.
+        figures: Names and figures, of which one at a time is held in memory.
     """
     for name, figure in figures:
         path = dirpath / "figures" / f"{name}.png"

@@ -1,4 +1,4 @@
-"""Shows how training goes: a Rich bar on a terminal, one plain line per told epoch elsewhere."""
+"""Shows progress: a Rich bar on a terminal, elsewhere a line for each epoch that is logged."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any, Literal
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
 
-from mixvae.logging_schedule import is_told
+from mixvae.logging_schedule import is_logged
 
 SHOWN = ("train/loss", "val/loss", "val/accuracy", "val/consensus")
 
 
 class EpochLines(ProgressBar):
-    """Print one line for each epoch that is told of, see `rhythm`.
+    """Print one line for each epoch that is logged, see `logging_schedule`.
 
     Args:
-        metrics: Logged metrics to show, where they exist.
+        metrics: Metrics to show if they are logged.
     """
 
     def __init__(self, metrics: Sequence[str] = SHOWN) -> None:
@@ -30,11 +30,11 @@ class EpochLines(ProgressBar):
         self._epoch: int | None = None
 
     def disable(self) -> None:
-        """Print nothing from now on."""
+        """Stop printing."""
         self._enabled = False
 
     def enable(self) -> None:
-        """Print again."""
+        """Resume printing."""
         self._enabled = True
 
     def print(self, *args: Any, **kwargs: Any) -> None:
@@ -43,11 +43,11 @@ class EpochLines(ProgressBar):
             print(*args, flush=True, **kwargs)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin."""
+        """Start without an epoch to show."""
         self._epoch = None
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Show the epoch before, whose metrics are complete only now."""
+        """Show the last epoch, whose metrics are complete only now."""
         self._show(trainer)
         self._epoch, self._started = trainer.current_epoch, time.monotonic()
 
@@ -58,7 +58,7 @@ class EpochLines(ProgressBar):
     def _show(self, trainer: Trainer) -> None:
         if self._epoch is None or not trainer.is_global_zero:
             return
-        if not is_told(trainer, self._epoch):
+        if not is_logged(trainer, self._epoch):
             return
         values = "  ".join(
             f"{name} {float(trainer.callback_metrics[name]):.4g}"
@@ -72,10 +72,10 @@ class EpochLines(ProgressBar):
 
 
 class EpochBar(RichProgressBar):
-    """Lightning's Rich bar with our metrics beside it, read once an epoch and not once a batch.
+    """Lightning's Rich bar beside metrics that are read once an epoch and not once a batch.
 
     Args:
-        metrics: Logged metrics to show, where they exist.
+        metrics: Metrics to show if they are logged.
     """
 
     def __init__(self, metrics: Sequence[str] = SHOWN) -> None:
@@ -84,8 +84,8 @@ class EpochBar(RichProgressBar):
         self._shown: dict[str, int | str | float | dict[str, float]] = {}
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Read the metrics of the epoch before."""
-        if is_told(trainer, trainer.current_epoch - 1):
+        """Read the metrics of the last epoch."""
+        if is_logged(trainer, trainer.current_epoch - 1):
             logged = trainer.callback_metrics
             self._shown = {name: float(logged[name]) for name in self.metrics if name in logged}
         super().on_train_epoch_start(trainer, pl_module)
@@ -93,24 +93,21 @@ class EpochBar(RichProgressBar):
     def get_metrics(
         self, trainer: Trainer, pl_module: LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
-        """Return what stands beside the bar."""
+        """Return the metrics to show beside the bar."""
         return self._shown
 
 
 def progress(
     kind: Literal["auto", "bar", "lines", "none"] = "auto", metrics: Sequence[str] = SHOWN
 ) -> ProgressBar:
-    """Return the way to show progress.
+    """Return a callback that shows progress.
 
     Args:
-        kind: `bar`, `lines` or `none`; `auto` is a bar where the output is a terminal.
-        metrics: Logged metrics to show, where they exist.
-
-    Returns:
-        A callback for the trainer.
+        kind: `bar`, `lines` or `none`; `auto` is `bar` if the output is a terminal, else `lines`.
+        metrics: Metrics to show if they are logged.
 
     Raises:
-        ValueError: If there is no such kind.
+        ValueError: If the kind is unknown.
     """
     if kind == "auto":
         kind = "bar" if sys.stdout.isatty() else "lines"

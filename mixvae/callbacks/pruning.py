@@ -1,4 +1,4 @@
-"""Prunes categories by consensus, round after round within one fit, and selects the model order."""
+"""Prunes categories by consensus, in rounds within one fit, and selects the model order."""
 
 from __future__ import annotations
 
@@ -31,35 +31,35 @@ from mixvae.messages import inform, warn
 
 
 class Pruning(Callback):
-    """Mask the least consensual categories after each round of training, and keep what to select.
+    """Mask the least consensual categories after each round of training; select the model order.
 
-    After `first_epochs` and then every `round_epochs` the consensus is measured in one ordered pass
-    over the training data, in evaluation mode. The run ends when every kept category reaches
-    `min_consensus`, or after `max_rounds` prunings; each is followed by a round of training.
+    After `first_epochs` and then every `round_epochs`, one ordered pass over the training data
+    measures the consensus, in evaluation mode. The run ends when every kept category reaches
+    `min_consensus`, or after `max_rounds` prunings, each followed by a round of training.
 
     The selected model order is the largest K whose mean consensus reaches `threshold`; its weights
     are `checkpoints/selected.ckpt`. Losses over different K cannot be compared, so the best
     checkpoint is the best since the last pruning. `model_order.json`, `model_order.csv` and
     `figures/model_order.png` are written after each round. Mask, rounds and reason are part of
-    every checkpoint, so a stopped run goes on within its round.
+    every checkpoint, so a stopped run resumes within its round.
 
     Args:
         dirpath: Folder to write into, usually the run folder.
         round_epochs: Epochs of training after each pruning.
         max_rounds: Prunings at most.
-        first_epochs: Epochs before the first measurement; None takes what
-            `max_rounds * round_epochs` leaves of the trainer's max_epochs.
+        first_epochs: Epochs before the first measurement; None takes the trainer's max_epochs
+            less `max_rounds * round_epochs`.
         min_consensus: Consensus that every kept category should have.
         num_per_round: Categories to prune in a round at most, or the share of the kept ones.
         threshold: Mean consensus that the selected model order should have.
-        align: Match the agents' labels before each measurement, so that a category is not taken
-            for a disagreement because the agents call it differently.
+        align: Match the agents' labels before each measurement, so that agents that number a
+            category differently do not count as disagreeing.
         quantile: Choose and stop by this quantile of the consensus over the pairs of agents, in
-            [0, 1]; None takes the mean. With .75 one agent of six that takes two types for one
-            cannot have them pruned. What is recorded is the mean in any case.
+            [0, 1]; None takes the mean. With .75, one agent of six that merges two types cannot
+            have them pruned. The mean is recorded in either case.
 
     Raises:
-        ValueError: If a value is out of its range.
+        ValueError: If a value is out of range.
 
     Source:
         cpl-mixVAE (Marghi et al.) and its public code, MMIDAS; measured there on a shuffled loader
@@ -100,12 +100,12 @@ class Pruning(Callback):
         self.reason: str | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run needs to go on within its round."""
+        """Return the rounds so far and the plan."""
         rounds = [one._asdict() for one in self.rounds]
         return {"rounds": rounds, "reason": self.reason, "first_epochs": self.first_epochs}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
+        """Restore what `state_dict` returned."""
         self.rounds = [Round(**one) for one in state_dict["rounds"]]
         self.reason = state_dict["reason"]
         self.first_epochs = state_dict["first_epochs"]
@@ -113,12 +113,7 @@ class Pruning(Callback):
     def check(
         self, trainer: Trainer, model: LightningModule, data: LightningDataModule | None
     ) -> None:
-        """Refuse what cannot be pruned; meant to be called before anything is written.
-
-        Args:
-            trainer: The trainer, for its max_epochs.
-            model: The model.
-            data: The data module.
+        """Reject settings that cannot work, before anything is written.
 
         Raises:
             ValueError: If the model has no consensus or nothing to prune, the data cannot be read
@@ -156,7 +151,7 @@ class Pruning(Callback):
             )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Check again for those who come without the command line, and plan the epochs."""
+        """Check again, for runs without the command line, and plan the epochs."""
         if stage != "fit":
             return
         self.check(trainer, pl_module, getattr(trainer, "datamodule", None))
@@ -165,7 +160,7 @@ class Pruning(Callback):
             self.first_epochs = trainer.max_epochs - self.max_rounds * self.round_epochs
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say what can be reached; end at once where a stopped run had come to its end."""
+        """Log the reachable orders; end at once if pruning had ended before a stop."""
         assert isinstance(pl_module, MixtureModel)
         if self.reason is not None:
             trainer.should_stop = True
@@ -180,7 +175,7 @@ class Pruning(Callback):
         )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """End a round where it is time: measure, keep what is selected, prune or stop."""
+        """End a round that is due: measure, save the selected weights, prune or stop."""
         assert self.first_epochs is not None
         due = self.first_epochs + len(self.rounds) * self.round_epochs
         if is_debugging(trainer) or self.reason is not None or trainer.current_epoch + 1 < due:
@@ -207,7 +202,7 @@ class Pruning(Callback):
                 callback.forget_best()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say what was selected."""
+        """Log and draw the selection."""
         if not self.rounds:
             warn("pruning was never measured: training ended before the first round")
             return
@@ -243,7 +238,7 @@ class Pruning(Callback):
     def _measure_aligned(self, trainer: Trainer, model: LightningModule) -> Measured:
         measured = measure(trainer, model)
         assert isinstance(model, Prunable)
-        # The vote depends on the names, so it is measured again under the new ones.
+        # The vote depends on the numbering, so it is measured again after a change.
         if self.align and model.align(torch.from_numpy(measured.joint)):
             measured = measure(trainer, model)
         return measured
@@ -265,7 +260,7 @@ class Pruning(Callback):
             "selected": order.selected.num_categories,
             "threshold_met": order.threshold_met,
         }
-        # Equal on all ranks already; sync_dist tells Lightning so.
+        # sync_dist does not change equal values; without it Lightning warns.
         model.log_dict(
             {f"model_order/{name}": float(value) for name, value in values.items()}, sync_dist=True
         )

@@ -1,4 +1,4 @@
-"""Tells a search how a run goes, and stops the run if there is no hope in it or no such metric."""
+"""Reports a metric to a search, and stops a run that is pruned or does not log the metric."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 class RunPruned(Exception):
-    """A search stopped the run, since others were better at its epoch."""
+    """A search stopped the run, since others were better at the same epoch."""
 
 
 class UnknownMetricError(ValueError):
-    """A metric was asked for that the run does not log."""
+    """The run does not log a metric that a setting names."""
 
 
 class Reporting(Callback):
-    """Report a metric at the end of each epoch that was validated.
+    """Report a metric at the end of each epoch with a validation.
 
     Args:
         metric: Name of a logged metric.
-        report: Given the number of epochs trained and the metric, it says whether to stop the run.
+        report: Takes the number of epochs trained and the metric; returns whether to stop the run.
     """
 
     def __init__(self, metric: str, report: Callable[[int, float], bool]) -> None:
@@ -30,11 +30,11 @@ class Reporting(Callback):
         self._validated = False
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note that there is a new value."""
+        """Note a new value."""
         self._validated = not trainer.sanity_checking
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Report it, now that every callback has logged.
+        """Report the value, after every callback has logged.
 
         Raises:
             RunPruned: If the run is to stop.
@@ -52,7 +52,7 @@ class Reporting(Callback):
 
 
 class LoggedObjective(Callback):
-    """Stop at the first validation where the metric that a run is to return is not logged.
+    """Stop at the first validation if it does not log the metric that the run returns.
 
     Args:
         objective: Name of the metric; only `val/...` is expected at a validation.
@@ -62,7 +62,7 @@ class LoggedObjective(Callback):
         self.objective = objective
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look for it.
+        """Look for the metric.
 
         Raises:
             UnknownMetricError: If it is not logged.
@@ -74,12 +74,12 @@ class LoggedObjective(Callback):
 
 
 def unknown_metric(metric: str, logged: list[str], setting: str = "metric") -> str:
-    """Return what to say of a metric that is not logged: the nearest one, or all.
+    """Return the message for a metric that is not logged, with the nearest logged one, or all.
 
     Args:
-        metric: The name given.
-        logged: The names that there are.
-        setting: Name of the setting that names it.
+        metric: The unknown name.
+        logged: The known names.
+        setting: The setting that names the metric.
     """
     near = get_close_matches(metric, logged, n=1)
     there = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(sorted(logged))}"

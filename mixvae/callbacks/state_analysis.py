@@ -1,26 +1,21 @@
-"""Finds after a test the genes that each category's state changes; tables and a heat map."""
+"""Finds after a test the genes that each category's state changes, for tables and a heat map."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from lightning.pytorch import LightningModule, Trainer
 from numpy.typing import NDArray
 
-from mixvae.callbacks.collecting import AbstractPredictionCallback
-from mixvae.callbacks.evaluation import data_spec
-from mixvae.callbacks.lightning_parts import place_of
+from mixvae.callbacks.collecting import AbstractPredictionCallback, decode_mixture, spec_of
 from mixvae.callbacks.pictures import save_pictures
-from mixvae.callbacks.tables import Row, write_table
-from mixvae.contracts import MixtureModel
+from mixvae.contracts import DataSpec, MixtureModel
 from mixvae.evaluation.gene_sets import find_members, read_gene_sets, score_sets
 from mixvae.evaluation.predictions import PredictionTable
 from mixvae.evaluation.traversal import (
-    Decode,
     StateTraversal,
     overlap_at,
     rank_features,
@@ -28,35 +23,37 @@ from mixvae.evaluation.traversal import (
     traverse_states,
 )
 from mixvae.figures.genes import state_genes
+from mixvae.files import write_table
+from mixvae.messages import inform, warn
 
-logger = logging.getLogger("mixvae")
+Row = Sequence[Any]
 
 
 class StateAnalysis(AbstractPredictionCallback):
-    """Write what each category's state changes, for data whose features have names.
+    """Write the genes that each category's state changes, for data whose features have names.
 
-    For every category that is kept, each state dimension is moved over the range that the test
-    samples of the category have, and decoded; see `evaluation.traversal`. Files, in `dirpath`:
+    For every kept category, each state dimension is moved over its range among the test samples
+    of the category and decoded; see `evaluation.traversal`. Files, in `dirpath`:
 
     - `state_analysis/category<k>.csv`: all genes by state dimension and rank,
     - `state_genes.csv`: the first `num_genes` of each category and state dimension,
-    - `state_pathways.csv`: each gene set's score, where gene sets are given,
+    - `state_pathways.csv`: the score of each gene set, if `gene_sets` is given,
     - `figures/state_genes.png`.
 
-    `change` is in the unit of the data, above 0 where a gene goes up with the state; which end of a
-    state is up is arbitrary. `agents` is the share of the other agents that have the gene among
-    the first of the category, `overlap` its mean over the agent's own first genes.
+    `change` is in the unit of the data, above 0 for a gene that rises with the state; the sign of a
+    state is arbitrary. `agents` is the share of the other agents that have the gene among the first
+    of the category, `overlap` its mean over the agent's own first genes.
 
     Args:
         dirpath: Folder to write into, usually the run folder.
         num_genes: Genes that count as a category's first.
         gene_sets: File of gene sets, .gmt or .toml; none by default.
-        agent: The agent whose states are told of.
-        num_steps: Values of a state on its way, at least 2.
+        agent: Agent whose states are analysed.
+        num_steps: Values of a state over its range, at least 2.
         min_samples: Test samples that a category needs.
 
     Raises:
-        FileNotFoundError: If there is no such file of gene sets.
+        FileNotFoundError: If the file of gene sets is missing.
         ValueError: If a number is out of range, or the gene sets cannot be read.
     """
 
@@ -84,17 +81,17 @@ class StateAnalysis(AbstractPredictionCallback):
         self.num_steps = num_steps
         self.min_samples = min_samples
         self.gene_sets = {} if gene_sets is None else read_gene_sets(Path(gene_sets).expanduser())
-        self._told = False
+        self._warned = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse before training what could not be analysed after it."""
+        """Reject before training an unknown agent and gene sets without a gene of the data."""
         assert isinstance(pl_module, MixtureModel)
         if self.agent >= pl_module.num_agents:
             raise ValueError(
                 f"callbacks.state_analysis.agent is {self.agent}, but the agents are numbered"
                 f" from 0 to {pl_module.num_agents - 1}"
             )
-        genes = data_spec(trainer).feature_names
+        genes = spec_of(trainer, DataSpec).feature_names
         if not self.gene_sets or not genes:
             return
         found = np.any(find_members(self.gene_sets, genes), axis=1)
@@ -104,39 +101,39 @@ class StateAnalysis(AbstractPredictionCallback):
                 f"no gene of the {len(found)} gene sets is among the data's genes; the sets have"
                 f" {next(iter(self.gene_sets.values()))[0]!r}, the data {genes[0]!r}"
             )
-        if empty and trainer.is_global_zero and not self._told:
-            logger.warning("gene sets with no gene in the data: %s", ", ".join(empty))
-        self._told = True
+        if empty and not self._warned:
+            warn(f"gene sets with no gene in the data: {', '.join(empty)}")
+        self._warned = True
 
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Analyse and write, on the first rank."""
-        table, spec = self.take_table(trainer), data_spec(trainer)
-        if table is None:
+    def finish(self, trainer: Trainer, model: Any, table: PredictionTable) -> None:
+        """Analyse and write."""
+        assert isinstance(model, MixtureModel)
+        genes = spec_of(trainer, DataSpec).feature_names
+        if not genes or model.state_dim == 0:
+            why = "the model has state_dim 0" if genes else "the features have no names"
+            inform(f"no state analysis: {why}")
             return
-        assert isinstance(pl_module, MixtureModel)
-        if not spec.feature_names or pl_module.state_dim == 0:
-            why = (
-                "the model has state_dim 0" if spec.feature_names else "the features have no names"
-            )
-            logger.info("no state analysis: %s", why)
-            return
-        traversal = self._traverse(pl_module, table)
+        traversal = self._traverse(model, table)
         if len(traversal.category) == 0:
-            logger.warning(
-                "no state analysis: agent %d puts no %d test samples into any category",
-                self.agent,
-                self.min_samples,
+            warn(
+                f"no state analysis: agent {self.agent} has no category with {self.min_samples}"
+                " test samples"
             )
             return
-        self._write_tables(traversal, spec.feature_names)
-        self._draw(trainer, traversal, spec.feature_names)
+        self._write_tables(traversal, genes)
+        self._draw(trainer, traversal, genes)
 
     def _traverse(self, model: MixtureModel, table: PredictionTable) -> StateTraversal:
         """Traverse the categories that are kept and hold enough samples."""
         count = np.bincount(table.category[self.agent], minlength=model.num_categories)
         kept = model.category_mask.cpu().numpy() & (count >= self.min_samples)
+
+        def decode(probs: NDArray[np.float32], state: NDArray[np.float32]) -> NDArray[np.float32]:
+            decoded = decode_mixture(model, probs, state)
+            return decoded.reshape(*decoded.shape[:2], -1)
+
         return traverse_states(
-            decoder_of(model),
+            decode,
             table.category,
             table.state_mean,
             np.flatnonzero(kept).tolist(),
@@ -180,32 +177,11 @@ class StateAnalysis(AbstractPredictionCallback):
 
     def _draw(self, trainer: Trainer, traversal: StateTraversal, genes: Sequence[str]) -> None:
         change = traversal.change[self.agent]
-        # Of several dimensions the one that moves the gene most, with its sign.
+        # The dimension that moves the gene most, with its sign.
         leading = np.abs(change).argmax(axis=1)[:, None]
         shown = np.take_along_axis(change, leading, axis=1)[:, 0]
         figure = state_genes(shown, traversal.category.tolist(), genes)
         save_pictures(trainer, self.dirpath, iter([("state_genes", figure)]))
-
-
-def decoder_of(model: MixtureModel) -> Decode:
-    """Return all agents' decoders as a function of arrays, see `evaluation.traversal.Decode`.
-
-    Args:
-        model: A Lightning module; its decoders are used as they are, in evaluation mode after a
-            test.
-    """
-    assert isinstance(model, LightningModule)
-    device, dtype = place_of(model)
-
-    def decode(category: NDArray[np.float32], state: NDArray[np.float32]) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            tensors = [
-                torch.tensor(values, device=device, dtype=dtype) for values in (category, state)
-            ]
-            decoded: NDArray[np.float32] = model.decode(*tensors).float().flatten(2).cpu().numpy()
-        return decoded
-
-    return decode
 
 
 def _ranked(

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from hydra.errors import InstantiationException
 
+from mixvae.ranks import own_rank
+
 FAILED = 1
 REFUSED = 2
 INTERRUPTED = 130
+OTHERS_SECONDS = 3.0
 
 
 class UsageError(ValueError):
@@ -46,12 +50,16 @@ def run_guarded(
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        if own_rank() == 0:
+            print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
+        # All processes of a run refuse the same command; the first one's exit ends the others.
+        time.sleep(OTHERS_SECONDS if own_rank() else 0.0)
         if wants_traceback(arguments):
             traceback.print_exception(error)
-        print(f"error: {message_of(error)}", file=sys.stderr)
+        where = f" in process {own_rank()}" if own_rank() else ""
+        print(f"error{where}: {message_of(error)}", file=sys.stderr)
         return REFUSED if isinstance(error, UsageError) else FAILED
     return 0
 

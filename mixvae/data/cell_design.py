@@ -65,14 +65,6 @@ def draw_design(
 ) -> CellDesign:
     """Draw which genes are markers, which a state moves, and how large each type is.
 
-    Args:
-        random: Where the numbers come from.
-        sizes: How many of what.
-        strengths: How far expression moves.
-
-    Returns:
-        The design.
-
     Raises:
         ValueError: If there are too few genes for the types.
     """

@@ -15,13 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from mixvae.data.cell_design import (
-    CellDesign,
-    Columns,
-    DesignSizes,
-    DesignStrengths,
-    draw_design,
-)
+from mixvae.data.cell_design import CellDesign, Columns, DesignSizes, DesignStrengths, draw_design
 from mixvae.data.checks import check_count, check_seed
 
 BLOCK_ENTRIES = 5_000_000  # expected counts drawn at a time: memory does not grow with the cells

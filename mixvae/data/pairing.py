@@ -1,4 +1,4 @@
-"""Which samples of different modalities make one event, and which of them are missing."""
+"""Events of samples of different modalities, and which of the samples are missing."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-
-from mixvae.data.checks import check_fraction
 
 MISSING = -1
 Groups = Mapping[int, np.ndarray]
@@ -69,7 +67,7 @@ def pair_in_order(groups: Sequence[Groups]) -> Events:
 
 
 def drop_at_random(rows: np.ndarray, fraction: float, generator: np.random.Generator) -> np.ndarray:
-    """Let modalities go missing, each with the same probability; one of each event stays.
+    """Hide samples, each with the same probability, but at least one of each event stays.
 
     Args:
         rows: A table of events, shape (N, M).
@@ -90,14 +88,11 @@ def drop_at_random(rows: np.ndarray, fraction: float, generator: np.random.Gener
 
 
 def present_rows(name: str, array: np.ndarray) -> np.ndarray:
-    """Say which rows of a modality are there, and refuse rows of which a part is missing.
+    """Whether each row of a modality is present, shape (N,), and not NaN altogether.
 
     Args:
-        name: Its name, for the message.
+        name: Name of the modality.
         array: Samples, shape (N, *shape); a row of NaN is missing.
-
-    Returns:
-        Shape (N,), bool.
 
     Raises:
         ValueError: If a row holds NaN beside numbers, or an infinite value.
@@ -117,26 +112,13 @@ def present_rows(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def check_no_empty_event(present: np.ndarray) -> None:
-    """Refuse an event that has no modality at all.
-
-    Args:
-        present: Which modalities each event has, shape (N, M), bool.
-
-    Raises:
-        ValueError: Naming the first.
-    """
+    """Refuse an event without a modality: `present` has shape (N, M), bool."""
     empty = np.flatnonzero(~present.any(axis=1))
     if len(empty):
         raise ValueError(
             f"row {empty[0]}, counted from 0, is missing in every modality, as are"
             f" {len(empty) - 1} others; remove it from all files"
         )
-
-
-def check_missing_fraction(value: float) -> None:
-    """Refuse a probability outside [0, 1)."""
-    if value != 0 or isinstance(value, bool):
-        check_fraction("missing_fraction", value)
 
 
 def split_by_class(

@@ -1,4 +1,4 @@
-"""metrics.csv: one row per epoch, columns as they come, safe to continue after a stop."""
+"""Writes metrics.csv, the one memory of what a run logged; a stopped run continues it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from typing import Any
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from mixvae.files import replacing
-
-KEYS = ("epoch", "step")
+from mixvae.files import KEYS, read_metrics, replacing
 
 
 class CsvLogger(Logger):
     """Write metrics as rows of `epoch, step, ...`; what is logged at one step shares a row.
 
-    Lightning's own CSVLogger starts its file anew on a resume and writes into version folders.
-    Numbers are written so that reading gives the same float.
+    Columns come as metrics do. Lightning's own CSVLogger overwrites its file on a resume and writes
+    into version folders. Reading a number back gives the same float.
 
     Args:
         path: File to write; an existing one is continued.
@@ -32,7 +30,7 @@ class CsvLogger(Logger):
         self._columns: list[str] = []
         self._rows: list[dict[str, str]] = []
         self._read = False
-        # Where the last row begins in the file, in bytes.
+        # Start of the last row in the file, in bytes.
         self._tail = 0
 
     @property
@@ -52,7 +50,7 @@ class CsvLogger(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Nothing: config.yaml holds them."""
+        """Write nothing: config.yaml holds them."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -77,9 +75,9 @@ class CsvLogger(Logger):
         """Drop the rows of this epoch and later ones: a resumed run writes them again.
 
         Args:
-            epoch: Number of the epoch that training goes on with, from 0.
-            step: Number of the step that it begins with, for rows that name no epoch, such as those
-                of Lightning's LearningRateMonitor.
+            epoch: The epoch that training continues with, from 0.
+            step: The step that it begins with, for rows without an epoch, such as those of
+                Lightning's LearningRateMonitor.
         """
 
         def before(row: Mapping[str, str]) -> bool:
@@ -121,33 +119,6 @@ class CsvLogger(Logger):
             file.seek(self._tail)
             file.truncate()
             file.write(_lines(self._rows[-1:], self._columns).encode())
-
-
-def read_metrics(path: Path) -> list[dict[str, str]]:
-    """Read the rows of a metrics.csv; a line that a kill left half-written is passed over.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Each row's values by column, empty ones left out, `epoch` and `step` always there; no rows
-        if there is no such file.
-    """
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if None not in row.values()]
-    return [{name: value for name, value in row.items() if value or name in KEYS} for row in rows]
-
-
-def last_values(rows: Sequence[Mapping[str, str]]) -> dict[str, float]:
-    """Return the last value of each metric.
-
-    Args:
-        rows: What `read_metrics` returned.
-    """
-    found = {name: value for row in rows for name, value in row.items() if name not in KEYS}
-    return {name: float(value) for name, value in found.items()}
 
 
 def _lines(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""What the agents say of each sample, in the few numbers that are kept of it."""
+"""The annotation of each sample: consensus, agreement, entropy, probabilities and state."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ class Annotation(NamedTuple):
         return joined
 
     def plane(self, kept: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Two coordinates to draw samples by, whatever the number of state dimensions.
+        """Two coordinates for drawing samples, for any number of state dimensions.
 
         Each kept category is a direction, evenly spread over the circle. A sample lies in the mean
-        of their directions by its probabilities, so what is in doubt lies between; along it, a
+        of their directions by its probabilities, so uncertain samples lie between; along it, a
         first state of 0 is at 1, and states run from 0.5 to 1.5.
 
         Args:
             kept: Numbers of the kept categories, at least one.
 
         Returns:
-            Shape (N, 2); of N samples each by itself alone, so that batches make no difference.
+            Shape (N, 2); each row depends on its sample alone, so batches make no difference.
         """
         angle = 2 * np.pi * np.arange(len(kept)) / len(kept)
         centre = self.probs[:, kept] @ np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -63,13 +63,9 @@ class Annotation(NamedTuple):
 
 
 def describe(posterior: MixturePosterior, agent: int = 0) -> Annotation:
-    """Put what A agents infer of a batch into few numbers.
+    """Summarise the posterior of A agents over a batch.
 
-    States are one agent's: agents do not name their states alike, so a mean would mean nothing.
-
-    Args:
-        posterior: The inference.
-        agent: The agent whose states are kept.
+    States are those of one agent: agents order their states differently, so a mean is meaningless.
 
     Returns:
         The annotation of the batch.

@@ -1,4 +1,4 @@
-"""How well a representation tells groups apart: silhouette and cross-validated classification."""
+"""Separation of groups in a representation: silhouette and cross-validated classification."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ def mixture_latent(
 
     Args:
         probs: q(c|x) of each agent, shape (A, N, K); their mean over agents is taken.
-        state_mean: Mean states, shape (A, N, S), of which one agent's are taken: a mean over
-            agents would mix dimensions that have nothing to do with each other.
-        agent: That agent.
+        state_mean: Mean states, shape (A, N, S); those of one agent are taken: a mean over
+            agents would mix unrelated dimensions.
 
     Returns:
         Shape (N, K + S).
@@ -40,16 +39,15 @@ def clusterability(
     num_folds: int = 5,
     max_silhouette: int = 5000,
 ) -> dict[str, float]:
-    """How well features tell groups apart.
+    """Separation of groups in a space of features.
 
-    Groups of fewer than `num_folds` samples are left out, and said to be.
+    Groups of fewer than `num_folds` samples are left out and counted in `num_left_out`.
 
     Args:
         features: Features, shape (N, F).
         groups: Group of each sample, shape (N,); negative where unknown.
-        seed: Of the folds and of the silhouette's samples.
         num_folds: Folds of the cross-validation, each with its share of every group.
-        max_silhouette: The silhouette looks at so many samples at most: it takes N^2 distances.
+        max_silhouette: Largest number of samples for the silhouette, which takes N^2 distances.
 
     Returns:
         `silhouette` in [-1, 1] (Euclidean, mean over samples); `balanced_accuracy` in [0, 1] of a
@@ -81,16 +79,15 @@ def compare_clusterability(
     *,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Measure a latent representation beside principal components, as many as it has dimensions.
+    """Compare a latent representation with as many principal components as it has dimensions.
 
-    Nothing is fitted on other samples than these; the classifier is cross-validated. Categories
-    are a function of the latent, so that they are easily told from it; the labels are the test.
+    Everything is fitted on these samples; the classifier is cross-validated. Categories
+    are a function of the latent and so easy to predict from it; the labels are the test.
 
     Args:
         latent: Latent representation, shape (N, L).
         samples: The data themselves, shape (N, D).
         groupings: Groups by name, such as `category` and `label`, each of shape (N,).
-        seed: Of the folds and of the silhouette's samples.
 
     Returns:
         `<latent or pca>/<grouping>/<measure>`, see `clusterability`; and `pca/num_components`.

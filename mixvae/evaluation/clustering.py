@@ -1,7 +1,7 @@
 """Agreement of categories with labels, from a contingency table of counts, shape (K, C).
 
-Row k counts the samples put into category k, by label class. A table is all that these measures
-need of a data set, so tables may be added up over batches and ranks before they are scored.
+Row k counts the samples in category k, by label class. These measures need only the
+table, so tables may be summed over batches and ranks before they are scored.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _as_counts(table: ArrayLike) -> NDArray[np.int64]:
 
 
 def match_classes(table: ArrayLike) -> NDArray[np.int64]:
-    """Give each category at most one class, so that the most samples fall on matched pairs.
+    """Match each category to at most one class, so that most samples fall on matched pairs.
 
     Args:
         table: Counts of samples, shape (K, C).
@@ -67,7 +67,7 @@ def order_by_class(table: ArrayLike) -> NDArray[np.int64]:
 
 
 def clustering_accuracy(table: ArrayLike) -> float:
-    """Share of the samples whose category is matched to their class, by the best matching.
+    """Share of samples whose category is matched to their class, under the best matching.
 
     The matching is one to one, also where K differs from C: with K > C the samples in the
     categories left over count as wrong, with K < C so do those of the classes left over.

@@ -1,4 +1,4 @@
-"""Whether what is decoded from one modality shows the same class in another."""
+"""Coherence: the share of samples whose class survives decoding into another modality."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ Decode = Callable[[NDArray[np.floating[Any]], int], NDArray[np.floating[Any]]]
 def coherence_matrix(
     latents: Sequence[Labelled], decode: Decode, classifiers: Sequence[Classifier]
 ) -> NDArray[np.float64]:
-    """Decode each modality from the latents of each, and classify what comes out.
+    """Decode each modality from the latents of each, and classify the result.
 
     Args:
         latents: Posterior means of the samples of each modality with their classes, length M.
-        decode: Decodes latents into a modality.
         classifiers: For each modality, a classifier trained on its real data, length M.
 
     Returns:
-        Share of the samples of m whose class is found in what z_m decodes to in n, as [m, n],
+        Share of the samples of m whose class is found after decoding z_m into n, as [m, n],
         shape (M, M); NaN where m has no labelled sample.
     """
     count = len(latents)

@@ -1,4 +1,4 @@
-"""How far the agents put the same samples into the same categories."""
+"""Consensus: how far agents assign the same samples to the same categories."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 def vote(probs: Tensor) -> Tensor:
     """Let the agents vote: the category with the largest mean log-probability over agents.
 
-    The mean of logs asks that no agent rules the category out; probabilities that underflowed
+    By the mean of logs any agent can rule a category out; probabilities that underflowed
     to 0 count as the smallest positive number of their type.
 
     Args:
@@ -29,7 +29,7 @@ def consensus_matrix(joint: ArrayLike) -> NDArray[np.float64]:
     """Joint assignments of two agents, each entry over the larger of its row and column sums.
 
     Args:
-        joint: Samples that agent a put into category i and agent b into category j, shape (K, K).
+        joint: Counts of samples in category i of agent a and category j of agent b, shape (K, K).
 
     Returns:
         Values in [0, 1], shape (K, K); 0 for a pair of categories that both are empty.
@@ -71,8 +71,8 @@ def mean_consensus_matrix(joint: ArrayLike) -> NDArray[np.float64]:
 def category_consensus(joint: ArrayLike, quantile: float | None = None) -> NDArray[np.float64]:
     """Consensus of each category: the diagonal of the consensus matrix, over the pairs of agents.
 
-    A category that no agent uses has consensus 0, not an undefined one. So a collapse cannot pass
-    for agreement, and pruning takes empty categories first.
+    The consensus of a category that no agent uses is 0, not undefined. So a collapse does not look
+    like agreement, and pruning takes empty categories first.
 
     Args:
         joint: Counts of joint assignments of every two agents, shape (A, A, K, K).

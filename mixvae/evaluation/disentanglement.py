@@ -1,7 +1,7 @@
-"""Whether each factor that data were made of has its own code: FactorVAE score, MIG and DCI.
+"""Disentanglement of the generative factors in a code: FactorVAE score, MIG and DCI.
 
 Codes are numbers per sample, such as state means, and optionally one category per sample, which is
-one more code. Factors with one value have nothing to tell and are left out.
+one more code. Factors with a single value are left out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ NUM_BINS = 20  # of each numeric code, equally wide between its extremes, as in 
 NUM_VOTES = 1000
 VOTE_SAMPLES = 64
 NUM_TREES = 20
-LEAF_SAMPLES = 5  # a tree that parts single samples finds use for codes that tell nothing
+LEAF_SAMPLES = 5  # a tree that separates single samples also splits on uninformative codes
 MAX_TREE_SAMPLES = 2000
 HELD_OUT = 0.25
 
@@ -27,9 +27,9 @@ class DCI(NamedTuple):
     """Disentanglement, completeness and informativeness, each in [0, 1].
 
     Attributes:
-        disentanglement: How far each code serves one factor only, weighted by how much it serves.
-        completeness: How far each factor is served by one code only, mean over factors.
-        informativeness: Share of held-out samples whose value of a factor the codes tell, mean
+        disentanglement: How far each code predicts one factor only, weighted by its importance.
+        completeness: How far each factor is predicted by one code only, mean over factors.
+        informativeness: Share of held-out samples whose value of a factor is predicted, mean
             over factors.
     """
 
@@ -41,23 +41,22 @@ class DCI(NamedTuple):
 def factor_vae_score(
     codes: ArrayLike, factors: ArrayLike, category: ArrayLike | None = None, seed: int = 0
 ) -> float:
-    """How well the code that varies least tells which factor was held still.
+    """Accuracy of identifying the fixed factor from the code that varies least.
 
     Of samples that share the value of one factor, each code's variance is compared to its variance
-    over all samples. The code with the least ratio votes for the factor; a classifier that names
-    for each code the factor that most votes of one half have is scored on the other half.
+    over all samples. The code with the smallest ratio votes for the factor; a classifier that names
+    for each code the majority factor in one half of the votes is scored on the other half.
 
     Args:
         codes: Numeric codes, shape (N, S).
         factors: Values of the factors, shape (N, F), whole numbers.
         category: Category of each sample, shape (N,), whole numbers; None if there is none.
-        seed: Of the draws.
 
     Returns:
-        Share of right votes, in [0, 1]; about 1 / F for codes that tell nothing.
+        Share of correct votes, in [0, 1]; about 1 / F for uninformative codes.
 
     Raises:
-        ValueError: If the arrays do not belong together, or no factor varies.
+        ValueError: If the shapes differ, or no factor varies.
 
     Source:
         Kim & Mnih 2018, section 4. Departs: votes that are scored are not those that were fitted,
@@ -86,7 +85,7 @@ def factor_vae_score(
 def mutual_information_gap(
     codes: ArrayLike, factors: ArrayLike, category: ArrayLike | None = None
 ) -> float:
-    """How much more the best code tells of a factor than the second best, mean over factors.
+    """Gap in mutual information between the best and second-best code, mean over factors.
 
     Args:
         codes: Numeric codes, shape (N, S); each is cut into 20 bins of equal width.
@@ -97,7 +96,7 @@ def mutual_information_gap(
         Gap of the mutual informations as a share of the factor's entropy, in [0, 1].
 
     Raises:
-        ValueError: If the arrays do not belong together, or no factor varies.
+        ValueError: If the shapes differ, or no factor varies.
 
     Source:
         Chen et al. 2018 (beta-TCVAE), eq. 6, estimated by a histogram of the codes as Locatello et
@@ -121,7 +120,7 @@ def mutual_information_gap(
 def dci(
     codes: ArrayLike, factors: ArrayLike, category: ArrayLike | None = None, seed: int = 0
 ) -> DCI:
-    """What forests that predict each factor from all codes make use of.
+    """DCI: importances of codes in random forests that predict each factor from all codes.
 
     Args:
         codes: Numeric codes, shape (N, S).
@@ -133,13 +132,13 @@ def dci(
         The three measures.
 
     Raises:
-        ValueError: If the arrays do not belong together, no factor varies, or there are fewer than
+        ValueError: If the shapes differ, no factor varies, or there are fewer than
             two samples.
 
     Source:
         Eastwood & Williams 2018, section 2, with random forests' importances. Every factor is
         predicted as classes and every split may use every code: a split between a random few would
-        also be made on codes that tell nothing.
+        also be made on uninformative codes.
     """
     from sklearn.ensemble import RandomForestClassifier  # slow to import
 
@@ -163,14 +162,14 @@ def dci(
 
 
 def disentanglement_and_completeness(importance: ArrayLike) -> tuple[float, float]:
-    """DCI's first two measures of how important each code is for each factor.
+    """DCI's disentanglement and completeness from the importance of each code for each factor.
 
     Args:
         importance: Not negative, shape (C, F).
 
     Returns:
         Disentanglement, mean over codes weighted by their importance, and completeness, mean over
-        factors weighted likewise; both 0 where nothing is of any importance.
+        factors weighted likewise; both 0 if all importances are 0.
 
     Source:
         Eastwood & Williams 2018, section 2; weights of the factors as Locatello et al. 2019.
@@ -186,7 +185,7 @@ def disentanglement_and_completeness(importance: ArrayLike) -> tuple[float, floa
 def _checked(
     codes: ArrayLike, factors: ArrayLike, category: ArrayLike | None
 ) -> tuple[Codes, Values, Values | None]:
-    """The arrays, factors and categories numbered from 0 without gaps, constant factors gone."""
+    """The arrays, with factors and categories renumbered from 0 and constant factors removed."""
     numbers, values = np.asarray(codes, dtype=np.float64), np.asarray(factors)
     kinds = None if category is None else np.asarray(category)
     if numbers.ndim != 2 or values.ndim != 2 or len(numbers) != len(values):
@@ -234,7 +233,7 @@ def _mutual_information(a: Values, b: Values) -> float:
 
 
 def _with_indicators(numbers: Codes, kinds: Values | None) -> tuple[Codes, NDArray[np.int64]]:
-    """Columns for a forest and the code that each belongs to: a category has one per value."""
+    """Columns for a forest, and the code of each; a category has one column per value."""
     owner = np.arange(numbers.shape[1])
     if kinds is None:
         return numbers, owner

@@ -1,4 +1,4 @@
-"""Disentanglement of a mixture model's states and categories, gathered over batches and ranks."""
+"""Disentanglement of a mixture model's states and categories, over batches and ranks."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ class DisentanglementScores(Metric):
     distributed sampler repeats to even out the ranks is kept once.
 
     Args:
-        max_samples: Samples to measure at most, drawn by the seed.
-        seed: Of the draws.
+        max_samples: Largest number of samples measured; more are subsampled.
 
     Raises:
         ValueError: If `max_samples` is below 2.
@@ -53,23 +52,22 @@ class DisentanglementScores(Metric):
         """Add a batch.
 
         Args:
-            posterior: What the model inferred of the batch.
             index: Row of each sample in its source, shape (B,), int64.
             factors: Values of the factors, shape (B, F), int64.
         """
         self.index.append(index)
         self.factors.append(factors)
-        # Samples come first, so that ranks are joined along them.
+        # Samples on axis 0, along which ranks are concatenated.
         self.category.append(posterior.probs.argmax(dim=-1).transpose(0, 1))
         self.state_mean.append(posterior.state_mean.float().transpose(0, 1))
 
     def compute(self) -> dict[str, Tensor]:
-        """Measure what was collected.
+        """Compute the scores of the collected samples.
 
         Returns:
             Scalars by name, float64, means over agents: `factor_vae`, `mig`, `dci_disentanglement`,
             `dci_completeness` and `dci_informativeness` of states and category together, and
-            `factor_vae/states`, `mig/states` of the states alone; nothing where fewer than two
+            `factor_vae/states`, `mig/states` of the states alone; empty if fewer than two
             samples or no factor that varies was seen.
         """
         index, first = np.unique(_joined(self.index), return_index=True)

@@ -1,4 +1,4 @@
-"""Sets of genes, such as pathways: read from a file, and scored by how far their genes change."""
+"""Sets of genes, such as pathways: read from a file, scored by the change of their genes."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ GeneSets = dict[str, tuple[str, ...]]
 
 
 class SetScore(NamedTuple):
-    """How far the genes of one set change, against all others.
+    """Change of the genes of one set, compared with all others.
 
     Attributes:
         name: Name of the set.
-        num_genes: How many of its genes the data have.
+        num_genes: Number of its genes in the data.
         inside: Mean size of the change of its genes, in the unit of the data.
         outside: Mean size of the change of the other genes.
         z: Rank-sum z score of the sizes; above 0 where its genes change more than the others.
-            Genes of a pathway vary together, which the score takes no account of: use it to rank
+            The score ignores that genes of a pathway vary together: use it to rank
             sets, not as a test.
     """
 
@@ -41,14 +41,14 @@ def read_gene_sets(path: Path) -> GeneSets:
     `name = ["gene", "gene"]`, at the top level. A gene named twice in a set counts once.
 
     Args:
-        path: The file; its suffix, .gmt or .toml, says what it is.
+        path: A .gmt or .toml file.
 
     Returns:
         Genes of each set, in the order of the file.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: Naming the line or the set, if the file is not what it should be.
+        FileNotFoundError: If the file is missing.
+        ValueError: Naming the line or the set, if the file is invalid.
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no file of gene sets {path}")
@@ -104,7 +104,7 @@ def _read_toml(text: str, path: Path) -> GeneSets:
 
 
 def find_members(sets: Mapping[str, Sequence[str]], genes: Sequence[str]) -> NDArray[np.bool_]:
-    """Tell which genes of the data are in which set.
+    """Find the genes of the data in each set.
 
     Args:
         sets: Genes of each set, G of them.

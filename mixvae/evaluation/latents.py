@@ -52,11 +52,7 @@ class LatentTable(NamedTuple):
     joint_logvar: NDArray[np.float32] | None = None
 
     def of_modality(self, modality: int) -> ModalityLatents:
-        """Take the samples of one modality, each once though several events may share it.
-
-        Args:
-            modality: Number of the modality.
-        """
+        """The samples of one modality, each once even if several events share it."""
         rows, first = np.unique(self.rows[:, modality], return_index=True)
         rows, first = rows[rows >= 0], first[rows >= 0]
         mean, logvar = self.mean[modality, first], self.logvar[modality, first]
@@ -84,12 +80,7 @@ class LatentCollector(Metric):
             self.add_state(name, [], dist_reduce_fx="cat")
 
     def update(self, posterior: MultimodalPosterior, batch: MultimodalBatch) -> None:
-        """Add a batch.
-
-        Args:
-            posterior: What the model inferred of the batch.
-            batch: The batch.
-        """
+        """Add a batch."""
         self.index.append(batch.index)
         self.label.append(batch.label)
         self.rows.append(torch.where(batch.present, batch.rows, -1))
@@ -133,7 +124,6 @@ class SampleCollector(Metric):
     """Collects the samples of each modality over batches and ranks, each sample once.
 
     Args:
-        num_modalities: Number of modalities M.
         max_samples: Largest number of samples kept of a modality. Of more, those that are kept are
             spread over all rows, which may be sorted, and depend on the rows only.
     """
@@ -152,11 +142,7 @@ class SampleCollector(Metric):
                 self.add_state(f"{name}{m}", [], dist_reduce_fx="cat")
 
     def update(self, batch: MultimodalBatch) -> None:
-        """Add the samples of a batch that were not met before.
-
-        Args:
-            batch: The batch.
-        """
+        """Add the samples of a batch that are new."""
         for m, seen in enumerate(self._seen):
             new = []
             rows, there = batch.rows[:, m].tolist(), batch.present[:, m].tolist()

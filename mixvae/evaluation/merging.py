@@ -16,7 +16,7 @@ SMALLEST_MASS = 1e-9
 
 
 class Groups(NamedTuple):
-    """How each agent's categories are put together; A agents, K categories, G groups.
+    """Groups of each agent's categories; A agents, K categories, G groups.
 
     Attributes:
         order: For each agent a permutation of its categories, shape (A, K), int64: first the
@@ -33,23 +33,23 @@ class Groups(NamedTuple):
 def group_categories(
     overlap: ArrayLike, max_overlap: float, num_groups: int | None = None
 ) -> Groups:
-    """Put the most overlapping categories of each agent together, two at a time.
+    """Merge the most overlapping categories of each agent, two at a time.
 
     Two categories overlap by the mean of q(i|x) q(j|x) over samples, divided by the smaller of the
-    means of q(i|x) and q(j|x): the probability that doubt moves a sample of the smaller one into
-    the other. All agents get as many groups: the largest number that two of them come to by
-    themselves, since an agent that takes two types for one has too few.
+    means of q(i|x) and q(j|x): the probability that uncertainty moves a sample of the smaller into
+    the other. All agents get the same number of groups: the largest that two of them find
+    independently, since an agent that merges two types has too few.
 
     Args:
         overlap: Sums over samples of q(i|x) q(j|x) of each agent, shape (A, K, K).
-        max_overlap: Categories that overlap more are put together, in (0, 1).
-        num_groups: Number of groups, where it is known; `max_overlap` is not used then.
+        max_overlap: Categories that overlap more are merged, in (0, 1).
+        num_groups: Number of groups, if known; `max_overlap` is then ignored.
 
     Returns:
         The groups.
 
     Raises:
-        ValueError: If there are to be more groups than categories, or fewer than two.
+        ValueError: If `num_groups` is above the number of categories or below two.
 
     Source:
         Ours; merging mixture components by the doubt between them is Baudry et al. 2010's idea,
@@ -85,7 +85,7 @@ def _merge(table: NDArray[np.float64], max_overlap: float, num_groups: int) -> N
     while len(alive) > num_groups:
         mass = np.maximum(table.sum(axis=1), SMALLEST_MASS)
         share = table / np.minimum(mass[:, None], mass)
-        # What is in no use overlaps with nothing measurable: it joins another one first.
+        # An unused category has no measurable overlap: it is merged first.
         share[np.minimum(mass[:, None], mass) <= SMALLEST_MASS * len(table)] = np.inf
         pairs = [(share[i, j], i, j) for i in alive for j in alive if i < j]
         largest, i, j = max(pairs, key=lambda pair: pair[0])

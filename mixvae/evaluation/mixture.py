@@ -35,7 +35,7 @@ def _count(code: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 class MixtureCounts(NamedTuple):
-    """The tables behind the measures, for figures and diagnoses.
+    """Contingency tables, for figures and diagnoses.
 
     Attributes:
         occupancy: Samples per category of each agent and, last, of the vote, shape (A+1, K).
@@ -49,17 +49,15 @@ class MixtureCounts(NamedTuple):
 
 
 class MixtureEvaluation(Metric):
-    """Clustering, consensus and health of a mixture model, the same however samples are batched.
+    """Clustering, consensus and health of a mixture model, independent of the batches.
 
-    Every state is a sum, so nothing grows with the number of samples, and ranks add up.
+    Every state is a sum: memory does not grow with the samples, and ranks add up.
 
     Args:
-        num_agents: Number of agents A.
-        num_categories: Number of categories K.
         num_classes: Number of label classes C, 0 without labels.
         mask: Categories that are kept (True), shape (K,); pruned ones are neither counted as empty
             nor averaged in. None keeps all.
-        can_decode: Whether the model has a decoder, and so a reconstruction and a KL.
+        can_decode: True if the model has a decoder, and so a reconstruction and a KL.
     """
 
     full_state_update = False
@@ -104,7 +102,7 @@ class MixtureEvaluation(Metric):
         """Add a batch.
 
         Args:
-            step: What the model's validation or test step returned.
+            step: Return value of the model's validation or test step.
             label: Classes, shape (B,), int64; negative where unknown.
         """
         probs = step.posterior.probs.float()
@@ -172,7 +170,7 @@ class MixtureEvaluation(Metric):
         entropy, reconstruction, kl = (self.nats.mean(dim=-1) / num_samples).tolist()
         num_kept = int(self.kept.sum())
         *by_agent, populated = (count_populated(one) for one in counts.occupancy[:, self.kept])
-        # The vote of agents that have not yet named their categories alike says nothing of a
+        # The vote of agents whose categories are not aligned yet says nothing about a
         # collapse: each agent may use them all.
         populated_by_agents = float(np.mean(by_agent))
         collapse = diagnose_collapse(entropy, round(populated_by_agents), num_kept)

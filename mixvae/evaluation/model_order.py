@@ -1,4 +1,4 @@
-"""Pruning by consensus, and how many categories the data support: the model order."""
+"""Pruning by consensus, and the model order: the number of categories that the data support."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ LEAST_CATEGORIES = 2
 
 
 class Round(NamedTuple):
-    """What was measured before a pruning, or after the last one.
+    """Measurements before a pruning, or after the last one.
 
     Attributes:
-        number: Number of prunings before it, from 0.
+        number: Number of earlier prunings, from 0.
         epoch: Epochs trained.
         num_categories: Categories kept, K.
         consensus: Mean consensus over the kept categories, see `consensus.category_consensus`.
@@ -38,7 +38,7 @@ class Round(NamedTuple):
 
 
 class ModelOrder(NamedTuple):
-    """The round whose model is taken.
+    """The selected round.
 
     Attributes:
         selected: The round.
@@ -50,7 +50,7 @@ class ModelOrder(NamedTuple):
 
 
 def check_num_per_round(num_per_round: float) -> None:
-    """Refuse what is neither a number of categories nor a share of them.
+    """Reject values that are neither a number nor a share of categories.
 
     Args:
         num_per_round: See `num_to_prune`.
@@ -66,7 +66,7 @@ def check_num_per_round(num_per_round: float) -> None:
 
 
 def num_to_prune(num_kept: int, num_per_round: float) -> int:
-    """Return how many categories a round may prune, at least two being kept.
+    """Number of categories that a round may prune, keeping at least two.
 
     Args:
         num_kept: Categories kept so far.
@@ -77,12 +77,12 @@ def num_to_prune(num_kept: int, num_per_round: float) -> int:
 
 
 def fewest_categories(num_categories: int, num_per_round: float, max_rounds: int) -> int:
-    """Return how few categories pruning can leave.
+    """Smallest number of categories that pruning can leave.
 
     Args:
         num_categories: Categories before the first round.
         num_per_round: See `num_to_prune`.
-        max_rounds: Prunings at most.
+        max_rounds: Largest number of prunings.
     """
     for _ in range(max_rounds):
         num_categories -= num_to_prune(num_categories, num_per_round)
@@ -96,13 +96,13 @@ def choose_pruned(
     min_consensus: float,
     num_per_round: float,
 ) -> tuple[int, ...]:
-    """Choose the categories to prune: the least consensual ones below the consensus asked for.
+    """Choose the categories to prune: the least consensual ones below `min_consensus`.
 
     Args:
         consensus: Consensus of each category, shape (K,); 0 where no agent uses it.
         occupancy: Samples in each category, over agents, shape (K,): the fewest first of equals.
         kept: Whether each category is still kept, shape (K,), bool.
-        min_consensus: Categories from here on are never chosen.
+        min_consensus: Categories of this consensus or more are never chosen.
         num_per_round: See `num_to_prune`.
 
     Returns:
@@ -119,17 +119,16 @@ def choose_pruned(
 
 
 def select_order(rounds: Sequence[Round], threshold: float) -> ModelOrder:
-    """Take the largest K whose mean consensus is at least a threshold.
+    """Select the largest K whose mean consensus reaches a threshold.
 
-    Where none is, the round of the largest mean consensus is taken instead, and said not to meet
+    If none does, the round of the largest mean consensus is selected and marked as not meeting
     the threshold.
 
     Args:
-        rounds: What was measured, K falling; at least one.
-        threshold: Least mean consensus.
+        rounds: The rounds, K falling; at least one.
 
     Returns:
-        The round taken.
+        The selected round.
 
     Source:
         MMIDAS (Marghi et al. 2024), where the threshold is 0.95.

@@ -12,12 +12,9 @@ from mixvae.contracts import MultimodalStep
 
 
 class MultimodalEvaluation(Metric):
-    """Means over events, each modality's over the events that it takes part in.
+    """Means over events; those of a modality are over the events that have it.
 
-    Every state is a sum, so nothing grows with the number of events, and ranks add up.
-
-    Args:
-        modalities: Names of the M modalities.
+    Every state is a sum: memory does not grow with the events, and ranks add up.
     """
 
     full_state_update = False
@@ -46,13 +43,13 @@ class MultimodalEvaluation(Metric):
         """Add a batch.
 
         Args:
-            step: What the model's validation or test step returned.
-            present: Whether each modality of each event is there, shape (B, M), bool.
+            step: Return value of the model's validation or test step.
+            present: Modalities present in each event, shape (B, M), bool.
         """
         there = present.T
         both = there[:, None] & there[None, :]
         assert step.imputation.shape == both.shape, "imputation must have shape (M, M, B)"
-        # `where`, not a product: whatever stands in the place of a missing value counts 0.
+        # `where`, not a product: the placeholder of a missing value may be NaN.
         self.reconstruction += torch.where(there, step.reconstruction.double(), 0.0).sum(-1)
         self.imputation += torch.where(both, step.imputation.double(), 0.0).sum(-1)
         self.kl += step.kl.double().sum()
@@ -67,7 +64,7 @@ class MultimodalEvaluation(Metric):
             Scalars by name, float64, nats. `reconstruction/<m>` is the mean over the events that
             have m, `reconstruction` the sum of these over modalities; `imputation/<m>_to_<n>` is
             the mean over the events that have both, `imputation` the mean of these over pairs of
-            different modalities; `kl` is the mean over events. What no event can tell is left out.
+            different modalities; `kl` is the mean over events. Others are left out.
 
         Raises:
             ValueError: If no event was added.

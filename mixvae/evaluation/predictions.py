@@ -1,4 +1,4 @@
-"""What a mixture model infers of every sample of a split, in the order of the source data."""
+"""Inferences of a mixture model for every sample of a split, in the order of the source data."""
 
 from __future__ import annotations
 
@@ -70,15 +70,10 @@ class PredictionCollector(Metric):
             self.add_state(name, [], dist_reduce_fx="cat")
 
     def update(self, posterior: MixturePosterior, batch: Batch) -> None:
-        """Add a batch.
-
-        Args:
-            posterior: What the model inferred of the batch.
-            batch: The batch.
-        """
+        """Add a batch."""
         self.index.append(batch.index)
         self.label.append(batch.label)
-        # Samples come first, so that ranks are joined along them.
+        # Samples on axis 0, along which ranks are concatenated.
         self.probs.append(posterior.probs.float().transpose(0, 1))
         self.state_mean.append(posterior.state_mean.float().transpose(0, 1))
 
@@ -100,10 +95,6 @@ class PredictionCollector(Metric):
 
 def tabulate(table: PredictionTable, num_classes: int) -> MixtureCounts:
     """Count the samples of a table by category, class and pairs of agents.
-
-    Args:
-        table: The predictions.
-        num_classes: Number of label classes C.
 
     Returns:
         The counts; samples of unknown label are left out of `labels` only.

@@ -1,4 +1,4 @@
-"""What a linear classifier reads out of representations, or out of the data themselves."""
+"""Probes: classifiers of representations, or of the data themselves."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ def known(x: NDArray[np.floating[Any]], label: NDArray[np.int64]) -> Labelled:
 def fit_logistic(data: Labelled, c: float = PROBE_C, max_iterations: int = 500) -> Classifier:
     """Fit a multinomial logistic regression on standardised features.
 
-    There is nothing random in it: the same data give the same classifier.
+    It is deterministic: the same data give the same classifier.
 
     Args:
         data: Training points, at least two classes among them.
         c: Inverse strength of the squared penalty on the weights, above 0.
-        max_iterations: Steps of the optimiser at most; ending there is no error.
+        max_iterations: Largest number of optimiser steps; reaching it is not an error.
 
     Returns:
         The classifier.
 
     Raises:
-        ValueError: If fewer than two classes are there to tell apart.
+        ValueError: If there are fewer than two classes.
     """
     model = LogisticRegression(C=c, max_iter=max_iterations)
     return _fit(make_pipeline(StandardScaler(), model), data)
@@ -66,17 +66,16 @@ def fit_logistic(data: Labelled, c: float = PROBE_C, max_iterations: int = 500) 
 def fit_mlp(data: Labelled, seed: int = 0) -> Classifier:
     """Fit a network with one hidden layer of 128 units on standardised features, 30 epochs.
 
-    For data whose classes no linear function of a sample tells, such as images.
+    For data whose classes are not linearly separable, such as images.
 
     Args:
         data: Training points, at least two classes among them.
-        seed: Seed of its weights and of the order of the points.
 
     Returns:
         The classifier.
 
     Raises:
-        ValueError: If fewer than two classes are there to tell apart.
+        ValueError: If there are fewer than two classes.
     """
     network = MLPClassifier((128,), batch_size=min(128, len(data.label)), max_iter=30)
     network.set_params(random_state=seed, alpha=1e-3)
@@ -84,20 +83,18 @@ def fit_mlp(data: Labelled, seed: int = 0) -> Classifier:
 
 
 def accuracy(classify: Classifier, data: Labelled) -> float:
-    """Share of the points whose class is found.
+    """Share of points classified correctly.
 
     Args:
-        classify: The classifier.
         data: Test points, at least one.
     """
     return float((classify(data.x) == data.label).mean())
 
 
 def balanced_accuracy(classify: Classifier, data: Labelled) -> float:
-    """Mean over the classes that occur of the share found of the class.
+    """Mean over the classes that occur of the recall of the class.
 
     Args:
-        classify: The classifier.
         data: Test points, at least one.
     """
     found = classify(data.x) == data.label
@@ -123,5 +120,5 @@ def _fit(pipeline: Pipeline, data: Labelled) -> Classifier:
 
 
 def _flat(x: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    # A diverged or collapsed latent is scaled in double precision, where its spread still counts.
+    # A diverged or collapsed latent is scaled in double precision, which resolves its spread.
     return np.asarray(x, dtype=np.float64).reshape(len(x), -1)

@@ -1,4 +1,4 @@
-"""How well the latents of several modalities tell the classes, and whether decoding keeps them."""
+"""Probes of the latents of several modalities, and coherence of what is decoded from them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Fit = Callable[[Labelled], Classifier]
 
 
 class SplitInference(NamedTuple):
-    """What a model infers of a split, and the samples that it was shown.
+    """Inferences of a model for a split, and its samples.
 
     Attributes:
         latents: The inferences.
@@ -34,7 +34,7 @@ class SplitInference(NamedTuple):
 
 
 class Judges(NamedTuple):
-    """Classifiers fitted on training data; None where these hold fewer than two known classes.
+    """Classifiers fitted on training data; None if these hold fewer than two known classes.
 
     Attributes:
         probes: For each modality, a probe of its posterior means, length M.
@@ -54,7 +54,6 @@ def fit_judges(train: SplitInference, fit_samples: Fit) -> Judges:
 
     Args:
         train: The training split, each sample of a modality counted once.
-        fit_samples: Fits a classifier of real samples.
 
     Returns:
         The judges.
@@ -83,7 +82,6 @@ def measure_probes(
     Args:
         judges: From `fit_judges`.
         latents: Inferences of the split; each sample of a modality counts once.
-        modalities: Names of the M modalities.
 
     Returns:
         Shares of samples by name: `probe_accuracy/<m>`, `probe_balanced_accuracy/<m>` (mean over
@@ -116,14 +114,12 @@ def measure_coherence(
     Args:
         judges: From `fit_judges`.
         split: The split; each sample of a modality counts once.
-        modalities: Names of the M modalities.
-        decode: Decodes latents into a modality.
 
     Returns:
         Shares by name: `classifier_accuracy/<n>` on real samples of the split, its mean over
         modalities without `/<n>`, `coherence/<m>_to_<n>`, `coherence` (their mean, m != n),
         `self_coherence/<m>` and `self_coherence` (m to m; of a model with private latents, from
-        shared latents as well). What cannot be measured is left out.
+        shared latents as well). Measures without data are left out.
     """
     values: dict[str, float] = {}
     usable = [n for n, classifier in enumerate(judges.classifiers) if classifier is not None]

@@ -1,6 +1,6 @@
-"""What a category's state changes in the data: the state is moved, decoded, and features ranked.
+"""Traversal of a category's state: the state is moved, decoded, and features ranked by change.
 
-Agents name their states each in its own way: dimension 0 of one agent may be dimension 1 of
+Agents order their states independently: dimension 0 of one agent may be dimension 1 of
 another, or its negative. So changes are compared between agents over all dimensions together.
 """
 
@@ -17,15 +17,15 @@ Decode = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32
 
 
 class StateTraversal(NamedTuple):
-    """What moving the state does to the decoded features, for J categories.
+    """Changes of the decoded features as the state moves, for J categories.
 
     Attributes:
         category: Numbers of the categories, shape (J,), int64.
-        num_samples: Samples that each agent puts into them, shape (A, J), int64.
+        num_samples: Samples of each agent in them, shape (A, J), int64.
         low: Where each state dimension starts, shape (A, J, S).
         high: Where it ends, shape (A, J, S).
-        change: Largest minus smallest decoded value on the way, in the unit of the data, negative
-            where the feature ends lower than it starts, shape (A, J, S, D); 0 where an agent has
+        change: Largest minus smallest decoded value on the path, in the unit of the data, negative
+            if the feature ends lower than it starts, shape (A, J, S, D); 0 where an agent has
             too few samples.
         known: Whether an agent has enough samples in a category, shape (A, J), bool.
     """
@@ -58,18 +58,17 @@ def traverse_states(
     """Move each state dimension over its range in a category, all else fixed, and decode.
 
     The category is one-hot, the other dimensions stay at their mean in the category. Range and
-    mean are those of the samples that the agent itself puts there: elsewhere its state belongs to
+    mean are those of the samples that the agent itself assigns to it: its other states belong to
     another category.
 
     Args:
-        decode: The agents' decoders.
         category: Most probable category of each agent, shape (A, N).
         state_mean: Mean state at that category, shape (A, N, S).
-        categories: Numbers of the categories to look at, J of them.
-        num_categories: Number of categories K that the decoders take.
-        num_steps: Values of the state on the way, at least 2.
-        percentiles: Where the way begins and ends among the samples of the category.
-        min_samples: Samples that a category needs for its range to mean something.
+        categories: Numbers of the J categories.
+        num_categories: Number of categories K of the decoders.
+        num_steps: Values of the state on the path, at least 2.
+        percentiles: Ends of the path, as percentiles of the category's samples.
+        min_samples: Smallest number of samples for a meaningful range.
 
     Returns:
         The changes.
@@ -136,12 +135,10 @@ def rank_features(change: NDArray[np.floating]) -> NDArray[np.int64]:
 
 
 def top_share(traversal: StateTraversal, num_top: int, agent: int = 0) -> NDArray[np.float64]:
-    """Share of the other agents that have a feature among their own first, in each category.
+    """Share of the other agents that rank a feature among their top, in each category.
 
     Args:
-        traversal: The changes of all agents.
-        num_top: How many features are an agent's first, by their total change.
-        agent: The agent whose company is looked for.
+        num_top: Number of top features of an agent, by their total change.
 
     Returns:
         Values in [0, 1], shape (J, D); NaN in a category that no other agent knows.
@@ -163,14 +160,12 @@ def top_share(traversal: StateTraversal, num_top: int, agent: int = 0) -> NDArra
 
 
 def overlap_at(traversal: StateTraversal, num_top: int, agent: int = 0) -> NDArray[np.float64]:
-    """Share of an agent's first features that are another agent's first too, by category.
+    """Overlap of an agent's top features with those of the other agents, by category.
 
-    By chance it is `num_top` over the number of features.
+    Its chance level is `num_top` over the number of features.
 
     Args:
-        traversal: The changes of all agents.
-        num_top: How many features are an agent's first, by their total change.
-        agent: The agent to compare with the others.
+        num_top: Number of top features of an agent, by their total change.
 
     Returns:
         Mean over the other agents, in [0, 1], shape (J,); NaN where there is none.

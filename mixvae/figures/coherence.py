@@ -1,4 +1,4 @@
-"""What classifiers find in latents and in what is decoded from them."""
+"""Coherence between modalities, and accuracies of probes and classifiers."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from mixvae.figures.style import (
     write_numbers,
 )
 
-MAX_LETTERS = 12  # of a name in one line below the bars
-MAX_LEVEL = 12  # names that stand side by side, not upright
+MAX_LETTERS = 12  # per line of a name below the bars
+MAX_LEVEL = 12  # with more names, these are vertical
 
 
 def coherence_heat_map(
@@ -32,13 +32,13 @@ def coherence_heat_map(
     coherence: float,
     latents: str = "latents",
 ) -> Figure:
-    """Draw how often the class survives decoding from one modality into another.
+    """Draw the share of samples whose class survives decoding into another modality.
 
     Args:
         matrix: Coherence [m, n] from modality m to n, shape (M, M), NaN where it is not known.
         names: Names of the modalities, length M.
         coherence: Mean over pairs of different modalities, for the title.
-        latents: What is decoded, such as `shared latents`.
+        latents: Name of the decoded latents, such as `shared latents`.
 
     Returns:
         A figure with a heat map and its colour bar.
@@ -75,7 +75,7 @@ def accuracy_bars(
         names: Names of the modalities, length M.
         largest: Share of each modality's largest class, the accuracy of always guessing it, drawn
             as a line, length M, NaN for none.
-        samples: What samples the accuracies are of, such as `held-out samples`.
+        samples: Name of the samples, such as `held-out samples`.
 
     Returns:
         A figure with one group of bars per modality.

@@ -1,4 +1,4 @@
-"""Samples beside the copies that a learned augmenter makes of them."""
+"""Samples beside their copies by a learned augmenter."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def image_copies(
 
 
 def copy_plane(samples: Array, copies: Array) -> Figure:
-    """Draw how far copies lie from their samples, on the samples' first two principal components.
+    """Draw copies and their samples on the samples' first two principal components.
 
     Args:
         samples: Samples, shape (N, D), N at least 2.

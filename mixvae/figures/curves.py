@@ -1,4 +1,4 @@
-"""How the measures of a run moved over its epochs."""
+"""Learning curves: the metrics of a run over its epochs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,25 @@ from matplotlib.ticker import MaxNLocator
 from mixvae.figures.style import COLOURS, FAINT, LINE_STYLES, new_figure, tidy
 
 Curves = Mapping[str, tuple[Sequence[float], Sequence[float]]]
+"""For each metric, such as `val/entropy`, the epochs trained, from 1, and its values."""
+
+
+def training_curves(rows: Sequence[Mapping[str, str]]) -> dict[str, tuple[list[int], list[float]]]:
+    """Return the finite values of each `train/...` and `val/...` metric over the epochs trained.
+
+    Args:
+        rows: Rows of a metrics.csv, see `files.read_metrics`. Of several values in an epoch the
+            last counts; the row of a test, which may have values of the validation split, is
+            skipped.
+    """
+    found: dict[str, dict[int, float]] = {}
+    for row in rows:
+        if not row["epoch"] or any(name.startswith("test/") for name in row):
+            continue
+        for name, cell in row.items():
+            if name.startswith(("train/", "val/")) and math.isfinite(float(cell)):
+                found.setdefault(name, {})[int(row["epoch"]) + 1] = float(cell)
+    return {name: (list(values), list(values.values())) for name, values in found.items()}
 
 
 class _Panel(NamedTuple):
@@ -26,7 +45,7 @@ class _Panel(NamedTuple):
 
 def _mixture_panels(curves: Curves, num_categories: int) -> list[_Panel]:
     kept = curves.get("val/kept_categories", ((), ()))[1]
-    # Where none is pruned, the level says how many are kept.
+    # Without pruning, the level K is the number of kept categories.
     pruned = ("val/kept_categories",) if min(kept, default=num_categories) < num_categories else ()
     panels = [
         _Panel("Objective", "nats per sample", ("train/loss", "val/loss")),
@@ -78,8 +97,8 @@ def _multimodal_panels(curves: Curves) -> list[_Panel]:
         ),
         _Panel("Reconstruction of each modality, val", "nats per sample", tuple(modalities)),
         _Panel("Imputation of one from another, val", "nats per sample", ("val/imputation",)),
-        # Of several models these are not the same: one term against the whole, a draw against a
-        # bound. In one panel the difference would read as a gap between training and validation.
+        # These differ in some models: one term against the whole, a draw against a bound. In one
+        # panel the difference would read as a gap between training and validation.
         _Panel("Divergence, unweighted, train", "nats per event", ("train/kl",)),
         _Panel("Regulariser before beta, val", "nats per event", ("val/kl",)),
     ]
@@ -112,60 +131,39 @@ def _augmenter_panels(curves: Curves) -> list[_Panel]:
 def _with_others(
     panels: list[_Panel], curves: Curves, unit: str = "nats per sample"
 ) -> list[_Panel]:
-    """Add a panel of the training terms that none shows, and leave out those without metrics."""
+    """Add a panel of the training terms not yet shown, and drop panels without metrics."""
     shown = {name for panel in panels for name in panel.names}
     rest = sorted(name for name in curves if name.startswith("train/") and name not in shown)
-    # Before their weights, these differ by orders of magnitude.
+    # Unweighted terms differ by orders of magnitude.
     others = _Panel("Other terms, unweighted", unit, tuple(rest), signed_log=True)
     return [panel for panel in [*panels, others] if any(name in curves for name in panel.names)]
 
 
 def learning_curves(curves: Curves, num_categories: int) -> Figure:
-    """Draw the objective, its terms and the measures over epochs, one panel for each idea.
+    """Draw the objective, its terms and the measures of a mixture model over epochs.
+
+    Metrics without a panel are not drawn, and a panel without its metrics is left out.
 
     Args:
-        curves: For each metric, such as `val/entropy`, epochs trained and values. Metrics that no
-            panel asks for are not drawn, and a panel without its metrics is left out.
-        num_categories: Number of categories K, for the entropy's and the categories' upper bound.
+        curves: Metrics over epochs.
+        num_categories: Number of categories K, for the bounds of entropy and categories.
 
     Returns:
         A figure with up to eight axes.
 
     Raises:
-        ValueError: If there is nothing to draw.
+        ValueError: If no panel has a metric.
     """
     return _draw(_mixture_panels(curves, num_categories), curves)
 
 
 def multimodal_learning_curves(curves: Curves) -> Figure:
-    """Draw the objective, what it is made of and its other terms, of a multimodal model.
-
-    Args:
-        curves: For each metric, such as `val/imputation`, epochs trained and values. Metrics that
-            no panel asks for are not drawn, and a panel without its metrics is left out.
-
-    Returns:
-        A figure with one panel for each idea.
-
-    Raises:
-        ValueError: If there is nothing to draw.
-    """
+    """Draw those of a multimodal model, see `learning_curves`."""
     return _draw(_multimodal_panels(curves), curves)
 
 
 def augmenter_learning_curves(curves: Curves) -> Figure:
-    """Draw the objective, its terms and how copies do, of a learned augmenter.
-
-    Args:
-        curves: For each metric, such as `val/copy_distance`, epochs trained and values. Metrics
-            that no panel asks for are not drawn, and a panel without its metrics is left out.
-
-    Returns:
-        A figure with one panel for each idea.
-
-    Raises:
-        ValueError: If there is nothing to draw.
-    """
+    """Draw those of a learned augmenter, see `learning_curves`."""
     return _draw(_augmenter_panels(curves), curves)
 
 
@@ -184,7 +182,7 @@ def _draw(panels: Sequence[_Panel], curves: Curves) -> Figure:
 
 
 def _draw_panel(axes: Axes, panel: _Panel, curves: Curves) -> None:
-    # Where a panel shows one quantity of two splits, the split is the difference to name.
+    # The lines of one quantity in two splits are named by the split.
     splits = {name.partition("/")[0] for name in panel.names}
     is_one_quantity = len(panel.names) > 1 and len(splits) == len(panel.names)
     for number, name in enumerate(panel.names):

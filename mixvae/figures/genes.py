@@ -1,4 +1,4 @@
-"""Which genes each category's state changes, as a heat map."""
+"""The genes that each category's state changes, as a heat map."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def state_genes(
     gene_names: Sequence[str],
     per_category: int = 10,
 ) -> Figure:
-    """Draw how far a category's state changes its leading genes and those of the others.
+    """Draw the change of the leading genes of every category, by each category's state.
 
-    Genes stand in the order of the categories that they lead, so that programmes of one category
+    Genes are ordered by the categories that they lead, so that programmes of one category
     alone form a diagonal. At most 40 categories and 60 genes are drawn.
 
     Args:
@@ -53,7 +53,7 @@ def state_genes(
     image = axes.imshow(values, vmin=-limit, vmax=limit, cmap=with_gaps("PuOr"), aspect="auto")
     add_colour_bar(figure, image, axes, "change over the state's range\n(unit of the data)")
     label_ticks(axes, rows, [str(gene_names[g]) for g in genes])
-    # Every gene has its name, whatever their number: that is what the picture is for.
+    # Every gene is labelled, whatever their number: the names are the result.
     axes.set_xticks(range(len(genes)), [str(gene_names[g]) for g in genes], rotation=90)
     axes.tick_params(axis="x", labelsize=6, colors=INK)
     tidy(axes, "Genes that the state changes within a category", x="gene", y="category")

@@ -1,4 +1,4 @@
-"""Samples of several modalities beside what is decoded from the latents of each."""
+"""Samples of several modalities beside their imputations from each modality."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from mixvae.figures.style import INK, add_colour_bar, new_figure, tidy, with_gap
 
 MAX_MODALITIES = 6
 COLUMN, ROW = 2.3, 1.75  # size of one picture, inches
-MAX_LETTERS = 22  # of a name in one line above a column or beside a row
-MAX_EVENT_NAMES = 14  # that a row has the height for
+MAX_LETTERS = 22  # per line of a name above a column or beside a row
+MAX_EVENT_NAMES = 14  # that fit into the height of a row
 
 Array = NDArray[np.floating[Any]]
 
@@ -28,9 +28,9 @@ def imputations(
     event_names: Sequence[str],
     latents: str = "latents",
 ) -> Figure:
-    """Draw, for each modality, its samples and what each modality's latents decode to in it.
+    """Draw, for each modality, its samples and its decodings from each modality's latents.
 
-    Of more than six modalities the first six are drawn, and the title says so.
+    At most six modalities are drawn; the title then says so.
 
     Args:
         samples: Samples of N events in each modality, M arrays (N, *shape_m), NaN where missing.
@@ -39,7 +39,7 @@ def imputations(
         names: Names of the modalities, length M.
         event_names: Names of the events, such as their classes, length N. Of many only every n-th
             is written.
-        latents: What is decoded, such as `shared latents`, for the title.
+        latents: Name of the decoded latents, such as `shared latents`, for the title.
 
     Returns:
         A figure with a row for each modality and M+1 columns: vectors as heat maps with a line for
@@ -81,7 +81,7 @@ def imputations(
 
 
 def _name_events(axes: Any, names: Sequence[str]) -> None:
-    """Name runs of events of one name once, at their middle, every n-th where they are many."""
+    """Label each run of equal event names once, at its middle; every n-th run if they are many."""
     ends = [i + 1 for i in range(len(names)) if i + 1 == len(names) or names[i + 1] != names[i]]
     starts = [0, *ends[:-1]]
     every = math.ceil(len(starts) / MAX_EVENT_NAMES)
@@ -92,12 +92,12 @@ def _name_events(axes: Any, names: Sequence[str]) -> None:
 
 
 def _drawn(samples: Array) -> Array:
-    """Channels that are drawn of images: three as colours, of others the first."""
+    """Drawn channels of images: three as colours, else the first."""
     return samples[:, :1] if samples.ndim == 4 and samples.shape[1] != 3 else samples
 
 
 def _picture(samples: Array, low: float, high: float) -> Array:
-    """Lay samples out as one picture: images in rows, others as lines of a heat map.
+    """Arrange samples in one picture: images in rows, others as lines of a heat map.
 
     Colours, which have no colour map, run from 0 at the limit `low` to 1 at `high`.
     """

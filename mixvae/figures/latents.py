@@ -1,4 +1,4 @@
-"""Where the samples of several modalities lie in latent space, coloured by their labels."""
+"""The samples of several modalities in latent space, coloured by label."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from mixvae.figures.style import COLOURS, FAINT, MARKERS, new_figure, tidy, wrap
 
 MAX_POINTS = 3000
 MAX_IN_LEGEND = 30
-NAMES_BY_PANEL = 15  # that the legend has room for in the height of one panel
-MAX_LETTERS = 34  # of a name in one line above a panel
+NAMES_BY_PANEL = 15  # of the legend that fit into the height of one panel
+MAX_LETTERS = 34  # per line of a name above a panel
 
 
 class LatentCloud(NamedTuple):
@@ -46,9 +46,8 @@ def latent_planes(
     the data.
 
     Args:
-        modalities: The M modalities.
         class_names: Names of the classes, length C; empty without labels.
-        joint: The joint posterior, of a model that has one; it gets a panel of its own.
+        joint: The joint posterior, in a separate panel; None if the model has none.
 
     Returns:
         A figure with M + 1 panels, or M + 2.
@@ -84,8 +83,8 @@ def latent_planes(
 
 
 def _draw_cloud(axes: Axes, cloud: LatentCloud, class_names: Sequence[str]) -> None:
-    # Drawn class by class, the last one would cover the others: the points are drawn in an order
-    # of their own, the same each time.
+    # Drawn class by class, the last one would cover the others: the points are drawn in a fixed
+    # random order.
     every = max(1, math.ceil(len(cloud.mean) / MAX_POINTS))
     points, label = cloud.mean[::every], cloud.label[::every]
     order = np.random.default_rng(0).permutation(len(points))
@@ -110,7 +109,7 @@ def _look(k: int) -> _Look:
 
 
 def _named(panels: Sequence[LatentCloud]) -> list[int]:
-    """Classes that the legend names: those that are drawn, none where they are too many."""
+    """Classes in the legend: those drawn, none if there are too many."""
     found = sorted({int(k) for cloud in panels for k in np.unique(cloud.label)})
     return [] if found == [-1] or len(found) > MAX_IN_LEGEND else found
 

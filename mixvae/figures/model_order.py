@@ -1,4 +1,4 @@
-"""How consensus and reconstruction move as categories are pruned."""
+"""Consensus and reconstruction as categories are pruned."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mixvae.figures.style import COLOURS, FAINT, new_figure, tidy
 
 
 class Measured(Protocol):
-    """What is drawn of a round, see `evaluation.model_order.Round`."""
+    """The part of `evaluation.model_order.Round` that is drawn."""
 
     @property
     def num_categories(self) -> int:
@@ -24,11 +24,11 @@ class Measured(Protocol):
 
     @property
     def min_consensus(self) -> float:
-        """That of the least consensual one."""
+        """Consensus of the least consensual category."""
 
     @property
     def populated_categories(self) -> int:
-        """How many of them are populated."""
+        """Number of populated categories."""
 
     @property
     def reconstruction(self) -> float:
@@ -40,8 +40,6 @@ def model_order(rounds: Sequence[Measured], selected: int, threshold: float) -> 
 
     Args:
         rounds: The rounds, at least one, each with another K.
-        selected: The selected number of categories.
-        threshold: Mean consensus asked for.
 
     Returns:
         A figure with three axes: consensus, reconstruction, populated categories.

@@ -1,4 +1,4 @@
-"""Two coordinates in which to show points of any number of dimensions."""
+"""Two coordinates for drawing points of any number of dimensions."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Plane(NamedTuple):
 
     Attributes:
         points: Coordinates, shape (N, 2).
-        x: What the first one is.
-        y: What the second one is.
+        x: Label of the first coordinate.
+        y: Label of the second coordinate.
     """
 
     points: NDArray[np.float64]
@@ -23,13 +23,13 @@ class Plane(NamedTuple):
 
 
 def find_plane(points: NDArray[np.floating[Any]], word: str) -> Plane:
-    """Take the two coordinates there are, or the first two principal axes of more.
+    """Take both coordinates, or the first two principal axes of more than two.
 
-    One coordinate is shown against the order in the data, which means nothing.
+    A single coordinate is drawn against the order in the data, which is arbitrary.
 
     Args:
         points: Points, shape (N, S), S at least 1.
-        word: What a coordinate is called, such as `state`.
+        word: Name of a coordinate, such as `state`.
     """
     exact: NDArray[np.float64] = np.asarray(points, dtype=np.float64)
     if exact.shape[1] == 1:

@@ -1,6 +1,6 @@
-"""Samples, their reconstructions and what the decoder draws, in rows and columns.
+"""Samples, their reconstructions and traversals, in rows and columns.
 
-Images become one mosaic. Other data, shape (D,), are drawn as heat maps, or as lines where a sample
+Images become one mosaic. Other data, shape (D,), are drawn as heat maps, or as lines if a sample
 is to be compared with its reconstructions.
 """
 
@@ -29,10 +29,10 @@ def _limits(values: Array, value_range: Range) -> tuple[float, float]:
 
 
 def _mosaic(images: Array, value_range: Range) -> Array:
-    """Lay images, shape (rows, columns, channels, height, width), out in one with lines between.
+    """Arrange images, shape (rows, columns, channels, height, width), in a grid with lines between.
 
-    Three channels are colours, scaled to [0, 1]; otherwise the first channel is shown. Images that
-    are not there, all NaN, stay so.
+    Three channels are colours, scaled to [0, 1]; otherwise the first channel is shown. Missing
+    images, all NaN, stay NaN.
     """
     rows, columns, channels, height, width = images.shape
     if channels == 3:
@@ -50,7 +50,7 @@ def _mosaic(images: Array, value_range: Range) -> Array:
 
 
 def _short(values: Array) -> list[str]:
-    """Write values with as many decimals as tell neighbours apart."""
+    """Write values with enough decimals to distinguish neighbours."""
     step = float(np.abs(np.diff(values)).min())
     decimals = int(np.clip(math.ceil(-math.log10(step)), 1, 6)) if step > 0 else 2
     # Adding zero turns a rounded -0.0 into 0.0.
@@ -103,7 +103,7 @@ def _draw_heat_maps(
 def reconstructions(
     samples: Array, decoded: Array, categories: Sequence[int], value_range: Range
 ) -> Figure:
-    """Draw samples above what each agent makes of them.
+    """Draw samples above their reconstructions by each agent.
 
     Args:
         samples: Samples, shape (N, *shape).
@@ -148,15 +148,13 @@ def traversal(
     value_range: Range,
     agent: int = 0,
 ) -> Figure:
-    """Draw what the decoder makes of each category while one dimension of the state moves.
+    """Draw the decodings of each category while one dimension of the state moves.
 
     Args:
         decoded: Decoded data, shape (K', steps, *shape), for the categories shown.
         values: Values of the state dimension, shape (steps,).
         categories: Numbers of the categories shown, length K'.
-        state: Number of the state dimension.
         value_range: Smallest and largest value a sample can take, None where unbounded.
-        agent: Number of the agent whose decoder it is.
 
     Returns:
         A mosaic with a row per category for images; for other data a heat map per category.
@@ -184,7 +182,6 @@ def category_samples(
     Args:
         samples: Samples of each category shown, each of shape (n, *shape), where n may differ and
             be 0, but not for all.
-        categories: Numbers of the categories shown.
         value_range: Smallest and largest value a sample can take, None where unbounded.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Where the samples lie in the space of states."""
+"""The samples in the space of states."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ def state_scatter(
     Args:
         state: Mean states, shape (N, S), S at least 1.
         category: Category of each sample, shape (N,).
-        num_categories: Number of categories K; colour and marker belong to the number.
-        agent: Number of the agent whose states they are.
+        num_categories: Number of categories K; each number has a fixed colour and marker.
 
     Returns:
         A figure with one set of points for each category that holds a sample.

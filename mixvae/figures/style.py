@@ -1,4 +1,4 @@
-"""How all figures look: size, colours that colour-blind readers tell apart, colour maps."""
+"""The style of all figures: size, colours for colour-blind readers, colour maps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 # Okabe & Ito 2008, without yellow, which is too pale for a line on white; black comes last.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-LINE_STYLES = ("-", "--", ":", "-.")  # where there are more lines than colours
+LINE_STYLES = ("-", "--", ":", "-.")  # for more lines than colours
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 INK = "#333333"
 FAINT = "#999999"
@@ -39,11 +39,9 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def tidy(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
-    """Give axes their words, and take away the lines that say nothing.
+    """Label axes, and remove the upper and right spines.
 
     Args:
-        axes: The axes.
-        title: Title, left-aligned.
         x: Label of the horizontal axis, with its unit.
         y: Label of the vertical axis, with its unit.
     """
@@ -55,12 +53,10 @@ def tidy(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
 
 
 def add_colour_bar(figure: Figure, image: AxesImage, axes: Axes | list[Axes], label: str) -> None:
-    """Explain the colours of a heat map beside it.
+    """Draw the colour bar of a heat map beside it.
 
     Args:
-        figure: The figure.
         image: The heat map, or one of several that share their colours.
-        axes: Axes to take the room from.
         label: What the colours measure, with its unit.
     """
     bar = figure.colorbar(image, ax=axes, shrink=0.8)
@@ -69,12 +65,10 @@ def add_colour_bar(figure: Figure, image: AxesImage, axes: Axes | list[Axes], la
 
 
 def label_ticks(axes: Axes, rows: list[str], columns: list[str]) -> None:
-    """Name the rows and columns of a heat map, every n-th where there are too many to read.
+    """Label the rows and columns of a heat map, every n-th if there are too many to read.
 
     Args:
         axes: Axes with one row and one column per unit.
-        rows: Names of the rows.
-        columns: Names of the columns.
     """
     for axis, names in ((axes.yaxis, rows), (axes.xaxis, columns)):
         every = int(np.ceil(len(names) / 40))
@@ -84,7 +78,7 @@ def label_ticks(axes: Axes, rows: list[str], columns: list[str]) -> None:
 
 
 def write_numbers(axes: Axes, values: NDArray[Any], texts: NDArray[np.str_], middle: float) -> None:
-    """Write a text into each cell of a heat map, in the ink that the cell's colour asks for.
+    """Write a text into each cell of a heat map, in an ink that contrasts with the cell.
 
     Args:
         axes: Axes that show `values` in a map from dark (low) to light (high).
@@ -99,10 +93,9 @@ def write_numbers(axes: Axes, values: NDArray[Any], texts: NDArray[np.str_], mid
 
 
 def wrapped(name: str, letters: int) -> str:
-    """Break a name into lines, between its words and behind underscores where it has some.
+    """Break a name into lines, between words and after underscores.
 
     Args:
-        name: The name.
         letters: Largest length of a line.
     """
     lines = textwrap.wrap(name.replace("_", "_ "), letters)
@@ -110,9 +103,5 @@ def wrapped(name: str, letters: int) -> str:
 
 
 def with_gaps(name: str) -> Colormap:
-    """Return a colour map that shows cells without a value in light grey.
-
-    Args:
-        name: Name of a matplotlib colour map.
-    """
+    """Return a colour map that shows cells without a value in light grey."""
     return matplotlib.colormaps[name].with_extremes(bad="#E8E8E8")

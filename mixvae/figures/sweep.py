@@ -18,7 +18,6 @@ def sweep_figure(names: Sequence[str], values: Sequence[Sequence[float]], metric
     Args:
         names: The settings that differ, one text for each row.
         values: The metric of each row's jobs, one per seed.
-        metric: Its name.
 
     Returns:
         The figure; of more than 60 rows the first 60, which the title says.

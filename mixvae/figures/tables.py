@@ -67,11 +67,10 @@ def category_label_table(
     class_names: Sequence[str],
     accuracy: float,
 ) -> Figure:
-    """Draw how each category's samples spread over the label classes.
+    """Draw the distribution of each category's samples over the label classes.
 
     Args:
         counts: Samples per category and class, shape (K, C), rows in the order to draw.
-        categories: Number of the category of each row.
         class_names: Names of the classes, length C.
         accuracy: Clustering accuracy of these counts, for the title.
 
@@ -101,7 +100,7 @@ def category_label_table(
 def samples_per_category(
     occupancy: NDArray[np.integer[Any]], categories: Sequence[int] | None = None
 ) -> Figure:
-    """Draw how many samples each agent, and their vote, puts into each category.
+    """Draw the number of samples per category, of each agent and of the vote.
 
     Args:
         occupancy: Number of samples, the vote last, shape (A+1, K).

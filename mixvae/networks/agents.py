@@ -17,7 +17,7 @@ class EncoderFactory(Protocol):
     """Builds an encoder with attribute `out_features` from the number of agents and a shape."""
 
     def __call__(self, *, num_agents: int, shape: Sequence[int]) -> nn.Module:
-        """Build it."""
+        """Build the network."""
         ...
 
 
@@ -25,7 +25,7 @@ class DecoderFactory(Protocol):
     """Builds a decoder with attribute `in_features` from the number of agents and a shape."""
 
     def __call__(self, *, num_agents: int, shape: Sequence[int]) -> nn.Module:
-        """Build it."""
+        """Build the network."""
         ...
 
 
@@ -39,7 +39,7 @@ class Family(Protocol):
 
 @runtime_checkable
 class LayerFamily(Protocol):
-    """A family whose nats come from a linear layer's input at less cost than from its output."""
+    """A family whose nats are cheaper to compute from the last layer's input than its output."""
 
     def layer_nll(self, hidden: Tensor, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
         """-log p(x) from `hidden @ weight + bias`, (A, B, D), shape (A, B), nats."""
@@ -56,21 +56,17 @@ class CategoryAxis(NamedTuple):
 class Agents(nn.Module):
     """A agents, each with q(c|x), q(s|x, c) and p(x|s, c), side by side on one tensor axis.
 
-    The layers that take the category in are kept apart from those that take features or states
+    Layers that take the category are separate from those that take features or states
     (a linear layer on [c, s] is a sum of two), so that categories can be permuted or masked as
     whole axes of parameters.
 
     Args:
-        shape: Shape of one sample.
-        num_agents: Number of agents A.
-        num_categories: Number of categories K.
-        state_dim: Number of state dimensions S.
         encoder: Builds sample -> features.
         decoder: Builds code -> parameters of p(x|s, c).
         decoded_shape: Shape of these parameters; None is that of the sample.
-        state_dropout: Probability of dropping a state dimension where the decoder takes it in
+        state_dropout: Probability of dropping a state dimension at the decoder's input
             (MMIDAS: 0.2).
-        state_sees_category: Whether the state's posterior is q(s|x, c); without, it is q(s|x).
+        state_sees_category: True: the state's posterior is q(s|x, c); False: q(s|x).
     """
 
     def __init__(
@@ -130,7 +126,7 @@ class Agents(nn.Module):
         return both[..., : self.state_dim], both[..., self.state_dim :]
 
     def state_of(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(s|x), each (A, B, S), where it does not see the category."""
+        """Mean and log-variance of q(s|x), each (A, B, S), if it does not see the category."""
         return self.state(self.features(x))
 
     def decode(self, category: Tensor, state: Tensor) -> Tensor:
@@ -138,13 +134,12 @@ class Agents(nn.Module):
         return self.decoder(self._code(category, state))
 
     def nll(self, category: Tensor, state: Tensor, x: Tensor, likelihood: Family) -> Tensor:
-        """-log p(x|s, c): `likelihood.nll` of what `decode` gives, by the cheaper of two ways.
+        """-log p(x|s, c): `likelihood.nll` of `decode`, by the cheaper of two ways.
 
         Args:
             category: Shape (A, B, K).
             state: Shape (A, B, S).
             x: What is to be explained, shape (A, B, *shape), or (B, *shape) of all agents.
-            likelihood: The family of p(x|s, c).
 
         Returns:
             Shape (A, B), nats, summed over features.
@@ -162,7 +157,7 @@ class Agents(nn.Module):
         return self.code_from_category(category) + self.code_from_state(self.state_dropout(state))
 
     def category_axes(self) -> list[CategoryAxis]:
-        """Every parameter that has a category axis, and which axis it is."""
+        """Every parameter that has a category axis, with the number of that axis."""
         assert self.category_head.bias is not None
         axes = [
             CategoryAxis(self.category_head.weight, 2),
@@ -175,10 +170,10 @@ class Agents(nn.Module):
 
 
 class Categorisers(nn.Module):
-    """A agents that only name a category: the encoder and the categorical head of `Agents`.
+    """A agents without decoder: the encoder and the categorical head of `Agents`.
 
     Args:
-        agents: Where both are taken from; its other layers are left behind.
+        agents: Source of both; its other layers are dropped.
     """
 
     def __init__(self, agents: Agents) -> None:
@@ -198,7 +193,7 @@ class Categorisers(nn.Module):
         return features[..., :0], features[..., :0]
 
     def category_axes(self) -> list[CategoryAxis]:
-        """Every parameter that has a category axis, and which axis it is."""
+        """Every parameter that has a category axis, with the number of that axis."""
         assert self.category_head.bias is not None
         return [
             CategoryAxis(self.category_head.weight, 2),
@@ -230,7 +225,7 @@ def permute_categories(
 
 
 def join_categories(log_q: Tensor, name: Tensor, kept: Tensor) -> Tensor:
-    """Add up the probabilities of categories that go by one name.
+    """Add up the probabilities of categories that share a name.
 
     Args:
         log_q: Log-probabilities of each agent's categories, shape (A, B, K).
@@ -242,7 +237,7 @@ def join_categories(log_q: Tensor, name: Tensor, kept: Tensor) -> Tensor:
     """
     member = name.unsqueeze(1) == torch.arange(name.shape[1], device=name.device)[:, None]
     parts = log_q.unsqueeze(2).masked_fill(~member.unsqueeze(1), -torch.inf)
-    # Rows of -inf only have no gradient; they are masked after the sum.
+    # Rows of -inf alone have no gradient; they are masked after the sum.
     gone = ~kept
     joined = parts.masked_fill(gone[:, None], 0.0).logsumexp(dim=-1)
     return joined.masked_fill(gone, -torch.inf)

@@ -16,19 +16,15 @@ from torch.nn import functional
 
 from mixvae.processes import mean_over_processes, num_processes
 
-# Where a GPU had better take a batch in parts: at most so many, of a batch of at least so many
+# A GPU takes a batch in parts: at most so many parts, of a batch of at least so many
 # samples, for weights of at most so many entries an agent, since each part has a copy of them.
 _MOST_PARTS, _LEAST_BATCH, _MOST_WEIGHTS = 32, 1024, 2**16
 
 
 class BatchedLinear(nn.Module):
-    """A linear layer for each agent.
+    """One linear layer per agent.
 
     Args:
-        num_agents: Number of agents A.
-        in_features: Input features of each agent.
-        out_features: Output features of each agent.
-        bias: Whether to add a bias.
         fan_in: Number of inputs that the initial scale is computed for; `in_features` if None. Set
             where a layer is one block of a wider one, such as the category part of [c, s].
     """
@@ -62,7 +58,7 @@ class BatchedLinear(nn.Module):
         if x.dim() == 3 and x.stride(0) == 0:
             x = x[0]  # expanded, not copied: the same input for all
         if x.dim() == 2:
-            # One wide product reads the shared input once instead of once for each agent.
+            # One wide product reads the shared input once instead of once per agent.
             wide = self.weight.permute(1, 0, 2).flatten(1)
             y = (x @ wide).unflatten(1, (self.num_agents, -1)).transpose(0, 1)
             return y if self.bias is None else y + self.bias
@@ -74,21 +70,21 @@ class BatchedLinear(nn.Module):
         return torch.baddbmm(self.bias, x, self.weight)
 
     def in_parts(self, x: Tensor, parts: int) -> Tensor:
-        """Apply each agent's layer to equal parts of the batch, as to agents of their own.
+        """Apply each agent's layer to equal parts of the batch, as if each part were an agent.
 
-        The gradient of the weights is a sum over the batch. A GPU takes that of a small layer on
-        few of its processors, one sample after the other; here each part is a product by itself.
+        The gradient of the weights is a sum over the batch. A GPU sums that of a small layer on
+        few processors, one sample after the other; here each part is a separate product.
 
         Args:
             x: Shape (A, B, in).
-            parts: Their number, a divisor of B.
+            parts: Number of parts, a divisor of B.
 
         Returns:
-            Shape (A, B, out), what `forward` gives.
+            Shape (A, B, out), equal to `forward`.
         """
         weight: Tensor = self.weight
         if self.bias is not None:
-            # The bias is the weight of inputs of 1, as many as make rows begin at 16 bytes.
+            # The bias is the weight of inputs of 1, padded so that rows are 16-byte aligned.
             extra = 8 - x.shape[2] % 8
             x = functional.pad(x, (0, extra), value=1.0)
             weight = functional.pad(torch.cat([weight, self.bias], dim=1), (0, 0, 0, extra - 1))
@@ -99,14 +95,11 @@ class BatchedLinear(nn.Module):
 
 
 class BatchedBatchNorm(nn.Module):
-    """Batch normalisation with statistics of its own for each agent.
+    """Batch normalisation with separate statistics per agent.
 
     Args:
-        num_agents: Number of agents A.
-        num_features: Features F of each agent.
         momentum: Weight of the new batch in the running statistics (MMIDAS: 0.01).
-        affine: Whether a learned scale and offset follow (MMIDAS: no).
-        eps: Added to the variance.
+        affine: Whether a learned scale and offset follow (MMIDAS: False).
     """
 
     running_mean: Tensor
@@ -133,7 +126,7 @@ class BatchedBatchNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x, shape (A, B, F), over the batch (training) or by the running statistics.
 
-        In distributed training the batch is that of all processes together.
+        In distributed training the statistics are those of the global batch.
         """
         if self.training and num_processes() > 1:
             return self._normalise_over_processes(x)
@@ -152,7 +145,7 @@ class BatchedBatchNorm(nn.Module):
         return y.unflatten(1, (x.shape[0], x.shape[2])).transpose(0, 1)
 
     def _normalise_over_processes(self, x: Tensor) -> Tensor:
-        """Normalise over the batches of all processes, which are of one size."""
+        """Normalise over the batches of all processes, which have the same size."""
         mean = mean_over_processes(x.mean(dim=1))
         centred = x - mean.unsqueeze(1)
         var = mean_over_processes(centred.square().mean(dim=1))
@@ -197,14 +190,14 @@ class ByteDropout(nn.Module):
 
 
 def num_parts(batch_size: int) -> int:
-    """Into how many equal parts a GPU had better cut a batch, 1 where it is small or cannot be."""
+    """Number of equal parts that a GPU processes fastest; 1 if the batch is small or prime."""
     if batch_size < _LEAST_BATCH:
         return 1
     return next(parts for parts in range(_MOST_PARTS, 0, -1) if batch_size % parts == 0)
 
 
 def in_full_precision(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Apply a layer in float32 under mixed precision too, for what is exponentiated or compared."""
+    """Apply a layer in float32, also under mixed precision."""
     with torch.autocast(x.device.type, enabled=False):
         return layer(x.to(torch.promote_types(x.dtype, torch.float32)))
 
@@ -213,14 +206,14 @@ def random_bytes(shape: torch.Size, device: torch.device) -> Tensor:
     """Uniform random bytes, uint8, drawn eight at a time."""
     count = math.prod(shape)
     words = torch.empty((count + 7) // 8, dtype=torch.int64, device=device)
-    # random_() alone leaves the sign bit, and so every eighth byte, half used.
+    # random_() alone leaves the sign bit unused, and so half of every eighth byte.
     words.random_(-(2**63), None)
     return words.view(torch.uint8)[:count].view(shape)
 
 
 @contextmanager
 def frozen_statistics(network: nn.Module) -> Iterator[None]:
-    """Normalise by batch statistics without moving the running ones, for perturbed passes."""
+    """Keep the running statistics of batch norms unchanged, for perturbed passes."""
     norms = [layer for layer in network.modules() if isinstance(layer, BatchedBatchNorm)]
     before = [norm.update_statistics for norm in norms]
     for norm in norms:

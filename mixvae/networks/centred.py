@@ -1,4 +1,4 @@
-"""An encoder that looks at what is in an image, wherever it lies and whatever its size."""
+"""An encoder that is invariant to the position and size of the object in an image."""
 
 from __future__ import annotations
 
@@ -17,15 +17,13 @@ SMALLEST_MASS = 1.0  # of an image, in pixels of value 1; an empty image is take
 class CentredEncoder(nn.Module):
     """Image to features: cut out at its centre of mass in proportion to its mass, then an MLP.
 
-    As MNIST's digits were before anybody saw them. Where the mass lies and how much there is are
-    given out beside the MLP's features, so nothing but sharpness is lost. For images of one thing
+    As MNIST's digits were prepared. The centre and amount of the mass are
+    returned beside the MLP's features, so only sharpness is lost. For images of one object
     on a background of 0.
 
     Args:
-        num_agents: Number of agents A.
         shape: (channels, height, width).
-        hidden: Widths of the MLP's layers.
-        batch_norm: Where each layer is normalised, see `networks.mlp.BatchNorm`.
+        batch_norm: `none`, or `before` or `after` the activation.
         size: Height and width of the cut image, pixels.
         share: Square root of the mass as a share of that size.
 

@@ -11,21 +11,21 @@ from torch import Tensor, nn
 from mixvae.networks.mlp import BatchNorm, MLPEncoder
 
 OVERSAMPLING = 10
-SPARE = 20  # more axes that the randomised search keeps, for the last ones to be exact
+SPARE = 20  # additional axes in the randomised search, so that the last ones are exact
 NUM_ITERATIONS = 6
-# Noise has a flat spectrum. A component that is hardly larger than the last one looked at, ten
-# beyond those asked for, is noise: left in, agents take a type or two for one (homogeneity .96).
+# Noise has a flat spectrum. A component hardly larger than the last one computed, ten
+# beyond those requested, is noise: with it, agents merge a type or two (homogeneity .96).
 NOISE_MARGIN = 1.1
 
 
 class PrincipalComponents(nn.Module):
     """Standardised features to their leading principal components, each of variance 1; fixed.
 
-    Noise is spread over all directions and what cells have in common over a few. A network that
-    sees those few cannot settle on categories that are made of noise, which in hundreds of genes
+    Noise is spread over all directions, structure over a few. A network that
+    sees only those few cannot settle on categories made of noise, which in hundreds of genes
     fill the batch as evenly as types do.
 
-    `fit` is called once, before training; what it found is part of every checkpoint.
+    `fit` is called once, before training; its result is part of every checkpoint.
 
     Args:
         shape: Shape of one sample; it is flattened to D features.
@@ -55,7 +55,7 @@ class PrincipalComponents(nn.Module):
         self.standardise = standardise
         self.register_buffer("offset", torch.zeros(num_features))
         self.register_buffer("projection", torch.zeros(num_features, num_components))
-        # Whether it was fitted, as a plain value: reading a buffer makes a GPU wait.
+        # Whether it was fitted, as a plain value: reading a buffer synchronises with the GPU.
         self.fitted = False
         self.register_load_state_dict_post_hook(_see_whether_fitted)  # type: ignore[no-untyped-call]
 
@@ -70,7 +70,7 @@ class PrincipalComponents(nn.Module):
         offset = x.mean(dim=0)
         centred = x - offset
         scale = centred.square().mean(dim=0).sqrt()
-        # A feature that never varies says nothing, and its scale of 0 must not divide.
+        # A constant feature carries no information; its scale of 0 must not divide.
         weight = torch.where(scale > 0, 1 / scale.clamp_min(1e-6), 0.0)
         weight = weight if self.standardise else (scale > 0).to(x.dtype)
         deviation, axes, last = _leading_axes(centred * weight, self.num_components)
@@ -110,7 +110,7 @@ def _leading_axes(centred: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
 
     That is the last of up to `OVERSAMPLING` more; 0 where samples (N, D) have no more axes.
     """
-    # The randomised search draws from the global generator, which training is to find as it was.
+    # The randomised search draws from the global generator, whose state is restored for training.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         size = min(count + OVERSAMPLING, *centred.shape)
@@ -132,11 +132,11 @@ class ComponentEncoder(nn.Module):
     Args:
         num_agents: Number of agents A; they share the components, not the layers.
         shape: Shape of one sample; it is flattened to D features.
-        num_components: Largest number of components; fewer than the data have structure for hide
+        num_components: Largest number of components; too few hide
             types.
         standardise: Divide each feature by its standard deviation first.
-        hidden: Widths of the layers; the last one is the number of features given out.
-        batch_norm: Where each layer is normalised, see `mlp.BatchNorm`.
+        hidden: Widths of the layers; the last one is the number of output features.
+        batch_norm: `none`, or `before` or `after` the activation.
     """
 
     def __init__(

@@ -37,10 +37,9 @@ class ConvEncoder(nn.Module):
     """Image to features, by strided convolutions and one fully connected layer.
 
     Args:
-        num_agents: Number of agents A.
         shape: (channels, height, width).
         channels: Output channels of each convolution.
-        features: Width of the fully connected layer, the number of features given out.
+        features: Width of the fully connected layer, the number of output features.
 
     Raises:
         ValueError: If shape is not an image's, or too small for that many layers.
@@ -86,10 +85,9 @@ class ConvDecoder(nn.Module):
     """Code to the parameters of p(x|s, c), mirroring `ConvEncoder`.
 
     Args:
-        num_agents: Number of agents A.
         shape: (channels, height, width).
         channels: Channels of each layer, from the smallest image to the largest.
-        features: Width of the code taken in.
+        features: Width of the input code.
 
     Raises:
         ValueError: If shape is not an image's, or too small for that many layers.

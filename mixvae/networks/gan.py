@@ -1,4 +1,4 @@
-"""Networks of the learned augmenter: a VAE whose latents noise can move, and a discriminator.
+"""Networks of the learned augmenter: a VAE whose latents are moved by noise; a discriminator.
 
 They need no agent axis: one augmenter serves all agents.
 """
@@ -18,13 +18,10 @@ from mixvae.processes import mean_over_processes, num_processes
 
 
 class Standardise(nn.Module):
-    """Features to mean 0 and variance 1, by all samples that it was shown.
+    """Standardises features to mean 0 and variance 1 over all samples seen.
 
-    A tenth of the mean variance is added to each feature's, so that one that hardly varies, such
+    A tenth of the mean variance is added to each feature's, so that a nearly constant one, such
     as a pixel at the border, is not blown up.
-
-    Args:
-        num_features: Number of features D.
     """
 
     mean: Tensor
@@ -47,7 +44,7 @@ class Standardise(nn.Module):
         variance = mean_over_processes((x - mean).square().mean(dim=0))
         difference = mean - self.mean
         spread = variance - self.variance + (1 - share) * difference.square()
-        # The first samples replace the variance of 1 that stood for not knowing.
+        # The first samples replace the initial variance of 1.
         self.variance += share * spread
         self.mean += share * difference
         self.count.copy_(total)
@@ -57,11 +54,11 @@ class Standardise(nn.Module):
         return (self.variance + 0.1 * self.variance.mean()).clamp_min(1e-12).sqrt()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Samples (..., D) without unit."""
+        """Standardised samples (..., D)."""
         return (x - self.mean) / self.scale()
 
     def inverse(self, x: Tensor) -> Tensor:
-        """What `forward` was given, from what it returned."""
+        """The inverse of `forward`."""
         return x * self.scale() + self.mean
 
 
@@ -69,7 +66,7 @@ class CopyNetwork(nn.Module):
     """Encoder, noise and decoder: makes copies of samples, of any shape.
 
     A sample x has the latent z = mean of q(z|x). Noise n moves it by a learned shift, odd in n,
-    and the copy is what the decoder makes of it:
+    and the copy is decoded from it:
 
         copy = decode(z + shift(z, n)) + residual * (x - decode(z))
 
@@ -77,13 +74,10 @@ class CopyNetwork(nn.Module):
     noise, and without noise it is the sample itself. With residual 0 it is smooth, as in MMIDAS.
 
     Args:
-        shape: Shape of one sample.
         value_range: Smallest and largest value of a sample, None where unbounded.
-        latent_dim: Number of latent dimensions L.
-        noise_dim: Length of the noise vector.
         hidden: Widths of the encoder's layers; the decoder has them in reverse.
         dropout: Probability of dropping an input feature while training.
-        residual: Share of what the reconstruction misses that the copy keeps, in [0, 1].
+        residual: Share of the reconstruction's error that the copy keeps, in [0, 1].
 
     Raises:
         ValueError: If a size is below 1, or dropout or residual out of its range.
@@ -116,7 +110,7 @@ class CopyNetwork(nn.Module):
             nn.Dropout(dropout), _layers([num_features, *hidden, 2 * latent_dim])
         )
         self.decoder = _layers([latent_dim, *reversed(hidden), num_features])
-        # Without a last bias, which an odd function would take out again.
+        # No last bias: an odd function has none.
         self.shifter = _layers([latent_dim + noise_dim, hidden[-1], latent_dim], last_bias=False)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,7 +131,6 @@ class CopyNetwork(nn.Module):
         """Samples (..., *shape) from latents (..., L).
 
         Args:
-            latent: The latents.
             trained: False gives the decoder's parameters no gradient; the latents get theirs.
         """
         fixed = {name: value.detach() for name, value in self.decoder.named_parameters()}
@@ -157,7 +150,7 @@ class CopyNetwork(nn.Module):
     def forward(self, x: Tensor, noise: Tensor, strength: float = 1.0) -> Tensor:
         """Copies (A, B, *shape) of samples (B, *shape), by noise (A, B, N).
 
-        The strength multiplies the shifts. More noise would not: the network learned their length.
+        The strength multiplies the shifts, not the noise: the network learned their length.
         """
         latent, _ = self.encode(x)
         moved = latent + strength * self.shift(latent.expand(*noise.shape[:2], -1), noise)
@@ -181,12 +174,10 @@ class CopyNetwork(nn.Module):
 class Discriminator(nn.Module):
     """Tells samples from copies.
 
-    Both can get normal noise added (while training), which hides what would give copies away at
-    once and teach nothing, such as exact zeros where copies keep no residual.
+    Both can get normal noise added (while training), which hides artefacts that give copies away
+    at once and teach nothing, such as exact zeros in copies without residual.
 
     Args:
-        shape: Shape of one sample.
-        hidden: Widths of the layers.
         dropout: Probability of dropping an input feature while training.
         input_noise: Standard deviation of the noise, in standard deviations of the features.
 
@@ -217,7 +208,7 @@ class Discriminator(nn.Module):
 
 
 def freeze(network: nn.Module) -> None:
-    """Turn parameters into buffers that no checkpoint holds and no optimiser sees."""
+    """Turn parameters into buffers that are in no checkpoint and no optimiser."""
     for module in network.modules():
         for name, parameter in list(module.named_parameters(recurse=False)):
             delattr(module, name)

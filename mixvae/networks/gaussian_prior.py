@@ -9,15 +9,10 @@ from mixvae.networks.batched import in_full_precision
 
 
 class GaussianPrior(nn.Module):
-    """p(z|c) of A agents: means and log-variances that are learned, N(., I) to begin with.
+    """p(z|c) of A agents: learned means and log-variances, initially N(., I).
 
-    A state s is where z lies within its category: z = mean[c] + deviation[c] * s. So p(s|c) is
+    A state s is the position of z within its category: z = mean[c] + deviation[c] * s. So p(s|c) is
     N(0, I), and a divergence from p(z|c) is the same one from N(0, I) in s.
-
-    Args:
-        num_agents: Number of agents A.
-        num_categories: Number of categories K.
-        dim: Number of dimensions S of z and of s.
     """
 
     def __init__(self, num_agents: int, num_categories: int, dim: int) -> None:

@@ -18,7 +18,7 @@ after each ReLU with slow running statistics (MMIDAS's), or none."""
 
 
 def _activation(num_agents: int, width: int, batch_norm: BatchNorm) -> list[nn.Module]:
-    """ReLU with the batch norm asked for."""
+    """ReLU with the chosen batch norm."""
     if batch_norm == "before":
         return [BatchedBatchNorm(num_agents, width), nn.ReLU()]
     if batch_norm == "after":
@@ -41,10 +41,9 @@ class MLPEncoder(nn.Module):
     """Sample to features, by fully connected layers.
 
     Args:
-        num_agents: Number of agents A.
         shape: Shape of one sample; it is flattened to D features.
-        hidden: Widths of the layers; the last one is the number of features given out.
-        batch_norm: Where each layer is normalised, see `BatchNorm`.
+        hidden: Widths of the layers; the last one is the number of output features.
+        batch_norm: `none`, or `before` or `after` the activation.
         input_dropout: Probability of dropping an input feature.
     """
 
@@ -76,13 +75,11 @@ class MLPEncoder(nn.Module):
 class MLPDecoder(nn.Module):
     """Code to the parameters of p(x|s, c), by fully connected layers.
 
-    The first layer, which mixes category and state, stands in `Agents`; this is what follows it.
+    The first layer, which mixes category and state, is in `Agents`; these layers follow it.
 
     Args:
-        num_agents: Number of agents A.
-        shape: Shape of one sample.
-        hidden: Widths of the layers; the first one is the width of the code taken in.
-        batch_norm: Where each layer is normalised, see `BatchNorm`.
+        hidden: Widths of the layers; the first one is the width of the input code.
+        batch_norm: `none`, or `before` or `after` the activation.
     """
 
     def __init__(
@@ -110,10 +107,10 @@ class MLPDecoder(nn.Module):
 
 
 def check_widths(name: str, widths: Sequence[int]) -> None:
-    """Refuse an empty list of widths, or a width below 1.
+    """Reject an empty list of widths, or a width below 1.
 
     Raises:
-        ValueError: Naming the list and what it holds.
+        ValueError: Naming the list and its values.
     """
     if len(widths) == 0 or min(widths) < 1:
         raise ValueError(f"{name} must hold at least one width of at least 1, got {list(widths)}")

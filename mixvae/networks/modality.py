@@ -1,4 +1,4 @@
-"""Encoders and decoders of several modalities: one pair of networks for each.
+"""Encoders and decoders of several modalities, one pair of networks each.
 
 Modalities differ in size, so each has modules of its own, called one after the other: padding them
 to one size would cost more than it saves.
@@ -26,7 +26,6 @@ class ModalityEncoder(nn.Module):
 
     Args:
         shape: Shape of one sample; it is flattened to D features.
-        latent_dim: Number of latent dimensions L.
         hidden: Widths of the layers; None: two layers as wide as the sample, D (the paper's).
         input_dropout: Probability of dropping an input feature, in [0, 1).
 
@@ -64,8 +63,6 @@ class ModalityDecoder(nn.Module):
     """Latent to the parameters of p(x|z), by fully connected layers.
 
     Args:
-        shape: Shape of one sample.
-        latent_dim: Number of latent dimensions L.
         hidden: Widths of the layers; None: two layers as wide as the sample, D (the paper's).
 
     Source:
@@ -91,7 +88,6 @@ class ModalityNetworks(nn.Module):
 
     Args:
         shapes: Shape of a sample of each modality, M of them.
-        latent_dim: Number of latent dimensions L.
         encoder: Builds an encoder from `shape` and `latent_dim`.
         decoder: Builds a decoder from `shape` and `latent_dim`.
     """

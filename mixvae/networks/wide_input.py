@@ -1,9 +1,9 @@
 """The first layer of agents that each drop input features of their own, for wide samples.
 
-What the literal form costs beside its products is memory: it writes the copies of all agents with
-their features dropped, some times over. Here one agent follows the other. On a CPU one buffer takes
-their copies in turn, and a byte per feature is kept for the backward pass, which makes the copies
-again. On a GPU each copy is one pass over contiguous memory, and stays.
+The literal form is limited by memory: it writes the copies of all agents with
+their features dropped, several times. Here one agent follows the other. On a CPU one buffer holds
+their copies in turn, and one byte per feature is kept for the backward pass, which makes the copies
+again. On a GPU each copy is one pass over contiguous memory and is kept.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from mixvae.networks.batched import BatchedLinear, ByteDropout, random_bytes
 
-# Features of a batch from which on a loop over agents costs little beside their products.
+# Batch size times features from which a loop over agents costs little beside their products.
 LEAST_SIZE = 2**17
 _WORDS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -26,9 +26,7 @@ def drop_and_apply(dropout: ByteDropout, layer: BatchedLinear, x: Tensor) -> Ten
     """Drop input features of each agent, then apply each agent's layer.
 
     Args:
-        dropout: The dropout; it does nothing in evaluation mode.
-        layer: The layers.
-        x: Shape (A, B, D), or (B, D) where the agents share the input and what is dropped of it.
+        x: Shape (A, B, D), or (B, D) if the agents share the input and its dropout mask.
 
     Returns:
         Shape (A, B, H): `layer(dropout(x))`, on a CPU with the same random numbers.
@@ -43,12 +41,12 @@ def drop_and_apply(dropout: ByteDropout, layer: BatchedLinear, x: Tensor) -> Ten
 
 
 def is_wide(x: Tensor) -> bool:
-    """Whether agents had better go through (A, B, D) or (B, D) one by one: where it is large."""
+    """Whether (A, B, D) or (B, D) is large enough to process agents one by one."""
     return x.device.type in ("cpu", "cuda") and x.shape[-2:].numel() >= LEAST_SIZE
 
 
 def _one_by_one(dropout: ByteDropout, layer: BatchedLinear, x: Tensor) -> Tensor:
-    """Shape (A, B, H) from x (A, B, D), each agent by itself."""
+    """Shape (A, B, H) from x (A, B, D), one agent at a time."""
     kind = x.device.type
     if torch.is_autocast_enabled(kind):
         dtype = torch.get_autocast_dtype(kind)
@@ -97,7 +95,7 @@ class _DroppedLinear(torch.autograd.Function):
             if dw is not None:
                 dw[agent] = buffer.t() @ scaled[agent]
             if dx is not None:
-                # From here on the buffer holds a gradient; it is filled afresh for the next agent.
+                # From here on the buffer holds a gradient; the next agent fills it again.
                 torch.mm(scaled[agent], weight[agent].t().to(dy.dtype), out=buffer)
                 dx[agent] = _drop(buffer, mask, buffer)
         db = dy.sum(dim=1, keepdim=True).to(weight.dtype) if ctx.has_bias else None

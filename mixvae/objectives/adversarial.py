@@ -24,17 +24,17 @@ def virtual_adversarial_copy(
 
     The direction is found for each agent and sample by power iteration on the divergence
     KL(q(c|x) || q(c|x + r)). Only the gradient in r is taken: parameters and their `.grad` stay
-    untouched, also where the caller has switched gradients off. Where the divergence has no
-    gradient the random start direction is kept.
+    untouched, even if the caller disabled gradients. If the divergence has no
+    gradient, the random start direction is kept.
 
     Args:
         x: Samples, or copies of them, one per agent, shape (A, B, *shape).
-        log_q_of: log q(c|x), nats, normalised, shape (A, B, K), of such copies; each row should
+        log_q_of: log q(c|x), nats, normalised, shape (A, B, K), of such copies; each row must
             depend on its own copy only, and be the same on each call (no dropout).
         radius: Length of the step in units of x, shape (B,), (A, B) or one number.
         xi: Length of the probe at which the gradient is taken, in units of x, above 0.
         num_power_steps: Power iterations, at least 1; each costs a forward and a backward pass.
-        log_q_clean: log q(c|x) at x, where it is known already; saves one forward pass.
+        log_q_clean: log q(c|x) at x if already known; saves one forward pass.
         generator: Source of randomness on the device of x; None takes the global one.
 
     Returns:
@@ -51,7 +51,7 @@ def virtual_adversarial_copy(
         raise ValueError(f"xi must be above 0, got {xi}")
     if num_power_steps < 1:
         raise ValueError(f"num_power_steps must be at least 1, got {num_power_steps}")
-    # Leaves inference mode too: Lightning validates in it, and no gradient can be taken there.
+    # Leaves inference mode too: Lightning validates in it, and it allows no gradient.
     with torch.inference_mode(False):
         x = x.detach()
         start = torch.empty_like(x, memory_format=torch.contiguous_format)
@@ -65,7 +65,7 @@ def virtual_adversarial_copy(
                 change = categorical_kl(clean, log_q_of(probe)).sum()
                 (gradient,) = torch.autograd.grad(change, probe)
             direction = _unit(gradient, fallback=direction)
-        # A tensor of a number would be made on the CPU, and a GPU wait for it.
+        # A tensor made from a number lies on the CPU, and a GPU waits for it.
         length = radius.to(x).detach() if isinstance(radius, Tensor) else x.new_full((), radius)
         length = length.expand(x.shape[:2]).reshape(*x.shape[:2], *[1] * (x.dim() - 2))
         return x + length * direction
@@ -79,7 +79,7 @@ def neighbour_radius(x: Tensor, ratio: float, k: int) -> Tensor:
     Args:
         x: Samples, shape (B, *shape).
         ratio: Share of that distance, above 0.
-        k: Which neighbour, 1 is the nearest; the farthest where the batch has fewer.
+        k: Rank of the neighbour, 1 is the nearest; the farthest if the batch has fewer.
 
     Returns:
         Shape (B,), Euclidean, in units of x, without gradient; 0 in a batch of one.
@@ -98,7 +98,7 @@ def neighbour_radius(x: Tensor, ratio: float, k: int) -> Tensor:
     flat = x.detach().flatten(start_dim=1)
     if len(flat) < 2:
         return flat.new_zeros(len(flat))
-    # Of many samples cdist expands the square, and far from 0 its terms cancel.
+    # For many samples cdist expands the square, whose terms cancel far from 0.
     flat = flat - flat.mean(dim=0)
     distance = torch.cdist(flat, flat).fill_diagonal_(torch.inf)
     return ratio * distance.kthvalue(min(k, len(flat) - 1), dim=1).values

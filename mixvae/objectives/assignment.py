@@ -1,4 +1,4 @@
-"""Which category of one agent is which category of another."""
+"""Matching the categories of one agent to those of another."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ def joint_counts(assignment: Tensor, num_categories: int) -> Tensor:
 
     Args:
         assignment: Category of each sample for each agent, shape (A, B), int64, in [0, K).
-        num_categories: Number of categories K.
 
     Returns:
         Samples that agent a puts into category i and agent b into j, shape (A, A, K, K) as
@@ -28,7 +27,7 @@ def joint_counts(assignment: Tensor, num_categories: int) -> Tensor:
     cell = assignment.unsqueeze(1) * num_categories + assignment.unsqueeze(0)
     pair = torch.arange(num_agents**2, device=assignment.device).view(num_agents, num_agents, 1)
     places = (cell + pair * num_cells).flatten()
-    # Not bincount, which makes the CPU wait for a GPU to tell the largest place.
+    # Not bincount, which synchronises the CPU with the GPU.
     counts = places.new_zeros(pair.numel() * num_cells).scatter_add_(
         0, places, torch.ones_like(places)
     )
@@ -81,7 +80,7 @@ def align_agents(joint: ArrayLike, reference: int | None = None) -> NDArray[np.i
         `[a, k]`. The reference keeps the identity.
 
     Raises:
-        ValueError: If `joint` is not of shape (A, A, K, K), or there is no such reference.
+        ValueError: If `joint` is not of shape (A, A, K, K), or `reference` is not an agent.
 
     Source:
         Ours: agents that first find their categories alone end with much the same ones in another
@@ -114,7 +113,7 @@ def assign_balanced(cost: ArrayLike, pair_cost: float) -> NDArray[np.int64]:
         The category of each sample, shape (B,), int64: an exact minimum.
 
     Raises:
-        ValueError: If `cost` is no finite table, or `pair_cost` is below 0.
+        ValueError: If `cost` is not a finite table, or `pair_cost` is below 0.
 
     Source:
         CascadeVAE (Jeong & Song 2019), eq. (6), there solved as a minimum-cost flow over rounded
@@ -134,7 +133,7 @@ def assign_balanced(cost: ArrayLike, pair_cost: float) -> NDArray[np.int64]:
     open_to = second - first <= pair_cost * len(table)
     if not open_to.any():
         return category
-    # What a category costs a sample by its place in it, behind those that are there already.
+    # The cost of a category by the sample's place in it.
     taken = np.bincount(category[~open_to], minlength=table.shape[1])
     places = taken[:, None] + np.arange(int(open_to.sum()))
     columns = table[open_to][:, :, None] + pair_cost * places

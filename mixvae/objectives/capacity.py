@@ -1,4 +1,4 @@
-"""Capacities: how many nats a code may carry, as the pull towards a number that grows."""
+"""Capacities: a penalty that pulls a code's nats towards a target that grows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mixvae.objectives.divergences import categorical_entropy
 
 
 def capacity_penalty(kl: Tensor, capacity: float) -> Tensor:
-    """How far the mean divergence from the prior is from the capacity.
+    """Distance of the mean divergence from the prior to the capacity.
 
     Args:
         kl: KL(q(.|x) || prior) of each agent and sample, nats, shape (A, B).

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from mixvae.objectives.precision import at_least_single
 
 PER_MILLION = 1e6
-# Where Stirling's series takes over: below, lgamma loses nothing; above, the series is exact.
+# Stirling's series takes over here: below, lgamma loses nothing; above, the series is exact.
 STIRLING_FROM = 32.0
 # Beyond these a negative binomial is a Poisson, or all its counts are 0, in any precision.
 MAX_LOG_DISPERSION = 30.0
@@ -59,7 +59,7 @@ class NegativeBinomial:
         return log_profile(_blocks(params, self.params_per_feature)[0], self.target_sum)
 
     def check(self, x: Tensor) -> None:
-        """Raise ValueError where a value is no count."""
+        """Raise ValueError if a value is not a count."""
         check_counts(x)
 
     def nearest(self, x: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class ZeroInflatedNegativeBinomial:
         return log_profile(_blocks(params, self.params_per_feature)[0], self.target_sum)
 
     def check(self, x: Tensor) -> None:
-        """Raise ValueError where a value is no count."""
+        """Raise ValueError if a value is not a count."""
         check_counts(x)
 
     def nearest(self, x: Tensor) -> Tensor:
@@ -159,7 +159,6 @@ def negative_binomial_log_prob(log_mean: Tensor, log_dispersion: Tensor, x: Tens
     Args:
         log_mean: Natural log of the mean, in counts.
         log_dispersion: Natural log of r; the variance is mean + mean^2 / r.
-        x: Counts.
 
     Source:
         Hilbe 2011, Negative Binomial Regression, eq. (8.1) (NB2), with alpha = 1 / r.
@@ -172,7 +171,7 @@ def negative_binomial_log_prob(log_mean: Tensor, log_dispersion: Tensor, x: Tens
 
 
 def check_counts(x: Tensor) -> None:
-    """Refuse what is no raw count.
+    """Reject values that are not raw counts.
 
     Raises:
         ValueError: Naming the first value that is not finite, negative or not whole.
@@ -199,7 +198,7 @@ def _log_rising(x: Tensor, r: Tensor, log_r: Tensor) -> Tensor:
 
 
 def _tail(z: Tensor) -> Tensor:
-    """What Stirling's series adds to (z - 1/2) log z - z + log(2 pi) / 2."""
+    """The correction by Stirling's series to (z - 1/2) log z - z + log(2 pi) / 2."""
     return (1 / 12 - 1 / (360 * z * z)) / z
 
 

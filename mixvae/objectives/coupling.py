@@ -1,4 +1,4 @@
-"""The coupling of cpl-mixVAE: how far apart the agents' categorical posteriors of a sample are."""
+"""The coupling of cpl-mixVAE: the distance between the agents' categorical posteriors."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def coupling(
 
 
 def batch_deviation(q: Tensor, floor: float | None = None) -> Tensor:
-    """Standard deviation over the batch of each category's probability, from below floored.
+    """Standard deviation over the batch of each category's probability, floored.
 
     The gradient flows through it where it is above the floor, as in the paper's distance: growing
     the deviation of a category is one of the ways in which agents can come closer, and it is what

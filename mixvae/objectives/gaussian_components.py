@@ -90,7 +90,6 @@ def fit_components(
         num_components: Number of components K, at most N.
         num_starts: Starts, at least 1.
         num_steps: Steps of each, at least 1.
-        seed: Of the starts.
 
     Returns:
         The components.

@@ -1,4 +1,4 @@
-"""How much the categories tell about the samples of a batch."""
+"""Mutual information between samples and categories over a batch."""
 
 from __future__ import annotations
 

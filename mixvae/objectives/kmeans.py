@@ -19,8 +19,8 @@ def k_means(
     Args:
         x: Points, shape (N, S), N at least `num_centres`, finite.
         num_centres: Number of centres K, at least 1.
-        num_restarts: Starts of which the best is kept.
-        num_iterations: Steps at most; a start that no longer moves stays as it is.
+        num_restarts: Number of starts; the best is kept.
+        num_iterations: Largest number of steps.
         generator: Source of randomness on the CPU; None takes the global one.
 
     Returns:
@@ -53,7 +53,7 @@ def _spread_starts(
     nearest = torch.ones(num_restarts, len(x), device=x.device)
     centres: list[Tensor] = []
     for _ in range(num_centres):
-        # Where all points lie on centres already, any will do.
+        # If all points already lie on centres, any will do.
         weight = torch.where(nearest.sum(dim=-1, keepdim=True) > 0, nearest, 1.0)
         row = torch.multinomial(weight.cpu(), 1, generator=generator).squeeze(-1).to(x.device)
         centres.append(x[row])

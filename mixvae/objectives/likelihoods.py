@@ -1,4 +1,4 @@
-"""What a decoder's output says about a sample: p(x|s, c), in nats, summed over features."""
+"""Likelihoods p(x|s, c) of a sample given a decoder's output, in nats, summed over features."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Likelihood(Protocol):
 
     @property
     def params_per_feature(self) -> int:
-        """How many numbers P the decoder gives for each feature."""
+        """Number P of parameters per feature."""
         ...
 
     @property
@@ -51,14 +51,14 @@ class Likelihood(Protocol):
         ...
 
     def check(self, x: Tensor) -> None:
-        """Raise ValueError where samples lie outside of what the family can describe."""
+        """Raise ValueError if samples lie outside the support of the family."""
         ...
 
     def nearest(self, x: Tensor) -> Tensor:
-        """The samples nearest to x that the family can describe, of its shape; mostly x itself.
+        """The points of the family's support nearest to x, same shape; mostly x itself.
 
-        For altered copies of samples, which may leave the range of the data: out there -log p(x)
-        means nothing, and may have no lower bound.
+        For altered copies of samples, which may leave the range of the data: outside, -log p(x)
+        is meaningless and may have no lower bound.
         """
         ...
 
@@ -66,15 +66,11 @@ class Likelihood(Protocol):
 def decoded_shape(shape: Sequence[int], likelihood: Likelihood) -> Sequence[int]:
     """Shape of a decoder's output, see `Likelihood`.
 
-    Args:
-        shape: Shape of one sample.
-        likelihood: The family that the output is for.
-
     Returns:
         The shape, without agents and batch.
 
     Raises:
-        ValueError: If samples that are no vectors are to have several parameters per feature.
+        ValueError: If the family has several parameters per feature and samples are not vectors.
 
     Source:
         Ours.
@@ -114,7 +110,7 @@ class Bernoulli:
         return params.sigmoid()
 
     def check(self, x: Tensor) -> None:
-        """Raise ValueError where a value is outside [0, 1] or not a number."""
+        """Raise ValueError if a value is outside [0, 1] or NaN."""
         low, high = (float(bound) for bound in x.aminmax())
         if not (low >= 0 and high <= 1):
             raise ValueError(
@@ -123,7 +119,7 @@ class Bernoulli:
             )
 
     def nearest(self, x: Tensor) -> Tensor:
-        """Values brought into [0, 1]."""
+        """Values clamped to [0, 1]."""
         return x.clamp(0, 1)
 
 
@@ -162,11 +158,11 @@ class Gaussian:
         return params
 
     def check(self, x: Tensor) -> None:
-        """Raise ValueError where a value is not finite."""
+        """Raise ValueError if a value is not finite."""
         _check_finite(x)
 
     def nearest(self, x: Tensor) -> Tensor:
-        """Return x itself: all values can be described."""
+        """Return x itself: the support is unbounded."""
         return x
 
 
@@ -195,11 +191,11 @@ class SquaredError:
         return params
 
     def check(self, x: Tensor) -> None:
-        """Raise ValueError where a value is not finite."""
+        """Raise ValueError if a value is not finite."""
         _check_finite(x)
 
     def nearest(self, x: Tensor) -> Tensor:
-        """Return x itself: all values can be described."""
+        """Return x itself: the support is unbounded."""
         return x
 
 

@@ -1,7 +1,7 @@
 """The squared error of a linear layer's output, for wide samples, without that output.
 
 Written out, the layer, the error and their backward passes read and write arrays of the size of
-the output of all agents some ten times. Here only the deviations are kept, agent by agent.
+the output of all agents about ten times. Here only the deviations are kept, agent by agent.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class _LinearSquaredError(torch.autograd.Function):
         kind = x.device.type
         mixed = torch.is_autocast_enabled(kind)
         dtype = torch.get_autocast_dtype(kind) if mixed else hidden.dtype
-        # A GPU in mixed precision is held up by bytes, and rounds as its literal form would.
+        # On a GPU in mixed precision, memory is the bottleneck; rounding equals the literal form's.
         finest = dtype if kind == "cuda" else x.dtype
         error = x.new_empty(hidden.shape[:2])
         deviations = []

@@ -1,7 +1,7 @@
-"""The data-dependent prior of MMVM: how far unimodal posteriors are from their mixture.
+"""The data-dependent prior of MMVM: divergence of unimodal posteriors from their mixture.
 
 M diagonal Gaussians q_m(z) = N(mean[m], diag exp(logvar[m])) describe each event; h is the mean of
-those that are present. What is missing has no influence and gets a gradient of exactly 0.
+those present. Missing modalities have no influence and get a gradient of exactly 0.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from torch import Tensor
 
 
 def present_or_zero(values: Tensor, present: Tensor | None) -> Tensor:
-    """Put 0 where a modality is missing, whatever stands there, and let no gradient through.
+    """Replace the values of missing modalities by 0, without gradient.
 
     Args:
         values: Shape (M, B, ...).
-        present: Which modalities of each event are there, shape (B, M), bool; None: all.
+        present: Modalities present in each event, shape (B, M), bool; None: all.
 
     Returns:
         Shape (M, B, ...).
@@ -32,7 +32,7 @@ def present_or_zero(values: Tensor, present: Tensor | None) -> Tensor:
 
 
 def num_present(values: Tensor, present: Tensor | None) -> Tensor:
-    """How many modalities of each event are there, at least 1, so that one can divide by it.
+    """Number of modalities present in each event, at least 1, so that it can be divided by.
 
     Args:
         values: Shape (M, B, ...), of the type and device wanted.
@@ -60,7 +60,7 @@ def pairwise_kl(mean: Tensor, logvar: Tensor, present: Tensor | None = None) -> 
     Args:
         mean: Means of the unimodal posteriors, shape (M, B, L).
         logvar: Their log-variances, natural log, shape (M, B, L).
-        present: Which modalities of each event are there, shape (B, M), bool; None: all. M is
+        present: Modalities present in each event, shape (B, M), bool; None: all. M is
             then the number of those present.
 
     Returns:
@@ -116,7 +116,7 @@ def log_mixture(z: Tensor, mean: Tensor, logvar: Tensor, present: Tensor | None 
         z: Points, shape (N, B, L), N of them for each event.
         mean: Means, shape (M, B, L).
         logvar: Log-variances, natural log, shape (M, B, L).
-        present: Which modalities of each event are there, shape (B, M), bool; None: all.
+        present: Modalities present in each event, shape (B, M), bool; None: all.
 
     Returns:
         Shape (N, B), nats; -inf where no modality is present.
@@ -140,7 +140,7 @@ def mixture_kl(
         mean: Means of the unimodal posteriors, shape (M, B, L).
         logvar: Their log-variances, natural log, shape (M, B, L).
         sample: A reparametrised draw from each, shape (M, B, L).
-        present: Which modalities of each event are there, shape (B, M), bool; None: all. h mixes
+        present: Modalities present in each event, shape (B, M), bool; None: all. h mixes
             those, and the sum is over those.
 
     Returns:
@@ -157,7 +157,7 @@ def mixture_kl(
     own = log_density(sample, mean, logvar)
     if present is None:
         return (own - log_mixture(sample, mean, logvar)).sum(dim=0)
-    # Where nothing is present h would be 0, and its logarithm must not meet a mask.
+    # With nothing present h would be 0, and its logarithm must not meet a mask.
     usable = present | ~present.any(dim=1, keepdim=True)
     ratio = own - log_mixture(sample, mean, logvar, usable)
     return present_or_zero(ratio, present).sum(dim=0)

@@ -1,7 +1,7 @@
-"""Families of p(x|z) for modalities that are neither images nor plain vectors.
+"""Likelihoods p(x|z) for modalities that are neither images nor plain vectors.
 
-They keep to the protocol and the convention of `objectives.likelihoods`: nats, summed over
-features. The leading axis is there called the agents'; for a single modality it has length 1.
+They follow the protocol and convention of `objectives.likelihoods`: nats, summed over
+features. The leading axis, there called the agents', has length 1 for a single modality.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ class Laplace:
         return params
 
     def check(self, x: Tensor) -> None:
-        """Raise ValueError where a value is not finite."""
+        """Raise ValueError if a value is not finite."""
         bad = int((~torch.isfinite(x)).sum())
         if bad:
             raise ValueError(f"the likelihood needs finite values, got {bad} that are not")
 
     def nearest(self, x: Tensor) -> Tensor:
-        """Return x itself: all values can be described."""
+        """Return x itself: the support is unbounded."""
         return x
 
 
@@ -65,7 +65,7 @@ class Poisson:
     """
 
     params_per_feature: ClassVar[int] = 1
-    # The encoder sees the counts themselves: there is no second array of raw counts.
+    # The encoder sees the counts themselves, so a second array of raw counts is not needed.
     counts: ClassVar[bool] = False
 
     def nll(self, params: Tensor, x: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class Poisson:
         return params.exp()
 
     def check(self, x: Tensor) -> None:
-        """Raise ValueError where a value is below 0, not whole or not a number."""
+        """Raise ValueError if a value is below 0, not whole or NaN."""
         bad = x[~((x >= 0) & (x == x.round()) & torch.isfinite(x))]
         if bad.numel():
             raise ValueError(
@@ -116,7 +116,7 @@ class Categorical:
         return params.softmax(dim=-1)
 
     def check(self, x: Tensor) -> None:
-        """Raise ValueError where the last axis is no distribution over categories."""
+        """Raise ValueError if the last axis is not a distribution over categories."""
         low, high = (float(bound) for bound in x.aminmax())
         if not (low >= 0 and high <= 1 + 1e-4):
             raise ValueError(
@@ -134,7 +134,7 @@ class Categorical:
             )
 
     def nearest(self, x: Tensor) -> Tensor:
-        """Values brought into [0, 1]; what they sum to is left as it is."""
+        """Values clamped to [0, 1]; their sum may differ from 1."""
         return x.clamp(0, 1)
 
 

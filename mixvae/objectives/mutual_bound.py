@@ -1,4 +1,4 @@
-"""How much a generated sample tells of the code it was made from: InfoGAN's lower bound."""
+"""InfoGAN's lower bound on the information that a generated sample holds about its code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def category_information(category: Tensor, log_q: Tensor, num_categories: int) -
     Args:
         category: The drawn categories, one-hot, shape (A, B, K).
         log_q: log Q(c|x) at the samples made from them, nats, shape (A, B, K); -inf where masked.
-        num_categories: Number of categories that are drawn from.
+        num_categories: Number of categories drawn from, K less the masked ones.
 
     Returns:
         Shape (A, B), nats, at most log K each.

@@ -1,4 +1,4 @@
-"""Joint posteriors q(z|X) made of unimodal ones: AVG, PoE, MoE, MoPoE.
+"""Joint posteriors q(z|X) from unimodal ones: AVG, PoE, MoE, MoPoE.
 
 All are mixtures in equal parts of diagonal Gaussians: one component for AVG and PoE, one for each
 modality for MoE, one for each set of modalities for MoPoE. None depends on the order of the
@@ -29,7 +29,7 @@ class GaussianMixture(NamedTuple):
     Attributes:
         mean: Means of the N components, shape (N, B, L).
         logvar: Their log-variances, natural log, shape (N, B, L).
-        used: Which components each sample has, shape (B, N), bool; at least one.
+        used: Components of each sample, shape (B, N), bool; at least one.
     """
 
     mean: Tensor
@@ -49,7 +49,7 @@ def aggregate(
     Args:
         mean: Means of the unimodal posteriors, shape (M, B, L).
         logvar: Their log-variances, natural log, shape (M, B, L).
-        present: Which modalities of each event are there, shape (B, M), bool.
+        present: Modalities present in each event, shape (B, M), bool.
         kind: `avg`: one Gaussian with the mean of the means and the mean of the variances; `poe`:
             the product of the experts; `moe`: their mixture; `mopoe`: the mixture of the products
             of all 2^M - 1 sets of modalities, those with a missing one left out.
@@ -77,10 +77,10 @@ def aggregate(
         return GaussianMixture(mean, logvar, present | nothing)
     if kind == "avg":
         count = num_present(mean, present).unsqueeze(-1)
-        # Where nothing is present the variances' sum would be 0.
+        # With nothing present the variances' sum would be 0.
         shown = logvar.masked_fill(~(present | nothing).t().unsqueeze(-1), -math.inf)
         average = (mean.sum(dim=0) / count, torch.logsumexp(shown, dim=0) - count.log())
-        # Where nothing is present, M standard normals were summed and divided by 1.
+        # With nothing present, M standard normals were summed and divided by 1.
         single = torch.where(nothing, torch.zeros_like(average[1]), average[1])
         return GaussianMixture(average[0][None], single[None], torch.ones_like(nothing))
     sets = torch.ones(1, num_modalities, dtype=torch.bool, device=mean.device)
@@ -95,17 +95,17 @@ def aggregate(
 
 
 def subsets(num_modalities: int, device: torch.device | None = None) -> Tensor:
-    """All 2^M - 1 sets of modalities that are not empty.
+    """All 2^M - 1 non-empty sets of modalities.
 
     Args:
         num_modalities: Number of modalities M, from 1 to `MAX_SUBSET_MODALITIES`.
-        device: Where they are made; None: on the CPU.
+        device: Device of the result; None is the CPU.
 
     Returns:
-        Which modality is in which set, shape (2^M - 1, M), bool.
+        Modalities of each set, shape (2^M - 1, M), bool.
 
     Raises:
-        ValueError: If M is too large for their number.
+        ValueError: If M is too large to enumerate them.
 
     Source:
         Sutter et al. 2021 (MoPoE), the powerset without the empty set.
@@ -131,13 +131,13 @@ def product_of_experts(
     Args:
         mean: Means of the experts, shape (M, B, L).
         logvar: Their log-variances, natural log, shape (M, B, L).
-        present: Which modalities of each event are there, shape (B, M), bool.
-        sets: Which expert is in which set, shape (N, M), bool.
+        present: Modalities present in each event, shape (B, M), bool.
+        sets: Experts of each set, shape (N, M), bool.
         prior_expert: Whether N(0, I) is one more expert of every set.
 
     Returns:
-        Mean and log-variance of each product, each of shape (N, B, L); N(0, I) where a set has no
-        expert that is present.
+        Mean and log-variance of each product, each of shape (N, B, L); N(0, I) if a set has no
+        expert present.
 
     Source:
         Wu & Goodman 2018 (MVAE): precisions add up, means are weighted by them. Their code adds
@@ -156,7 +156,7 @@ def product_of_experts(
 
 
 def _sum_of_sets(values: Tensor, sets: Tensor) -> Tensor:
-    """Sum what the experts of each set have, (M, B, L), to (N, B, L).
+    """Sum values of experts, (M, B, L), over each set, to (N, B, L).
 
     As a product of matrices it would be rounded to bf16 under autocast and to TF32 on a GPU, by
     several standard deviations of a narrow posterior.
@@ -169,9 +169,6 @@ def _sum_of_sets(values: Tensor, sets: Tensor) -> Tensor:
 
 def moments(mixture: GaussianMixture) -> tuple[Tensor, Tensor]:
     """Mean and log-variance of a mixture, per dimension.
-
-    Args:
-        mixture: The mixture of N components.
 
     Returns:
         Mean and log-variance, each of shape (B, L); for one component its own, exactly.
@@ -193,7 +190,6 @@ def draw(mixture: GaussianMixture, generator: torch.Generator | None = None) -> 
     """Draw from a mixture: for each sample one of its components at random, then from that.
 
     Args:
-        mixture: The mixture of N components.
         generator: Source of randomness on its device; None takes the global one.
 
     Returns:
@@ -215,9 +211,6 @@ def draw(mixture: GaussianMixture, generator: torch.Generator | None = None) -> 
 
 def kl_bound(mixture: GaussianMixture) -> Tensor:
     """Upper bound on KL(mixture || N(0, I)): the mean of its components' KL divergences.
-
-    Args:
-        mixture: The mixture of N components.
 
     Returns:
         Shape (B,), nats, summed over L, averaged over components; exact for one component.

@@ -1,4 +1,4 @@
-"""Numbers wide enough for what is exponentiated, subtracted or summed over many features."""
+"""Single precision for values that are exponentiated, subtracted or summed over many features."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from torch import Tensor
 
 
 def at_least_single(x: Tensor) -> Tensor:
-    """Return x in float32 where it has fewer bits, as under mixed precision, and else x itself.
+    """Return x in float32 if it has fewer bits, as under mixed precision, else x itself.
 
     Args:
-        x: Numbers, such as what a decoder gives, any shape.
+        x: Numbers, such as a decoder's output, any shape.
 
     Returns:
-        The same numbers, of which what follows keeps 24 bits instead of bfloat16's 8.
+        The same numbers; later operations keep 24 bits instead of bfloat16's 8.
 
     Source:
         Ours. On GPUs autocast widens exp, lgamma and softmax by itself; on CPUs it does not.

@@ -15,11 +15,11 @@ class Schedule(Protocol):
 
     @property
     def smallest(self) -> float:
-        """The smallest value that it ever takes."""
+        """The smallest value over all epochs."""
         ...
 
     def __call__(self, epoch: float) -> float:
-        """Its value at an epoch: 0 at the start of training, 1 after one pass."""
+        """The value at an epoch: 0 at the start of training, 1 after one pass."""
         ...
 
 
@@ -80,7 +80,7 @@ class AbstractRamp(ABC):
         return float(min(self.start, self.end))
 
     def __call__(self, epoch: float) -> float:
-        """The value at an epoch; both ends are exact, and nothing lies outside of them."""
+        """The value at an epoch; both ends are exact, and every value lies between them."""
         if epoch >= self.begin + self.length:
             return float(self.end)
         if epoch <= self.begin:
@@ -91,7 +91,7 @@ class AbstractRamp(ABC):
 
     @abstractmethod
     def _between(self, progress: float) -> float:
-        """The value at a progress strictly between 0 and 1."""
+        """The value at a progress in (0, 1)."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Geometric(AbstractRamp):
                 raise ValueError(f"a geometric schedule's {name} must be above 0, got {value}")
 
     def _between(self, progress: float) -> float:
-        # In logarithms, so that a ratio beyond the range of a float does not matter.
+        # In logarithms: the ratio may exceed the range of a float.
         log_start, log_end = math.log(self.start), math.log(self.end)
         return math.exp(log_start + progress * (log_end - log_start))
 
@@ -171,7 +171,7 @@ class Rounds:
 
     @property
     def smallest(self) -> float:
-        """The smaller of what the two may take."""
+        """The smaller of the two schedules' smallest values."""
         assert isinstance(self.first, Schedule)
         assert isinstance(self.each, Schedule)
         return min(self.first.smallest, self.each.smallest)
@@ -198,9 +198,8 @@ def as_schedule(
 
     Args:
         value: A number or a schedule.
-        name: What it is called in messages.
-        at_least: Refuse a schedule that ever goes below this.
-        above: Refuse a schedule that ever goes to this or below.
+        at_least: Smallest value that is accepted.
+        above: Values must lie above this.
 
     Returns:
         The schedule.

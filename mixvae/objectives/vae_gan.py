@@ -1,4 +1,4 @@
-"""The terms that train a learned augmenter: a VAE, and copies that a discriminator believes."""
+"""The terms that train a learned augmenter: a VAE, and copies that deceive a discriminator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 def fitted_gaussian_nll(x: Tensor, mean: Tensor) -> Tensor:
     """-log N(x; mean, v I) at the variance v that fits the batch best: the mean squared error.
 
-    Nats that do not depend on the data's units or on a variance that somebody has to choose, up
+    Nats that depend neither on the data's units nor on a chosen variance, up
     to a constant.
 
     Args:
@@ -48,7 +48,7 @@ def discriminator_loss(real: Tensor, copied: Tensor) -> Tensor:
 
 
 def deception_loss(copied: Tensor) -> Tensor:
-    """Cross-entropy of the verdict "a sample" on copies, for who makes them.
+    """Cross-entropy of the verdict "a sample" on copies, for the generator.
 
     Args:
         copied: Logits of "a sample" for copies, shape (B,).
@@ -63,7 +63,7 @@ def deception_loss(copied: Tensor) -> Tensor:
 
 
 def triplet_loss(x: Tensor, copy: Tensor, plain: Tensor, margin: float) -> Tensor:
-    """How much farther a copy lies from its sample than the plain reconstruction allows.
+    """Hinge loss of a copy that lies farther from its sample than the plain reconstruction.
 
     Squared distances, in units of the reconstruction's: the copy is to be nearer by the margin.
     The hinge is smooth, over a width of the margin, so the gradient never vanishes altogether.
@@ -91,14 +91,14 @@ def triplet_loss(x: Tensor, copy: Tensor, plain: Tensor, margin: float) -> Tenso
 
 
 def distance_loss(shift: Tensor, radius: Tensor) -> Tensor:
-    """Squared relative difference between how far copies are moved and how far they should be.
+    """Squared relative difference between the lengths of moves and their targets.
 
-    It keeps copies near, and keeps them from being all the same: without it the noise that tells
-    them apart would best be ignored.
+    It keeps copies near, and keeps them different: without it the best model would ignore the
+    noise.
 
     Args:
         shift: Moves in the latent space, shape (B, L).
-        radius: Lengths that they should have, shape (B,), above 0.
+        radius: Target lengths, shape (B,), above 0.
 
     Returns:
         Shape (B,), without unit; 0 where the length is right.

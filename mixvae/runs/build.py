@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import warnings
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ from typing import Any
 
 import torch
 from hydra.utils import instantiate
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
 from mixvae.augmenters.learned import Learned
@@ -22,13 +21,16 @@ from mixvae.augmenters.noise import Identity
 from mixvae.callbacks.lightning_parts import callbacks_of, is_debugging
 from mixvae.callbacks.merging import Merging
 from mixvae.callbacks.pruning import Pruning
+from mixvae.cli.constructors import arguments_of
 from mixvae.cli.schema import RunConfig
 from mixvae.contracts import DataSpec, MultimodalSpec
 from mixvae.engine.checkpoint_io import AtomicCheckpointIO
-from mixvae.engine.ddp import check_started_alone
+from mixvae.engine.cluster import check_processes, cluster_environment
+from mixvae.engine.csv_logger import CsvLogger
 from mixvae.engine.processor import emulates_bf16
 from mixvae.messages import warn
 from mixvae.modules.base import AbstractModule
+from mixvae.runs.folder import RunFolder
 from mixvae.runs.trainer_settings import (
     check_checkpoints,
     check_settings,
@@ -130,8 +132,8 @@ def build_model(cfg: DictConfig, data: Any) -> LightningModule:
             the config names one.
     """
     model = instantiate(cfg.model, _partial_=True, _convert_="all")
-    wanted = inspect.signature(model.func).parameters
-    given = {}
+    wanted, _ = arguments_of(model.func)
+    given: dict[str, Any] = {}
     for name in ("shape", "modalities", "spec"):
         if name in wanted:
             kind = MultimodalSpec if name == "modalities" else DataSpec
@@ -165,20 +167,20 @@ def _check_optimizer(model: AbstractModule[Any]) -> None:
         raise ValueError(f"model.optimizer: {error}") from error
 
 
-def build_trainer(cfg: DictConfig) -> Trainer:
-    """Build the trainer with its callbacks and loggers.
+def build_trainer(cfg: DictConfig, *, logs: bool = True) -> Trainer:
+    """Build the trainer with its callbacks and loggers, of which metrics.csv is always the first.
 
     Args:
         cfg: The run's config.
+        logs: Whether the trainer has loggers at all.
 
     Returns:
         The trainer.
 
     Raises:
-        ValueError: If another program started several processes for the run, or a precision or
-            strategy is none that a run can have.
+        ValueError: If the number of processes is not that of the trainer's devices, or a run
+            cannot have the precision or strategy.
     """
-    check_started_alone(cfg.trainer.get("num_nodes", 1))
     callbacks: list[Callback] = _built(cfg.callbacks)
     if not cfg.trainer.get("enable_progress_bar", True):
         callbacks = [item for item in callbacks if not isinstance(item, ProgressBar)]
@@ -190,11 +192,12 @@ def build_trainer(cfg: DictConfig) -> Trainer:
     trainer = instantiate(cfg.trainer, _partial_=True, _convert_="all")
     built: Trainer = trainer(
         callbacks=callbacks,
-        logger=_built(cfg.logger) or False,
-        # Our own processes also inside a Slurm job, where Lightning would expect srun's.
-        plugins=[AtomicCheckpointIO(), LightningEnvironment()],
+        logger=_loggers(cfg) if logs else False,
+        # Lightning would detect a Slurm job of one task as one process of several.
+        plugins=[AtomicCheckpointIO(), cluster_environment()],
         enable_checkpointing=any(isinstance(item, Checkpoint) for item in callbacks),
     )
+    check_processes(built)
     check_trainer(built, cfg.trainer.get("strategy"))
     kind = built.strategy.root_device.type
     # On a CPU it would choose other kernels than those that results were measured with.
@@ -206,6 +209,17 @@ def build_trainer(cfg: DictConfig) -> Trainer:
             " emulates it; 32-true is faster here"
         )
     return built
+
+
+def _loggers(cfg: DictConfig) -> list[Logger]:
+    metrics = CsvLogger(str(RunFolder(Path(str(cfg.run_dir))).metrics))
+    # Older run folders name this logger in their config.
+    others = [
+        item
+        for item in _built(cfg.logger)
+        if not isinstance(item, CsvLogger) or item.path != metrics.path
+    ]
+    return [metrics, *others]
 
 
 def _built(nodes: DictConfig | None) -> list[Any]:

@@ -47,10 +47,10 @@ def evaluate(request: EvaluateRequest) -> dict[str, float]:
     _warn_of_kept_modalities(run.cfg, cfg)
     name = _results_name(run, request)
     target = run.folder.path if name is None else run.folder.path / "evaluations" / name
-    # No loggers: they would overwrite the run's records.
     cfg.run_dir, cfg.logger = str(target), None
     # One process, even if several trained: each sample is tested and written once.
     cfg.trainer.devices, cfg.trainer.strategy = 1, "auto"
+    cfg.trainer.pop("num_nodes", None)
     check_constructors(resolved(cfg))
     split, metrics = _test(run, cfg)
     _report(run, target, request, split, metrics)
@@ -66,7 +66,7 @@ def _test(run: TrainedRun, cfg: DictConfig) -> tuple[str, dict[str, float]]:
         data.go_by(content)
     model = build_model(cfg, data)
     check_fits(content, model, run.checkpoint, data.spec)
-    trainer = build_trainer(cfg)
+    trainer = build_trainer(cfg, logs=False)  # loggers would overwrite the run's records
     with listening([]):
         tell_tested_split(data)
         trainer.test(model, datamodule=data, ckpt_path=str(run.checkpoint), verbose=False)

@@ -53,7 +53,9 @@ def imported_versions() -> dict[str, str]:
     imported = {name.partition(".")[0] for name in sys.modules}
     distributions = _packages_distributions()
     names = {name for module in imported for name in distributions.get(module, ())}
-    return {name: metadata.version(name) for name in sorted(names, key=str.lower)}
+    versions = {name: metadata.version(name) for name in sorted(names, key=str.lower)}
+    # With its build (+cpu, +cu130), which the metadata may leave out.
+    return versions | {"torch": str(torch.__version__)}
 
 
 @cache

@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch import Trainer
 from omegaconf import DictConfig
 
 from mixvae.callbacks.checkpoints import Checkpoints
 from mixvae.callbacks.collecting import tested_split
-from mixvae.callbacks.lightning_parts import callbacks_of
+from mixvae.callbacks.lightning_parts import callbacks_of, is_debugging
 from mixvae.cli.config_file import resolved, save_config
 from mixvae.cli.trust import accept
-from mixvae.engine.csv_logger import last_values, read_metrics
-from mixvae.engine.ddp import process_rank
+from mixvae.engine.cluster import process_rank
 from mixvae.engine.wandb_logger import WandbRun
-from mixvae.files import remove_leftovers, write_json, write_text
+from mixvae.files import last_values, read_metrics, remove_leftovers, write_json, write_text
 from mixvae.messages import warn
 from mixvae.runs.build import Parts
 from mixvae.runs.folder import RunFolder
@@ -43,7 +43,7 @@ class Run:
         parts: What it is made of.
         tested: The checkpoint that was tested, relative to the folder; None for none.
         warnings: What was warned of so far.
-        metrics: The latest value of every logged metric.
+        metrics_before: Last metrics of a run that was resumed without a metrics.csv.
         seconds_before: How long it ran before it was resumed.
         started: When this process took it up, in seconds of the monotonic clock.
     """
@@ -53,7 +53,7 @@ class Run:
     parts: Parts
     tested: str | None = None
     warnings: list[str] = field(default_factory=list)
-    metrics: dict[str, float] = field(default_factory=dict)
+    metrics_before: dict[str, float] = field(default_factory=dict)
     seconds_before: float = 0.0
     started: float = field(default_factory=time.monotonic)
 
@@ -68,10 +68,13 @@ class Run:
         found = callbacks_of(self.parts.trainer)
         return next((item for item in found if isinstance(item, Checkpoints)), None)
 
-    def collect_metrics(self) -> None:
-        """Take over what the trainer has logged last."""
-        logged = self.parts.trainer.callback_metrics
-        self.metrics.update({name: float(value) for name, value in logged.items()})
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The last value of each metric in metrics.csv, which a debugging run does not write."""
+        if is_debugging(self.parts.trainer):
+            logged = self.parts.trainer.callback_metrics
+            return {name: float(value) for name, value in logged.items()}
+        return {**self.metrics_before, **last_values(read_metrics(self.folder.metrics))}
 
 
 def write_start(
@@ -135,15 +138,20 @@ def write_trained(run: Run) -> None:
     write_json(run.folder.summary, {**run.folder.read_summary(), **run.metrics})
 
 
-def trained_metrics(folder: RunFolder) -> dict[str, float]:
-    """Return the last values that a stopped run logged: of metrics.csv, or else of its summary.
+def metrics_without_csv(folder: RunFolder, trainer: Trainer, epoch: int) -> dict[str, float]:
+    """Return the last metrics of a run to resume that has no metrics.csv, as older ones may.
 
     Args:
-        folder: The run's folder, its metrics.csv cut to what is not trained again.
+        folder: The run's folder.
+        trainer: The trainer that resumes it.
+        epoch: The epoch that training continues with, from 0.
     """
-    kept = last_values(read_metrics(folder.metrics))
-    if kept:
-        return kept
+    if epoch < (trainer.check_val_every_n_epoch or 1) or folder.metrics.is_file():
+        return {}
+    warn(
+        f"{folder.metrics} is missing: metrics and learning curves of the first {epoch} epochs are"
+        " not in the new one"
+    )
     return {
         name: float(value)
         for name, value in folder.read_summary().items()

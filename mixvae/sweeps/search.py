@@ -18,6 +18,7 @@ from mixvae.cli.errors import INTERRUPTED, UsageError, message_of
 from mixvae.cli.requests import help_of
 from mixvae.cli.search_request import Scalar, SearchRequest, SweepRequest, as_text, parse_sweep
 from mixvae.files import write_text
+from mixvae.ranks import check_started_alone
 from mixvae.runs.folder import RunFolder, claimed
 from mixvae.sweeps.resuming import finish
 from mixvae.sweeps.search_record import best_command, jobs_of, write_trials
@@ -51,6 +52,7 @@ def search(request: SearchRequest) -> None:
         UsageError: If it cannot run; then nothing was made.
         ValueError: If no trial has finished.
     """
+    check_started_alone("a search")
     if find_spec("optuna") is None:
         raise UsageError("a search needs Optuna: pip install mixvae[sweep]")
     check_space(request)

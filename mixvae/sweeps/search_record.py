@@ -40,7 +40,7 @@ def write_trials(request: SearchRequest, study: Any) -> list[Path]:
     written = [request.folder / "search.csv"]
     if has_value(study):
         # Here, so that a wrong search is refused before matplotlib is imported.
-        from mixvae.figures.search import study_figures
+        from mixvae.sweeps.search_figures import study_figures
 
         for name, figure in study_figures(study, config.metric).items():
             written.append(request.folder / f"search_{name}.png")

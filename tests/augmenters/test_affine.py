@@ -74,17 +74,3 @@ def test_shear_moves_rows_against_each_other() -> None:
     maps = Affine(**{**STILL, "shear": 0.3}).draw(1000, torch.device("cpu"), torch.float32)
     torch.testing.assert_close(maps[:, 1], torch.tensor([0.0, 1.0, 0.0]).expand(1000, 3))
     assert maps[:, 0, 1].abs().max().item() == pytest.approx(0.3, rel=0.02)
-
-
-@pytest.mark.parametrize(
-    ("limits", "message"),
-    [({"rotation": -1.0}, "rotation.*-1"), ({"scale": 1.0}, "below 1, got 1.0")],
-)
-def test_bad_limits_are_refused(limits: dict[str, float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Affine(**limits)
-
-
-def test_data_that_are_no_images_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"needs images.*\(5,\)"):
-        Affine()(torch.rand(4, 5), 2, no_log_q)

@@ -23,8 +23,3 @@ def test_noise_is_normal_with_the_scale_asked_for() -> None:
     # Kurtosis 3 tells normal from uniform noise (1.8), a fault of the public code.
     assert (noise / 0.5).pow(4).mean().item() == pytest.approx(3.0, rel=0.05)
     assert torch.corrcoef(noise[:, 0]).abs()[0, 1].item() < 0.02
-
-
-def test_negative_noise_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"at least 0, got -0\.1"):
-        Noise(-0.1)

@@ -69,8 +69,3 @@ def test_some_samples_suffice_and_the_seed_draws_them(measure, make_data) -> Non
     assert measure(data, max_samples=80) == some
     assert measure(data, max_samples=80, seed=1)[name] != some[name]
     assert some[name] == pytest.approx(measure(data)[name], abs=0.1)
-
-
-def test_a_number_too_small_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="max_samples must be 20 or more, got 3"):
-        Clusterability(str(tmp_path), max_samples=3)

@@ -1,4 +1,3 @@
-import pytest
 import torch
 from torch.utils.data import DataLoader
 
@@ -42,8 +41,3 @@ def test_scores_are_logged_where_data_have_factors(
 
 def test_nothing_is_logged_where_they_have_none(quiet_trainer, tiny_model, tiny_data):
     assert not scores(quiet_trainer, tiny_model, tiny_data)
-
-
-def test_a_wrong_setting_is_refused():
-    with pytest.raises(ValueError, match="max_samples"):
-        Disentanglement(max_samples=0)

@@ -117,8 +117,8 @@ def test_a_collapse_that_ends_is_said_to_be_over(
 
 def test_a_resumed_run_does_not_repeat_the_warning() -> None:
     first = Evaluation()
-    state = {"first_reconstruction": 3.5, "collapsed": True, "terms": {"coupling": 2.0}}
-    first.load_state_dict(state)
+    state = {"first_reconstruction": 3.5, "collapsed": True}
+    first.load_state_dict(state | {"terms": {"coupling": 2.0}})  # of earlier versions
     second = Evaluation()
     second.load_state_dict(first.state_dict())
     assert second.state_dict() == state
@@ -128,11 +128,6 @@ def test_data_without_a_data_module_are_refused(quiet_trainer, tiny_model, tiny_
     trainer = quiet_trainer(callbacks=[Evaluation()])
     with pytest.raises(ValueError, match="needs a data module"):
         trainer.test(tiny_model, dataloaders=tiny_data.loader())
-
-
-def test_a_negative_patience_is_refused() -> None:
-    with pytest.raises(ValueError, match="must be 0 or more; got -1"):
-        Evaluation(patience_epochs=-1)
 
 
 def test_pruned_categories_are_left_out_of_the_measures(
@@ -147,12 +142,20 @@ def test_pruned_categories_are_left_out_of_the_measures(
 
 
 def test_a_collapse_is_told_with_what_the_model_says_of_its_balance(
-    quiet_trainer, tiny_model, tiny_data, caplog, monkeypatch
+    tmp_path, quiet_trainer, tiny_model, tiny_data, caplog, monkeypatch
 ) -> None:
     flatten(tiny_model)
-    balance = Balance(0.5, 0.3, {})
+    balance = Balance(0.5, 0.3, {"kl": 0.5})
     monkeypatch.setattr(type(tiny_model), "balance", lambda self: balance, raising=False)
-    trainer = quiet_trainer(callbacks=[Evaluation(patience_epochs=0)])
+    (tmp_path / "metrics.csv").write_text("epoch,step,train/kl\n0,9,2\n1,19,4\n")
+    evaluation = Evaluation(patience_epochs=0, dirpath=str(tmp_path))
+    trainer = quiet_trainer(callbacks=[evaluation])
     trainer.fit(tiny_model, datamodule=tiny_data)
     assert "at 0.5 no category can have a probability above 0.3" in caplog.text
-    assert "(tau 0.5" in caplog.text
+    assert "(tau 0.5, beta 0.5 times the state's KL 2 nats)" in caplog.text
+    # Of a checkpoint, the terms are those of the epoch before it was saved.
+    best = tmp_path / "best.ckpt"
+    trainer.save_checkpoint(best)
+    torch.save({**torch.load(best, weights_only=True), "epoch": 1}, best)
+    trainer.test(tiny_model, datamodule=tiny_data, ckpt_path=best, verbose=False)
+    assert "KL 1 nats" in caplog.text

@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.loggers import Logger
 from matplotlib.figure import Figure
 from PIL import Image
 
 import mixvae.callbacks.figures as module
-from mixvae.callbacks.checkpoints import Checkpoints
-from mixvae.callbacks.curve_keeping import CHECKPOINT_KEY
 from mixvae.callbacks.evaluation import Evaluation
 from mixvae.callbacks.figures import Figures
 from mixvae.callbacks.pictures import PictureLogger
+from mixvae.engine.csv_logger import CsvLogger
 
 ALWAYS = {
     "category_label_table",
@@ -65,7 +64,7 @@ def test_a_trained_model_gets_all_figures_in_files_and_loggers(
     tmp_path, quiet_trainer, tiny_model, tiny_data
 ) -> None:
     album = Album()
-    loggers = [album, CSVLogger(tmp_path / "csv")]
+    loggers = [album, CsvLogger(str(tmp_path / "metrics.csv"))]
     callbacks = [Evaluation(), Figures(dirpath=str(tmp_path))]
     trainer = quiet_trainer(callbacks=callbacks, logger=loggers, log_every_n_steps=1)
     trainer.fit(tiny_model, datamodule=tiny_data)
@@ -176,57 +175,14 @@ def test_category_samples_come_in_the_order_of_confidence(
         assert (confidence.diff() <= 1e-6).all()
 
 
-def train(folder: Path, quiet_trainer, model, data, max_epochs: int, resume: Path | None = None):
-    """Train with a checkpoint before each epoch and at the end, and return the curves."""
-    figures = Figures(dirpath=str(folder))
-    trainer = quiet_trainer(
-        callbacks=[Evaluation(), figures, Checkpoints(dirpath=str(folder), monitor="val/kl")],
-        max_epochs=max_epochs,
-        enable_checkpointing=True,
-    )
-    trainer.fit(model, datamodule=data, ckpt_path=resume)
-    return figures._curves
-
-
-def test_a_resumed_run_has_the_curves_of_an_uninterrupted_one(
-    tmp_path, quiet_trainer, make_model, tiny_data
-) -> None:
-    whole = train(tmp_path / "whole", quiet_trainer, make_model(), tiny_data, 4)
-    train(tmp_path / "part", quiet_trainer, make_model(), tiny_data, 2)
-    last = tmp_path / "part" / "last.ckpt"
-    part = train(tmp_path / "rest", quiet_trainer, make_model(), tiny_data, 4, resume=last)
-    assert set(whole) >= {"train/loss", "val/entropy", "val/accuracy"}
-    assert whole["train/loss"][0] == [1, 2, 3, 4]
-    assert set(part) == set(whole)
-    for name, (epochs, values) in whole.items():
-        assert part[name][0] == epochs
-        assert part[name][1] == pytest.approx(values, rel=1e-6)
-
-
-def test_an_old_checkpoint_does_not_shorten_the_curves(tmp_path) -> None:
-    figures = Figures(dirpath=str(tmp_path))
-    long, short = {"val/nmi": ([1, 2], [0.1, 0.2])}, {"val/nmi": ([1], [0.1])}
-    for curves in (long, short):
-        figures.on_load_checkpoint(None, None, {CHECKPOINT_KEY: curves})
-    figures.on_load_checkpoint(None, None, {})
-    assert figures._curves == long
-
-
+@pytest.mark.parametrize("place", [".", "evaluations/other"])
 def test_an_evaluation_alone_draws_the_curves_of_metrics_csv(
-    tmp_path, quiet_trainer, tiny_model, tiny_data, drawn
+    tmp_path, quiet_trainer, tiny_model, tiny_data, drawn, place: str
 ) -> None:
     (tmp_path / "metrics.csv").write_text("epoch,step,val/nmi\n0,9,0.1\n1,19,0.2\n")
-    trainer = quiet_trainer(callbacks=[Figures(dirpath=str(tmp_path))])
+    trainer = quiet_trainer(callbacks=[Figures(dirpath=str(tmp_path / place))])
     trainer.test(tiny_model, datamodule=tiny_data, verbose=False)
     assert drawn["learning_curves"] == [({"val/nmi": ([1, 2], [0.1, 0.2])}, 4)]
-
-
-@pytest.mark.parametrize(
-    ("option", "least"), [("samples_per_category", 1), ("traversal_steps", 2), ("max_states", 1)]
-)
-def test_too_small_numbers_are_refused(option: str, least: int) -> None:
-    with pytest.raises(ValueError, match=f"{option} must be {least} or more; got {least - 1}"):
-        Figures(dirpath=".", **{option: least - 1})
 
 
 def test_pruned_categories_are_not_drawn(

@@ -93,8 +93,3 @@ def test_on_a_gpu_a_look_comes_after_so_many_steps() -> None:
         else:
             with pytest.raises(FloatingPointError, match="at step 1 "):
                 callback.on_train_batch_end(*arguments)
-
-
-def test_how_often_to_look_must_be_sensible() -> None:
-    with pytest.raises(ValueError, match="1 or more, got 0"):
-        FiniteLoss(every_n_steps=0)

@@ -152,10 +152,7 @@ def test_a_run_killed_in_a_round_of_pruning_after_its_merging(
     ("override", "message"),
     [
         ("callbacks.merging.num_categories=9", "is 9, but the model has 8 only"),
-        ("callbacks.merging.num_categories=1", "num_categories must be 2 or more, got 1"),
-        ("callbacks.merging.after_epochs=0", "after_epochs must be 1 or more, got 0"),
         ("callbacks.merging.after_epochs=4", "is 4 and so is trainer.max_epochs"),
-        ("callbacks.merging.max_overlap=1.0", "max_overlap must lie between 0 and 1, got 1"),
     ],
 )
 def test_what_cannot_be_merged_is_refused(

@@ -123,16 +123,3 @@ def test_one_known_class_is_too_few(
 def test_data_of_one_kind_are_refused(quiet_trainer, make_multimodal, tiny_data) -> None:
     with pytest.raises(ValueError, match="several modalities, which tiny is not"):
         run(quiet_trainer, make_multimodal(), tiny_data)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"classifier": "forest"}, "classifier is 'forest'; use one of logistic, mlp"),
-        ({"classifier_c": 0.0}, "classifier_c must be above 0; got 0.0"),
-        ({"max_samples": 0}, "max_samples must be 1 or more; got 0"),
-    ],
-)
-def test_bad_values_are_refused(options: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        MultimodalEvaluation(**options)

@@ -10,11 +10,11 @@ import pytest
 from matplotlib.figure import Figure
 
 import mixvae.callbacks.multimodal_figures as module
-from mixvae.callbacks.checkpoints import Checkpoints
 from mixvae.callbacks.collecting import samples_tested
 from mixvae.callbacks.multimodal_evaluation import MultimodalEvaluation
 from mixvae.callbacks.multimodal_figures import MultimodalFigures
 from mixvae.data import HippocampusDataModule
+from mixvae.engine.csv_logger import CsvLogger
 
 ALWAYS = {"latents", "reconstructions"}
 MEASURED = {"coherence_matrix", "probe_accuracy"}
@@ -45,7 +45,8 @@ def test_a_run_draws_everything(
     tmp_path: Path, quiet_trainer, make_multimodal, make_multimodal_data
 ) -> None:
     callbacks = [MultimodalEvaluation(), MultimodalFigures(str(tmp_path))]
-    trainer = quiet_trainer(callbacks=callbacks, max_epochs=2)
+    logger = CsvLogger(str(tmp_path / "metrics.csv"))
+    trainer = quiet_trainer(callbacks=callbacks, max_epochs=2, logger=logger, log_every_n_steps=1)
     model, data = make_multimodal(has_joint=True), make_multimodal_data(missing=True)
     trainer.fit(model, datamodule=data)
     trainer.test(model, datamodule=data, verbose=False)
@@ -127,27 +128,3 @@ def test_the_split_that_is_tested_is_said_in_words(split: str, words: str) -> No
     data = HippocampusDataModule(seed=0, predict_split=split)
     assert samples_tested(data) == words
     assert samples_tested(HippocampusDataModule(seed=0, split="paper")) == "samples trained on"
-
-
-def test_a_resumed_run_has_the_curves_of_an_uninterrupted_one(
-    tmp_path: Path, quiet_trainer, make_multimodal, make_multimodal_data
-) -> None:
-    def train(folder: Path, epochs: int, resume: Path | None = None) -> dict[str, Any]:
-        figures = MultimodalFigures(str(folder))
-        keeper = Checkpoints(dirpath=str(folder), monitor="val/kl", mode="min")
-        callbacks = [MultimodalEvaluation(), figures, keeper]
-        trainer = quiet_trainer(callbacks=callbacks, max_epochs=epochs, enable_checkpointing=True)
-        trainer.fit(make_multimodal(), datamodule=make_multimodal_data(), ckpt_path=resume)
-        return figures._curves
-
-    whole = train(tmp_path / "whole", 3)
-    train(tmp_path / "part", 1)
-    part = train(tmp_path / "rest", 3, resume=tmp_path / "part" / "last.ckpt")
-    assert {"train/loss", "val/reconstruction", "val/imputation"} <= set(whole)
-    assert whole["train/loss"][0] == [1, 2, 3]
-    assert part == whole
-
-
-def test_no_events_to_show_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="events_per_class must be 1 or more; got 0"):
-        MultimodalFigures(str(tmp_path), events_per_class=0)

@@ -64,8 +64,3 @@ def test_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("sys.stdout.isatty", lambda: False, raising=False)
     assert isinstance(progress(), EpochLines)
     assert isinstance(progress("bar"), EpochBar)
-
-
-def test_a_kind_that_there_is_not() -> None:
-    with pytest.raises(ValueError, match="use auto, bar, lines or none"):
-        progress("barr")  # type: ignore[arg-type]

@@ -176,20 +176,6 @@ def test_without_genes_or_cells_it_says_so_and_writes_nothing(
     assert not list(tmp_path.iterdir())
 
 
-BAD = {
-    "genes": ({"num_genes": 0}, "num_genes must be 1 or more, got 0"),
-    "steps": ({"num_steps": 1}, "num_steps must be 2 or more, got 1"),
-    "agent": ({"agent": -1}, "agent must be 0 or more, got -1"),
-    "samples": ({"min_samples": 1}, "min_samples must be 2 or more"),
-}
-
-
-@pytest.mark.parametrize(("options", "message"), BAD.values(), ids=BAD.keys())
-def test_bad_options_are_refused(tmp_path: Path, options: dict[str, int], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        StateAnalysis(str(tmp_path), **options)
-
-
 def test_what_only_model_and_data_can_tell_is_refused_at_setup(tmp_path: Path, analyse) -> None:
     with pytest.raises(ValueError, match="agent is 3, but the agents are numbered from 0 to 2"):
         analyse(StateAnalysis(str(tmp_path), agent=3))

@@ -5,13 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
 from mixvae.contracts import MultimodalBatch
 from mixvae.data import MultimodalDataModule
 
-CONF = Path(__file__).resolve().parents[2] / "conf" / "data" / "multimodal.yaml"
 NUM = 120
 
 
@@ -142,16 +139,6 @@ def test_spec_is_known_before_set_up():
     ]
 
 
-def test_the_config_repeats_the_defaults():
-    assert CONF.read_text().startswith("# purpose: ")
-    cfg = OmegaConf.create({"seed": 3, "data": OmegaConf.load(CONF)})
-    files = {"a": "a.npy", "b": "b.npz"}
-    cfg.data.modalities = files
-    built = instantiate(cfg.data, _convert_="all")
-    for name, value in vars(MultimodalDataModule(seed=3, modalities=files)).items():
-        assert name.startswith("_") or getattr(built, name) == value, name
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -248,11 +235,6 @@ def test_labels_that_do_not_fit_are_refused(labels, names, message):
     np.save("y.npy", labels)
     with pytest.raises(ValueError, match=message):
         ready(class_names=names)
-
-
-def test_a_missing_file_is_named():
-    with pytest.raises(FileNotFoundError, match=r"there is no file gone.npy"):
-        ready(modalities={"a": "gone.npy"})
 
 
 def test_a_run_s_state_scales_other_data_and_numbers_their_classes(arrays):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mixvae.engine.csv_logger import CsvLogger, last_values, read_metrics
+from mixvae.engine.csv_logger import CsvLogger
+from mixvae.files import last_values, read_metrics
 
 
 @pytest.fixture

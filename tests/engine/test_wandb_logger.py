@@ -216,7 +216,7 @@ def test_wandb_alone_and_switched_off(
 ) -> None:
     arguments = (*tiny, "~callbacks.figures", "logger=wandb")
     assert train(*arguments, "run_dir=a").status == 0
-    assert not (tmp_path / "a" / "metrics.csv").exists()
+    assert (tmp_path / "a" / "metrics.csv").exists()
     assert train(*arguments, "run_dir=b", "logger.wandb.mode=disabled").status == 0
     assert not (tmp_path / "b" / "wandb").exists()
 

@@ -42,25 +42,16 @@ def brute_force_accuracy(table: NDArray[np.int64]) -> float:
     return max(hits) / table.sum()
 
 
-@pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize(("num_categories", "num_classes"), SIZES)
-def test_measures_equal_their_references(num_categories: int, num_classes: int, seed: int) -> None:
-    category, label = draw(num_categories, num_classes, seed)
-    table = contingency_matrix(category, label)
-    assert clustering_accuracy(table) == pytest.approx(brute_force_accuracy(table))
-    nmi = normalized_mutual_info_score(label, category)
-    assert normalised_mutual_information(table) == pytest.approx(nmi, abs=1e-12)
-    ari = adjusted_rand_score(label, category)
-    assert adjusted_rand_index(table) == pytest.approx(ari, abs=1e-12)
-
-
-@pytest.mark.parametrize("measure", MEASURES)
-def test_names_of_categories_and_classes_do_not_matter(measure) -> None:
-    category, label = draw(5, 4, seed=0)
-    table = contingency_matrix(category, label)
-    rng = np.random.default_rng(1)
-    shuffled = table[rng.permutation(5)][:, rng.permutation(4)]
-    assert measure(shuffled) == pytest.approx(measure(table), abs=1e-12)
+def test_measures_equal_their_references(num_categories: int, num_classes: int) -> None:
+    for seed in range(5):
+        category, label = draw(num_categories, num_classes, seed)
+        table = contingency_matrix(category, label)
+        assert clustering_accuracy(table) == pytest.approx(brute_force_accuracy(table))
+        nmi = normalized_mutual_info_score(label, category)
+        assert normalised_mutual_information(table) == pytest.approx(nmi, abs=1e-12)
+        ari = adjusted_rand_score(label, category)
+        assert adjusted_rand_index(table) == pytest.approx(ari, abs=1e-12)
 
 
 @pytest.mark.parametrize("measure", MEASURES)
@@ -70,11 +61,6 @@ def test_empty_categories_and_classes_change_nothing(measure) -> None:
     padded = np.zeros((7, 6), dtype=np.int64)
     padded[1:5, 2:6] = table
     assert measure(padded) == pytest.approx(measure(table), abs=1e-12)
-
-
-@pytest.mark.parametrize("measure", MEASURES)
-def test_a_perfect_clustering_scores_one(measure) -> None:
-    assert measure(np.diag([3, 5, 2])[[2, 0, 1]]) == pytest.approx(1.0)
 
 
 def test_one_category_for_all_classes_is_worth_nothing() -> None:
@@ -102,11 +88,3 @@ def test_rand_index_of_ten_million_samples_does_not_overflow() -> None:
     assert adjusted_rand_index(table) == 1.0
     independent = np.full((2, 2), 2_500_000)
     assert adjusted_rand_index(independent) == pytest.approx(0.0, abs=1e-6)
-
-
-@pytest.mark.parametrize("measure", MEASURES)
-def test_a_table_without_samples_is_refused(measure) -> None:
-    with pytest.raises(ValueError, match=r"\(3, 2\) is empty"):
-        measure(np.zeros((3, 2), dtype=np.int64))
-    with pytest.raises(ValueError, match="two axes"):
-        measure(np.ones(3, dtype=np.int64))

@@ -46,16 +46,6 @@ def test_mean_over_pairs_counts_each_pair_once() -> None:
     np.testing.assert_allclose(category_consensus(joint), np.mean(pairs, axis=0).diagonal())
 
 
-def test_one_agent_has_no_consensus() -> None:
-    with pytest.raises(ValueError, match="at least two agents; got 1"):
-        mean_consensus_matrix(np.ones((1, 1, 2, 2)))
-
-
-def test_vote_of_one_agent_is_its_own_choice() -> None:
-    probs = torch.rand(1, 20, 5).softmax(-1)
-    assert torch.equal(vote(probs), probs[0].argmax(-1))
-
-
 def test_vote_takes_the_geometric_mean_and_survives_zeros() -> None:
     # Arithmetic means .50 .45 .05 would elect category 0, which agent 1 rules out.
     first = torch.tensor([[1.0, 0.0, 0.0], [0.9, 0.1, 0.0], [0.6, 0.3, 0.1]])

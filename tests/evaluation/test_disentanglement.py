@@ -130,19 +130,3 @@ def test_the_gap_is_the_literal_formula(factors):
     information = sum(joint[i, j] * np.log(joint[i, j] / a[i] / b[j]) for i, j in cells)
     expected = information / -(b * np.log(b)).sum()
     assert mutual_information_gap(np.zeros((500, 1)), factor, category) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
-    ("codes", "factors", "category", "message"),
-    [
-        (np.zeros((4, 2)), np.zeros((5, 1)), None, r"\(4, 2\) and \(5, 1\)"),
-        (np.zeros((4, 2)), np.eye(4), np.zeros(3), r"shape \(4,\), got \(3,\)"),
-        (np.zeros((4, 0)), np.eye(4), None, "no code"),
-        (np.full((4, 1), np.nan), np.eye(4), None, "finite"),
-        (np.zeros((4, 2)), np.ones((4, 3)), None, "no factor takes more than one value"),
-    ],
-)
-def test_what_cannot_be_measured_is_refused(codes, factors, category, message):
-    for measure in (factor_vae_score, mutual_information_gap, dci):
-        with pytest.raises(ValueError, match=message):
-            measure(codes, factors, category)

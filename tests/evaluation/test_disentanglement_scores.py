@@ -68,8 +68,3 @@ def test_a_model_without_states_is_measured_by_its_categories(inferred):
     values = metric.compute()
     assert not any(name.endswith("states") for name in values)
     assert 0 <= values["mig"] <= 1
-
-
-def test_too_few_samples_are_refused():
-    with pytest.raises(ValueError, match="max_samples must be at least 2, got 1"):
-        DisentanglementScores(max_samples=1)

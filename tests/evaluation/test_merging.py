@@ -7,8 +7,6 @@ import pytest
 
 from mixvae.evaluation.merging import group_categories
 
-NUM_SAMPLES = 3000
-
 
 def soft(x: np.ndarray, centres: list[float], sharpness: float) -> np.ndarray:
     """Assignment of points on a line to centres, shape (N, K)."""
@@ -84,9 +82,3 @@ def test_an_agent_that_takes_two_types_for_one_is_outvoted(points: np.ndarray) -
 def test_nothing_in_doubt_is_merged_by_share_alone() -> None:
     sizes = np.array([50.0, 30.0, 20.0])
     assert group_categories(np.diag(sizes)[None], 0.05).num_groups == 3
-
-
-@pytest.mark.parametrize("num_groups", [1, 6])
-def test_a_number_of_groups_that_cannot_be_is_refused(points: np.ndarray, num_groups: int) -> None:
-    with pytest.raises(ValueError, match=f"cannot be merged into {num_groups}; choose 2 to 5"):
-        group_categories(overlaps(points), 0.05, num_groups)

@@ -88,11 +88,3 @@ def test_one_modality_imputes_nothing() -> None:
     one = step._replace(reconstruction=step.reconstruction[:1], imputation=step.imputation[:1, :1])
     metric.update(one, present[:, :1])
     assert set(metric.compute()) == {"reconstruction", "reconstruction/a", "kl"}
-
-
-def test_no_event_is_refused() -> None:
-    with (
-        pytest.warns(UserWarning, match="compute"),
-        pytest.raises(ValueError, match="holds no events"),
-    ):
-        MultimodalEvaluation(NAMES).compute()

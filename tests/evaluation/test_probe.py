@@ -67,9 +67,3 @@ def test_unknown_labels_are_left_out() -> None:
     kept = known(np.arange(6.0).reshape(3, 2), np.array([1, -1, 0]))
     np.testing.assert_array_equal(kept.x, [[0, 1], [4, 5]])
     np.testing.assert_array_equal(kept.label, [1, 0])
-
-
-@pytest.mark.parametrize("fit", [fit_logistic, fit_mlp])
-def test_one_class_is_refused(fit) -> None:
-    with pytest.raises(ValueError, match="two classes or more; got 1 in 4 labelled samples"):
-        fit(Labelled(np.zeros((4, 2)), np.zeros(4, dtype=np.int64)))

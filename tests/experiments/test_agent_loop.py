@@ -30,7 +30,7 @@ IMAGES = DIGITS._replace(
 )
 
 
-@pytest.mark.parametrize("num_agents", [1, 2, 3, 5])
+@pytest.mark.parametrize("num_agents", [1, 3])
 @pytest.mark.parametrize(
     ("sizes", "wide"),
     [
@@ -72,18 +72,3 @@ def test_the_loop_has_the_loss_and_the_gradients_of_the_batched_model(
         torch.testing.assert_close(
             named[name].detach(), parameter.grad, rtol=1e-9, atol=1e-9, msg=name
         )
-
-
-def test_the_loop_has_as_many_parameters_as_the_batched_model() -> None:
-    for sizes in (DIGITS, GENES, IMAGES):
-        counts = [
-            sum(p.numel() for p in module.parameters())
-            for module in (build_model(3, sizes), AgentLoop(3, sizes))
-        ]
-        assert counts[0] == counts[1]
-
-
-def test_a_step_without_given_noise_draws_its_own() -> None:
-    loop = AgentLoop(2, DIGITS)
-    x = torch.rand(7, 12)
-    assert not torch.equal(loop.loss(x), loop.loss(x))

@@ -50,13 +50,3 @@ def test_both_settings_are_varied_and_reported(tmp_path: Path, launcher: Launche
         rows = list(csv.DictReader(file))
     assert [row["value"] for row in rows] == ["1", "2", "1", "2", "0.5", "0.5"]
     assert (tmp_path / "digits_cpl.png").stat().st_size > 1000
-
-
-def test_missing_runs_are_told_by_the_exit_status(
-    tmp_path: Path, launcher: Launcher, capsys: pytest.CaptureFixture[str]
-) -> None:
-    launcher.failing = {"model.num_agents=2"}
-    given = ["--agents", "1", "2", "--strengths", "--seeds", "0", "--runs", str(tmp_path / "runs")]
-    assert agents.main([*given, "--results", str(tmp_path)]) == 1
-    assert "1 of 2 runs are missing" in capsys.readouterr().err
-    assert "| 1 | 0 |" in (tmp_path / "digits_cpl.md").read_text()

@@ -6,27 +6,36 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
 
 from experiments.augmenter_agents import AUGMENTER, CASES, main, with_augmenter
+from experiments.cells_ablation import VARIANTS
 from mixvae.cli.schema import conf_dir, register
 
-NAMES = [(case, name) for case in CASES for name in CASES[case].variants]
 
-
-@pytest.mark.parametrize(("case", "name"), NAMES)
-def test_variants_and_their_augmenters_can_be_composed(case: str, name: str) -> None:
+def composed(*overrides: str) -> DictConfig:
     register()
-    own = with_augmenter(CASES[case].variants, Path("runs/augmenter"))[name]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        agents = compose("train", [f"+experiment={CASES[case].experiment}", *own])
-        copies = compose("train", list(CASES[case].augmenter))
-    assert agents.name == CASES[case].experiment
-    # Copies are learned of what the agents see.
-    assert copies.data == agents.data
-    if agents.augmenter["_target_"].endswith("Learned"):
-        assert agents.augmenter.checkpoint == "runs/augmenter"
-    assert AUGMENTER not in str(agents)
-    assert "," not in name  # it is a folder's too, and a comma would list values
+        return compose("train", list(overrides))
+
+
+def test_variants_and_their_augmenters_can_be_composed() -> None:
+    for case in CASES.values():
+        copies = composed(*case.augmenter)
+        for name, own in with_augmenter(case.variants, Path("runs/augmenter")).items():
+            agents = composed(f"+experiment={case.experiment}", *own)
+            assert agents.name == case.experiment
+            # Copies are learned of what the agents see.
+            assert copies.data == agents.data
+            if agents.augmenter["_target_"].endswith("Learned"):
+                assert agents.augmenter.checkpoint == "runs/augmenter"
+            assert AUGMENTER not in str(agents)
+            assert "," not in name  # it is a folder's too, and a comma would list values
+
+
+def test_variants_of_the_ablation_of_cells_can_be_composed() -> None:
+    for own in VARIANTS.values():
+        assert composed("+experiment=cells_synthetic_cpl", *own).name == "cells_synthetic_cpl"
 
 
 def test_finished_runs_are_tabulated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

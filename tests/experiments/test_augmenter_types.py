@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from experiments.augmenter_types import Cells, judges, kept, relative_distance, table
+from experiments.augmenter_types import Cells, judges, kept, relative_distance
 
 
 def cells(seed: int, count: int = 90) -> Cells:
@@ -31,8 +31,3 @@ def test_a_distance_is_relative_to_the_nearest_labelled_cell() -> None:
     assert (
         relative_distance(judge, held_out.x + 1000, held_out.x, held_out.x) > 1000 / nearest.max()
     )
-
-
-def test_the_table_has_a_row_for_each_variant() -> None:
-    text = table([{"copy": {"PCA": 0.5}}, {"copy": {"PCA": 1.0}}])
-    assert text.splitlines()[-1] == "| copy | 0.750 ± 0.354 |"

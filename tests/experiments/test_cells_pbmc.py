@@ -12,12 +12,6 @@ def test_score_of_the_labels_themselves_is_one() -> None:
     assert found == {"ARI": 1.0, "NMI": pytest.approx(1.0), "clusters": 2}
 
 
-def test_table_has_a_row_for_each_method() -> None:
-    one = {"ARI": 0.5, "NMI": 0.6, "clusters": 4}
-    text = cells_pbmc.tabulate({"Leiden": [one, {**one, "ARI": 0.7}]})
-    assert "| Leiden | 0.600 ± 0.141 | 0.600 ± 0.000 | 4.0 ± 0.0 |" in text
-
-
 @pytest.mark.slow
 def test_baselines_find_what_the_labels_say_in_part() -> None:
     cells = cells_pbmc.read_cells()

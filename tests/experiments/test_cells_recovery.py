@@ -36,10 +36,3 @@ def test_ranking_is_read_by_category_and_state(tmp_path) -> None:
     path = tmp_path / "state_genes.csv"
     path.write_text("category,state,rank,gene\n3,0,1,a\n3,0,2,b\n3,0,21,z\n3,1,1,c\n5,0,1,d\n")
     assert cells_recovery.read_ranking(path) == {3: ["a", "b"], 5: ["d"]}
-
-
-def test_table_has_a_row_for_each_seed_and_one_for_all() -> None:
-    values = dict.fromkeys(cells_recovery.COLUMNS, 0.5)
-    text = cells_recovery.tabulate({"K = 10": {0: values, 1: {**values, "ari": 1.0}}})
-    assert "| K = 10 | 0 | 0.500 |" in text
-    assert "| K = 10 | all | 0.750 ± 0.354 |" in text

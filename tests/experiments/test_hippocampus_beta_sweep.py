@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import pytest
 
 import mixvae.train
 from experiments import hippocampus_beta_sweep, multiruns, objective_bound
-from experiments.hippocampus_beta_sweep import best, curves, settings, spread, table, write_csv
+from experiments.hippocampus_beta_sweep import best, curves, settings, spread, table
 from experiments.rat_runs import Job
 from mixvae.sweeps.tables import JobRecord
 
@@ -44,14 +43,6 @@ def test_the_table_holds_means_and_deviations() -> None:
     assert lines[3].startswith("| mmvm | 0.1 | 0 1 | 0.600 ± 0.141 |")
     assert lines[4].startswith("| ae |  | 0 | 0.400 |")
     assert len({line.count("|") for line in lines}) == 1
-
-
-def test_the_csv_holds_every_run(tmp_path: Path) -> None:
-    write_csv(RECORDS, tmp_path / "runs.csv")
-    with (tmp_path / "runs.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [(row["method"], row["beta"], row["seed"]) for row in rows][-1] == ("ae", "", "0")
-    assert [float(row["test/probe_accuracy"]) for row in rows] == [0.5, 0.7, 0.9, 0.9, 0.4]
 
 
 def test_points_are_by_method_and_growing_beta() -> None:
@@ -93,13 +84,3 @@ def test_both_experiments_run_from_the_same_runs(
     lines = (tmp_path / "results" / "objective_bound.md").read_text().splitlines()
     assert [line.split("|")[1].strip() for line in lines[4:]] == ["autoencoders", "0.001", "0.1"]
     assert (tmp_path / "results" / "objective_bound.png").stat().st_size > 1000
-
-
-def test_missing_runs_are_told_by_the_exit_status(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(multiruns, "launch", lambda arguments: None)
-    given = ["--seeds", "0", "--runs", str(tmp_path / "runs"), "--results", str(tmp_path)]
-    assert hippocampus_beta_sweep.main([*given, "--methods", "ae"]) == 1
-    assert "1 of 1 runs are missing" in capsys.readouterr().err
-    assert objective_bound.main(given) == 1

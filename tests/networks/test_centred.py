@@ -1,13 +1,9 @@
 """The centred encoder sees the same whatever the place and the size, and says both."""
 
-from functools import partial
-
 import pytest
 import torch
 
-from mixvae.networks.agents import Agents
 from mixvae.networks.centred import CentredEncoder
-from mixvae.networks.mlp import MLPDecoder
 
 A, B = 2, 3
 SHAPE = (1, 32, 32)
@@ -73,30 +69,3 @@ def test_an_empty_image_and_an_outlying_one_have_finite_features_and_gradients(e
     features.square().sum().backward()
     assert features.isfinite().all()
     assert images.grad.isfinite().all()
-
-
-def test_agents_are_built_of_it():
-    agents = Agents(
-        shape=SHAPE,
-        num_agents=A,
-        num_categories=4,
-        state_dim=2,
-        encoder=partial(CentredEncoder, hidden=(8, 5)),
-        decoder=partial(MLPDecoder, hidden=(5, 8)),
-    )
-    features = agents.features(torch.rand(B, *SHAPE))
-    assert agents.logits(features).shape == (A, B, 4)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"shape": (7,)}, r"needs images .* got shape \(7,\); use an MLP"),
-        ({"size": 0}, "size must be at least 1 pixel, got 0"),
-        ({"share": 0.0}, "share must be above 0 and at most 1, got 0.0"),
-        ({"share": 1.5}, "share must be above 0 and at most 1, got 1.5"),
-    ],
-)
-def test_what_cannot_be_built_is_refused(settings, message):
-    with pytest.raises(ValueError, match=message):
-        CentredEncoder(**{"num_agents": A, "shape": SHAPE, **settings})

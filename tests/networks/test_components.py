@@ -73,18 +73,6 @@ def test_the_fit_is_in_the_state() -> None:
     assert torch.equal(first(x), second(x))
 
 
-def test_bad_numbers_of_components_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"in \[1, 20\], the number of features, got 21"):
-        PrincipalComponents([20], 21)
-    with pytest.raises(ValueError, match="got 0"):
-        PrincipalComponents([20], 0)
-    with pytest.raises(ValueError, match="num_components to at most 6"):
-        PrincipalComponents([20], 8).fit(samples(6))
-    flat = samples()[:, :3] @ torch.ones(3, 20).tril()
-    with pytest.raises(ValueError, match="span 3 dimensions"):
-        PrincipalComponents([20], 8, standardise=False).fit(flat)
-
-
 def test_encoder_takes_shared_samples_and_copies() -> None:
     x = samples()
     encoder = ComponentEncoder(2, [20], num_components=4, hidden=(8, 5), batch_norm="none")

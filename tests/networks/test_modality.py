@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import pytest
 import torch
 
 from mixvae.networks.modality import ModalityDecoder, ModalityEncoder, ModalityNetworks
@@ -51,13 +50,6 @@ def test_modalities_share_nothing() -> None:
     for name, parameter in networks.named_parameters():
         moved = parameter.grad is not None and bool(parameter.grad.any())
         assert moved == name.startswith("encoders.1."), name
-
-
-@pytest.mark.parametrize("hidden", [[], [0], [4, -1]])
-def test_widths_below_one_are_refused(hidden: list[int]) -> None:
-    for network in (ModalityEncoder, ModalityDecoder):
-        with pytest.raises(ValueError, match="hidden must hold at least one width"):
-            network((3,), 2, hidden=hidden)
 
 
 def test_posteriors_are_float32_under_mixed_precision() -> None:

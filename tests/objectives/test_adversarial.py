@@ -149,28 +149,6 @@ def test_tiny_gradient_does_not_underflow() -> None:
     torch.testing.assert_close((tiny - x).norm(dim=-1), torch.ones(1, 4))
 
 
-def test_fixed_generator_gives_a_fixed_copy() -> None:
-    x, log_q = points(2, 4, 6), linear_model(2, 6)
-    first, again, other = (
-        virtual_adversarial_copy(x, log_q, 1.0, generator=torch.Generator().manual_seed(seed))
-        for seed in (3, 3, 4)
-    )
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
-
-
-def test_bad_settings_are_refused() -> None:
-    x, log_q = points(1, 2, 3), linear_model(1, 3)
-    with pytest.raises(ValueError, match="xi must be above 0, got 0"):
-        virtual_adversarial_copy(x, log_q, 1.0, xi=0.0)
-    with pytest.raises(ValueError, match="num_power_steps must be at least 1, got 0"):
-        virtual_adversarial_copy(x, log_q, 1.0, num_power_steps=0)
-    with pytest.raises(ValueError, match="ratio must be above 0, got -1"):
-        neighbour_radius(x[0], -1.0, 1)
-    with pytest.raises(ValueError, match="k must be at least 1, got 0"):
-        neighbour_radius(x[0], 1.0, 0)
-
-
 def test_neighbour_radius_equals_sorting() -> None:
     x = points(40, 2, 3)
     for k in (1, 10, 39):

@@ -44,12 +44,6 @@ def test_divergences_are_those_of_normal_distributions(own: int) -> None:
     torch.testing.assert_close(kl_to_components(mean, logvar, of_mean, of_logvar), expected)
 
 
-def test_the_divergence_from_itself_is_0() -> None:
-    mean, logvar = draw(A, K, S), draw(A, K, S)
-    own = kl_to_components(mean[:, None], logvar[:, None], mean, logvar)
-    torch.testing.assert_close(own, torch.zeros(A, 1, K, dtype=torch.float64))
-
-
 def test_the_bound_of_z_and_c_equals_its_monte_carlo_estimate() -> None:
     # KL(q(z) q(c) || p(z, c)) = sum_c q(c) KL(q(z) || p(z|c)) + KL(q(c) || p(c)).
     mean, logvar = draw(1, 1, S), draw(1, 1, S)
@@ -120,15 +114,3 @@ def test_points_that_are_all_the_same_are_fitted_too(count: int) -> None:
     fitted = fit_components(torch.ones(7, 2), count, num_starts=2)
     assert all(part.isfinite().all() for part in fitted[:3])
     torch.testing.assert_close(fitted.mean, torch.ones(count, 2))
-
-
-@pytest.mark.parametrize(
-    ("z", "message"),
-    [
-        (torch.zeros(2, 2), "3 components need as many points, got 2"),
-        (torch.full((5, 2), float("nan")), "must be finite"),
-    ],
-)
-def test_what_cannot_be_fitted_is_refused(z: torch.Tensor, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        fit_components(z, 3)

@@ -62,8 +62,3 @@ def test_empty_category_gives_finite_value_and_gradient(low: float) -> None:
 
 def test_gradcheck() -> None:
     assert torch.autograd.gradcheck(information, (posteriors().requires_grad_(),))
-
-
-def test_negative_weight_is_refused() -> None:
-    with pytest.raises(ValueError, match="marginal_weight must be at least 0, got -1"):
-        information(posteriors(), -1.0)

@@ -17,7 +17,6 @@ from mixvae.objectives.posteriors import (
     draw,
     kl_bound,
     moments,
-    product_of_experts,
     subsets,
 )
 
@@ -148,16 +147,6 @@ def test_poe_is_the_normalised_product_of_densities(prior_expert: bool) -> None:
     torch.testing.assert_close(product - product[0], got - got[0])
 
 
-def test_a_prior_expert_is_one_more_expert() -> None:
-    mean, logvar = experts()
-    prior = torch.zeros(1, B, L, dtype=torch.float64)
-    with_prior = aggregate(mean, logvar, everything(), "poe", prior_expert=True)
-    longer = [torch.cat([value, prior]) for value in (mean, logvar)]
-    five = aggregate(*longer, everything(M + 1), "poe")
-    torch.testing.assert_close(with_prior.mean, five.mean)
-    torch.testing.assert_close(with_prior.logvar, five.logvar)
-
-
 def test_moe_is_the_mixture() -> None:
     mean, logvar = experts()
     joint = aggregate(mean, logvar, everything(), "moe")
@@ -185,17 +174,6 @@ def test_mopoe_mixes_the_product_of_each_set() -> None:
         one = aggregate(mean[members], logvar[members], everything(int(members.sum())), "poe")
         torch.testing.assert_close(joint.mean[row], one.mean[0])
         torch.testing.assert_close(joint.logvar[row], one.logvar[0])
-
-
-@pytest.mark.parametrize("num_modalities", [0, 13, 40])
-def test_mopoe_refuses_what_it_cannot_enumerate(num_modalities: int) -> None:
-    with pytest.raises(ValueError, match=f"1 to 12 modalities; got {num_modalities}"):
-        subsets(num_modalities)
-
-
-def test_unknown_aggregate() -> None:
-    with pytest.raises(ValueError, match="avg, poe, moe, mopoe, got 'mean'"):
-        aggregate(*experts(), everything(), "mean")  # type: ignore[arg-type]
 
 
 @every_kind
@@ -247,13 +225,6 @@ def test_kl_bound_is_exact_for_one_component_and_above_the_divergence(kind: str)
             assert abs(float(ratio.mean() - bound[b])) < error
     if joint.mean.shape[0] == 1:
         torch.testing.assert_close(bound, kl_to_standard_normal(joint.mean[0], joint.logvar[0]))
-
-
-def test_product_of_a_set_without_experts_is_the_prior() -> None:
-    mean, logvar = experts()
-    got = product_of_experts(mean, logvar, ~everything(), torch.ones(1, M, dtype=torch.bool))
-    assert not got[0].any()
-    assert not got[1].any()
 
 
 @every_kind

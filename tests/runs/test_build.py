@@ -10,7 +10,9 @@ from omegaconf import DictConfig
 
 from mixvae.cli.schema import register
 from mixvae.engine.checkpoint_io import AtomicCheckpointIO
+from mixvae.engine.csv_logger import CsvLogger
 from mixvae.engine.randomness import seed_run
+from mixvae.engine.wandb_logger import WandbRun
 from mixvae.runs.build import build, build_trainer
 from tests.composed import composed
 
@@ -48,28 +50,6 @@ def test_checkpoints_are_read_and_written_our_way(small: Sequence[str], tmp_path
     assert isinstance(trainer.strategy.checkpoint_io, AtomicCheckpointIO)
 
 
-@pytest.mark.parametrize(
-    ("variable", "value", "culprit"),
-    [("TORCHELASTIC_RUN_ID", "none", "torchrun"), ("SLURM_STEP_NUM_TASKS", "2", "has 2 tasks")],
-)
-def test_one_of_several_processes_started_by_others_is_refused(
-    variable: str,
-    value: str,
-    culprit: str,
-    small: Sequence[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv(variable, value)
-    with pytest.raises(ValueError, match=f"{culprit}.*it starts the others itself"):
-        build_trainer(config(small, tmp_path))
-
-
-def test_a_run_stays_on_one_machine(small: Sequence[str], tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="num_nodes is 2"):
-        build_trainer(config(small, tmp_path, "+trainer.num_nodes=2"))
-
-
 def test_parts_can_be_switched_off(small: Sequence[str], tmp_path: Path) -> None:
     trainer = build_trainer(
         config(
@@ -77,14 +57,28 @@ def test_parts_can_be_switched_off(small: Sequence[str], tmp_path: Path) -> None
             tmp_path,
             "callbacks.checkpoints=null",
             "trainer.enable_progress_bar=false",
-            "logger.csv=null",
         )
     )
     assert not any(isinstance(item, Checkpoint | ProgressBar) for item in trainer.callbacks)
-    assert trainer.loggers == []
     bare = [line for line in small if "callbacks" not in line and "logger" not in line]
     cfg = composed([*bare, "~callbacks", "~logger", f"run_dir={tmp_path}"])
-    assert build_trainer(cfg).loggers == []
+    assert build_trainer(cfg, logs=False).loggers == []
+
+
+@pytest.mark.parametrize("logger", ["csv", "wandb", "default", None, "older"])
+def test_every_run_writes_metrics_csv_once(
+    small: Sequence[str], tmp_path: Path, logger: str | None
+) -> None:
+    own = [line for line in small if "logger" not in line]
+    word = "~logger" if logger is None else f"logger={logger.replace('older', 'csv')}"
+    cfg = composed([*own, word, f"run_dir={tmp_path}"])
+    if logger == "older":  # a run folder whose config names the logger
+        path = f"{tmp_path}/metrics.csv"
+        cfg.logger = {"csv": {"_target_": "mixvae.engine.csv_logger.CsvLogger", "path": path}}
+    first, *others = build_trainer(cfg).loggers
+    assert isinstance(first, CsvLogger)
+    assert first.path == tmp_path / "metrics.csv"
+    assert [type(item) for item in others] == [WandbRun] * (logger in ("wandb", "default"))
 
 
 def test_a_wrong_value_of_the_model_is_told_before_data_are_fetched(

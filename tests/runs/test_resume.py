@@ -196,7 +196,7 @@ def test_what_is_logged_without_an_epoch_is_logged_once(
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemError])
-def test_what_training_logged_is_in_the_summary_also_without_metrics_csv(
+def test_an_older_run_without_metrics_csv_keeps_the_metrics_of_its_summary(
     run: Make,
     train: Train,
     small: tuple[str, ...],
@@ -206,17 +206,43 @@ def test_what_training_logged_is_in_the_summary_also_without_metrics_csv(
     monkeypatch: pytest.MonkeyPatch,
     error: type[BaseException],
 ) -> None:
-    whole = read_json(run("whole", "~logger.csv") / "summary.json")
+    whole = read_json(run("whole", "~logger") / "summary.json")
     stopping(StopAt("on_test_start", 2, error))
     if error is SystemError:  # stands for a kill, after which nothing more is written
         monkeypatch.setattr(training, "write_summary", lambda run, status: None)
-    train(*small, "~logger.csv", "run_dir=part")
+    train(*small, "~logger", "run_dir=part")
     stopping(None)
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "part" / "metrics.csv").unlink()
+    keep_curves_as_before(tmp_path / "part" / "checkpoints")
     assert train("resume=part").status == 0
     part = read_json(tmp_path / "part" / "summary.json")
-    assert {**part, "seconds": 0} == {**whole, "seconds": 0}
+    missing, *_ = part["warnings"]
+    assert "metrics.csv is missing: metrics and learning curves of the first 2 epochs" in missing
+    assert {**part, "seconds": 0, "warnings": []} == {**whole, "seconds": 0, "warnings": []}
+
+
+def test_an_older_run_without_metrics_csv_is_evaluated_and_trained_further(
+    run: Make, train: Train, read_json: Read, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = run("a", "trainer.max_epochs=2")
+    (folder / "metrics.csv").unlink()
+    keep_curves_as_before(folder / "checkpoints")
+    monkeypatch.chdir(tmp_path)
+    assert evaluate.main(["run=a"]) == 0
+    assert train("resume=a", "trainer.max_epochs=3").status == 0
+    rows = (folder / "metrics.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["epoch", "2", "3"]
+
+
+def keep_curves_as_before(folder: Path) -> None:
+    """Add to checkpoints the metrics that earlier versions kept in them."""
+    for path in folder.glob("*.ckpt"):
+        content = torch.load(path, weights_only=True)
+        content["mixvae_learning_curves"] = {"val/loss": ([1], [0.5])}
+        content["callbacks"]["Evaluation"]["terms"] = {"coupling": 2.0}
+        torch.save(content, path)
 
 
 @pytest.mark.parametrize(

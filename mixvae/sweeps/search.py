@@ -50,7 +50,7 @@ def search(request: SearchRequest) -> None:
     """
     check_started_alone("a search")
     if find_spec("optuna") is None:
-        raise UsageError("a search needs Optuna: pip install optuna")
+        raise UsageError("a search needs Optuna: pip install mixvae[sweep]")
     check_space(request)
     begin(request)
     config = request.config

@@ -24,13 +24,12 @@ from mixvae.callbacks.reporting import Reporting, RunPruned
 from mixvae.cli.command import Command
 from mixvae.cli.compose import Job
 from mixvae.cli.search_request import SearchRequest, parse_sweep
-from mixvae.figures import search as figures_of_searches
 from mixvae.files import write_json, write_text
 from mixvae.runs import jobs, training
 from mixvae.runs.build import build
 from mixvae.runs.folder import RunFolder
 from mixvae.sweeps import search as search_driver
-from mixvae.sweeps import tables
+from mixvae.sweeps import search_figures, tables
 from tests.composed import composed
 
 Search = Callable[..., Any]
@@ -97,7 +96,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRun:
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches without figures, which take longer than all else."""
-    monkeypatch.setattr(figures_of_searches, "study_figures", lambda *arguments: {})
+    monkeypatch.setattr(search_figures, "study_figures", lambda *arguments: {})
     monkeypatch.setattr(tables, "_draw", lambda *arguments: None)
 
 

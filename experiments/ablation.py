@@ -1,26 +1,26 @@
-"""What each part that mixvae adds to cpl-mixVAE is worth: one run per variant and seed, one table.
+"""The effect of each part that mixvae adds to cpl-mixVAE: one run per variant and seed, one table.
 
     python -m experiments.ablation mnist_cpl --seeds 0 1 2
     python -m experiments.ablation digits_cpl --seeds 0 1 2 3 4
 
 Each run is `python -m mixvae.train +experiment=<experiment> seed=<seed> <the variant's overrides>`
-in a process of its own. Finished runs are kept: the same command goes on where it stopped, and
-makes the table again from what is there. Accuracies are on the test set, of the agents' vote.
+in a separate process. Finished runs are kept: the same command resumes where it stopped, and
+rewrites the table from the finished runs. Accuracies are those of the agents' vote on the test set.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
 import shlex
-import statistics
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
+
+from experiments.reports import markdown, options, spread
 
 RESULTS = Path(__file__).parent / "results" / "ablation"
 VARIANTS: dict[str, list[str]] = {
@@ -44,12 +44,12 @@ COLUMNS = {
 
 
 def run_folder(root: Path, variant: str, seed: int) -> Path:
-    """Where the run of a variant and seed is kept."""
+    """Folder of the run of a variant and seed."""
     return root / variant.replace(" ", "_") / f"seed{seed}"
 
 
 def finished(folder: Path) -> dict[str, float] | None:
-    """The summary of a finished run; None where it is missing or the run did not finish."""
+    """The summary of a finished run; None if it is missing or the run did not finish."""
     path = folder / "summary.json"
     if not path.is_file():
         return None
@@ -65,7 +65,7 @@ def run(
     extra: Sequence[str],
     variants: Mapping[str, Sequence[str]] = VARIANTS,
 ) -> None:
-    """Train one variant, unless it is done; an interrupted run is continued."""
+    """Train one variant unless it is finished; an interrupted run is resumed."""
     folder = run_folder(root, variant, seed)
     if finished(folder) is not None:
         return
@@ -79,25 +79,17 @@ def run(
     subprocess.run(command, check=True)
 
 
-def spread(values: Sequence[float], digits: int = 3) -> str:
-    """Mean and sample standard deviation as text."""
-    mean = f"{statistics.fmean(values):.{digits}f}"
-    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
-
-
 def table(summaries: Mapping[str, Mapping[int, Mapping[str, float]]]) -> str:
     """Markdown table, a row for each variant: mean ± sd over its seeds."""
-    lines = ["| variant | seeds | " + " | ".join(COLUMNS.values()) + " |"]
-    lines.append("|" + "---|" * (len(COLUMNS) + 2))
+    rows = []
     for variant, by_seed in summaries.items():
-        if not by_seed:
-            continue
         cells = [variant, " ".join(map(str, sorted(by_seed)))]
         for name in COLUMNS:
             values = [summary[name] for summary in by_seed.values() if name in summary]
             cells.append(spread(values, 0 if name == "seconds" else 3) if values else "")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        if by_seed:
+            rows.append(cells)
+    return markdown(["variant", "seeds", *COLUMNS.values()], rows)
 
 
 def report(
@@ -124,22 +116,18 @@ def main(
     variants: Mapping[str, Sequence[str]] = VARIANTS,
     module: str = "ablation",
 ) -> None:
-    """Run what is missing and write the table; `module` is the script that a reader should call."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Train missing runs and write the table; `module` is the script that a reader should call."""
+    parser = options(__doc__, None, RESULTS)
     parser.add_argument("experiment", help="a file of conf/experiment, such as mnist_cpl")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--variants", nargs="+", choices=list(variants), default=list(variants))
-    parser.add_argument("--runs", type=Path, help="folder of the runs; runs/ablation/<experiment>")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the table")
-    parser.add_argument("--overrides", nargs="+", default=[], help="for every run, key=value")
-    options = parser.parse_args(arguments)
-    root = options.runs or Path("runs", "ablation", options.experiment)
-    for seed in options.seeds:
-        for variant in options.variants:
-            run(options.experiment, root, variant, seed, options.overrides, variants)
+    given = parser.parse_args(arguments)
+    root = given.runs or Path("runs", "ablation", given.experiment)
+    for seed in given.seeds:
+        for variant in given.variants:
+            run(given.experiment, root, variant, seed, given.overrides, variants)
     command = f"python -m experiments.{module} " + shlex.join(arguments or sys.argv[1:])
-    path = options.results / f"{options.experiment}.md"
-    report(root, options.variants, options.seeds, path, command)
+    path = given.results / f"{given.experiment}.md"
+    report(root, given.variants, given.seeds, path, command)
 
 
 if __name__ == "__main__":

@@ -1,34 +1,32 @@
-"""What several agents and altered copies are worth: accuracy and consensus against either.
+"""The effect of several agents and of altered copies: accuracy and consensus against each.
 
     python -m experiments.agents
     python -m experiments.agents --seeds 0 1 2 --agents 1 2 3 5 8 --strengths 0 0.25 0.5 1 1.5
     python -m experiments.agents mnist_cpl --agents 1 2 3 5 --strengths
 
 The runs are `python -m mixvae.train -m +experiment=digits_cpl model.num_agents=... seed=...` and
-the same with `model.copy_strength=...`, the factor on how far all copies are from their sample:
+the same with `model.copy_strength=...`, the factor on the distance of all copies to their sample:
 those of the augmenter and the adversary's. The same command goes on where it stopped. Accuracy is
 that of the agents' vote on test data, beside the mean of single agents; labels only measure.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from experiments.ablation import spread
 from experiments.comparison import Panel, setting_curves
 from experiments.multiruns import as_job, complete
-from experiments.reports import headline, markdown, write_runs
+from experiments.reports import exit_status, headline, markdown, options, spread, write_runs
 from mixvae.sweeps.tables import JobRecord
 
 RUNS = Path("runs", "agents")
 RESULTS = Path(__file__).parent / "results" / "agents"
 AGENTS = (1.0, 2.0, 3.0, 5.0, 8.0)
 STRENGTHS = (0.0, 0.25, 0.5, 1.0, 1.5)
-# What each key of the config is called in the table and the figure.
+# Name of each key of the config in the table and the figure.
 SETTINGS = {"model.num_agents": "agents", "model.copy_strength": "strength of copies"}
 
 # Key of the config, its value, the seed.
@@ -56,7 +54,7 @@ def run(
     root: Path,
     extra: Sequence[str],
 ) -> tuple[Records, int]:
-    """Run what is missing; return the finished runs, and how many are missing all the same."""
+    """Train missing runs; return the finished ones, and the number still missing."""
     asked = {}
     for key, values in settings.items():
         for seed in seeds:
@@ -90,7 +88,7 @@ def table(records: Records, key: str) -> str:
 
 
 def panels(records: Records, keys: Sequence[str]) -> list[Panel]:
-    """What is drawn: accuracies and the consensus against each setting."""
+    """Panels of the figure: accuracies and the consensus against each setting."""
     return [
         Panel(SETTINGS[key], y, {m: values_of(records, key, m) for m in measures})
         for key in keys
@@ -102,36 +100,29 @@ def panels(records: Records, keys: Sequence[str]) -> list[Panel]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what is missing, and write the tables, the CSV and the figure."""
+    """Train missing runs, and write the tables, the CSV and the figure."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__, RUNS, RESULTS)
     parser.add_argument("experiment", nargs="?", default="digits_cpl", help="digits_cpl")
     parser.add_argument("--agents", type=float, nargs="*", default=list(AGENTS))
     parser.add_argument("--strengths", type=float, nargs="*", default=list(STRENGTHS))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the runs")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the tables")
-    parser.add_argument("--overrides", nargs="+", default=[], help="for every run, key=value")
-    options = parser.parse_args(given)
-    wanted = dict(zip(SETTINGS, (options.agents, options.strengths), strict=True))
-    root = options.runs / options.experiment
-    records, missing = run(options.experiment, wanted, options.seeds, root, options.overrides)
+    chosen = parser.parse_args(given)
+    wanted = dict(zip(SETTINGS, (chosen.agents, chosen.strengths), strict=True))
+    root = chosen.runs / chosen.experiment
+    records, missing = run(chosen.experiment, wanted, chosen.seeds, root, chosen.overrides)
     if records:
-        options.results.mkdir(parents=True, exist_ok=True)
+        chosen.results.mkdir(parents=True, exist_ok=True)
         keys = [key for key in wanted if any(name == key for name, _, _ in records)]
         parts = [headline("agents", given, records.values())]
         parts += [table(records, key) for key in keys]
-        stem = options.results / options.experiment
+        stem = chosen.results / chosen.experiment
         stem.with_suffix(".md").write_text("\n\n".join(parts) + "\n", "utf-8")
         runs = {(k, f"{v:g}", str(seed)): record for (k, v, seed), record in records.items()}
         write_runs(stem.with_suffix(".csv"), runs, ("setting", "value", "seed"))
         figure = setting_curves(panels(records, keys))
         figure.savefig(stem.with_suffix(".png"), bbox_inches="tight", pad_inches=0.1)
         print("\n\n".join(parts[1:]))
-    if missing:
-        asked = missing + len(records)
-        print(f"{missing} of {asked} runs are missing; see above why", file=sys.stderr)
-    return int(missing > 0)
+    return exit_status(len(records), missing + len(records))
 
 
 if __name__ == "__main__":

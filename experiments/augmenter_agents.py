@@ -10,7 +10,6 @@ cells are those of data.cells_seed 0 for all seeds.
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.ablation import finished, report, run
+from experiments.reports import options
 
 RESULTS = Path(__file__).parent / "results" / "augmenter_agents"
 AUGMENTER = "AUGMENTER"  # in a variant: the folder of the seed's augmenter
@@ -30,7 +30,7 @@ class Case:
 
     Attributes:
         experiment: The agents' experiment.
-        augmenter: How its augmenter is trained.
+        augmenter: Command line that trains its augmenter.
         variants: Overrides of the agents' runs, by name.
     """
 
@@ -72,7 +72,7 @@ CASES = {
 
 
 def train_augmenter(case: Case, folder: Path, seed: int) -> None:
-    """Train the augmenter of a seed, unless it is done."""
+    """Train the augmenter of a seed unless it is finished."""
     if finished(folder) is None:
         command = [sys.executable, "-m", "mixvae.train", *case.augmenter]
         command += [f"seed={seed}", f"run_dir={folder}", "logger=csv"]
@@ -88,27 +88,23 @@ def with_augmenter(variants: dict[str, list[str]], folder: Path) -> dict[str, li
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what is missing and write the table."""
+    """Train missing runs and write the table."""
     names = [name for case in CASES.values() for name in case.variants]
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__, Path("runs/augmenter_agents"), RESULTS)
     parser.add_argument("case", choices=list(CASES))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--variants", nargs="+", choices=names)
-    parser.add_argument("--runs", type=Path, default=Path("runs/augmenter_agents"))
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--overrides", nargs="+", default=[], help="of the agents, key=value")
-    options = parser.parse_args(arguments)
-    case, root = CASES[options.case], options.runs / options.case
-    chosen = [name for name in case.variants if name in (options.variants or names)]
-    for seed in options.seeds:
+    given = parser.parse_args(arguments)
+    case, root = CASES[given.case], given.runs / given.case
+    chosen = [name for name in case.variants if name in (given.variants or names)]
+    for seed in given.seeds:
         folder = root / "augmenter" / f"seed{seed}"
         train_augmenter(case, folder, seed)
         variants = with_augmenter(case.variants, folder)
         for variant in chosen:
-            run(case.experiment, root, variant, seed, options.overrides, variants)
-    given = sys.argv[1:] if arguments is None else arguments
-    command = "python -m experiments.augmenter_agents " + shlex.join(given)
-    report(root, chosen, options.seeds, options.results / f"{options.case}.md", command)
+            run(case.experiment, root, variant, seed, given.overrides, variants)
+    words = sys.argv[1:] if arguments is None else arguments
+    command = "python -m experiments.augmenter_agents " + shlex.join(words)
+    report(root, chosen, given.seeds, given.results / f"{given.case}.md", command)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from experiments.ablation import finished, spread
+from experiments.ablation import finished
+from experiments.reports import spread
 from mixvae.augmenters.learned import Learned
 from mixvae.data import SyntheticCellsDataModule
 

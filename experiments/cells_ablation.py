@@ -1,4 +1,4 @@
-"""What each part is worth on synthetic cells: one run per variant and seed, one table.
+"""The effect of each part on synthetic cells: one run per variant and seed, one table.
 
     python -m experiments.cells_ablation cells_synthetic_cpl --seeds 0 1 2
 
@@ -43,7 +43,7 @@ VARIANTS: dict[str, list[str]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what is missing and write the table."""
+    """Train missing runs and write the table."""
     ablation.main(arguments, VARIANTS, "cells_ablation")
 
 

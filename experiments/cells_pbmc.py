@@ -23,9 +23,9 @@ from typing import Any
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from experiments.ablation import spread
 from experiments.cells_hardness import NUM_COMPONENTS, NUM_NEIGHBOURS, RESOLUTIONS
 from experiments.cells_recovery import RESULTS, train
+from experiments.reports import spread
 from mixvae.annotate import annotate
 
 BATCH_SIZE = 64  # 250 would leave two steps an epoch of these few cells

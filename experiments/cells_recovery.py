@@ -30,8 +30,9 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
-from experiments.ablation import finished, spread
+from experiments.ablation import finished
 from experiments.cells_hardness import NUM_COMPONENTS, leiden_scores
+from experiments.reports import spread
 from mixvae.data.cell_generator import SyntheticCells, generate_cells
 from mixvae.data.expression import log_cpm
 

@@ -16,8 +16,8 @@ class Panel(NamedTuple):
     """Measures against a setting.
 
     Attributes:
-        x: What the setting is.
-        y: What is measured, with its unit.
+        x: Name of the setting.
+        y: Name of the measure, with its unit.
         curves: For each measure its values by setting, one for each seed.
     """
 
@@ -35,7 +35,7 @@ def method_scores(
         methods: Names of the methods, one row each.
         scores: For each measure the values of each method, one per seed, none where the method
             has no such measure.
-        title: What the methods were run on.
+        title: Name of the data set.
 
     Returns:
         A figure with a panel for each measure.
@@ -61,7 +61,7 @@ def setting_curves(panels: Sequence[Panel], num_columns: int = 2) -> Figure:
     """Draw measures against settings: a line through the means, a point for each seed.
 
     Args:
-        panels: What is drawn, row by row.
+        panels: The panels, row by row.
         num_columns: Panels beside each other.
 
     Returns:

@@ -12,21 +12,19 @@ paper's grid. Each method's best beta is the one with the best probe accuracy on
 
 from __future__ import annotations
 
-import argparse
 import math
-import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments.rat_runs import METHODS, Job, complete, grid
-from experiments.reports import headline, write_runs
+from experiments.reports import exit_status, headline, markdown, options, write_runs
 from experiments.tradeoff import Point, Spread, tradeoff
 from mixvae.sweeps.tables import JobRecord
 
 RUNS = Path("runs", "hippocampus_beta_sweep")
 RESULTS = Path(__file__).parent / "results" / "hippocampus"
-# Where the methods are at their best on the simulator; the paper's grid lies below it.
+# The methods' optima on the simulator; the paper's grid lies below.
 BETAS = (0.1, 0.3, 1.0, 1.5)
 PAPER_BETAS = (1e-5, 1e-4, 1e-3, 2.5e-3, 5e-3, 1e-2)
 CHOSEN_BY = "val/probe_accuracy"
@@ -58,9 +56,7 @@ def spread(records: Records, setting: Setting, measure: str) -> Spread | None:
         for job, record in records.items()
         if (job.method, job.beta) == setting and measure in record.metrics
     ]
-    if not values:
-        return None
-    return Spread(statistics.fmean(values), statistics.stdev(values) if values[1:] else math.nan)
+    return Spread.of(values) if values else None
 
 
 def settings(records: Records) -> list[Setting]:
@@ -82,15 +78,14 @@ def best(records: Records) -> list[Setting]:
 
 def table(records: Records, rows: Sequence[Setting]) -> str:
     """Markdown table, a row for each setting: mean ± sd over its seeds."""
-    lines = ["| method | beta | seeds | " + " | ".join(n for n, _ in COLUMNS.values()) + " |"]
-    lines.append("|" + "---|" * (len(COLUMNS) + 3))
+    lines = []
     for method, beta in rows:
         seeds = sorted(job.seed for job in records if (job.method, job.beta) == (method, beta))
         cells = [method, "" if beta is None else f"{beta:g}", " ".join(map(str, seeds))]
         for measure, (_, digits) in COLUMNS.items():
             cells.append(_text(spread(records, (method, beta), measure), digits))
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        lines.append(cells)
+    return markdown(["method", "beta", "seeds", *(name for name, _ in COLUMNS.values())], lines)
 
 
 def _text(value: Spread | None, digits: int) -> str:
@@ -122,22 +117,18 @@ def curves(records: Records) -> dict[str, list[Point]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what is missing, and write the table, the CSV and the figure."""
+    """Train missing runs, and write the table, the CSV and the figure."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__, RUNS, RESULTS)
     parser.add_argument("--full", action="store_true", help="also the paper's grid of betas")
     parser.add_argument("--betas", type=float, nargs="+", help="a grid of your own")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the runs")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the table")
-    parser.add_argument("--overrides", nargs="+", default=[], help="for every run, key=value")
-    options = parser.parse_args(given)
-    betas = options.betas or ((*PAPER_BETAS, *BETAS) if options.full else BETAS)
-    jobs = grid(options.methods, betas, options.seeds)
-    records = complete(jobs, options.runs, options.overrides)
+    chosen = parser.parse_args(given)
+    betas = chosen.betas or ((*PAPER_BETAS, *BETAS) if chosen.full else BETAS)
+    jobs = grid(chosen.methods, betas, chosen.seeds)
+    records = complete(jobs, chosen.runs, chosen.overrides)
     if records:
-        options.results.mkdir(parents=True, exist_ok=True)
+        chosen.results.mkdir(parents=True, exist_ok=True)
         parts = [
             headline("hippocampus_beta_sweep", given, records.values()),
             f"Each method at its best beta, by `{CHOSEN_BY}`:",
@@ -145,15 +136,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "All:",
             table(records, settings(records)),
         ]
-        (options.results / "beta_sweep.md").write_text("\n\n".join(parts) + "\n", "utf-8")
-        write_csv(records, options.results / "beta_sweep.csv")
+        (chosen.results / "beta_sweep.md").write_text("\n\n".join(parts) + "\n", "utf-8")
+        write_csv(records, chosen.results / "beta_sweep.csv")
         figure = tradeoff(curves(records), list(PANELS.values()), "reconstruction (nats per event)")
-        figure.savefig(options.results / "beta_sweep.png", bbox_inches="tight", pad_inches=0.1)
+        figure.savefig(chosen.results / "beta_sweep.png", bbox_inches="tight", pad_inches=0.1)
         print("\n\n".join(parts[1:3]))
-    missing = len(jobs) - len(records)
-    if missing:
-        print(f"{missing} of {len(jobs)} runs are missing; see above why", file=sys.stderr)
-    return int(missing > 0)
+    return exit_status(len(records), len(jobs))
 
 
 if __name__ == "__main__":

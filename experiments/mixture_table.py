@@ -16,7 +16,6 @@ seed, over the state of largest spread.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -24,10 +23,9 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.ablation import spread
 from experiments.comparison import method_scores
 from experiments.multiruns import Job, Run, as_job, collect, complete
-from experiments.reports import headline, markdown, write_runs
+from experiments.reports import exit_status, headline, markdown, options, spread, write_runs
 from experiments.run_settings import differing, encoder_of
 from experiments.traversals import copy_traversal
 from mixvae.sweeps.tables import JobRecord
@@ -45,8 +43,8 @@ METHODS = (
     "beta_vae",
     "imsat",
 )
-# What comes before a method in an experiment's name, and what else its runs override: where the
-# experiments of a data set differ in their nets, those that all are to have.
+# Prefix of the experiments' names, and further overrides of their runs: if the
+# experiments of a data set differ in their networks, those that all use.
 DATASETS: dict[str, tuple[str, tuple[str, ...]]] = {
     "digits": ("digits", ()),
     "mnist": ("mnist", ()),
@@ -58,7 +56,7 @@ PROFILES = {"quick": ["digits"], "full": ["digits", "mnist", "dsprites_rendered"
 
 
 class Column(NamedTuple):
-    """A measure: its name in the table, its decimals, and how it is read."""
+    """A measure: its name in the table, its decimals, and its reader."""
 
     name: str
     digits: int
@@ -101,7 +99,7 @@ def values(runs: Runs, method: str, column: Column) -> list[float]:
 
 
 def shown(runs: Runs) -> list[Column]:
-    """The columns that some run has a value for."""
+    """The columns with a value in some run."""
     methods = {method for method, _ in runs}
     return [column for column in COLUMNS if any(values(runs, name, column) for name in methods)]
 
@@ -124,7 +122,7 @@ def table(runs: Runs) -> str:
 
 
 def mixed(runs: Runs) -> list[str]:
-    """Say which methods' seeds were not run with the same settings."""
+    """Name methods whose seeds were run with different settings."""
     said = []
     for method in ordered(runs):
         keys = differing([run.folder for (name, _), run in runs.items() if name == method])
@@ -134,7 +132,7 @@ def mixed(runs: Runs) -> list[str]:
 
 
 def _spread(numbers: Sequence[float], digits: int) -> str:
-    """Mean and deviation, without the deviation of what is the same for every seed by design."""
+    """Mean and deviation, without the deviation of numbers that are equal by design."""
     if not numbers:
         return ""
     return (
@@ -164,7 +162,7 @@ def report(dataset: str, runs: Runs, results: Path, head: str) -> None:
 
 
 def draw_traversals(dataset: str, runs: Runs, results: Path) -> None:
-    """Copy a traversal of the first seed of each method, where it has states to move along."""
+    """Copy a traversal of the first seed of each method that has states."""
     for method in ordered(runs):
         seed = min(seed for name, seed in runs if name == method)
         target = results / "traversals" / f"{dataset}_{method}.png"
@@ -176,44 +174,38 @@ def draw_traversals(dataset: str, runs: Runs, results: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what is missing, and write the tables and figures."""
+    """Train missing runs, and write the tables and figures."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__, RUNS, RESULTS)
     parser.add_argument("--profile", choices=list(PROFILES), default="quick")
     parser.add_argument("--datasets", nargs="+", choices=list(DATASETS), help="not the profile's")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     cores = os.cpu_count() or 1
     parser.add_argument("--jobs", type=int, default=cores, help=f"runs at a time ({cores}: cores)")
-    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the runs")
     parser.add_argument(
         "--made-before", type=Path, nargs="+", default=[], help="other folders of run folders"
     )
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the tables")
     parser.add_argument("--collect", action="store_true", help="run nothing, report what is there")
     parser.add_argument("--no-traversals", action="store_true", help="tables only")
-    parser.add_argument("--overrides", nargs="+", default=[], help="for every run, key=value")
-    options = parser.parse_args(given)
-    together = ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={options.jobs}"]
-    launcher = together if options.jobs > 1 else []
+    chosen = parser.parse_args(given)
+    together = ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={chosen.jobs}"]
+    launcher = together if chosen.jobs > 1 else []
     missing = total = 0
-    for dataset in options.datasets or PROFILES[options.profile]:
-        asked = jobs(dataset, options.methods, options.seeds, options.overrides)
-        root, wanted = options.runs / dataset, list(asked.values())
-        if options.collect:
-            done = collect(wanted, root, options.made_before)
+    for dataset in chosen.datasets or PROFILES[chosen.profile]:
+        asked = jobs(dataset, chosen.methods, chosen.seeds, chosen.overrides)
+        root, wanted = chosen.runs / dataset, list(asked.values())
+        if chosen.collect:
+            done = collect(wanted, root, chosen.made_before)
         else:
-            done = complete(wanted, root, launcher, options.made_before)
+            done = complete(wanted, root, launcher, chosen.made_before)
         runs = {what: done[job] for what, job in asked.items() if job in done}
         missing, total = missing + len(asked) - len(runs), total + len(asked)
         if runs:
             head = headline("mixture_table", given, [run.record for run in runs.values()])
-            report(dataset, runs, options.results, head)
-            if not options.no_traversals:
-                draw_traversals(dataset, runs, options.results)
-    if missing:
-        print(f"{missing} of {total} runs are missing; see above why", file=sys.stderr)
-    return int(missing > 0)
+            report(dataset, runs, chosen.results, head)
+            if not chosen.no_traversals:
+                draw_traversals(dataset, runs, chosen.results)
+    return exit_status(total - missing, total)
 
 
 if __name__ == "__main__":

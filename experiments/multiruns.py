@@ -1,8 +1,8 @@
-"""Runs of experiments: asked for as jobs, made by as few multiruns as may be.
+"""Runs of experiments: requested as jobs, trained by as few multiruns as possible.
 
-A job is what one run overrides. Its run is kept in a sweep's folder under a common root, and is
-made once: a stopped multirun is continued, and a new one asks only for what no folder holds with
-the settings of today.
+A job is the overrides of one run. Its run lies in a sweep's folder under a common root and is
+trained once: a stopped multirun is resumed, and a new one trains only jobs that no folder holds
+with the current settings.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mixvae.sweeps.tables import JobRecord, read_jobs
 # The overrides of one run, `key=value`; a multirun varies the first key slowest.
 Job = tuple[str, ...]
 Block = tuple[tuple[str, tuple[str, ...]], ...]
-# What a run of many need not leave, and seconds each: W&B files, pictures, tables, a progress bar.
+# Left out, as they take seconds per run: W&B files, figures, tables, progress bars.
 QUIET = (
     "logger=csv",
     "callbacks.figures=null",
@@ -37,7 +37,7 @@ class Run(NamedTuple):
 
     Attributes:
         folder: Its folder.
-        record: What it tells.
+        record: Its status and metrics.
     """
 
     folder: Path
@@ -50,13 +50,13 @@ def as_job(overrides: Iterable[str]) -> Job:
 
 
 def blocks(jobs: Iterable[Job]) -> list[list[str]]:
-    """Gather jobs into few multiruns that hold them all and no other.
+    """Group jobs into few multiruns with exactly these jobs.
 
     Args:
         jobs: The jobs wanted.
 
     Returns:
-        What each multirun overrides, `key=value,value,...`.
+        Overrides of each multirun, `key=value,value,...`.
     """
     found = [_parted(job) for job in jobs]
     for place in reversed(range(max(map(len, found), default=0))):
@@ -65,7 +65,7 @@ def blocks(jobs: Iterable[Job]) -> list[list[str]]:
 
 
 def finished(root: Path, also: Sequence[Path] = ()) -> dict[frozenset[str], Run]:
-    """Read the finished runs of the sweeps under a root, by what they override in any order.
+    """Read the finished runs of the sweeps under a root, by their overrides in any order.
 
     Args:
         root: Folder of the sweeps.
@@ -83,16 +83,16 @@ def finished(root: Path, also: Sequence[Path] = ()) -> dict[frozenset[str], Run]
 def complete(
     jobs: Sequence[Job], root: Path, launcher: Sequence[str] = (), also: Sequence[Path] = ()
 ) -> dict[Job, Run]:
-    """Run what is missing, and return the finished runs of the jobs.
+    """Train missing runs, and return the finished runs of the jobs.
 
     Args:
         jobs: The jobs wanted.
         root: Folder of the sweeps; each multirun gets a folder of its own in it.
-        launcher: How new multiruns are carried out, `hydra/launcher=...`.
-        also: Other folders of run folders; those of a job's overrides are not made again.
+        launcher: Overrides of new multiruns, `hydra/launcher=...`.
+        also: Other folders of run folders, whose runs count too.
 
     Returns:
-        The runs of the jobs that are finished; one that failed has said why, and is left out.
+        The finished runs; failed jobs have printed their error and are left out.
     """
     wanted = {_identity(job): job for job in jobs}
     done = collect(jobs, root, also)
@@ -102,7 +102,7 @@ def complete(
             launch([f"sweep.resume={folder}"])
     number = max((int(folder.name) for folder in _sweeps(root)), default=-1) + 1
     missing = set(wanted) - set(finished(root, also))
-    # What a folder was for and still is not there failed again just now.
+    # Planned jobs that are still missing failed again just now.
     missing -= set().union(*map(_planned, _sweeps(root)))
     missing |= outdated
     for lines in blocks(job for identity, job in wanted.items() if identity in missing):
@@ -114,10 +114,10 @@ def complete(
 def collect(
     jobs: Sequence[Job], root: Path, also: Sequence[Path] = (), *, quiet: bool = False
 ) -> dict[Job, Run]:
-    """Return the finished runs of the jobs as they are, see `complete`.
+    """Return the finished runs of the jobs without training, see `complete`.
 
-    A run with other settings than its overrides give today, since an experiment's file was
-    changed, is none of the job's; unless `quiet`, that is told.
+    A run whose overrides give other settings today, since an experiment's file
+    changed, is ignored; unless `quiet`, this is printed.
     """
     done = finished(root, also)
     found = {}
@@ -134,10 +134,10 @@ def collect(
 
 
 def launch(arguments: Sequence[str]) -> None:
-    """Run a multirun in a process of its own."""
+    """Run a multirun in a separate process."""
     command = [sys.executable, "-m", "mixvae.train", "-m", *arguments]
     print(" ".join(command[1:]), flush=True)
-    # A job that fails does not take the others with it; the table is made of what there is.
+    # One failed job does not stop the others; the table shows the finished runs.
     subprocess.run(command, check=False)
 
 
@@ -147,7 +147,7 @@ def _sweeps(root: Path) -> list[Path]:
 
 
 def _planned(folder: Path) -> set[frozenset[str]]:
-    """What a sweep's folder is for: the identities of its jobs."""
+    """Identities of the jobs of a sweep's folder."""
     overrides = read_command(folder).overrides
     if not overrides:
         return set()
@@ -157,13 +157,13 @@ def _planned(folder: Path) -> set[frozenset[str]]:
 
 
 def _identity(overrides: Iterable[str]) -> frozenset[str]:
-    """What tells runs apart; where one is kept and what it leaves beside does not."""
+    """The overrides that identify a run, without its folder and outputs."""
     lines = set(as_job(overrides)) - set(as_job(QUIET))
     return frozenset(line for line in lines if not line.startswith(("hydra", "run_dir=")))
 
 
 def _parted(overrides: Iterable[str]) -> Block:
-    """Part the lines of a multirun into keys and the values that they take."""
+    """Split the lines of a multirun into keys and their values."""
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     return tuple(
         (
@@ -177,7 +177,7 @@ def _parted(overrides: Iterable[str]) -> Block:
 
 
 def _merged(found: Sequence[Block], place: int) -> list[Block]:
-    """Put the blocks together that differ in the values of one place only."""
+    """Merge blocks that differ in the values of one place only."""
     groups: dict[Block, tuple[str, ...]] = {}
     for block in found:
         others = tuple((k, v) if at != place else (k, ()) for at, (k, v) in enumerate(block))

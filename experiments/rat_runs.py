@@ -28,7 +28,7 @@ class Job(NamedTuple):
     seed: int
 
     def overrides(self, extra: Sequence[str]) -> multiruns.Job:
-        """What the run says to `mixvae.train`."""
+        """The command line of the run."""
         betas = [] if self.beta is None else [f"model.beta={self.beta:g}"]
         lines = [f"+experiment={EXPERIMENT}", f"model={self.method}", *betas, f"seed={self.seed}"]
         return multiruns.as_job([*lines, *extra])
@@ -45,7 +45,7 @@ def grid(methods: Iterable[str], betas: Sequence[float], seeds: Sequence[int]) -
 
 
 def complete(jobs: Sequence[Job], root: Path, extra: Sequence[str]) -> dict[Job, JobRecord]:
-    """Run what is missing, see `multiruns.complete`.
+    """Train missing runs, see `multiruns.complete`.
 
     Args:
         jobs: The jobs wanted.

@@ -1,4 +1,4 @@
-"""What runs were made with, from the configs in their folders: a table's rows must not mix it."""
+"""Settings of runs, from the configs in their folders: rows of a table must not mix them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from mixvae.cli.compose import compose_jobs
 from mixvae.cli.config_file import load_config
 from mixvae.runs.folder import RunFolder
 
-# What decides on a result, and what of it does not or is the seed.
+# Parts of a config that affect results, and keys in them that do not or are the seed.
 PARTS = ("data", "model", "augmenter", "trainer", "test_checkpoint")
 ASIDE = ("data.seed", "data.root", "trainer.enable_progress_bar", "trainer.default_root_dir")
 
 
 def differing(folders: Sequence[Path]) -> list[str]:
-    """Name the settings that are not the same in all runs.
+    """Name the settings that differ between runs.
 
     Args:
-        folders: Run folders. A key that only some configs have came with a later version, and
-            does not count.
+        folders: Run folders. A key missing in some configs came with a later version and
+            is ignored.
 
     Returns:
         Their keys, such as `model.optimizer.lr`.
@@ -35,15 +35,15 @@ def differing(folders: Sequence[Path]) -> list[str]:
 
 
 def changed_since(folder: Path, job: Sequence[str]) -> list[str]:
-    """Name the settings of a run that the same overrides would set otherwise today.
+    """Name the settings of a run that the same overrides set differently today.
 
     Args:
-        folder: Its folder; one without a config changed nothing.
-        job: What the run overrides.
+        folder: Its folder; without a config nothing counts as changed.
+        job: The overrides of the run.
 
     Returns:
-        Their keys, with what the run had and what it would have. A key that only one of the two
-        has came with another version, and does not count.
+        Their keys, with the old and the new value. A key that only one of the two
+        has came with another version, and is ignored.
     """
     if not RunFolder(folder).config.is_file():
         return []
@@ -54,7 +54,7 @@ def changed_since(folder: Path, job: Sequence[str]) -> list[str]:
 
 
 def encoder_of(folder: Path) -> str:
-    """Widths of a mixture model's encoder, and what it is where it is no plain MLP."""
+    """Widths of a mixture model's encoder, and its kind unless it is a plain MLP."""
     path = RunFolder(folder).config
     if not path.is_file():
         return ""

@@ -1,7 +1,9 @@
-"""What models gain and what it costs as the weight of their regulariser grows."""
+"""Gains of models against their cost, as the weight of their regulariser grows."""
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -23,14 +25,19 @@ class Spread(NamedTuple):
     mean: float
     deviation: float
 
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Mean and sample deviation of values, at least one."""
+        return cls(statistics.fmean(values), statistics.stdev(values) if values[1:] else math.nan)
+
 
 class Point(NamedTuple):
     """One model at one weight of its regulariser.
 
     Attributes:
         beta: The weight; None for a model without one.
-        cost: What is drawn along the horizontal axis.
-        gains: What is drawn along the vertical axis, by panel.
+        cost: Value on the horizontal axis.
+        gains: Values on the vertical axis, by panel.
     """
 
     beta: float | None
@@ -47,7 +54,7 @@ def tradeoff(curves: Mapping[str, Sequence[Point]], panels: Sequence[str], cost:
     Args:
         curves: The points of each method, by growing weight.
         panels: Names of the gains, one panel each.
-        cost: What the cost is, with its unit.
+        cost: Name of the cost, with its unit.
 
     Returns:
         A figure with the panels side by side.
@@ -100,7 +107,7 @@ def objective_curve(
     Args:
         betas: Weights, all above 0.
         objectives: For each split, the objective at each weight, as many as weights.
-        bounds: For each split, what it cannot exceed: the objective of autoencoders.
+        bounds: For each split, the upper bound: the objective of autoencoders.
 
     Returns:
         A figure with a panel for each split.

@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from mixvae.cli.errors import run_guarded
+from mixvae.cli.errors import run_as_process, run_guarded
 from mixvae.cli.requests import help_of, read_request
 from mixvae.cli.run_requests import AnnotateOptions, AnnotateRequest
 from mixvae.cli.schema import register
@@ -23,7 +23,6 @@ def annotate(adata: Any, run: str | Path, **options: Any) -> Any:
 
     Args:
         adata: Cells, in memory; not changed.
-        run: The run's folder.
         **options: `checkpoint`, `agent`, `layer`, `target_sum`, `max_missing` and `batch_size` as
             on the command line.
 
@@ -53,5 +52,10 @@ def _annotate(arguments: Sequence[str]) -> None:
     annotate_file(request)
 
 
+def command() -> NoReturn:
+    """Run the process's command line and end the process."""
+    run_as_process(main)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

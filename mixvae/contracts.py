@@ -150,14 +150,13 @@ class MixtureModel(Protocol):
 
 
 class Balance(NamedTuple):
-    """What pulls on q(c|x) at present, for whoever looks for the cause of a collapse.
+    """The present weights of the objective, for the diagnosis of a collapse.
 
     Attributes:
-        tau: What the logits are divided by.
-        largest_probability: The largest q(c|x) that tau allows where the logits are capped; None
-            where they are not.
-        weights: Factor of each term of the objective where the reconstruction of an agent counts
-            1, by the term's name; below 0 where a term is rewarded.
+        tau: Divisor of the logits.
+        largest_probability: The largest q(c|x) that tau allows; None if the logits are not capped.
+        weights: Factor of each term relative to the reconstruction of one agent, by the term's
+            name; below 0 for a reward.
     """
 
     tau: float
@@ -167,10 +166,10 @@ class Balance(NamedTuple):
 
 @runtime_checkable
 class Balanced(Protocol):
-    """A model that can tell what pulls on its categories."""
+    """A model that knows the weights of its objective relative to the reconstruction."""
 
     def balance(self) -> Balance:
-        """What pulls on q(c|x) at present."""
+        """The present weights of the objective."""
         ...
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
-from mixvae.cli.errors import run_guarded
+from mixvae.cli.errors import run_as_process, run_guarded
 from mixvae.cli.requests import help_of, read_request
 from mixvae.cli.run_requests import EvaluateRequest
 from mixvae.cli.schema import register
@@ -27,5 +28,10 @@ def _evaluate(arguments: Sequence[str]) -> None:
     evaluate(request)
 
 
+def command() -> NoReturn:
+    """Run the process's command line and end the process."""
+    run_as_process(main)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

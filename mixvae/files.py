@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,13 +31,12 @@ LEFTOVER = re.compile(r"\..+\.\d+(\.\w+)?")
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to, and put it in the place of `path` once all went well.
+    """Yield a temporary path in the same folder, with the same suffix, that then replaces `path`.
+
+    An exception leaves `path` as it was.
 
     Args:
-        path: The file to write or overwrite; its folder is made if missing.
-
-    Yields:
-        A path in the same folder, with the same suffix.
+        path: The file to write or overwrite, or a folder to make; its parent is made if missing.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")  # see LEFTOVER
@@ -44,6 +44,8 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
         temporary.unlink(missing_ok=True)
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from mixvae.cli.errors import run_guarded
+from mixvae.cli.errors import run_as_process, run_guarded
 from mixvae.cli.requests import help_of, read_request
 from mixvae.cli.run_requests import ImputeOptions, ImputeRequest
 from mixvae.cli.schema import register
@@ -24,7 +24,6 @@ def impute(arrays: Mapping[str, Any], run: str | Path, **options: Any) -> dict[s
     Args:
         arrays: Array of each modality by name, shape (N, *shape_m); row i of each belongs to event
             i. A row of NaN is missing, and so is a modality without an array.
-        run: The run's folder.
         **options: `checkpoint`, `source` and `batch_size` as on the command line.
 
     Returns:
@@ -53,5 +52,10 @@ def _impute(arguments: Sequence[str]) -> None:
     impute_files(request)
 
 
+def command() -> NoReturn:
+    """Run the process's command line and end the process."""
+    run_as_process(main)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
-from mixvae.cli.errors import run_guarded
+from mixvae.cli.errors import run_as_process, run_guarded
+from mixvae.cli.requests import help_of
 from mixvae.cli.schema import register
+from mixvae.cli.search_request import SweepRequest
 from mixvae.sweeps.search import launch_sweep
 
 register()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status.
-
-    Args:
-        arguments: The command line without the program's name; None takes the process's own.
-    """
+    """Run the command line (None: the process's own) and return its exit status."""
     given = sys.argv[1:] if arguments is None else arguments
-    return run_guarded(lambda: launch_sweep(given), given)
+    return run_guarded(lambda: launch_sweep(given), given, lambda: help_of(SweepRequest))
+
+
+def command() -> NoReturn:
+    """Run the process's command line and end the process."""
+    run_as_process(main)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

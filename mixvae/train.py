@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from mixvae.cli.command import Command, parse
 from mixvae.cli.compose import compose_jobs, config_text
-from mixvae.cli.errors import UsageError, run_guarded
+from mixvae.cli.errors import UsageError, run_as_process, run_guarded
 from mixvae.cli.help_text import train_help
 
 
@@ -17,9 +18,7 @@ def launch(command: Command) -> None:
     Raises:
         UsageError: If the command line cannot be run; then nothing was created.
     """
-    if command.help:
-        print(train_help(), end="")
-    elif command.show is not None:
+    if command.show is not None:
         print(config_text(command), end="")
     elif command.multirun:
         from mixvae.sweeps.multirun import run_multirun
@@ -36,14 +35,15 @@ def launch(command: Command) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status.
-
-    Args:
-        arguments: The command line without the program's name; None takes the process's own.
-    """
+    """Run the command line (None: the process's own) and return its exit status."""
     given = sys.argv[1:] if arguments is None else arguments
-    return run_guarded(lambda: launch(parse(given)), given)
+    return run_guarded(lambda: launch(parse(given)), given, train_help)
+
+
+def command() -> NoReturn:
+    """Run the process's command line and end the process."""
+    run_as_process(main)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

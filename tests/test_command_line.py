@@ -158,3 +158,22 @@ def test_ctrl_c_saves_says_how_to_go_on_and_going_on_is_exact(
     resumed = command("train", "resume=part")
     assert resumed.returncode == 0, resumed.stderr
     assert_same_run(tmp_path / "part", tmp_path / "whole")
+
+
+def test_a_process_ends_with_its_status_and_its_exit_handlers(tmp_path: Path) -> None:
+    code = """
+import atexit, sys, tempfile
+from mixvae.cli.errors import run_as_process
+def main():
+    global folder
+    folder = tempfile.TemporaryDirectory(dir=sys.argv[1])
+    atexit.register(print, "handled")
+    print("done", end="")
+    return 3
+run_as_process(main)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (3, "donehandled\n", "")
+    assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import os
 import re
 import subprocess
@@ -108,8 +109,9 @@ def test_each_command_has_a_script_that_shows_help(
 ) -> None:
     assert project["scripts"].keys() == {f"mixvae-{name}" for name in COMMANDS}
     name = f"mixvae-{command}"
-    main = EntryPoint(name, project["scripts"][name], "console_scripts").load()
-    assert main(["--help"]) == 0
+    module, _, function = project["scripts"][name].partition(":")
+    assert callable(EntryPoint(name, f"{module}:{function}", "console_scripts").load())
+    assert importlib.import_module(module).main(["--help"]) == 0
     assert f"mixvae.{command}" in capfd.readouterr().out
 
 

@@ -26,13 +26,13 @@ PRUNING = ("callbacks.pruning.round_epochs=1", "callbacks.pruning.max_rounds=1")
 
 
 def experiments() -> list[str]:
-    """Every experiment that runs without files of the user's."""
+    """Every experiment that needs no files of the user."""
     names = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
     return [name for name in names if name not in NEED_FILES]
 
 
 def shortened(experiment: str) -> list[str]:
-    """What makes an experiment short and leaves its sizes as they are."""
+    """Overrides that make an experiment short and leave its sizes unchanged."""
     data, method = experiment.split("_", maxsplit=1)
     text = (conf_dir() / "experiment" / f"{experiment}.yaml").read_text()
     found = [f"trainer.max_epochs={EPOCHS}", f"trainer.limit_train_batches={BATCHES}"]
@@ -42,7 +42,7 @@ def shortened(experiment: str) -> list[str]:
 
 
 def rows() -> Iterator[dict[str, Any]]:
-    """A row for each experiment; one whose data are not here is told, and left out."""
+    """A row for each experiment; one without data prints a message and is left out."""
     for experiment in experiments():
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, "-m", "mixvae.train", f"+experiment={experiment}"]

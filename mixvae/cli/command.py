@@ -28,7 +28,6 @@ class Command:
         multirun: Whether several values of a key mean several jobs.
         show: Part of the config to print instead of running: `job`, `hydra` or `all`.
         resolve: Whether to resolve references in the printed config.
-        help: Whether help was asked for.
     """
 
     overrides: list[str] = field(default_factory=list)
@@ -37,7 +36,6 @@ class Command:
     multirun: bool = False
     show: str | None = None
     resolve: bool = False
-    help: bool = False
 
     @property
     def flags(self) -> list[str]:
@@ -81,7 +79,6 @@ def parse(arguments: Sequence[str]) -> Command:
     """
     parser = _Parser(prog="mixvae.train", add_help=False, allow_abbrev=False)
     parser.add_argument("overrides", nargs="*")
-    parser.add_argument("--help", "-h", action="store_true")
     parser.add_argument("--multirun", "-m", action="store_true")
     parser.add_argument("--config-dir", "-cd")
     parser.add_argument("--config-name", "-cn")

@@ -34,29 +34,46 @@ def check_constructors(config: Mapping[str, Any]) -> None:
 def _check_node(path: str, node: Mapping[str, Any]) -> None:
     try:
         target = get_object(node["_target_"])
-        signature = inspect.signature(target)
+        hints, takes_any = arguments_of(target)
     except Exception as error:
         raise ValueError(f"{path}._target_: there is no {node['_target_']!r}") from error
-    parameters = signature.parameters.values()
-    names = [parameter.name for parameter in parameters]
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
-    hints = _hints(target)
     for key, value in node.items():
         if key.startswith("_") and key.endswith("_"):
             continue
-        if key not in names:
+        if key not in hints:
             if not takes_any:
-                near = suggestion(f"{path}.{key}", [f"{path}.{name}" for name in names])
+                near = suggestion(f"{path}.{key}", [f"{path}.{name}" for name in hints])
                 raise ValueError(f"unknown key '{path}.{key}'{near}")
-        elif key in hints and not accepts(hints[key], value):
+        elif not accepts(hints[key], value):
             raise ValueError(
                 f"{path}.{key} is {value!r}; it must be {describe(hints[key])}"
                 + _near_literal(hints[key], value)
             )
 
 
+def arguments_of(target: Any) -> tuple[dict[str, Any], bool]:
+    """Types of a constructor's keyword arguments by name, and whether it takes any others.
+
+    A class of mixvae, or of a user and derived from one, passes its `**` on to the class above it,
+    so the arguments of that class are its own too. Positional-only ones are for subclasses alone.
+    """
+    classes = target.__mro__[1:] if inspect.isclass(target) else ()
+    known: dict[str, Any] = {}
+    for one in (target, *(base for base in classes if "__init__" in vars(base))):
+        if one is not target and not one.__module__.startswith("mixvae."):
+            return known, True
+        hints = _hints(one)
+        parameters = inspect.signature(one).parameters.values()
+        for item in parameters:
+            if item.kind in (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY):
+                known.setdefault(item.name, hints.get(item.name, Any))
+        if not any(item.kind is item.VAR_KEYWORD for item in parameters):
+            return known, False
+    return known, True
+
+
 def _hints(target: Any) -> dict[str, Any]:
-    """Return the types of a constructor's arguments, as far as they can be told."""
+    """Types of a constructor's arguments, as far as they can be resolved."""
     function = target.__init__ if inspect.isclass(target) else target
     try:
         return typing.get_type_hints(function)
@@ -72,6 +89,8 @@ def accepts(hint: Any, value: Any) -> bool:
         value: A plain value, or a mapping that will be built into an object.
     """
     origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return True
     if origin in (Union, UnionType):
         return any(accepts(argument, value) for argument in arguments)
     if origin is Literal:

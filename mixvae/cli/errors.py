@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, NoReturn
 
 from hydra.errors import InstantiationException
+
+from mixvae.ranks import own_rank
 
 FAILED = 1
 REFUSED = 2
 INTERRUPTED = 130
+OTHERS_SECONDS = 3.0
 
 
 class UsageError(ValueError):
@@ -24,36 +31,58 @@ class JobsFailedError(Exception):
 
 
 def run_guarded(
-    work: Callable[[], Any],
-    arguments: Sequence[str],
-    help_text: Callable[[], str] | None = None,
+    work: Callable[[], Any], arguments: Sequence[str], help_text: Callable[[], str]
 ) -> int:
     """Do the work of a command, or print its help; an error becomes one message and a status.
 
     Args:
         work: Reads the command line and does what it asks for.
         arguments: The command line, which may ask for help or for tracebacks (`debug=true`).
-        help_text: Returns the help; None where `work` prints it.
+        help_text: Returns the help.
 
     Returns:
         0 if all went well, 1 if it failed, 2 if the command line was refused, 130 after Ctrl-C.
     """
     try:
-        if help_text is not None and {"-h", "--help"} & set(arguments):
+        if {"-h", "--help"} & set(arguments):
             print(help_text(), end="")
             return 0
         work()
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        if own_rank() == 0:
+            print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
+        # All processes of a run refuse the same command; the first one's exit ends the others.
+        time.sleep(OTHERS_SECONDS if own_rank() else 0.0)
         if wants_traceback(arguments):
             traceback.print_exception(error)
-        print(f"error: {message_of(error)}", file=sys.stderr)
+        where = f" in process {own_rank()}" if own_rank() else ""
+        print(f"error{where}: {message_of(error)}", file=sys.stderr)
         return REFUSED if isinstance(error, UsageError) else FAILED
     return 0
+
+
+def run_as_process(main: Callable[[], int]) -> NoReturn:
+    """Run a command as this process, which then ends without tearing down PyTorch's modules.
+
+    That takes a second and more. Handlers of `atexit` still run: the last one registered comes
+    first, so the one registered here comes last.
+    """
+    status = [FAILED]
+    atexit.register(lambda: _end(status[0]))
+    status[0] = main()
+    sys.exit(status[0])
+
+
+def _end(status: int) -> NoReturn:
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # a pipe that is closed
+            stream.flush()
+    os._exit(status)
 
 
 def wants_traceback(arguments: Sequence[str]) -> bool:

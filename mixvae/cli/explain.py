@@ -23,7 +23,6 @@ LEFT_TO_LIGHTNING = (
     "inference_mode",
     "limit_predict_batches",
     "min_steps",
-    "num_nodes",
     "overfit_batches",
     "profiler",
     "reload_dataloaders_every_n_epochs",

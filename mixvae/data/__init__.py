@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mixvae.data.cells import CellDataModule
     from mixvae.data.cells_synthetic import SyntheticCellsDataModule
     from mixvae.data.digits import DigitsDataModule
-    from mixvae.data.dsprites import DSpritesDataModule
+    from mixvae.data.dsprites_file import DSpritesDataModule
     from mixvae.data.dsprites_rendered import RenderedDSpritesDataModule
     from mixvae.data.fetch import FetchError
     from mixvae.data.hippocampus import HippocampusDataModule
@@ -35,7 +35,7 @@ __all__ = [
 
 _HOME = {
     "CellDataModule": "mixvae.data.cells",
-    "DSpritesDataModule": "mixvae.data.dsprites",
+    "DSpritesDataModule": "mixvae.data.dsprites_file",
     "DigitsDataModule": "mixvae.data.digits",
     "FetchError": "mixvae.data.fetch",
     "HippocampusDataModule": "mixvae.data.hippocampus",

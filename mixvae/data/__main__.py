@@ -10,9 +10,9 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
-from mixvae.cli.errors import UsageError, run_guarded
+from mixvae.cli.errors import UsageError, run_as_process, run_guarded
 from mixvae.cli.requests import read_keywords
 from mixvae.suggestions import suggestion
 
@@ -97,5 +97,10 @@ def _command_help(command: str, function: Callable[..., Any]) -> str:
     return "\n".join([*lines, "  debug=false\n"])
 
 
+def command() -> NoReturn:
+    """Run the process's command line and end the process."""
+    run_as_process(main)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

@@ -23,11 +23,8 @@ def read_array(name: str) -> np.ndarray:
             may begin with a line of column names. A first column that this line leaves without a
             name, such as pandas' index, is left out with a warning.
 
-    Returns:
-        The array.
-
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file is missing.
         ValueError: If it holds something else.
     """
     path, key = _located(name)
@@ -49,7 +46,7 @@ def read_labels(name: str, num_samples: int) -> np.ndarray:
         Whole numbers or texts, shape (N,).
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file is missing.
         ValueError: If it holds something else, or another number of labels.
     """
     path, key = _located(name)
@@ -79,14 +76,14 @@ def read_labels(name: str, num_samples: int) -> np.ndarray:
 
 
 def _located(name: str) -> tuple[Path, str | None]:
-    """Split a name into the path and the key; refuses what is no file of a known kind."""
+    """Split a name into the path and the key; refuses a file that is missing or of another kind."""
     text, key = name, None
     stem, colon, behind = name.rpartition(":")
     if colon and stem.endswith(".npz"):
         text, key = stem, behind
     path = Path(text).expanduser()
     if path.suffix not in ENDINGS:
-        raise ValueError(f"{name} is no {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]} file")
+        raise ValueError(f"{name} is not a {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]} file")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path} (asked for from {Path.cwd()})")
     return path, key
@@ -128,7 +125,7 @@ def _csv_numbers(path: Path) -> np.ndarray:
         if number == 0 and _names_an_index(fields):
             _logger.warning(
                 "%s has a first column without a name: left out as the names of rows, as pandas"
-                " writes them unless it is told index=False",
+                " writes them without index=False",
                 path,
             )
             first_column = 1
@@ -149,7 +146,7 @@ def _csv_numbers(path: Path) -> np.ndarray:
     if len(rows) > 1 and len(rows[0]) > 1 and np.array_equal(rows[0], np.arange(len(rows[0]))):
         _logger.warning(
             "%s begins with the line 0, 1, ..., %d: taken for the names of columns, as pandas"
-            " writes them unless it is told header=False",
+            " writes them without header=False",
             path,
             len(rows[0]) - 1,
         )
@@ -168,7 +165,7 @@ def _names_an_index(header: list[str]) -> bool:
 
 
 def _numbers(fields: list[str]) -> np.ndarray:
-    """Read fields as float32, an empty one as NaN; the error names the first that is no number."""
+    """Read fields as float32, an empty one as NaN; the error names the first one in error."""
     try:
         return np.array([field or "nan" for field in fields]).astype(np.float32)
     except ValueError as error:
@@ -178,7 +175,7 @@ def _numbers(fields: list[str]) -> np.ndarray:
             except ValueError:
                 shown = field if len(field) <= 40 else f"{field[:37]}..."
                 raise ValueError(
-                    f"{shown!r} is no number; numbers must lie between commas, with a point for"
+                    f"{shown!r} is not a number; numbers must lie between commas, with a point for"
                     " decimals"
                 ) from error
         raise

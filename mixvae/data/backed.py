@@ -3,15 +3,16 @@
 A file is fast to read by ranges of rows and slow by single rows. So each epoch takes the chunks of
 neighbouring rows in a random order, `buffer_chunks` of them at a time, and shuffles the rows of
 those together. Files are often sorted by type or donor: a buffer of many chunks from all over the
-file mixes them. The order is a function of (seed, epoch), and batch k is reached without reading
-what comes before it.
+file mixes them. The order is a function of (seed, epoch), and a run resumes at batch k without
+reading the batches before it.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,33 +20,11 @@ from scipy import sparse
 from torch import Tensor
 
 from mixvae.contracts import Batch
-from mixvae.data.cell_source import H5adSource
-from mixvae.data.expression import Applied, Kind, Matrix, normalised
-from mixvae.data.genes import GeneColumns
+from mixvae.data.cell_matrices import CellMatrix
+from mixvae.data.cell_source import H5adSource, X
+from mixvae.data.expression import Matrix
+from mixvae.data.preparation import Preparation
 from mixvae.data.resident import EpochOrder
-
-
-class Reading(NamedTuple):
-    """How one matrix of a file is read.
-
-    Attributes:
-        layer: Its name.
-        columns: The genes to keep.
-        applied: What is done to it.
-        target_sum: What libraries are scaled to.
-        kind: What it holds.
-    """
-
-    layer: str
-    columns: GeneColumns
-    applied: Applied
-    target_sum: float
-    kind: Kind = "counts"
-
-    def prepare(self, matrix: Matrix) -> Matrix:
-        """Normalise rows of the file and keep the genes."""
-        matrix = normalised(matrix, self.kind, self.applied, self.target_sum)
-        return self.columns.take(matrix)
 
 
 class BackedCells:
@@ -53,36 +32,34 @@ class BackedCells:
 
     The chunks of the last batches stay in memory, prepared and in the file's own form, dense or
     CSR: no more than `buffer_chunks` of them.
+
+    Args:
+        path: The file.
+        preparations: How x is prepared and, where a run needs them, raw counts.
+        label: Labels, shape (N,), int64.
+        chunk_rows: Neighbouring rows that are read at a time.
+        buffer_chunks: Most chunks that stay in memory.
     """
 
     def __init__(
         self,
         path: Path,
-        x: Reading,
-        counts: Reading | None,
+        preparations: Sequence[Preparation],
         label: Tensor,
         chunk_rows: int,
         buffer_chunks: int,
     ) -> None:
-        """Prepare to read; labels, shape (N,), are in memory."""
         self.label = label
         self.chunk_rows = chunk_rows
         self.buffer_chunks = buffer_chunks
         self._path = path
-        self._readings = [x] if counts is None else [x, counts]
+        self._preparations = tuple(preparations)
         self._source: H5adSource | None = None
         self._chunks: OrderedDict[int, list[Matrix]] = OrderedDict()
-        self._matrices: list[Any] = []
+        self._matrices: list[CellMatrix] = []
 
     def batch(self, rows: Tensor) -> Batch:
-        """Read the batch of these rows; `index` of the batch is the row number itself.
-
-        Args:
-            rows: Row numbers, shape (B,), int64, on the device of the labels.
-
-        Returns:
-            Expression (B, D), float32, labels (B,), rows (B,) and counts (B, D) or None.
-        """
+        """Read the batch of these rows, (B,), as (B, D); its `index` is the row number itself."""
         wanted = rows.cpu().numpy()
         number = wanted // self.chunk_rows
         # those at hand first: they may make room for the others
@@ -111,18 +88,13 @@ class BackedCells:
 
     def to(self, device: torch.device) -> BackedCells:
         """Return the same cells, whose batches are then copied to `device`."""
-        x, *counts = self._readings
+        label = self.label.to(device)
         return BackedCells(
-            self._path,
-            x,
-            counts[0] if counts else None,
-            self.label.to(device),
-            self.chunk_rows,
-            self.buffer_chunks,
+            self._path, self._preparations, label, self.chunk_rows, self.buffer_chunks
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the open file and what was read of it."""
+        """Leave out the open file and the chunks in memory."""
         return {**self.__dict__, "_source": None, "_chunks": OrderedDict(), "_matrices": []}
 
     def _chunk(self, number: int) -> list[Matrix]:
@@ -133,12 +105,11 @@ class BackedCells:
             self._chunks.popitem(last=False)
         if self._source is None:
             self._source = H5adSource(self._path)
-            self._matrices = [self._source.matrix(reading.layer) for reading in self._readings]
+            self._matrices = [self._source.matrix(how.layer or X) for how in self._preparations]
         start = number * self.chunk_rows
         stop = min(start + self.chunk_rows, len(self.label))
-        read: list[Matrix] = []
-        for index, reading in enumerate(self._readings):
-            read.append(reading.prepare(self._matrices[index].read(start, stop)))
+        both = zip(self._preparations, self._matrices, strict=True)
+        read = [preparation.apply(matrix.read(start, stop)) for preparation, matrix in both]
         self._chunks[number] = read
         return read
 

@@ -1,4 +1,4 @@
-"""What the data modules share whose samples all stay in memory."""
+"""The base of the data modules: splits and loaders of samples in memory."""
 
 from __future__ import annotations
 
@@ -24,21 +24,30 @@ class SplitRows(NamedTuple):
 
 
 class AbstractResidentDataModule(LightningDataModule, ABC):
-    """A data module whose samples all stay in memory; a data set says what its splits are.
+    """A data module that reads everything in `setup`, whatever the stage, and keeps it in memory.
 
-    `setup` reads everything once, whatever the stage. Where the trainer computes on another device
-    than the CPU, the tensors are kept there, and no batch crosses the bus.
+    Where the trainer computes on another device than the CPU, the samples are kept there, and no
+    batch crosses the bus.
+
+    Args:
+        seed: Seed of the validation split and of the order of training.
+        batch_size: Global batch size: training samples per step, over all processes.
+        val_fraction: Share of the samples outside the test set that validates, in (0, 1).
+        eval_batch_size: Largest number of samples per evaluation step.
+        predict_split: Split that is tested and predicted after training.
+
+    Raises:
+        ValueError: If a setting is out of its range.
     """
 
     def __init__(
         self,
         seed: int,
-        batch_size: int,
-        val_fraction: float,
-        eval_batch_size: int,
-        predict_split: Split,
+        batch_size: int = 250,
+        val_fraction: float = 0.1,
+        eval_batch_size: int = 1000,
+        predict_split: Split = "test",
     ) -> None:
-        """Check and keep what all resident data sets need; see the subclasses."""
         super().__init__()
         check_seed(seed)
         check_fraction("val_fraction", val_fraction)
@@ -56,7 +65,7 @@ class AbstractResidentDataModule(LightningDataModule, ABC):
     @property
     @abstractmethod
     def spec(self) -> DataSpec | MultimodalSpec:
-        """What the data are, known before they are read."""
+        """Name, shape and classes, known before the samples are read."""
 
     @abstractmethod
     def read_splits(self) -> dict[Split, SplitRows]:
@@ -91,7 +100,7 @@ class AbstractResidentDataModule(LightningDataModule, ABC):
         return self.eval_dataloader("val")
 
     def test_dataloader(self) -> EvalLoader:
-        """Samples of `predict_split`, each once: what measures, predictions and figures are of."""
+        """Samples of `predict_split`, each once: metrics, predictions and figures are of these."""
         return self.eval_dataloader(self.predict_split)
 
     def predict_dataloader(self) -> EvalLoader:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 FAMILY_SIZE = 3
 FAMILY_MARKERS = 10
-FAMILY_STRENGTH = 2.0  # log fold change of what sisters share
+FAMILY_STRENGTH = 2.0  # log fold change of the genes that sisters share
 ACTIVITY_SHARE = 0.14  # of the genes, moved by each activity
 RICH_SHARE = 2 / 3  # of the genes, by expression: programmes move these, which counts can show
 
@@ -40,7 +40,7 @@ class CellDesign:
 
 @dataclass(frozen=True)
 class DesignSizes:
-    """How many of what a design has; see `cell_generator.generate_cells`."""
+    """Numbers of cells and genes; see `cell_generator.generate_cells`."""
 
     num_genes: int
     num_types: int
@@ -64,14 +64,6 @@ def draw_design(
     random: np.random.Generator, sizes: DesignSizes, strengths: DesignStrengths
 ) -> CellDesign:
     """Draw which genes are markers, which a state moves, and how large each type is.
-
-    Args:
-        random: Where the numbers come from.
-        sizes: How many of what.
-        strengths: How far expression moves.
-
-    Returns:
-        The design.
 
     Raises:
         ValueError: If there are too few genes for the types.
@@ -100,7 +92,7 @@ def draw_design(
 
 @dataclass(frozen=True)
 class _Genes:
-    """Columns by what they are for; `free` are no markers, and programmes may move them."""
+    """Columns by role; `free` ones are not markers, and programmes may move them."""
 
     families: tuple[Columns, ...]
     markers: tuple[Columns, ...]

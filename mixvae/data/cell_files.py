@@ -1,9 +1,8 @@
-"""AnnData files: opened with clear errors, written whole or not at all."""
+"""AnnData files: the optional packages that read them, and checks before one is read or written."""
 
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,14 +11,7 @@ INSTALL = "pip install mixvae[cells]"
 
 
 def require_anndata() -> ModuleType:
-    """Import anndata.
-
-    Returns:
-        The module.
-
-    Raises:
-        ImportError: If it is not installed; the message says how to install it.
-    """
+    """Import anndata; the `ImportError` says how to install it."""
     try:
         import anndata
     except ImportError as error:
@@ -28,14 +20,7 @@ def require_anndata() -> ModuleType:
 
 
 def require_scanpy() -> ModuleType:
-    """Import scanpy.
-
-    Returns:
-        The module.
-
-    Raises:
-        ImportError: If it is not installed; the message says how to install it.
-    """
+    """Import scanpy; the `ImportError` says how to install it."""
     try:
         import scanpy
     except ImportError as error:
@@ -43,16 +28,34 @@ def require_scanpy() -> ModuleType:
     return scanpy
 
 
-def check_free_path(path: Path, overwrite: bool) -> None:
-    """Refuse a file that is there and may not be replaced, or a folder that cannot be written to.
-
-    Args:
-        path: File to write later.
-        overwrite: Whether a file that is there may be replaced.
+def read_cells(path: Path) -> Any:
+    """Read an .h5ad file into an AnnData object; sparse stays sparse.
 
     Raises:
-        ValueError: If the file is there and may not be replaced, or is a folder.
-        OSError: If its folder does not exist or may not be written to.
+        ImportError: If anndata is not installed.
+        FileNotFoundError: If the file is missing.
+        ValueError: If it is a folder, not an AnnData file, or truncated.
+    """
+    anndata = require_anndata()
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name an .h5ad file")
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        return anndata.read_h5ad(path)
+    # anndata's reader fails with many kinds of errors.
+    except Exception as error:
+        raise ValueError(
+            f"{path} is not an AnnData file (.h5ad), or damaged or truncated: {error}"
+        ) from error
+
+
+def check_free_path(path: Path, overwrite: bool) -> None:
+    """Refuse an output file that may not be replaced, or whose folder cannot be written to.
+
+    Raises:
+        ValueError: If the file exists and may not be replaced, or is a folder.
+        OSError: If its folder is missing or may not be written to.
     """
     if path.is_dir():
         raise ValueError(f"{path} is a folder; name a file, such as {path / 'cells.h5ad'}")
@@ -63,24 +66,3 @@ def check_free_path(path: Path, overwrite: bool) -> None:
         raise FileNotFoundError(f"no folder {folder} to write {path.name} to; make it first")
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"{folder} may not be written to; choose another folder")
-
-
-def write_atomically(adata: Any, path: Path) -> None:
-    """Write an AnnData object under another name and rename it, so that no half file is left.
-
-    Args:
-        adata: The AnnData object.
-        path: File to write; one that is there is replaced.
-    """
-    path = path.absolute()
-    handle, name = tempfile.mkstemp(suffix=".h5ad", prefix=f".{path.stem}-", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        adata.write_h5ad(temporary)
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp lets nobody else read
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

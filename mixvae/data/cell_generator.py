@@ -1,4 +1,4 @@
-"""Cells of known types and known continuous states: what a method finds can be compared with them.
+"""Cells of known types and known continuous states, to compare a method's findings with.
 
 Every cell has a type and, within it, a state that moves a known set of genes up and down: its
 programme. Types come in families of sisters that share markers, as subclasses of neurons or of T
@@ -15,13 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from mixvae.data.cell_design import (
-    CellDesign,
-    Columns,
-    DesignSizes,
-    DesignStrengths,
-    draw_design,
-)
+from mixvae.data.cell_design import CellDesign, Columns, DesignSizes, DesignStrengths, draw_design
 from mixvae.data.checks import check_count, check_seed
 
 BLOCK_ENTRIES = 5_000_000  # expected counts drawn at a time: memory does not grow with the cells
@@ -99,7 +93,6 @@ def generate_cells(
         num_genes: Number of genes G.
         num_types: Number of types K.
         num_states: Number of state dimensions S of each type.
-        seed: Everything is a function of the arguments and this seed.
         marker_strength: Log fold change of a type's own markers.
         programme_strength: Change of log expression by a unit of state, up or down.
         activity_strength: Change of log expression by a unit of an activity, up or down.
@@ -113,7 +106,7 @@ def generate_cells(
         num_programme_genes: Genes that each state dimension of a type moves.
 
     Returns:
-        The cells, in random order.
+        The cells, in random order; a function of the arguments.
 
     Raises:
         ValueError: If a number is out of range, or there are too few genes or cells for the types.

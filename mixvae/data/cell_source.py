@@ -1,4 +1,4 @@
-"""Where cells are read from: an .h5ad file, of which only what is asked for is read, or AnnData.
+"""Sources of cells: an AnnData object, or an .h5ad file of which only the parts asked for are read.
 
 A matrix is named `X`, `raw` (the `X` of AnnData's `raw`, with genes of its own) or as its layer.
 """
@@ -6,73 +6,67 @@ A matrix is named `X`, `raw` (the `X` of AnnData's `raw`, with genes of its own)
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mixvae.data.cell_files import require_anndata
-from mixvae.data.cell_matrices import AbstractMatrix, MatrixInMemory, MatrixOnDisk
+from mixvae.data.cell_matrices import CellMatrix, MatrixInMemory, MatrixOnDisk
+from mixvae.data.genes import check_unique
 
 X = "X"
 RAW = "raw"
-NOT_CELLS = "it is no AnnData file (.h5ad) that anndata 0.8 or newer has written"
+NOT_CELLS = "it is not an AnnData file (.h5ad) that anndata 0.8 or newer has written"
 
 
-class AbstractCellSource(ABC):
-    """Cells to be read: names, matrices and columns that describe the cells.
+class CellSource(ABC):
+    """Names, matrices and columns that describe cells.
 
     Attributes:
-        name: What to call it in messages.
+        name: Name for messages.
+        cells: Names of the cells, length N.
+        layers: Names of the matrices.
+        columns: Names of the columns of obs.
     """
 
     name: str
-
-    @property
-    @abstractmethod
-    def cells(self) -> Sequence[str]:
-        """Names of the cells, length N."""
-
-    @property
-    @abstractmethod
-    def layers(self) -> tuple[str, ...]:
-        """Names of the matrices that there are."""
-
-    @property
-    @abstractmethod
-    def columns(self) -> tuple[str, ...]:
-        """Names of the columns of obs."""
+    cells: list[str]
+    layers: tuple[str, ...]
+    columns: tuple[str, ...]
 
     @abstractmethod
-    def read_genes(self, layer: str) -> Sequence[str]:
-        """Names of the genes of a matrix that is there."""
+    def _genes(self, layer: str) -> list[str]:
+        """Names of the genes of a matrix in `layers`."""
 
     @abstractmethod
-    def read_matrix(self, layer: str) -> AbstractMatrix:
-        """A matrix that is there."""
+    def _matrix(self, layer: str, genes: list[str], name: str) -> CellMatrix:
+        """A matrix in `layers`."""
 
     @abstractmethod
-    def read_column(self, column: str) -> Any:
-        """A column of obs that is there: an array or pandas categorical, length N."""
+    def _column(self, column: str) -> Any:
+        """A column of obs: an array or pandas categorical, length N."""
 
-    def genes(self, layer: str) -> tuple[str, ...]:
-        """Names of the genes of a matrix.
-
-        Raises:
-            ValueError: If there is no such matrix; the message says which there are.
-        """
-        self._check_layer(layer)
-        return tuple(map(str, self.read_genes(layer)))
-
-    def matrix(self, layer: str) -> AbstractMatrix:
+    def matrix(self, layer: str) -> CellMatrix:
         """A matrix by name.
 
         Raises:
-            ValueError: If there is no such matrix; the message says which there are.
+            ValueError: If it is unknown, empty, or two of its genes have one name.
         """
-        self._check_layer(layer)
-        return self.read_matrix(layer)
+        if layer not in self.layers:
+            there = ", ".join(self.layers) or "no matrix"
+            raise ValueError(f"{self.name} has no matrix {layer!r}; it has {there}")
+        genes = self._genes(layer)
+        matrix = self._matrix(layer, genes, f"{layer} of {self.name}")
+        if matrix.shape != (len(self.cells), len(genes)):
+            raise ValueError(
+                f"{matrix.name} has shape {matrix.shape}, but there are names of"
+                f" {len(self.cells)} cells and {len(genes)} genes"
+            )
+        if 0 in matrix.shape:
+            raise ValueError(f"{matrix.name} has no cells or no genes; its shape is {matrix.shape}")
+        check_unique(genes, "gene")
+        return matrix
 
     def words(self, column: str, what: str) -> list[str | None]:
         """The values of a column of obs as words, None where one is missing.
@@ -81,19 +75,16 @@ class AbstractCellSource(ABC):
             column: Name of the column.
             what: Setting that names it, for a message.
 
-        Returns:
-            N words.
-
         Raises:
-            ValueError: If there is no such column; the message says which there are.
+            ValueError: If the column is unknown.
         """
         if column not in self.columns:
             there = ", ".join(self.columns) or "none"
             raise ValueError(
                 f"{what} is {column!r}, but obs of {self.name} has no such column; it has {there}"
             )
-        values = np.asarray(self.read_column(column), dtype=object)
-        # NaN differs from itself; pandas' own marker of what is missing says neither yes nor no
+        values = np.asarray(self._column(column), dtype=object)
+        # NaN differs from itself; comparing pandas' NA gives neither True nor False
         return [
             None
             if value is None or type(value).__name__ == "NAType" or value != value
@@ -101,65 +92,44 @@ class AbstractCellSource(ABC):
             for value in values
         ]
 
-    def _check_layer(self, layer: str) -> None:
-        if layer not in self.layers:
-            there = ", ".join(self.layers) or "no matrix"
-            raise ValueError(f"{self.name} has no matrix {layer!r}; it has {there}")
 
-
-class AnnDataSource(AbstractCellSource):
-    """Cells of an AnnData object in memory."""
+class AnnDataSource(CellSource):
+    """Cells of an AnnData object in memory, which is not changed."""
 
     def __init__(self, adata: Any, name: str = "the AnnData object") -> None:
-        """Hold the object, which is not changed."""
         self.name = name
         self._adata = adata
+        self.cells = list(map(str, adata.obs_names))
+        # anndata 0.13 also lists X among the layers, under the name None
+        self.layers = (
+            *([X] if adata.X is not None else ()),
+            *([RAW] if adata.raw is not None else ()),
+            *(str(layer) for layer in adata.layers if layer is not None),
+        )
+        self.columns = tuple(map(str, adata.obs.columns))
 
-    @property
-    def cells(self) -> Sequence[str]:
-        """Names of the cells."""
-        return list(map(str, self._adata.obs_names))
+    def _genes(self, layer: str) -> list[str]:
+        return list(map(str, (self._adata.raw if layer == RAW else self._adata).var_names))
 
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Names of the matrices."""
-        there = [X] if self._adata.X is not None else []
-        there += [RAW] if self._adata.raw is not None else []
-        return (*there, *self._adata.layers)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the columns of obs."""
-        return tuple(self._adata.obs.columns)
-
-    def read_genes(self, layer: str) -> Sequence[str]:
-        """Names of the genes of a matrix."""
-        return list(self._adata.raw.var_names if layer == RAW else self._adata.var_names)
-
-    def read_matrix(self, layer: str) -> AbstractMatrix:
-        """A matrix by name."""
+    def _matrix(self, layer: str, genes: list[str], name: str) -> CellMatrix:
         whole = {X: lambda: self._adata.X, RAW: lambda: self._adata.raw.X}
-        return MatrixInMemory(whole.get(layer, lambda: self._adata.layers[layer])())
+        matrix = whole.get(layer, lambda: self._adata.layers[layer])()
+        return MatrixInMemory(matrix, genes, layer, name)
 
-    def read_column(self, column: str) -> Any:
-        """A column of obs."""
+    def _column(self, column: str) -> Any:
         return self._adata.obs[column]
 
 
-class H5adSource(AbstractCellSource):
-    """Cells of an .h5ad file, of which only what is asked for is read.
+class H5adSource(CellSource):
+    """Cells of an .h5ad file. A context manager, which closes the file at its end.
 
-    A context manager: the file is closed at its end.
+    Raises:
+        FileNotFoundError: If the file is missing.
+        ValueError: If it is not an .h5ad file, or broken.
+        ImportError: If anndata is not installed.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the file.
-
-        Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If it is no .h5ad file, or a broken one.
-            ImportError: If anndata is not installed.
-        """
         require_anndata()
         import h5py  # comes with anndata
 
@@ -178,12 +148,23 @@ class H5adSource(AbstractCellSource):
                     f"{path} cannot be read, as it is truncated or broken: {error}"
                 ) from error
             raise ValueError(f"{path} cannot be read: {NOT_CELLS}") from error
-        index = [
-            self._file[group].attrs.get("_index") for group in ("obs", "var") if group in self._file
-        ]
-        if len(index) != 2 or None in index:
+        try:
+            file = self._file
+            if any("_index" not in getattr(file.get(part), "attrs", ()) for part in ("obs", "var")):
+                raise ValueError(f"{path} cannot be read: {NOT_CELLS}")
+            self.cells = self._index("obs")
+            self.layers = (
+                *([X] if X in file else ()),
+                *([RAW] if "raw/X" in file else ()),
+                *map(str, file.get("layers", ())),
+            )
+            self.columns = tuple(map(str, file["obs"].attrs.get("column-order", ())))
+        except (OSError, KeyError) as error:
             self.close()
-            raise ValueError(f"{path} cannot be read: {NOT_CELLS}")
+            raise ValueError(f"{path} is truncated or broken: {error}") from error
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> H5adSource:
         return self
@@ -195,44 +176,18 @@ class H5adSource(AbstractCellSource):
         """Close the file."""
         self._file.close()
 
-    @property
-    def cells(self) -> Sequence[str]:
-        """Names of the cells."""
-        return self._index(self._file["obs"])
+    def _genes(self, layer: str) -> list[str]:
+        return self._index("raw/var" if layer == RAW else "var")
 
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Names of the matrices."""
-        there = [X] if X in self._file else []
-        there += [RAW] if "raw/X" in self._file else []
-        return (*there, *self._file.get("layers", ()))
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the columns of obs."""
-        return tuple(map(str, self._file["obs"].attrs.get("column-order", ())))
-
-    def read_genes(self, layer: str) -> Sequence[str]:
-        """Names of the genes of a matrix."""
-        return self._index(self._file["raw/var" if layer == RAW else "var"])
-
-    def read_matrix(self, layer: str) -> AbstractMatrix:
-        """A matrix by name."""
+    def _matrix(self, layer: str, genes: list[str], name: str) -> CellMatrix:
         place = {X: "X", RAW: "raw/X"}.get(layer, f"layers/{layer}")
-        matrix = MatrixOnDisk(self._file[place], f"{place} of {self.name}")
-        expected = (len(self.cells), len(self.read_genes(layer)))
-        if matrix.shape != expected:
-            raise ValueError(
-                f"{matrix.name} has shape {matrix.shape}, but there are names of {expected[0]}"
-                f" cells and {expected[1]} genes"
-            )
-        return matrix
+        return MatrixOnDisk(self._file[place], genes, layer, name)
 
-    def read_column(self, column: str) -> Any:
-        """A column of obs."""
+    def _column(self, column: str) -> Any:
         return _read_element(self._file["obs"][column])
 
-    def _index(self, group: Any) -> list[str]:
+    def _index(self, place: str) -> list[str]:
+        group = self._file[place]
         return [str(name) for name in _read_element(group[group.attrs["_index"]])]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,17 @@ import torch
 from numpy.typing import NDArray
 
 from mixvae.contracts import UNKNOWN_LABEL
-from mixvae.data.backed import BackedCells, ChunkedOrder, Reading
+from mixvae.data.backed import BackedCells, ChunkedOrder
 from mixvae.data.base import Split
 from mixvae.data.cell_base import AbstractCellDataModule, CellTable
-from mixvae.data.cell_choice import CellChoice, Choosing
 from mixvae.data.cell_files import require_scanpy
-from mixvae.data.cell_source import RAW, AbstractCellSource, AnnDataSource, H5adSource
+from mixvae.data.cell_matrices import CellMatrix, MatrixOnDisk
+from mixvae.data.cell_source import RAW, AnnDataSource, CellSource, H5adSource
 from mixvae.data.checks import check_count
 from mixvae.data.expression import Normalization
-from mixvae.data.genes import MAX_MISSING, check_unique
-from mixvae.data.resident import TrainLoader
+from mixvae.data.genes import ALL, MAX_MISSING, GeneChoice, check_unique
+from mixvae.data.preparation import Preparation
+from mixvae.data.resident import Resident, TrainLoader
 from mixvae.data.sparse import ResidentCells, as_rows
 
 BUILT_IN_LABEL = "bulk_labels"
@@ -32,6 +33,31 @@ class CellDataModule(AbstractCellDataModule):
 
     x is log-normalised expression. `batch_labels` has the batch of each cell where `batch_key` is
     given; it serves the choice of highly variable genes.
+
+    Args:
+        path: The .h5ad file; None: scanpy's pbmc68k_reduced, real cells that come with it.
+        layer: Matrix to read: `X`, `raw` or the name of a layer. None: `X`; of the built-in
+            cells `raw`, their log-normalised expression.
+        counts_layer: Matrix of raw counts, `X`, `raw` or a layer, for likelihoods of counts.
+        normalize: `log_cpm` makes log-CPM, also of log data that were scaled otherwise; `none`
+            leaves values as they are; `auto` makes log-CPM of counts and of linear expression,
+            and leaves log data as they are.
+        target_sum: Sum of each library after scaling, before the log; 1e6 gives log-CPM.
+        genes: `all`, or a text file with one gene name a line. Of `all`, genes that are the
+            same in all cells are left out.
+        num_highly_variable: Number of genes to keep, chosen on the training cells.
+        max_missing: Largest share of the listed genes that the file may lack, from 0 to 1.
+        label_key: Column of obs with the classes, for evaluation only.
+        batch_key: Column of obs with the batch of each cell, such as its donor.
+        backed: Leave the cells on disk.
+        chunk_rows: Neighbouring rows that are read from disk at a time.
+        buffer_chunks: Chunks whose rows are shuffled together and held in memory.
+        val_fraction: Share of the cells outside the test set that validates, in (0, 1).
+        test_fraction: Share of the cells that test, in (0, 1); the same whatever the seed.
+        stratify: Share out every class of the labels over the splits.
+
+    Raises:
+        ValueError: If a setting is out of its range.
     """
 
     def __init__(
@@ -42,7 +68,7 @@ class CellDataModule(AbstractCellDataModule):
         counts_layer: str | None = None,
         normalize: Normalization = "auto",
         target_sum: float = 1e6,
-        genes: str = "all",
+        genes: str = ALL,
         num_highly_variable: int | None = None,
         max_missing: float = MAX_MISSING,
         label_key: str | None = None,
@@ -57,37 +83,6 @@ class CellDataModule(AbstractCellDataModule):
         eval_batch_size: int = 1000,
         predict_split: Split = "test",
     ) -> None:
-        """Check the settings; nothing is read yet.
-
-        Args:
-            seed: Seed of the validation split and of the order of training.
-            path: The .h5ad file; None: scanpy's pbmc68k_reduced, real cells that come with it.
-            layer: Matrix to read: `X`, `raw` or the name of a layer. None: `X`; of the built-in
-                cells `raw`, their log-normalised expression.
-            counts_layer: Matrix of raw counts, `X`, `raw` or a layer, for likelihoods of counts.
-            normalize: `log_cpm` makes log-CPM, also of log data that were scaled otherwise; `none`
-                leaves values as they are; `auto` makes log-CPM of counts and of linear expression,
-                leaves log data as they are, and says what it found.
-            target_sum: What libraries are scaled to before the log; 1e6 gives log-CPM.
-            genes: `all`, or a text file with one gene name a line. Of `all`, genes that are the
-                same in all cells are left out.
-            num_highly_variable: Keep so many genes only, chosen on the training cells.
-            max_missing: Largest share of the listed genes that the file may lack, from 0 to 1.
-            label_key: Column of obs with the classes, for evaluation only.
-            batch_key: Column of obs with the batch of each cell, such as its donor.
-            backed: Leave the cells on disk.
-            chunk_rows: Neighbouring rows that are read from disk at a time.
-            buffer_chunks: Chunks whose rows are shuffled together and held in memory.
-            batch_size: Training cells per step, over all processes.
-            val_fraction: Share of the cells outside the test set that validates, in (0, 1).
-            test_fraction: Share of the cells that test, in (0, 1); the same whatever the seed.
-            stratify: Share out every class over the splits, where there are labels.
-            eval_batch_size: Largest number of cells per evaluation step.
-            predict_split: Split that is tested and predicted after training.
-
-        Raises:
-            ValueError: If a setting is out of its range.
-        """
         super().__init__(
             seed,
             batch_size,
@@ -100,28 +95,22 @@ class CellDataModule(AbstractCellDataModule):
         )
         check_count("chunk_rows", chunk_rows)
         check_count("buffer_chunks", buffer_chunks)
+        if normalize not in ("auto", "log_cpm", "none"):
+            raise ValueError(f"normalize is {normalize!r}; it must be auto, log_cpm or none")
         if backed and path is None:
             raise ValueError("backed is true but path is null; name the file that stays on disk")
-        built_in = path is None
         self.path = None if path is None else Path(path).expanduser()
         self.name = "pbmc68k_reduced" if self.path is None else self.path.stem
-        self.layer = layer or (RAW if built_in else "X")
-        self.label_key = label_key or (BUILT_IN_LABEL if built_in else None)
+        self.layer = layer or (RAW if self.path is None else "X")
+        self.label_key = label_key or (BUILT_IN_LABEL if self.path is None else None)
         self.batch_key = batch_key
         self.counts_layer = counts_layer
         self.backed = backed
         self.chunk_rows = chunk_rows
         self.buffer_chunks = buffer_chunks
+        self.normalize: Normalization = normalize
         self.batch_labels: list[str | None] | None = None
-        self._choosing = Choosing(
-            layer=self.layer,
-            counts_layer=counts_layer,
-            normalize=normalize,
-            target_sum=self.target_sum,
-            genes=genes,
-            num_highly_variable=num_highly_variable,
-            max_missing=max_missing,
-        )
+        self._choice = GeneChoice(genes, num_highly_variable, max_missing)
 
     def read_table(self) -> CellTable:
         """Read names, labels and, unless they stay on disk, the cells."""
@@ -129,19 +118,18 @@ class CellDataModule(AbstractCellDataModule):
             check_unique(source.cells, "cell")
             label, class_names = self._labels(source)
             if self.batch_key is not None:
-                self.batch_labels = source.words(self.batch_key, "batch_key")
-                _refuse_missing(self.batch_labels, self.batch_key)
+                self.batch_labels = _batches(source, self.batch_key)
             train = self._split(label, class_names)["train"].numpy()
-            choose = self._choosing.on_disk if self.backed else self._choosing.in_memory
-            choice = choose(source, train, self.batch_labels)
-        return CellTable(
-            cells=self._cells(choice, torch.from_numpy(label)),
-            label=label,
-            class_names=class_names,
-            genes=choice.genes,
-            kind=choice.kind,
-            applied=choice.applied,
-        )
+            matrix = self._matrix(source, self.layer)
+            fit = (train, self._choice, self.normalize, self.target_sum, self.batch_labels)
+            preparations = [Preparation.fit(matrix, *fit)]
+            matrices = [matrix]
+            if self.counts_layer is not None:
+                same = self.counts_layer == self.layer
+                matrices.append(matrix if same else self._matrix(source, self.counts_layer))
+                preparations.append(preparations[0].of_counts(matrices[1], train))
+            cells = self._cells(matrices, preparations, torch.from_numpy(label))
+        return CellTable(cells, label, class_names, preparations[0])
 
     def train_dataloader(self) -> TrainLoader:
         """Shuffled training batches; of cells on disk, shuffled within buffers of chunks."""
@@ -152,7 +140,7 @@ class CellDataModule(AbstractCellDataModule):
         return loader
 
     def state_dict(self) -> dict[str, Any]:
-        """How cells were prepared, in plain types: what another file needs to be annotated."""
+        """The preparation in plain types, by which the run annotates other files."""
         return {
             **super().state_dict(),
             "layer": self.layer,
@@ -162,7 +150,7 @@ class CellDataModule(AbstractCellDataModule):
         }
 
     @contextmanager
-    def _source(self) -> Iterator[AbstractCellSource]:
+    def _source(self) -> Iterator[CellSource]:
         if self.path is None:
             yield AnnDataSource(require_scanpy().datasets.pbmc68k_reduced(), self.name)
             return
@@ -174,7 +162,15 @@ class CellDataModule(AbstractCellDataModule):
             except (OSError, KeyError) as error:
                 raise ValueError(f"{self.path} is truncated or broken: {error}") from error
 
-    def _labels(self, source: AbstractCellSource) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    def _matrix(self, source: CellSource, layer: str) -> CellMatrix:
+        matrix = source.matrix(layer)
+        if not self.backed:
+            return matrix.in_memory()
+        assert isinstance(matrix, MatrixOnDisk)
+        matrix.check_rows()
+        return matrix
+
+    def _labels(self, source: CellSource) -> tuple[NDArray[np.int64], tuple[str, ...]]:
         """Class of each cell and the names of the classes, in alphabetical order."""
         if self.label_key is None:
             return np.full(len(source.cells), UNKNOWN_LABEL, dtype=np.int64), ()
@@ -186,28 +182,23 @@ class CellDataModule(AbstractCellDataModule):
         label = np.array([number.get(word, UNKNOWN_LABEL) for word in words], dtype=np.int64)
         return label, names
 
-    def _cells(self, choice: CellChoice, label: torch.Tensor) -> ResidentCells | BackedCells:
-        if choice.x is not None:
-            counts = None if choice.counts is None else as_rows(choice.counts)
-            return ResidentCells(as_rows(choice.x), label, counts)
-        assert self.path is not None
-        counts_reading = None
-        if self.counts_layer is not None:
-            assert choice.counts_columns is not None
-            counts_reading = Reading(self.counts_layer, choice.counts_columns, "none", 1.0)
-        return BackedCells(
-            self.path,
-            Reading(self.layer, choice.columns, choice.applied, self.target_sum, choice.kind),
-            counts_reading,
-            label,
-            self.chunk_rows,
-            self.buffer_chunks,
+    def _cells(
+        self, matrices: list[CellMatrix], preparations: list[Preparation], label: torch.Tensor
+    ) -> Resident:
+        if self.path is not None and self.backed:
+            return BackedCells(self.path, preparations, label, self.chunk_rows, self.buffer_chunks)
+        x, *counts = (
+            as_rows(preparation.apply(matrix.read(0, matrix.shape[0])))
+            for preparation, matrix in zip(preparations, matrices, strict=True)
         )
+        return ResidentCells(x, label, counts[0] if counts else None)
 
 
-def _refuse_missing(batch: Sequence[str | None], column: str) -> None:
-    missing = sum(value is None for value in batch)
+def _batches(source: CellSource, column: str) -> list[str | None]:
+    batches = source.words(column, "batch_key")
+    missing = sum(value is None for value in batches)
     if missing:
         raise ValueError(
-            f"batch_key is {column!r}, but {missing} of {len(batch)} cells have no value there"
+            f"batch_key is {column!r}, but {missing} of {len(batches)} cells have no value there"
         )
+    return batches

@@ -11,11 +11,13 @@ import torch
 
 from mixvae.data.base import Split
 from mixvae.data.cell_base import AbstractCellDataModule, CellTable
-from mixvae.data.cell_files import check_free_path, require_anndata, write_atomically
+from mixvae.data.cell_files import check_free_path, require_anndata
 from mixvae.data.cell_generator import SyntheticCells, generate_cells
 from mixvae.data.checks import check_seed
 from mixvae.data.expression import log_cpm
+from mixvae.data.preparation import Preparation
 from mixvae.data.sparse import ResidentCells, as_rows
+from mixvae.files import replacing
 
 TYPE_COLUMN = "type"
 STATE_COLUMN = "state"
@@ -26,6 +28,17 @@ class SyntheticCellsDataModule(AbstractCellDataModule):
     """Cells of known types and states, see `cell_generator`; x is log-CPM, the label is the type.
 
     `truth` has everything that is known of them, its rows being `Batch.index`.
+
+    Args (see `generate_cells` for the others, which make the cells):
+        cells_seed: Seed of the cells.
+        counts_layer: `counts` gives raw counts too, for likelihoods of counts.
+        target_sum: Sum of each library after scaling, before the log; 1e6 gives log-CPM.
+        val_fraction: Share of the cells outside the test set that validates, in (0, 1).
+        test_fraction: Share of the cells that test, in (0, 1).
+        stratify: Share out every type over the splits.
+
+    Raises:
+        ValueError: If a setting is out of its range.
     """
 
     def __init__(
@@ -51,33 +64,6 @@ class SyntheticCellsDataModule(AbstractCellDataModule):
         eval_batch_size: int = 1000,
         predict_split: Split = "test",
     ) -> None:
-        """Check the settings; the cells are drawn when they are first asked for.
-
-        Args:
-            seed: Seed of the validation split and of the order of training.
-            cells_seed: Seed of the cells.
-            num_cells: Number of cells.
-            num_genes: Number of genes.
-            num_types: Number of types.
-            num_states: State dimensions of each type.
-            marker_strength: Log fold change of a type's own markers.
-            programme_strength: Change of log expression by a unit of state.
-            activity_strength: Change of log expression by a unit of an activity.
-            num_activities: Number of activities that cross the types.
-            dropout: Largest probability that a count is lost.
-            depth: Expected counts of a gene, averaged over genes and cells.
-            counts_layer: `counts` gives raw counts too, for likelihoods of counts.
-            target_sum: What libraries are scaled to before the log; 1e6 gives log-CPM.
-            batch_size: Training cells per step, over all processes.
-            val_fraction: Share of the cells outside the test set that validates, in (0, 1).
-            test_fraction: Share of the cells that test, in (0, 1).
-            stratify: Share out every type over the splits.
-            eval_batch_size: Largest number of cells per evaluation step.
-            predict_split: Split that is tested and predicted after training.
-
-        Raises:
-            ValueError: If a setting is out of its range.
-        """
         super().__init__(
             seed,
             batch_size,
@@ -124,18 +110,12 @@ class SyntheticCellsDataModule(AbstractCellDataModule):
             ),
             label=truth.type,
             class_names=truth.type_names,
-            genes=truth.gene_names,
-            kind="counts",
-            applied="log_cpm",
+            preparation=Preparation(truth.gene_names, "counts", "log_cpm", self.target_sum),
         )
 
 
 def to_anndata(cells: SyntheticCells, target_sum: float = 1e6) -> Any:
     """Make an AnnData object of the file contract, with the truth in it.
-
-    Args:
-        cells: Synthetic cells.
-        target_sum: What libraries are scaled to before the log.
 
     Returns:
         `X` log-CPM; layer `counts`; obs `type`, `state0`, `state1`, ..., `library`; var `marker`
@@ -144,7 +124,9 @@ def to_anndata(cells: SyntheticCells, target_sum: float = 1e6) -> Any:
     Raises:
         ImportError: If anndata is not installed.
     """
-    anndata, pandas = require_anndata(), _pandas()
+    anndata = require_anndata()
+    import pandas  # comes with anndata
+
     obs = pandas.DataFrame(
         {
             TYPE_COLUMN: pandas.Categorical.from_codes(cells.type, list(cells.type_names)),
@@ -169,17 +151,13 @@ def to_anndata(cells: SyntheticCells, target_sum: float = 1e6) -> Any:
 def write_cells(cells: SyntheticCells, path: Path, overwrite: bool = False) -> None:
     """Write synthetic cells as an .h5ad file, see `to_anndata`.
 
-    Args:
-        cells: Synthetic cells.
-        path: File to write.
-        overwrite: Replace a file that is there.
-
     Raises:
-        ValueError: If the file is there and may not be replaced.
+        ValueError: If the file exists and may not be replaced.
         OSError: If it cannot be written.
     """
     check_free_path(path, overwrite)
-    write_atomically(to_anndata(cells), path)
+    with replacing(path) as temporary:
+        to_anndata(cells).write_h5ad(temporary)
 
 
 def simulate_cells(
@@ -191,19 +169,9 @@ def simulate_cells(
     seed: int = 0,
     overwrite: bool = False,
 ) -> str:
-    """Write synthetic cells of known types and states as an .h5ad file.
+    """Write synthetic cells of known types and states as an .h5ad file, see `generate_cells`.
 
-    Args:
-        out: File to write.
-        num_cells: Number of cells.
-        num_genes: Number of genes.
-        num_types: Number of types.
-        num_states: State dimensions of each type.
-        seed: Seed of the cells.
-        overwrite: Replace a file that is there.
-
-    Returns:
-        What was written.
+    `overwrite` replaces an existing file.
     """
     check_free_path(Path(out), overwrite)
     require_anndata()
@@ -222,9 +190,3 @@ def _types_of_genes(cells: SyntheticCells, columns: tuple[np.ndarray, ...]) -> l
         for gene in genes:
             types[gene].append(name)
     return [",".join(names) for names in types]
-
-
-def _pandas() -> Any:
-    import pandas  # comes with anndata
-
-    return pandas

@@ -1,16 +1,16 @@
-"""What a user's settings must be; a value out of range is named beside what would be right."""
+"""Ranges of settings; each `ValueError` names the setting, its value and the range."""
 
 from __future__ import annotations
 
 
 def check_seed(seed: int) -> None:
-    """Refuse a seed that numpy's generators would refuse later and less clearly."""
+    """Refuse a seed that is negative or not a whole number."""
     if not _is_whole(seed) or seed < 0:
         raise ValueError(f"seed is {seed!r}; it must be a whole number, 0 or more")
 
 
 def check_count(name: str, value: int, least: int = 1) -> None:
-    """Refuse a number of samples below `least`, or one that is no whole number."""
+    """Refuse a value that is below `least` or not a whole number."""
     if not _is_whole(value) or value < least:
         raise ValueError(f"{name} is {value!r}; it must be a whole number, {least} or more")
 
@@ -25,6 +25,16 @@ def check_seconds(name: str, value: float) -> None:
     """Refuse a duration that is not positive, NaN included."""
     if isinstance(value, str) or not value > 0:
         raise ValueError(f"{name} is {value!r}; it must be a positive number of seconds")
+
+
+def check_fractions(val_fraction: float, test_fraction: float) -> None:
+    """Refuse shares of validation and test that leave nothing to train on."""
+    check_fraction("test_fraction", test_fraction)
+    if val_fraction + test_fraction >= 1:
+        raise ValueError(
+            f"val_fraction {val_fraction} and test_fraction {test_fraction} leave nothing to"
+            " train on; their sum must be below 1"
+        )
 
 
 def _is_whole(value: object) -> bool:

@@ -22,28 +22,6 @@ class DigitsDataModule(AbstractResidentDataModule):
     `Batch.index` is the row in `sklearn.datasets.load_digits`.
     """
 
-    def __init__(
-        self,
-        seed: int,
-        batch_size: int = 250,
-        val_fraction: float = 0.1,
-        eval_batch_size: int = 1000,
-        predict_split: Split = "test",
-    ) -> None:
-        """Check the settings; nothing is read yet.
-
-        Args:
-            seed: Seed of the validation split and of the order of training.
-            batch_size: Training samples per step, over all processes.
-            val_fraction: Share of the 1,437 rows outside the test set that validates, in (0, 1).
-            eval_batch_size: Largest number of samples per evaluation step.
-            predict_split: Split that is tested and predicted after training.
-
-        Raises:
-            ValueError: If a setting is out of its range.
-        """
-        super().__init__(seed, batch_size, val_fraction, eval_batch_size, predict_split)
-
     @property
     def spec(self) -> DataSpec:
         """Ten classes of 8 x 8 pixels."""

@@ -1,28 +1,110 @@
-"""Reads dSprites' official npz without ever holding its 3 GB of pixels."""
+"""dSprites' official 737,280 images: the data module, and a reader that never holds 3 GB of pixels.
+
+The file lies in `<data root>/dsprites/`.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixvae.data.dsprites_grid import FACTOR_SIZES, Grid
+from mixvae.data.base import Split
+from mixvae.data.checks import check_seconds
+from mixvae.data.dsprites import FACTOR_SIZES, FOLDER, AbstractDSpritesDataModule, Grid, Subset
+from mixvae.data.fetch import FetchError, RemoteFile, data_root, fetch, unavailable
 
+FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 MD5 = "7da33b31b13a06f4b04a70402ce90c2e"
-IMAGE_SHAPE = (64, 64)
+MIRRORS = (
+    "https://raw.githubusercontent.com/google-deepmind/dsprites-dataset/master/",
+    "https://github.com/google-deepmind/dsprites-dataset/raw/master/",
+)
+WITHOUT_NETWORK = "python -m mixvae.train +experiment=dsprites_cpl data=dsprites_rendered"
+WHOLE: Mapping[str, int] = dict.fromkeys(FACTOR_SIZES, 1)
+IMAGE_SIZE = (64, 64)
 CHUNK = 4096  # images that are unpacked at a time, 16 MB
-
 PUT_RIGHT = (
     "Delete it and let it be downloaded again, or put the official file in its place"
-    " (dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz of github.com/google-deepmind/"
-    "dsprites-dataset)"
+    f" ({FILE} of github.com/google-deepmind/dsprites-dataset)"
 )
+
+
+class DSpritesDataModule(AbstractDSpritesDataModule):
+    """dSprites as published, or a subset of it.
+
+    Args (see `AbstractDSpritesDataModule` for the others):
+        download: Whether a missing file may be downloaded.
+        checksum: Whether the file must be the official one, by md5.
+        mirrors: Addresses that the file's name is appended to, tried in turn.
+        timeout: Seconds to wait for a mirror's next bytes.
+    """
+
+    name = "dsprites"
+
+    def __init__(
+        self,
+        seed: int,
+        root: str | Path | None = None,
+        download: bool = True,
+        checksum: bool = True,
+        subset: Subset = WHOLE,
+        label_factor: str = "shape",
+        batch_size: int = 250,
+        test_fraction: float = 0.1,
+        val_fraction: float = 0.1,
+        eval_batch_size: int = 1000,
+        predict_split: Split = "test",
+        mirrors: Sequence[str] = MIRRORS,
+        timeout: float = 10.0,
+    ) -> None:
+        super().__init__(
+            seed,
+            root,
+            subset,
+            label_factor,
+            batch_size,
+            test_fraction,
+            val_fraction,
+            eval_batch_size,
+            predict_split,
+        )
+        check_seconds("timeout", timeout)
+        self.download = download
+        self.md5 = MD5 if checksum else None
+        self.mirrors = tuple(mirrors)
+        self.timeout = timeout
+
+    def prepare_data(self) -> None:
+        """Download the file if it is missing.
+
+        Raises:
+            ValueError: If the data root is a file, or the file is missing and it is not writable.
+            FetchError: If the file is missing and no mirror gives it.
+        """
+        folder = data_root(self.root) / FOLDER
+        if os.path.isfile(folder / FILE):
+            return
+        if not self.download:
+            raise _unavailable(folder, "downloading is switched off (data.download=false)")
+        try:
+            fetch([RemoteFile(FILE, self.md5)], folder, self.mirrors, self.timeout)
+        except FetchError as error:
+            raise _unavailable(folder, str(error)) from error
+
+    def read_packed(self, images: Grid) -> NDArray[np.uint8]:
+        """Read the kept images of the file."""
+        path = data_root(self.root) / FOLDER / FILE
+        if not os.path.isfile(path):
+            raise _unavailable(path.parent, "prepare_data() was not called before setup()")
+        return read_dsprites(path, images, self.md5)
 
 
 def read_dsprites(
@@ -31,16 +113,13 @@ def read_dsprites(
     md5: str | None = MD5,
     sizes: Sequence[int] = tuple(FACTOR_SIZES.values()),
 ) -> NDArray[np.uint8]:
-    """Read the images of a grid, flattened and packed, eight pixels in a byte.
+    """Read the images of a grid, flattened and packed, shape (N, 512).
 
     Args:
         path: The npz.
         images: The images to take, their rows ascending.
-        md5: What the file's md5 must be; None takes any file of this layout.
+        md5: The file's md5; None takes any file of this layout.
         sizes: Number of values of each factor of the file, the colour left out.
-
-    Returns:
-        Packed images, shape (N, 512).
 
     Raises:
         ValueError: If the file is not whole, or does not hold dSprites.
@@ -93,12 +172,12 @@ def _read_images(
 ) -> NDArray[np.uint8]:
     np.lib.format.read_magic(file)
     shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
-    if shape != (num_images, *IMAGE_SHAPE) or dtype != np.uint8 or fortran_order:
+    if shape != (num_images, *IMAGE_SIZE) or dtype != np.uint8 or fortran_order:
         raise ValueError(
             f"{path} holds 'imgs' of shape {shape} and type {dtype}; expected"
-            f" {(num_images, *IMAGE_SHAPE)} and uint8. {PUT_RIGHT}"
+            f" {(num_images, *IMAGE_SIZE)} and uint8. {PUT_RIGHT}"
         )
-    size = int(np.prod(IMAGE_SHAPE))
+    size = int(np.prod(IMAGE_SIZE))
     packed = np.empty((len(rows), size // 8), dtype=np.uint8)
     for start in range(0, num_images, CHUNK):
         count = min(CHUNK, num_images - start)
@@ -118,3 +197,7 @@ def _read_whole(file: IO[bytes], count: int) -> bytes:
     if len(content) < count:
         raise EOFError(f"{count - len(content)} bytes of pixels are missing")
     return content
+
+
+def _unavailable(folder: Path, failures: str) -> FetchError:
+    return unavailable("dSprites", f"  {folder / FILE}", failures, FOLDER, WITHOUT_NETWORK)

@@ -1,4 +1,4 @@
-"""Expression matrices, dense or CSR: what kind they are, and log-CPM made of counts.
+"""Expression matrices, dense or CSR: their kinds, and log-CPM made of counts.
 
 Pure functions of arrays of shape (N, G), cells by genes. None makes a sparse matrix dense.
 """
@@ -35,15 +35,7 @@ _logger = logging.getLogger("mixvae")
 
 
 def check_expression(matrix: Matrix, name: str = "the matrix") -> None:
-    """Refuse a matrix that holds nothing or something other than finite numbers.
-
-    Args:
-        matrix: Expression, shape (N, G).
-        name: What to call it in a message.
-
-    Raises:
-        ValueError: If it is empty, or an entry is NaN or infinite.
-    """
+    """Refuse a matrix, shape (N, G), that is empty or holds other than finite numbers."""
     if len(matrix.shape) != 2 or 0 in matrix.shape:
         raise ValueError(
             f"{name} has shape {tuple(matrix.shape)}; at least one cell and one gene are needed"
@@ -60,15 +52,7 @@ def check_expression(matrix: Matrix, name: str = "the matrix") -> None:
 
 
 def check_counts(matrix: Matrix, name: str = "the counts") -> None:
-    """Refuse a matrix that cannot be raw counts.
-
-    Args:
-        matrix: Counts, shape (N, G).
-        name: What to call it in a message.
-
-    Raises:
-        ValueError: If it is empty, or an entry is not finite, negative or not whole.
-    """
+    """Refuse a matrix, shape (N, G), that is empty or holds a value that is not a count."""
     check_expression(matrix, name)
     for values in _chunks(matrix):
         if values.min() < 0:
@@ -82,7 +66,7 @@ def check_counts(matrix: Matrix, name: str = "the counts") -> None:
 
 
 class Extent(NamedTuple):
-    """What tells the kind of a matrix, or of a part of it.
+    """The extremes of a matrix or of a part of it, which tell its kind.
 
     Attributes:
         smallest: Smallest value, 0 where a sparse matrix leaves entries out.
@@ -96,15 +80,12 @@ class Extent(NamedTuple):
 
     def joined(self, other: Extent) -> Extent:
         """Return the extent of both parts together."""
-        return Extent(
-            min(self.smallest, other.smallest),
-            max(self.largest, other.largest),
-            self.whole and other.whole,
-        )
+        low, high = min(self.smallest, other.smallest), max(self.largest, other.largest)
+        return Extent(low, high, self.whole and other.whole)
 
     @property
     def kind(self) -> Kind:
-        """What the values are: see `kind_of`."""
+        """Negative: `scaled`; or all whole: `counts`; or none above 25: `log`; or `linear`."""
         if self.smallest < 0:
             return "scaled"
         if self.whole:
@@ -113,14 +94,7 @@ class Extent(NamedTuple):
 
 
 def extent_of(matrix: Matrix) -> Extent:
-    """Measure a matrix of finite expression, shape (N, G).
-
-    Args:
-        matrix: Expression.
-
-    Returns:
-        Its extent.
-    """
+    """Measure a matrix of finite expression, shape (N, G)."""
     parts = (
         Extent(float(v.min()), float(v.max()), bool((v == np.floor(v)).all()))
         for v in _chunks(matrix)
@@ -128,29 +102,15 @@ def extent_of(matrix: Matrix) -> Extent:
     return reduce(Extent.joined, parts)
 
 
-def kind_of(matrix: Matrix) -> Kind:
-    """Tell counts, linear, log and scaled expression apart by their values.
-
-    Args:
-        matrix: Finite expression, shape (N, G).
-
-    Returns:
-        `scaled` if any value is negative; `counts` if all are whole numbers; of what is left, `log`
-        if none exceeds 25 and `linear` otherwise.
-    """
-    return extent_of(matrix).kind
-
-
 def library_sizes(matrix: Matrix) -> NDArray[np.float64]:
-    """Sum of each cell over all genes.
-
-    Args:
-        matrix: Counts or linear expression, shape (N, G).
-
-    Returns:
-        Library sizes, shape (N,), in the unit of the matrix.
-    """
+    """Sum of each cell over all genes, shape (N,), in the unit of the matrix."""
     return np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
+
+
+def check_target_sum(target_sum: float) -> None:
+    """Refuse a sum of libraries that is not a positive number."""
+    if isinstance(target_sum, str) or not 0 < target_sum < np.inf:
+        raise ValueError(f"target_sum is {target_sum!r}; it must be a positive number, as 1e6")
 
 
 def log_cpm(
@@ -162,16 +122,13 @@ def log_cpm(
         matrix: Counts or linear expression, shape (N, G), 0 or more.
         library: Library sizes, shape (N,); None: the sums over the genes given. Where only some
             genes are kept, pass the sums over all genes. A cell without counts stays 0.
-        target_sum: What every library is scaled to: 1e6 for counts per million.
+        target_sum: Sum of each library after scaling: 1e6 for counts per million.
 
     Returns:
         A new matrix of shape (N, G), float32, CSR where `matrix` is.
 
-    Raises:
-        ValueError: If target_sum is not positive.
     """
-    if not 0 < target_sum < np.inf:
-        raise ValueError(f"target_sum is {target_sum!r}; it must be a positive number, as 1e6")
+    check_target_sum(target_sum)
     library = library_sizes(matrix) if library is None else library
     factor = np.divide(target_sum, library, out=np.zeros_like(library), where=library > 0)
     factor = factor.astype(np.float32)
@@ -188,31 +145,18 @@ def log_cpm(
     return sparse.csr_matrix((values, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
-def normalised(matrix: Matrix, kind: Kind, applied: Applied, target_sum: float) -> Matrix:
-    """Do to a matrix what `to_apply` decided.
-
-    Args:
-        matrix: Expression, shape (N, G).
-        kind: What it is, see `kind_of`; of log expression the log is undone first.
-        applied: What to do.
-        target_sum: What every library is scaled to.
-
-    Returns:
-        The matrix itself, or log-CPM of it, see `log_cpm`.
-    """
+def normalised(matrix: Matrix, kind: Kind, applied: Applied, target_sum: float | None) -> Matrix:
+    """Return the matrix itself, or log-CPM of it; of log data the log is undone first."""
     if applied == "none":
         return matrix
+    assert target_sum is not None
     if kind == "log":
         matrix = matrix.expm1() if sparse.issparse(matrix) else np.expm1(matrix)
     return log_cpm(matrix, target_sum=target_sum)
 
 
 def common_scale(matrix: Matrix, num_cells: int = 200) -> float | None:
-    """Find the sum that libraries were scaled to before log(1 + x) was taken.
-
-    Args:
-        matrix: Log data, shape (N, G).
-        num_cells: Cells to look at, evenly spread.
+    """Find the sum that libraries were scaled to before log(1 + x), in evenly spread cells.
 
     Returns:
         The sum; None where the cells have none in common, such as after genes were selected.
@@ -232,23 +176,17 @@ def to_apply(
     scale: float | None = None,
     target_sum: float = TARGET_SUM,
 ) -> Applied:
-    """Decide how a matrix of this kind is normalised, and say what was found and is done.
+    """Decide how a matrix of this kind is normalised, and log the decision.
 
     Args:
-        kind: What the matrix is, see `kind_of`.
         normalize: `auto` normalises counts and linear expression and leaves the rest as it is.
-        name: What to call it in a message.
-        scale: Of log expression, what libraries were scaled to, see `common_scale`.
-        target_sum: What they would be scaled to.
-
-    Returns:
-        What to do with it.
+        name: Name of the matrix for a message.
+        scale: Of log expression, see `common_scale`.
+        target_sum: Sum of each library after scaling.
 
     Raises:
-        ValueError: If `normalize` is unknown, or log-CPM is wanted of negative values.
+        ValueError: If log-CPM is asked for of negative values.
     """
-    if normalize not in ("auto", "log_cpm", "none"):
-        raise ValueError(f"normalize is {normalize!r}; it must be auto, log_cpm or none")
     if normalize == "log_cpm" and kind == "scaled":
         raise ValueError(
             f"normalize is log_cpm but {name} holds {MEANING[kind]}; name the layer of raw counts,"
@@ -271,10 +209,10 @@ def to_apply(
 def _tell_scale(
     found: str, normalize: Normalization, scale: float | None, target_sum: float
 ) -> None:
-    """Say what becomes of log expression, whose libraries may have been scaled to another sum."""
+    """Log the decision on log expression, whose libraries may have been scaled to another sum."""
     if normalize == "log_cpm" and scale is None:
         told = "%s, whose libraries have no sum in common, as after genes were left out; the genes"
-        _logger.warning(told + " there are are scaled to %g", found, target_sum)
+        _logger.warning(told + " that are left are scaled to %g", found, target_sum)
     elif normalize == "log_cpm":
         _logger.info("%s of %g; it is made that of %g", found, scale, target_sum)
     elif scale is not None and abs(scale / target_sum - 1) > SAME_SCALE:

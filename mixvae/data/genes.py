@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from mixvae.data.cell_files import require_anndata, require_scanpy
+from mixvae.data.checks import check_count
 from mixvae.data.expression import Matrix
 
+ALL = "all"
 MAX_MISSING = 0.2
 NUM_SHOWN = 10
 WHOLE = 0.99  # share of the counts from which on chosen genes are as good as all
@@ -24,15 +26,7 @@ _logger = logging.getLogger("mixvae")
 
 
 def check_unique(names: Sequence[str], what: str) -> None:
-    """Refuse names that stand twice.
-
-    Args:
-        names: Names of genes or cells.
-        what: What they are, for a message, such as `gene`.
-
-    Raises:
-        ValueError: If a name stands twice; the message names them.
-    """
+    """Refuse repeated names of genes, cells or `what` else; the `ValueError` names them."""
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         message = f"{len(twice)} {what} names stand more than once: {shown(twice)}"
@@ -43,24 +37,18 @@ def check_unique(names: Sequence[str], what: str) -> None:
 
 
 def read_gene_list(path: Path) -> tuple[str, ...]:
-    """Read a list of genes, one name a line; empty lines and those that begin with # are skipped.
-
-    Args:
-        path: Text file.
-
-    Returns:
-        The names in the order of the file.
+    """Read a text file of genes, one name a line; empty lines and those beginning with # are none.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no text, holds no name, or one twice.
+        FileNotFoundError: If the file is missing.
+        ValueError: If it is not text, has no name, or one twice.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no gene list {path}; one gene name a line is expected")
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text file; one gene name a line is expected") from error
+        raise ValueError(f"{path} is not a text file; one gene name a line is expected") from error
     names = tuple(line for line in lines if line and not line.startswith("#"))
     if not names:
         raise ValueError(f"{path} names no gene; one gene name a line is expected")
@@ -78,13 +66,10 @@ class GeneColumns:
     """
 
     columns: NDArray[np.int64]
-    missing: tuple[str, ...]
+    missing: tuple[str, ...] = ()
 
     def take(self, matrix: Matrix) -> Matrix:
-        """Cut the wanted genes, in their order, out of a matrix; missing ones become 0.
-
-        Args:
-            matrix: Expression of the file, dense or CSR, one column for each of its genes.
+        """Cut the wanted genes, in their order, out of a matrix of the file; missing ones become 0.
 
         Returns:
             Expression (N, G), CSR where `matrix` is.
@@ -112,19 +97,16 @@ def find_genes(
     max_missing: float = MAX_MISSING,
     consequence: str = "taken as 0",
 ) -> GeneColumns:
-    """Find wanted genes by name in a file; those it lacks are named, and refused if too many.
+    """Find wanted genes among the names of a file.
 
     Args:
         names: Genes of the file.
         wanted: Genes to find.
         max_missing: Largest share of the wanted genes that may be missing, from 0 to 1.
-        consequence: What becomes of missing ones, for the warning.
-
-    Returns:
-        Where they stand.
+        consequence: Fate of the missing genes, for the warning that names them.
 
     Raises:
-        ValueError: If names stand twice, no gene is found, or more than that share is missing.
+        ValueError: If a name is repeated, no gene is found, or more than that share is missing.
     """
     if isinstance(max_missing, str) or not 0 <= max_missing <= 1:
         raise ValueError(f"max_missing is {max_missing!r}; it must lie between 0 and 1")
@@ -144,34 +126,53 @@ def find_genes(
             f"{max_missing:g} allows: {shown(missing)}"
         )
     if missing:
-        _logger.warning(
-            "%d of %d wanted genes are missing and %s: %s",
-            len(missing),
-            len(wanted),
-            consequence,
-            shown(missing),
-        )
+        told = "%d of %d wanted genes are missing and %s: %s"
+        _logger.warning(told, len(missing), len(wanted), consequence, shown(missing))
     return GeneColumns(columns, missing)
 
 
-def varying_genes(matrix: Matrix) -> NDArray[np.bool_]:
-    """Tell which genes differ between any two cells.
+@dataclass(frozen=True)
+class GeneChoice:
+    """The settings that choose genes; see `cells.CellDataModule`."""
 
-    Args:
-        matrix: Expression, shape (N, G), dense or CSR.
+    genes: str = ALL
+    num_highly_variable: int | None = None
+    max_missing: float = MAX_MISSING
 
-    Returns:
-        True for each gene that varies, shape (G,).
-    """
-    low, high = gene_range(matrix)
-    return low < high
+    def __post_init__(self) -> None:
+        if self.num_highly_variable is not None:
+            check_count("num_highly_variable", self.num_highly_variable)
+        if not 0 <= self.max_missing <= 1:
+            raise ValueError(f"max_missing is {self.max_missing!r}; it must lie between 0 and 1")
+
+    def candidates(self, names: Sequence[str], varies: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Columns of the genes of the list, or of all; constant genes are left out with a warning.
+
+        Args:
+            names: Genes of the file, length G.
+            varies: Whether each differs between any two cells, shape (G,).
+        """
+        if self.genes == ALL:
+            columns = np.arange(len(names))
+        else:
+            listed = read_gene_list(Path(self.genes).expanduser())
+            columns = find_genes(names, listed, self.max_missing, "left out").columns
+            columns = columns[columns >= 0]
+        constant = [names[column] for column in columns[~varies[columns]].tolist()]
+        if len(constant) == len(columns):
+            raise ValueError(
+                f"each of the {len(columns)} genes is the same in all cells, which leaves nothing"
+                " to learn: is this the right layer?"
+            )
+        if constant:
+            told = "%d genes are the same in all cells and left out: %s"
+            _logger.warning(told, len(constant), shown(constant))
+        kept: NDArray[np.int64] = columns[varies[columns]].astype(np.int64)
+        return kept
 
 
 def gene_range(matrix: Matrix) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Measure the smallest and largest value of each gene.
-
-    Args:
-        matrix: Expression, shape (N, G), dense or CSR.
+    """Measure the smallest and largest value of each gene of a dense or CSR matrix.
 
     Returns:
         Smallest and largest, each of shape (G,), in the unit of the matrix.
@@ -195,7 +196,7 @@ def highly_variable(
 
     Args:
         matrix: Log-normalised expression of training cells, shape (N, G), dense or CSR.
-        num_genes: How many to choose.
+        num_genes: Number of genes to choose.
         batch: Batch of each cell: genes are then chosen in each batch, and those chosen in most
             batches are kept, so that a difference between batches makes no gene variable.
 
@@ -203,7 +204,7 @@ def highly_variable(
         Their columns in the order of the matrix, shape (num_genes,).
 
     Raises:
-        ValueError: If there are fewer genes.
+        ValueError: If the matrix has fewer genes.
         ImportError: If scanpy is not installed.
     """
     if num_genes > matrix.shape[1]:
@@ -225,18 +226,15 @@ def highly_variable(
             batch_key=None if batch is None else "batch",
             inplace=False,
         )
-    return np.flatnonzero(table["highly_variable"].to_numpy()).astype(np.int64)
+    kept = np.flatnonzero(table["highly_variable"].to_numpy()).astype(np.int64)
+    batches = "" if batch is None else f", in each of {len(set(batch))} batches"
+    told = "%d highly variable genes were chosen on %d training cells%s"
+    _logger.info(told, len(kept), matrix.shape[0], batches)
+    return kept
 
 
 def shown(names: Sequence[str]) -> str:
-    """Join the first names for a message.
-
-    Args:
-        names: Names.
-
-    Returns:
-        Ten of them at most, and how many more there are.
-    """
+    """Join at most ten names for a message, and say how many more there are."""
     more = len(names) - NUM_SHOWN
     return ", ".join(map(str, names[:NUM_SHOWN])) + (f" and {more} more" if more > 0 else "")
 
@@ -244,7 +242,7 @@ def shown(names: Sequence[str]) -> str:
 def warn_of_left_out(
     num_genes: int, kept: NDArray[np.float64], library: NDArray[np.float64]
 ) -> None:
-    """Warn where genes that were left out hold counts, for what that does to decoded profiles.
+    """Warn if left-out genes hold raw counts, for the effect on decoded profiles.
 
     Args:
         num_genes: Number of genes chosen.
@@ -255,8 +253,8 @@ def warn_of_left_out(
     if share < WHOLE:
         _logger.warning(
             "the %d genes chosen hold %.0f %% of the raw counts of the training cells. Likelihoods"
-            " of counts describe what part of these genes' counts each gene has, not of all: what"
-            " they decode lies above the data, and small changes of it may have the other sign",
+            " of counts describe each gene's part of these genes' counts, not of all: decoded"
+            " values lie above the data, and small changes of them may have the other sign",
             num_genes,
             100 * share,
         )

@@ -1,10 +1,9 @@
-"""The five-rat hippocampus experiment: each rat is a modality, an odour is what they share."""
+"""The five-rat hippocampus experiment: each rat is a modality, and the odour is common to all."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -13,24 +12,14 @@ import torch
 
 from mixvae.contracts import ModalitySpec, MultimodalSpec
 from mixvae.data.base import SPLITS, Split, SplitRows
-from mixvae.data.checks import check_count, check_fraction
+from mixvae.data.checks import check_count
 from mixvae.data.multimodal_base import AbstractMultimodalDataModule
-from mixvae.data.multimodal_resident import (
-    ModalityStores,
-    MultimodalTensors,
-    compact,
-)
-from mixvae.data.pairing import (
-    MISSING,
-    Events,
-    check_missing_fraction,
-    drop_at_random,
-    pair_by_class,
-    pair_in_order,
-)
+from mixvae.data.multimodal_resident import ModalityStores, MultimodalTensors, compact
+from mixvae.data.pairing import MISSING, Events, drop_at_random, pair_by_class, pair_in_order
 from mixvae.data.rat_files import ODOUR_NAMES, Recording, read_rat
 from mixvae.data.rat_simulator import RATS, RatSimulator
 from mixvae.data.rat_windows import RatWindows, TrialFilter, Windowing, split_trials
+from mixvae.suggestions import suggestion
 
 STARTS = {"barat": 225, "buchanan": 225, "mitt": 250, "stella": 250, "superchris": 225}
 
@@ -52,6 +41,27 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
     `split: paper` does as the authors of MMVM VAE: trials in the order of the files, as many of an
     odour as the rat with fewest has, and the same events to train, validate and test. It leaks:
     its figures say how well a model knows its training windows. (They also keep incorrect trials.)
+
+    Args:
+        path: Folder that holds the rats' folders; None simulates the recordings.
+        rats: Names of the rats, M of them.
+        window_starts: First bin of each rat's window; port entry is at bin 200.
+        window_length: Bins of a window, each of 10 ms.
+        num_subwindows: Sub-windows of a window, W, evenly spread over it.
+        subwindow_length: Bins of a sub-window.
+        odours: Odours to keep, of A to E; they are the classes.
+        correct_only: Whether to keep only trials with a correct response.
+        in_sequence_only: Whether to keep only trials whose odour came in its place.
+        split: `trial`, or `paper`, which leaks.
+        val_fraction: Share of each rat's trials of an odour that validates, in (0, 1).
+        test_fraction: Share that tests, in (0, 1).
+        repair_each_epoch: Whether training trials are paired and hidden anew in each epoch, as a
+            function of the seed and the epoch; otherwise as a function of the seed.
+        standardise: Whether each feature gets mean 0 and deviation 1 in training.
+        simulator: Makes the recordings without a path; None is `RatSimulator()`.
+
+    Raises:
+        ValueError: If a setting is out of its range.
     """
 
     def __init__(
@@ -77,46 +87,17 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
         eval_batch_size: int = 1000,
         predict_split: Split = "test",
     ) -> None:
-        """Check the settings; nothing is read yet.
-
-        Args:
-            seed: Seed of the split, of the pairing and of the order of training.
-            path: Folder that holds the rats' folders; None simulates the recordings.
-            rats: Names of the rats, M of them.
-            window_starts: First bin of each rat's window; port entry is at bin 200.
-            window_length: Bins of a window, each of 10 ms.
-            num_subwindows: Sub-windows of a window, W, evenly spread over it.
-            subwindow_length: Bins of a sub-window.
-            odours: Odours to keep, of A to E; they are the classes.
-            correct_only: Whether to keep only trials with a correct response.
-            in_sequence_only: Whether to keep only trials whose odour came in its place.
-            split: `trial`, or `paper`, which leaks.
-            val_fraction: Share of each rat's trials of an odour that validates, in (0, 1).
-            test_fraction: Share that tests, in (0, 1).
-            repair_each_epoch: Whether training trials are paired anew in each epoch, as a function
-                of the seed and the epoch; otherwise as a function of the seed.
-            missing_fraction: Probability that a sample of a training event is hidden, in [0, 1),
-                before one of each event that would lose all of its samples is restored. Pairing
-                and hiding go together.
-            standardise: Whether each feature gets mean 0 and deviation 1 in training.
-            simulator: Makes the recordings where there is no path; None is `RatSimulator()`.
-            batch_size: Training events per step, over all processes.
-            eval_batch_size: Largest number of events per evaluation step.
-            predict_split: Split that is tested and predicted after training.
-
-        Raises:
-            ValueError: If a setting is out of its range.
-        """
-        super().__init__(seed, batch_size, val_fraction, eval_batch_size, predict_split)
-        check_fraction("test_fraction", test_fraction)
-        if val_fraction + test_fraction >= 1:
-            raise ValueError(
-                f"val_fraction {val_fraction} and test_fraction {test_fraction} leave nothing to"
-                " train on; their sum must be below 1"
-            )
+        super().__init__(
+            seed,
+            batch_size,
+            val_fraction,
+            test_fraction,
+            missing_fraction,
+            eval_batch_size,
+            predict_split,
+        )
         if split not in ("trial", "paper"):
             raise ValueError(f"split is {split!r}; it must be trial or paper")
-        check_missing_fraction(missing_fraction)
         self.path = None if path is None else Path(path).expanduser()
         self.rats = tuple(rat.lower() for rat in rats)
         self.window_starts = {rat.lower(): start for rat, start in window_starts.items()}
@@ -125,16 +106,14 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
         self.trial_filter = TrialFilter(tuple(odours), correct_only, in_sequence_only)
         self.windowing = Windowing(window_length, num_subwindows, subwindow_length)
         self.split: Literal["trial", "paper"] = split
-        self.test_fraction = test_fraction
         self.repair_each_epoch = repair_each_epoch
-        self.missing_fraction = missing_fraction
         self.standardise = standardise
         self.simulator = RatSimulator() if simulator is None else simulator
         self._windows: tuple[RatWindows, ...] = ()
 
     @property
     def spec(self) -> MultimodalSpec:
-        """One modality a rat; reads the sizes of the files where there are files."""
+        """One modality a rat; with files, reads their sizes."""
         return MultimodalSpec(
             name="hippocampus",
             modalities=tuple(
@@ -146,11 +125,7 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
         )
 
     def sample_table(self, split: Split, modality: int) -> dict[str, np.ndarray]:
-        """Say what the samples of one rat in a split are, each once.
-
-        Args:
-            split: The split.
-            modality: Number of the rat.
+        """The samples of one rat in a split, each once.
 
         Returns:
             `row`: row in the rat's own store, as in `MultimodalBatch.rows`; `trial`: row of its
@@ -178,7 +153,7 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
         if self.split == "paper":
             logger.warning(
                 "split=paper trains, validates and tests on the same windows, as the paper's code"
-                " does: the figures say nothing of new trials"
+                " does: its metrics are not of new trials"
             )
         self._windows = tuple(self._cut(self._recording(rat)) for rat in self.rats)
         stores = ModalityStores([torch.from_numpy(rat.samples) for rat in self._windows])
@@ -197,7 +172,7 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
 
     @property
     def tests_on_training(self) -> bool:
-        """Whether all splits hold the same samples, for whoever says what a test is of."""
+        """Whether all splits hold the same samples."""
         return self.split == "paper"
 
     @property
@@ -253,8 +228,8 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
         return RatWindows(compact(samples), kept, parts)
 
     def _check_rats(self) -> None:
-        """Refuse rats that there are not, or twice, or without a window."""
-        # files may be of any rat, which its files' absence will tell
+        """Refuse unknown or repeated rats, and rats without a window."""
+        # files may be of any rat; a missing one is refused when they are read
         _check_names("rats", self.rats, RATS if self.path is None else self.rats)
         for rat in self.rats:
             if rat not in self.window_starts:
@@ -266,7 +241,7 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
 
 
 def _check_names(what: str, names: Sequence[str], known: Iterable[str]) -> None:
-    """Refuse an empty list, a name twice, and one that is not known."""
+    """Refuse an empty list, and repeated or unknown names."""
     if not names:
         raise ValueError(f"{what} is empty; name at least one")
     valid = list(known)
@@ -274,6 +249,4 @@ def _check_names(what: str, names: Sequence[str], known: Iterable[str]) -> None:
         if name in names[:number]:
             raise ValueError(f"{what} names {name!r} twice")
         if name not in valid:
-            near = get_close_matches(name, valid, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(valid)}"
-            raise ValueError(f"{what} names {name!r}, which there is not; {hint}")
+            raise ValueError(f"{what} names the unknown {name!r}{suggestion(name, valid)}")

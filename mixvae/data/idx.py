@@ -20,8 +20,8 @@ def read_idx(path: Path, num_dims: int, md5: str | None = None) -> NDArray[np.ui
     Args:
         path: The file; compressed if its name ends in `.gz`.
         num_dims: Number of dimensions that the array must have.
-        md5: What the uncompressed bytes must hash to; None checks the structure only. Hashing the
-            uncompressed bytes lets a file pass that was packed again with other gzip settings.
+        md5: Hash of the uncompressed bytes; None checks the structure only. A file that was packed
+            again with other gzip settings passes.
 
     Returns:
         The array, writable.

@@ -13,7 +13,7 @@ import torch
 from mixvae.contracts import DataSpec
 from mixvae.data.base import AbstractResidentDataModule, Split, SplitRows
 from mixvae.data.checks import check_count, check_seconds
-from mixvae.data.fetch import FetchError, RemoteFile, data_root, fetch
+from mixvae.data.fetch import FetchError, RemoteFile, data_root, fetch, unavailable
 from mixvae.data.idx import read_idx
 from mixvae.data.resident import ResidentTensors
 from mixvae.data.splits import split_indices
@@ -36,30 +36,16 @@ class OfficialFile(NamedTuple):
     gz_md5: str
 
 
-TRAIN_IMAGES = OfficialFile(
-    "train-images-idx3-ubyte",
-    3,
-    "6bbc9ace898e44ae57da46a324031adb",
-    "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-)
-TRAIN_LABELS = OfficialFile(
-    "train-labels-idx1-ubyte",
-    1,
-    "a25bea736e30d166cdddb491f175f624",
-    "d53e105ee54ea40749a09fcbcd1e9432",
-)
-TEST_IMAGES = OfficialFile(
-    "t10k-images-idx3-ubyte",
-    3,
-    "2646ac647ad5339dbf082846283269ea",
-    "9fb629c4189551a2d022fa330f9573f3",
-)
-TEST_LABELS = OfficialFile(
-    "t10k-labels-idx1-ubyte",
-    1,
-    "27ae3e4e09519cfbb04c329615203637",
-    "ec29112dd5afa0611ce80d1b7f02629c",
-)
+# fmt: off
+TRAIN_IMAGES = OfficialFile("train-images-idx3-ubyte", 3, "6bbc9ace898e44ae57da46a324031adb",
+                            "f68b3c2dcbeaaa9fbdd348bbdeb94873")
+TRAIN_LABELS = OfficialFile("train-labels-idx1-ubyte", 1, "a25bea736e30d166cdddb491f175f624",
+                            "d53e105ee54ea40749a09fcbcd1e9432")
+TEST_IMAGES = OfficialFile("t10k-images-idx3-ubyte", 3, "2646ac647ad5339dbf082846283269ea",
+                           "9fb629c4189551a2d022fa330f9573f3")
+TEST_LABELS = OfficialFile("t10k-labels-idx1-ubyte", 1, "27ae3e4e09519cfbb04c329615203637",
+                           "ec29112dd5afa0611ce80d1b7f02629c")
+# fmt: on
 OFFICIAL_FILES = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
 
 
@@ -69,6 +55,19 @@ class MNISTDataModule(AbstractResidentDataModule):
     Validation is split from the official training set. `Batch.index` is the row in the official
     file of the split: training and validation rows are of the training files, test rows of the test
     files. Files lie in torchvision's layout, `<root>/MNIST/raw/*-ubyte`, plain or `.gz`.
+
+    Args:
+        root: Data root; None takes MIXVAE_DATA_DIR, or else the user's cache folder.
+        download: Whether missing files may be downloaded.
+        checksum: Whether files must be the official ones, by md5; without, any IDX files of
+            this layout do, such as Fashion-MNIST or a small set.
+        train_samples: Number of official training samples to use, drawn by the seed before
+            validation is split off; None uses all.
+        mirrors: Addresses that a file's name with `.gz` is appended to, tried in turn.
+        timeout: Seconds to wait for a mirror's next bytes.
+
+    Raises:
+        ValueError: If a setting is out of its range.
     """
 
     def __init__(
@@ -85,26 +84,6 @@ class MNISTDataModule(AbstractResidentDataModule):
         mirrors: Sequence[str] = MIRRORS,
         timeout: float = 10.0,
     ) -> None:
-        """Check the settings; nothing is read or downloaded yet.
-
-        Args:
-            seed: Seed of the validation split and of the order of training.
-            root: Data root; None takes MIXVAE_DATA_DIR, or else the user's cache folder.
-            download: Whether missing files may be downloaded.
-            checksum: Whether files must be the official ones, by md5; without, any IDX files of
-                this layout do, such as Fashion-MNIST or a small set.
-            batch_size: Training samples per step, over all processes.
-            val_fraction: Share of the training samples that validates, in (0, 1).
-            eval_batch_size: Largest number of samples per evaluation step.
-            train_samples: Use only so many of the official training samples, drawn by the seed
-                before validation is split off; None uses all.
-            predict_split: Split that is tested and predicted after training.
-            mirrors: Addresses that a file's name with `.gz` is appended to, tried in turn.
-            timeout: Seconds to wait for a mirror's next bytes.
-
-        Raises:
-            ValueError: If a setting is out of its range.
-        """
         super().__init__(seed, batch_size, val_fraction, eval_batch_size, predict_split)
         if train_samples is not None:
             check_count("train_samples", train_samples, least=2)
@@ -128,7 +107,7 @@ class MNISTDataModule(AbstractResidentDataModule):
         )
 
     def prepare_data(self) -> None:
-        """Download the files that are not there.
+        """Download the missing files.
 
         Raises:
             ValueError: If the data root is a file, or files are missing and it is not writable.
@@ -218,16 +197,10 @@ def _find(folder: Path, file: OfficialFile) -> Path | None:
 
 
 def _unavailable(folder: Path, failures: str) -> FetchError:
-    """One message: where the files were looked for, what failed, and what works without them."""
+    """The error that names all missing files and the failures."""
     missing = [file for file in OFFICIAL_FILES if _find(folder, file) is None]
     looked = "\n".join(
         f"  {plain} or {os.path.basename(packed)}"
         for plain, packed in (_candidates(folder, file) for file in missing)
     )
-    failed = "\n".join(f"  {line}" for line in failures.splitlines())
-    return FetchError(
-        f"MNIST was not found and not downloaded. Looked for\n{looked}\n"
-        f"What failed\n{failed}\n"
-        "Put the files there, or set data_root or MIXVAE_DATA_DIR to the folder that holds"
-        f" {FOLDER}. The same experiment on data that need no download:\n  {WITHOUT_NETWORK}"
-    )
+    return unavailable("MNIST", looked, failures, FOLDER, WITHOUT_NETWORK)

@@ -10,13 +10,11 @@ import torch
 from mixvae.contracts import UNKNOWN_LABEL, ModalitySpec, MultimodalSpec
 from mixvae.data.array_files import read_array, read_labels
 from mixvae.data.base import SPLITS, Split, SplitRows
-from mixvae.data.checks import check_fraction
 from mixvae.data.multimodal_base import AbstractMultimodalDataModule
 from mixvae.data.multimodal_resident import ModalityStores, MultimodalTensors
 from mixvae.data.multimodal_state import MultimodalState
 from mixvae.data.pairing import (
     MISSING,
-    check_missing_fraction,
     check_no_empty_event,
     drop_at_random,
     present_rows,
@@ -32,6 +30,18 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
     A row of NaN is a missing modality. Labels are for evaluation, and for a split in which every
     class has its share. `MultimodalBatch.rows` are rows of the files. Data that a trained model is
     tested on are standardised by its training data, and their classes have its numbers.
+
+    Args:
+        modalities: File of each modality by name, in the order of the model's; `.npy`, `.npz`
+            (or `file.npz:key`) or `.csv`.
+        labels: File of the labels, whole numbers (below 0: none) or texts (empty: none).
+        class_names: Names of the classes: of the numbers 0, 1, ..., or the texts themselves.
+            None takes the labels that occur, sorted; in a trained run, those of the run.
+        standardise: Whether each feature gets mean 0 and deviation 1 in training: of all
+            modalities, of none, or of those named.
+
+    Raises:
+        ValueError: If a setting is out of its range.
     """
 
     def __init__(
@@ -48,37 +58,15 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
         eval_batch_size: int = 1000,
         predict_split: Split = "test",
     ) -> None:
-        """Check the settings; nothing is read yet.
-
-        Args:
-            seed: Seed of the split, of what is hidden and of the order of training.
-            modalities: File of each modality by name, in the order of the model's; `.npy`, `.npz`
-                (or `file.npz:key`) or `.csv`.
-            labels: File of the labels, whole numbers (below 0: none) or texts (empty: none); None
-                has none.
-            class_names: Names of the classes: of the numbers 0, 1, ..., or the texts themselves.
-                None takes the labels that occur, sorted; in a trained run, those of the run.
-            standardise: Whether each feature gets mean 0 and deviation 1 in training: of all
-                modalities, of none, or of those named.
-            val_fraction: Share of the events that validates, in (0, 1).
-            test_fraction: Share that tests, in (0, 1).
-            missing_fraction: Probability that a sample of a training event is hidden, in [0, 1),
-                before one of each event that would lose all of its samples is restored.
-            batch_size: Training events per step, over all processes.
-            eval_batch_size: Largest number of events per evaluation step.
-            predict_split: Split that is tested and predicted after training.
-
-        Raises:
-            ValueError: If a setting is out of its range.
-        """
-        super().__init__(seed, batch_size, val_fraction, eval_batch_size, predict_split)
-        check_fraction("test_fraction", test_fraction)
-        if val_fraction + test_fraction >= 1:
-            raise ValueError(
-                f"val_fraction {val_fraction} and test_fraction {test_fraction} leave nothing to"
-                " train on; their sum must be below 1"
-            )
-        check_missing_fraction(missing_fraction)
+        super().__init__(
+            seed,
+            batch_size,
+            val_fraction,
+            test_fraction,
+            missing_fraction,
+            eval_batch_size,
+            predict_split,
+        )
         if not modalities:
             raise ValueError(
                 "data.modalities names no file; name one for each modality, such as"
@@ -94,8 +82,8 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
                 )
             if name in RESERVED:
                 raise ValueError(
-                    f"data.modalities has the name {name!r}, by which predictions and metrics call"
-                    " what belongs to several modalities; choose another one"
+                    f"data.modalities has the name {name!r}, which names predictions and metrics"
+                    " of several modalities; choose another one"
                 )
         if class_names is not None and len(set(class_names)) < len(class_names):
             raise ValueError(f"class_names names a class twice: {list(class_names)}")
@@ -106,12 +94,10 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
             unknown = [name for name in standardise if name not in self.files]
             if unknown:
                 raise ValueError(
-                    f"data.standardise names {unknown[0]!r}, which is none of the modalities"
+                    f"data.standardise names {unknown[0]!r}, which is not one of the modalities"
                     f" {', '.join(self.files)}"
                 )
         self.standardise = standardise
-        self.test_fraction = test_fraction
-        self.missing_fraction = missing_fraction
         self._arrays: tuple[np.ndarray, ...] = ()
         self._label = np.empty(0, dtype=np.int64)
         self._spec: MultimodalSpec | None = None
@@ -126,11 +112,7 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
         return self._spec
 
     def sample_table(self, split: Split, modality: int) -> dict[str, np.ndarray]:
-        """Say which samples of one modality a split has; those missing or hidden are left out.
-
-        Args:
-            split: The split.
-            modality: Number of the modality.
+        """The samples of one modality in a split, those missing or hidden left out.
 
         Returns:
             `row`: row in the modality's file; `label`: class. Each of shape (n,), int64, by row.
@@ -147,7 +129,7 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
         return self._parts[split]
 
     def take_state(self, run: MultimodalState) -> None:
-        """Go by a run's state, see `AbstractMultimodalDataModule`; classes are numbered anew."""
+        """Take over a run's state, see `AbstractMultimodalDataModule`, and number classes anew."""
         if not self._splits:
             self.run_state, self._spec = run, None
         super().take_state(run)
@@ -181,7 +163,7 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
         return splits
 
     def _open(self) -> None:
-        """Open the files and see what they hold."""
+        """Open the files, and check shapes and labels."""
         arrays = {name: read_array(file) for name, file in self.files.items()}
         for name, array in arrays.items():
             if array.ndim < 2 or 0 in array.shape:
@@ -202,7 +184,7 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
         if self.label_file is not None:
             labels = read_labels(self.label_file, num_samples)
             names = self.class_names or _distinct(labels)
-            # What a trained run took for its classes has its numbers.
+            # The classes of a trained run keep their numbers.
             if self.class_names is None and self.run_state is not None:
                 names = self.run_state.classes or names
             by_name = self.class_names is None or labels.dtype.kind == "U"
@@ -237,7 +219,7 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
 
 
 def _check_presence(names: Sequence[str], present: np.ndarray, where: str) -> None:
-    """Refuse a modality that is never there, and an event that has none."""
+    """Refuse a modality that is missing in every row, and an event that has none."""
     for name, column in zip(names, present.T, strict=True):
         if not column.any():
             raise ValueError(f"the modality {name!r} is missing {where}; leave it out")
@@ -264,7 +246,7 @@ def _numbered(
     if not all(known):
         wrong = labels[known.index(False)]
         raise ValueError(
-            f"{file} holds the label {str(wrong)!r}, which is none of the {len(class_names)}"
+            f"{file} holds the label {str(wrong)!r}, which is not one of the {len(class_names)}"
             f" class_names {', '.join(class_names)}"
             + ("" if by_name else f" (numbers from 0 to {len(class_names) - 1})")
         )

@@ -1,4 +1,4 @@
-"""What data modules of several modalities share: scales, and a state that a run remembers."""
+"""The base of data modules of several modalities: scales, and the state that a run keeps."""
 
 from __future__ import annotations
 
@@ -11,22 +11,42 @@ from numpy.typing import NDArray
 
 from mixvae.contracts import MultimodalSpec
 from mixvae.data.base import AbstractResidentDataModule, Split
+from mixvae.data.checks import check_fraction, check_fractions
 from mixvae.data.multimodal_state import MultimodalState, Scale, scale_of
 
 
 class AbstractMultimodalDataModule(AbstractResidentDataModule):
     """A resident data module whose events have several modalities.
 
-    A checkpoint holds its state. Loaded before `setup`, it is what other data go by: their
+    A checkpoint holds its state. Loaded before `setup`, it governs other data: their
     modalities must be the run's, in its order, they are standardised by its training data, and
     classes have its numbers. Loaded later, as Lightning does, it is compared.
+
+    Args:
+        val_fraction: Share that validates, in (0, 1).
+        test_fraction: Share that tests, in (0, 1).
+        missing_fraction: Probability that a sample of a training event is hidden, in [0, 1), before
+            one of each event that would lose all of its samples is restored.
     """
 
     standardise: bool | Sequence[str]
 
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        """Check the settings, see `AbstractResidentDataModule`."""
-        super().__init__(*args, **settings)
+    def __init__(
+        self,
+        seed: int,
+        batch_size: int,
+        val_fraction: float,
+        test_fraction: float,
+        missing_fraction: float,
+        eval_batch_size: int,
+        predict_split: Split,
+    ) -> None:
+        super().__init__(seed, batch_size, val_fraction, eval_batch_size, predict_split)
+        check_fractions(val_fraction, test_fraction)
+        if missing_fraction != 0 or isinstance(missing_fraction, bool):
+            check_fraction("missing_fraction", missing_fraction)
+        self.test_fraction = test_fraction
+        self.missing_fraction = missing_fraction
         self.run_state: MultimodalState | None = None
         self._scales: dict[str, Scale] = {}
 
@@ -37,21 +57,18 @@ class AbstractMultimodalDataModule(AbstractResidentDataModule):
 
     @abstractmethod
     def sample_table(self, split: Split, modality: int) -> dict[str, NDArray[np.int64]]:
-        """Say which samples of one modality a split has: `row`, `label`, and what else it tells."""
+        """The samples of one modality in a split: `row`, `label` and more, each of shape (n,)."""
 
     @abstractmethod
     def event_rows(self, split: Split) -> NDArray[np.int64]:
-        """By what number each event of a split is known to the user, shape (N,)."""
+        """Number by which the user knows each event of a split, shape (N,)."""
 
     def standardised(
         self, name: str, samples: NDArray[np.float32], training_rows: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Standardise a modality where that is asked for, by the run's training data or by these.
+        """Standardise samples, shape (N, *shape), of a modality that is to be.
 
-        Args:
-            name: Name of the modality.
-            samples: Samples, shape (N, *shape).
-            training_rows: Rows that train, shape (T,).
+        The scale is that of the run's training data, or of these training rows, shape (T,).
         """
         asked = self.standardise
         if not (asked if isinstance(asked, bool) else name in asked):
@@ -66,9 +83,6 @@ class AbstractMultimodalDataModule(AbstractResidentDataModule):
 
     def go_by(self, checkpoint: Mapping[str, Any]) -> None:
         """Take over the state of a trained run, before `setup`, if its checkpoint holds one.
-
-        Args:
-            checkpoint: A checkpoint as Lightning writes it.
 
         Raises:
             ValueError: If these data have other modalities.

@@ -53,18 +53,10 @@ class MultimodalTensors:
     is_complete: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a table that does not belong to the stores and labels."""
         assert self.events.shape == (len(self.label), len(self.stores.arrays))
 
     def batch(self, rows: Tensor) -> MultimodalBatch:
-        """Cut the batch of these events; `index` of the batch is the number of the event.
-
-        Args:
-            rows: Numbers of events, shape (B,), int64, on the device of the stores.
-
-        Returns:
-            The events.
-        """
+        """Cut the batch of these events; `index` of the batch is the number of the event."""
         events = self.events.index_select(0, rows)
         present = events >= 0
         if self.is_complete:
@@ -98,14 +90,7 @@ class MultimodalTensors:
 
 
 def compact(samples: np.ndarray) -> np.ndarray:
-    """Store whole numbers of 0 to 255 as bytes: a quarter of the memory, and cut faster.
-
-    Args:
-        samples: Samples, shape (N, *shape), float32, finite.
-
-    Returns:
-        The same values, as uint8 where nothing is lost by it.
-    """
+    """Store samples as uint8 if all are whole numbers of 0 to 255: less memory, and cut faster."""
     small = samples.min(initial=0) >= 0 and samples.max(initial=0) <= 255
     if not small or (samples % 1).any():
         return samples

@@ -1,4 +1,4 @@
-"""What a run of several modalities has to remember of its data: names, classes, scales."""
+"""The state that a run of several modalities keeps of its data: names, classes, scales."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEYS = ("modalities", "classes", "scales")
 
 
 class Scale(NamedTuple):
-    """What standardising takes away from each feature of one modality, and divides by.
+    """The standardisation of the features of one modality: (x - mean) / deviation.
 
     Attributes:
         mean: Shape (*shape), float64, in the unit of the file.
@@ -40,13 +40,12 @@ class Scale(NamedTuple):
 def scale_of(samples: NDArray[Any], training_rows: NDArray[np.int64]) -> Scale:
     """Measure mean and standard deviation of each feature over the training rows.
 
+    A feature that is constant in training has the deviation 1: it becomes 0 there, and its
+    deviations elsewhere keep their unit.
+
     Args:
         samples: Samples, shape (N, *shape), float32.
-        training_rows: Rows that they are taken of, shape (T,).
-
-    Returns:
-        The scale. A feature that is constant in training has the deviation 1: it becomes 0 there,
-        and its deviations elsewhere keep their unit.
+        training_rows: Training rows, shape (T,).
     """
     training = samples[training_rows].astype(np.float64)
     mean, deviation = training.mean(axis=0), training.std(axis=0)
@@ -57,7 +56,7 @@ def scale_of(samples: NDArray[Any], training_rows: NDArray[np.int64]) -> Scale:
 
 @dataclass(frozen=True)
 class MultimodalState:
-    """What other data must be given, or be like, to go through a trained model.
+    """The properties of a run's data that other data must have to go through its model.
 
     Attributes:
         modalities: Names and shapes, in the order of the model's networks.
@@ -104,11 +103,7 @@ class MultimodalState:
         }
 
     def check_names(self, modalities: Sequence[ModalitySpec]) -> None:
-        """Refuse other modalities, or the same in another order.
-
-        Raises:
-            ValueError: Naming both.
-        """
+        """Refuse other modalities, or the same in another order."""
         own, given = ([item.name for item in part] for part in (self.modalities, modalities))
         if own != given:
             raise ValueError(
@@ -117,11 +112,7 @@ class MultimodalState:
             )
 
     def check_scales(self, scales: Mapping[str, Scale]) -> None:
-        """Refuse data that were standardised otherwise.
-
-        Raises:
-            ValueError: Naming the first modality.
-        """
+        """Refuse data that were standardised otherwise."""
         for name in sorted({*self.scales, *scales}):
             then, now = self.scales.get(name), scales.get(name)
             if then is None or now is None:

@@ -1,4 +1,4 @@
-"""Which samples of different modalities make one event, and which of them are missing."""
+"""Events of samples of different modalities, and which of the samples are missing."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-
-from mixvae.data.checks import check_fraction
 
 MISSING = -1
 Groups = Mapping[int, np.ndarray]
@@ -27,7 +25,7 @@ class Events(NamedTuple):
 
 
 def pair_by_class(groups: Sequence[Groups], generator: np.random.Generator) -> Events:
-    """Pair samples of all modalities at random within each class.
+    """Pair samples of all modalities at random within each class, class by class.
 
     A class gives as many events as its largest modality has rows, so that each row takes part. A
     modality with fewer goes through all of its rows again in a new order.
@@ -35,9 +33,6 @@ def pair_by_class(groups: Sequence[Groups], generator: np.random.Generator) -> E
     Args:
         groups: The rows of each modality, M in number, with the same classes, none empty.
         generator: Draws the orders.
-
-    Returns:
-        The events, class by class. How many there are of each does not depend on the draw.
     """
     parts = []
     for label in sorted(groups[0]):
@@ -52,14 +47,7 @@ def pair_by_class(groups: Sequence[Groups], generator: np.random.Generator) -> E
 
 
 def pair_in_order(groups: Sequence[Groups]) -> Events:
-    """Pair the first rows of each class, as many as the smallest modality has.
-
-    Args:
-        groups: The rows of each modality, M in number, with the same classes.
-
-    Returns:
-        The events, class by class.
-    """
+    """Pair the first rows of each class, as many as the smallest modality has, class by class."""
     parts = []
     for label in sorted(groups[0]):
         least = min(len(group[label]) for group in groups)
@@ -69,15 +57,15 @@ def pair_in_order(groups: Sequence[Groups]) -> Events:
 
 
 def drop_at_random(rows: np.ndarray, fraction: float, generator: np.random.Generator) -> np.ndarray:
-    """Let modalities go missing, each with the same probability; one of each event stays.
+    """Hide samples, each with the same probability, but at least one of each event stays.
 
     Args:
         rows: A table of events, shape (N, M).
-        fraction: Probability that a sample goes missing, in [0, 1).
-        generator: Draws them.
+        fraction: Probability that a sample is hidden, in [0, 1).
+        generator: Draws the hidden samples.
 
     Returns:
-        The table with -1 for what is missing. An event that would lose all of its samples keeps
+        The table with -1 for a missing sample. An event that would lose all of its samples keeps
         one of those it has, drawn at random.
     """
     present = rows != MISSING
@@ -90,14 +78,11 @@ def drop_at_random(rows: np.ndarray, fraction: float, generator: np.random.Gener
 
 
 def present_rows(name: str, array: np.ndarray) -> np.ndarray:
-    """Say which rows of a modality are there, and refuse rows of which a part is missing.
+    """Whether each row of a modality is present, shape (N,), and not NaN altogether.
 
     Args:
-        name: Its name, for the message.
+        name: Name of the modality.
         array: Samples, shape (N, *shape); a row of NaN is missing.
-
-    Returns:
-        Shape (N,), bool.
 
     Raises:
         ValueError: If a row holds NaN beside numbers, or an infinite value.
@@ -117,26 +102,13 @@ def present_rows(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def check_no_empty_event(present: np.ndarray) -> None:
-    """Refuse an event that has no modality at all.
-
-    Args:
-        present: Which modalities each event has, shape (N, M), bool.
-
-    Raises:
-        ValueError: Naming the first.
-    """
+    """Refuse an event without a modality: `present` has shape (N, M), bool."""
     empty = np.flatnonzero(~present.any(axis=1))
     if len(empty):
         raise ValueError(
             f"row {empty[0]}, counted from 0, is missing in every modality, as are"
             f" {len(empty) - 1} others; remove it from all files"
         )
-
-
-def check_missing_fraction(value: float) -> None:
-    """Refuse a probability outside [0, 1)."""
-    if value != 0 or isinstance(value, bool):
-        check_fraction("missing_fraction", value)
 
 
 def split_by_class(
@@ -146,7 +118,7 @@ def split_by_class(
 
     Args:
         groups: Rows by class, each class with at least `len(fractions) + 1` rows.
-        fractions: Share of each part but the last one, which is what remains. Every part gets at
+        fractions: Share of each part but the last one, which is the rest. Every part gets at
             least one row of each class.
         generator: Draws the split.
 

@@ -1,47 +1,60 @@
-"""Cells of any file, made into what a run's model takes: the same genes, prepared the same way."""
+"""One way from the cells of a file to the input of a model: its genes, in its unit.
+
+`Preparation.fit` learns it on a run's training cells, `adapt` fits it to another file, and `apply`
+prepares any rows: all cells in memory, a chunk read from disk, or cells to annotate.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
-from mixvae.data.cell_files import require_anndata
+from mixvae.data.cell_matrices import CellMatrix, Contents, MatrixOnDisk
 from mixvae.data.expression import (
     MEANING,
     SAME_SCALE,
     Applied,
     Kind,
     Matrix,
-    check_expression,
-    common_scale,
-    kind_of,
+    Normalization,
+    check_counts,
     library_sizes,
-    log_cpm,
+    normalised,
+    to_apply,
 )
-from mixvae.data.genes import find_genes
+from mixvae.data.genes import (
+    GeneChoice,
+    GeneColumns,
+    find_genes,
+    highly_variable,
+    shown,
+    warn_of_left_out,
+)
 
+MOST_FITTED = 20_000  # cells on disk that highly variable genes are chosen on
+COUNTED: tuple[Kind, ...] = ("counts", "linear")  # log-CPM can be made of these
 logger = logging.getLogger("mixvae")
-COUNTED: tuple[Kind, ...] = ("counts", "linear")  # what log-CPM can be made of
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """How the cells of a run were prepared.
+    """How cells become the input of a model.
 
     Attributes:
         genes: Names of the genes that the model takes, in their order.
-        kind: What the expression was before.
-        applied: What was done to it.
-        target_sum: What libraries were scaled to; None where they were taken as they came.
-        layer: The layer that was read; None for X.
+        kind: Kind of the expression before.
+        applied: Normalisation of it.
+        target_sum: Sum of each library after scaling; None without scaling.
+        layer: The matrix that is read; None for X.
+        columns: Where the genes stand in it; None until it is fitted to a file.
     """
 
     genes: tuple[str, ...]
@@ -49,164 +62,219 @@ class Preparation:
     applied: Applied
     target_sum: float | None
     layer: str | None = None
+    columns: GeneColumns | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def fit(
+        cls,
+        matrix: CellMatrix,
+        rows: NDArray[np.int64],
+        choice: GeneChoice,
+        normalize: Normalization,
+        target_sum: float,
+        batch: Sequence[str | None] | None = None,
+    ) -> Preparation:
+        """Look through a matrix once, and choose genes and a normalisation.
+
+        Args:
+            matrix: Expression of all cells.
+            rows: Training cells, on which highly variable genes are chosen; of a matrix on disk
+                on 20,000 of them at most.
+            choice: Which genes.
+            normalize: See `expression.to_apply`.
+            target_sum: Sum of each library after scaling.
+            batch: Batch of each cell, shape (N,), or None.
+
+        Raises:
+            ValueError: If the matrix does not fit the settings.
+        """
+        found = matrix.look_through()
+        applied = to_apply(found.kind, normalize, matrix.name, found.scale, target_sum)
+        total = target_sum if applied == "log_cpm" else None
+        columns = choice.candidates(matrix.genes, found.varies)
+        fitted = cls((), found.kind, applied, total, matrix.layer, GeneColumns(columns))
+        if choice.num_highly_variable is not None:
+            if fitted.unit != "log":
+                raise ValueError(
+                    "num_highly_variable needs log-normalised expression, but this is"
+                    f" {found.kind}; use normalize=auto on raw counts, or a gene list"
+                )
+            on_disk = isinstance(matrix, MatrixOnDisk)
+            if on_disk and len(rows) > MOST_FITTED:
+                drawn = np.random.default_rng(0).choice(len(rows), MOST_FITTED, replace=False)
+                rows = rows[np.sort(drawn)]
+            parts = [fitted.apply(part[_within(r, rows)]) for r, part in matrix.parts()]
+            stack = sparse.vstack if sparse.issparse(parts[0]) else np.concatenate
+            x = parts[0] if len(parts) == 1 else stack(parts)
+            kept = highly_variable(
+                sparse.csr_matrix(x) if on_disk else x,
+                choice.num_highly_variable,
+                None if batch is None else [str(batch[row]) for row in rows.tolist()],
+            )
+            columns = columns[kept]
+        genes = tuple(matrix.genes[column] for column in columns)
+        return replace(fitted, genes=genes, columns=GeneColumns(columns))
+
+    def of_counts(self, matrix: CellMatrix, rows: NDArray[np.int64]) -> Preparation:
+        """The same genes as raw counts of another matrix of the same cells.
+
+        Args:
+            matrix: Raw counts of all cells; it must have all of the genes.
+            rows: Training cells, whose counts in left-out genes are warned of.
+
+        Raises:
+            ValueError: If a gene is missing, or a value is not a count.
+        """
+        missing = sorted(set(self.genes) - set(matrix.genes))
+        if missing:
+            raise ValueError(
+                f"{matrix.name} lacks {len(missing)} of the {len(self.genes)} genes of"
+                f" {self.layer}: {shown(missing)}; name another data.counts_layer, or choose genes"
+                " of both by data.genes"
+            )
+        columns = find_genes(matrix.genes, self.genes, max_missing=0.0)
+        counted = Preparation(self.genes, "counts", "none", None, matrix.layer, columns)
+        libraries = []
+        for span, part in matrix.parts():
+            counts, own = counted.apply(part), _within(span, rows)
+            check_counts(counts, matrix.name)
+            libraries.append([library_sizes(counts[own]), library_sizes(part[own])])
+        warn_of_left_out(len(self.genes), *map(np.concatenate, zip(*libraries, strict=True)))
+        return counted
+
+    def adapt(
+        self, matrix: CellMatrix, max_missing: float, target_sum: float | None = None
+    ) -> Preparation:
+        """Fit a run's preparation to the cells of another file.
+
+        Raw counts are normalised by libraries over all genes of the file. Log data whose libraries
+        were scaled to another sum than the run's are rescaled. Genes that the file lacks become 0.
+
+        Args:
+            matrix: Expression of the file.
+            max_missing: Share of the run's genes that the file may lack.
+            target_sum: Sum of each library after scaling; None takes the run's.
+
+        Raises:
+            ValueError: If too many genes are missing, a value is not finite, or the run's unit
+                cannot be made of these values.
+        """
+        found = matrix.look_through()
+        columns = find_genes(matrix.genes, self.genes, max_missing)
+        total = self.target_sum if target_sum is None else target_sum
+        return Preparation(
+            genes=self.genes,
+            kind=found.kind,
+            applied=self._to_apply(found, matrix.name, total),
+            target_sum=total,
+            layer=matrix.layer,
+            columns=columns,
+        )
+
+    def apply(self, matrix: Matrix) -> Matrix:
+        """Prepare any rows of the file, all of its genes: shape (N, G'), dense or CSR, to (N, G).
+
+        Raw counts and linear expression are divided by the row's sum over all genes of the file.
+        """
+        assert self.columns is not None, "fit or adapt comes first"
+        return self.columns.take(normalised(matrix, self.kind, self.applied, self.target_sum))
+
+    def batches(self, matrix: CellMatrix, batch_size: int) -> Iterator[Tensor]:
+        """Prepare all cells of a matrix in their order, as dense batches (B, G), float32."""
+        num_cells = matrix.shape[0]
+        for start in range(0, num_cells, batch_size):
+            part = self.apply(matrix.read(start, min(start + batch_size, num_cells)))
+            dense = part.toarray() if sparse.issparse(part) else part
+            # A copy, since a tensor may not share memory that is read only.
+            yield torch.from_numpy(np.array(dense, dtype=np.float32))
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Names of the genes that the file lacks."""
+        return () if self.columns is None else self.columns.missing
 
     @property
     def unit(self) -> Kind:
-        """What the model takes."""
+        """Kind of the model's input."""
         return "log" if self.applied == "log_cpm" else self.kind
 
     @property
-    def rescaled(self) -> bool:
-        """Whether it was log data, scaled to another sum than they came with."""
-        return self.applied == "log_cpm" and self.kind == "log"
+    def described(self) -> str:
+        """The unit in words; log data may come from anywhere, so their scale is unknown."""
+        if self.applied == "log_cpm":
+            return f"log of counts scaled to {self.target_sum:g}"
+        return f"{self.kind} as it came"
 
+    def as_plain(self) -> dict[str, Any]:
+        """Plain values, as a checkpoint may hold."""
+        return {
+            "genes": list(self.genes),
+            "kind": self.kind,
+            "normalize": self.applied,
+            "target_sum": self.target_sum,
+        }
 
-def find_preparation(checkpoint: Mapping[str, Any]) -> Preparation | None:
-    """Find in a checkpoint how its cells were prepared, whichever data module they came from.
+    @classmethod
+    def from_plain(cls, state: Mapping[str, Any]) -> Preparation:
+        """Take back `as_plain` out of the state of a data module, which may have a `layer`."""
+        applied = state["normalize"]
+        return cls(
+            genes=tuple(state["genes"]),
+            kind=state["kind"],
+            applied=applied,
+            target_sum=state.get("target_sum") if applied == "log_cpm" else None,
+            layer=state.get("layer"),
+        )
 
-    Args:
-        checkpoint: A checkpoint as Lightning writes it.
+    @classmethod
+    def find(cls, checkpoint: Mapping[str, Any]) -> Preparation | None:
+        """Find it in a checkpoint as Lightning writes it; None in one of other data."""
+        for state in checkpoint.values():
+            if isinstance(state, Mapping) and {"genes", "kind", "normalize"} <= state.keys():
+                return cls.from_plain(state)
+        return None
 
-    Returns:
-        The preparation; None for a run of something else than cells.
-    """
-    for state in checkpoint.values():
-        if isinstance(state, Mapping) and {"genes", "kind", "normalize"} <= state.keys():
-            applied = state["normalize"]
-            return Preparation(
-                genes=tuple(state["genes"]),
-                kind=state["kind"],
-                applied=applied,
-                target_sum=state.get("target_sum") if applied == "log_cpm" else None,
-                layer=state.get("layer"),
-            )
-    return None
-
-
-def read_cells(path: Path) -> Any:
-    """Read an AnnData file into memory; sparse stays sparse.
-
-    Args:
-        path: An .h5ad file.
-
-    Returns:
-        The AnnData object.
-
-    Raises:
-        ImportError: If anndata is not installed.
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is a folder, no AnnData file, or a truncated one.
-    """
-    anndata = require_anndata()
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; name an .h5ad file")
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    try:
-        return anndata.read_h5ad(path)
-    # Of a file that is none of its own, anndata's reader may fail in any way.
-    except Exception as error:
-        raise ValueError(
-            f"{path} is no AnnData file (.h5ad), or a damaged or truncated one: {error}"
-        ) from error
-
-
-class PreparedCells:
-    """N cells of a file as a run's model takes them; batches become dense when they are cut.
-
-    Raw counts are normalised as in the run, by libraries over all genes of the file. Log data whose
-    libraries were scaled to another sum than the run's are rescaled. Genes that the file lacks
-    count as not expressed: they are 0.
-
-    Args:
-        matrix: Expression, shape (N, all genes of the file), dense or sparse.
-        names: Names of its columns.
-        preparation: How the run's cells were prepared.
-        max_missing: Share of the run's genes that the file may lack.
-        target_sum: What to scale libraries to, where the run does not say.
-        source: What to call the matrix in a message.
-
-    Raises:
-        ValueError: If too many genes are missing, a value is not finite, or what the model takes
-            cannot be made of values of this kind.
-    """
-
-    def __init__(
-        self,
-        matrix: Matrix,
-        names: Sequence[str],
-        preparation: Preparation,
-        max_missing: float,
-        target_sum: float | None = None,
-        source: str = "X",
-    ) -> None:
-        check_expression(matrix, source)
-        self.genes = find_genes(names, preparation.genes, max_missing)
-        self.matrix = sparse.csr_matrix(matrix) if sparse.issparse(matrix) else matrix
-        self.kind = kind_of(self.matrix)
-        self.target_sum = preparation.target_sum if target_sum is None else target_sum
-        self._takes_log, self._undoes_log = False, False
-        self._decide(preparation, source)
-
-    def _decide(self, preparation: Preparation, source: str) -> None:
-        """Decide what to do with expression of this kind."""
-        unit = preparation.unit
-        found = f"{source} holds {MEANING[self.kind]}"
-        if unit == "log" and self.kind in COUNTED:
-            if self.target_sum is None:
+    def _to_apply(self, found: Contents, name: str, target_sum: float | None) -> Applied:
+        """Choose the normalisation of expression of another file."""
+        told = f"{name} holds {MEANING[found.kind]}"
+        if self.unit == "log" and found.kind in COUNTED:
+            if target_sum is None:
                 raise ValueError(
-                    f"{found}, but the run was trained on log data as they came, so it does not"
-                    " know their scale; say what libraries were scaled to, such as target_sum=1e4"
+                    f"{told}, but the run was trained on log data as they came, so their scale is"
+                    " unknown; name the sum of each library after scaling, such as target_sum=1e4"
                 )
-            self._takes_log = True
-            logger.info("%s; log(1 + %g x / library) is made of it", found, self.target_sum)
-        elif unit == self.kind == "log":
-            self._compare_scale(source, preparation.rescaled)
-        elif unit != self.kind and not (unit in COUNTED and self.kind in COUNTED):
+            logger.info("%s; log(1 + %g x / library) is made of it", told, target_sum)
+            return "log_cpm"
+        if self.unit == found.kind == "log":
+            return self._rescale(found.scale, name, target_sum)
+        if self.unit != found.kind and not (self.unit in COUNTED and found.kind in COUNTED):
             raise ValueError(
-                f"{found}, but the run was trained on {MEANING[unit]}; name the layer that has"
+                f"{told}, but the run was trained on {MEANING[self.unit]}; name the layer that has"
                 " them: data.layer=NAME"
             )
+        return "none"
 
-    def _compare_scale(self, source: str, rescaled: bool) -> None:
-        """Find out whether log data were scaled to another sum than the run's."""
-        if self.target_sum is None:
-            return
-        scale = common_scale(self.matrix)
-        if scale is None and rescaled:
-            self._takes_log = self._undoes_log = True
-        elif scale is None:
+    def _rescale(self, scale: float | None, name: str, target_sum: float | None) -> Applied:
+        """Decide whether log data were scaled to another sum than the run's."""
+        if target_sum is None:
+            return "none"
+        if scale is None and self.applied == "log_cpm" and self.kind == "log":
+            return "log_cpm"
+        if scale is None:
             logger.warning(
                 "the libraries of %s have no sum in common, as after genes were left out; they are"
                 " taken to have been scaled to %g per cell, as the run's were. If they were not,"
                 " name the layer of raw counts: data.layer=NAME",
-                source,
-                self.target_sum,
+                name,
+                target_sum,
             )
-        if scale is not None and abs(scale / self.target_sum - 1) > SAME_SCALE:
-            self._takes_log = self._undoes_log = True
-            logger.warning(
-                "%s was scaled to %g per cell before the log, the run's cells to %g:"
-                " it is rescaled",
-                source,
-                scale,
-                self.target_sum,
-            )
+        elif abs(scale / target_sum - 1) > SAME_SCALE:
+            told = "%s was scaled to %g per cell before the log, the run's cells to %g: it is"
+            logger.warning(told + " rescaled", name, scale, target_sum)
+            return "log_cpm"
+        return "none"
 
-    def __len__(self) -> int:
-        """Return the number of cells N."""
-        return int(self.matrix.shape[0])
 
-    def batches(self, batch_size: int) -> Iterator[Tensor]:
-        """Yield the cells in their order, shape (B, G), float32."""
-        for start in range(0, len(self), batch_size):
-            part = self.matrix[start : start + batch_size]
-            if self._undoes_log:
-                part = np.expm1(part)
-            if self._takes_log:
-                assert self.target_sum is not None
-                part = log_cpm(part, library_sizes(part), self.target_sum)
-            part = self.genes.take(part)
-            dense = part.toarray() if sparse.issparse(part) else part
-            # A copy, since a tensor may not share memory that is read only.
-            yield torch.from_numpy(np.array(dense, dtype=np.float32))
+def _within(span: range, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows that lie in a range, counted from its start."""
+    return rows[(rows >= span.start) & (rows < span.stop)] - span.start

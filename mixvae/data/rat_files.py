@@ -39,7 +39,6 @@ class Recording:
     source: str
 
     def __post_init__(self) -> None:
-        """Refuse arrays that cannot be a session."""
         if self.spikes.ndim != 3 or 0 in self.spikes.shape:
             raise ValueError(
                 f"the spikes of {self.rat} ({self.source}) have the shape {self.spikes.shape};"
@@ -63,22 +62,14 @@ class Recording:
 
 
 def find_file(folder: Path, rat: str, ending: str) -> Path:
-    """Find a rat's file, whatever the capitalisation.
-
-    Args:
-        folder: The folder that holds the rats' folders.
-        rat: Name of the rat.
-        ending: What follows the rat's name in the file's.
-
-    Returns:
-        The file.
+    """Find a rat's file, `<rat>_<ending>` in any capitalisation, in a folder of rats' folders.
 
     Raises:
-        FileNotFoundError: If it is not there, saying what was found.
+        FileNotFoundError: If it is missing; the message names the files that were found.
     """
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"data.path is {str(folder)!r}, which is no folder; it must hold one folder for each"
+            f"data.path is {str(folder)!r}, which is not a folder; it must hold one folder for each"
             " rat. Without data.path a simulator makes the recordings"
         )
     wanted = f"{rat}_{ending}".lower()
@@ -100,13 +91,6 @@ def find_file(folder: Path, rat: str, ending: str) -> Path:
 def read_rat(folder: Path, rat: str) -> Recording:
     """Read one rat's session; its spikes stay on disk until they are cut.
 
-    Args:
-        folder: The folder that holds the rats' folders.
-        rat: Name of the rat.
-
-    Returns:
-        The session.
-
     Raises:
         FileNotFoundError: If a file is missing.
         ValueError: If a file holds something else.
@@ -115,25 +99,12 @@ def read_rat(folder: Path, rat: str) -> Recording:
     return Recording(rat, _load(spikes), np.asarray(_load(trials)), str(spikes.parent))
 
 
-def write_rat(folder: Path, recording: Recording) -> list[Path]:
-    """Write one rat's session as the files that `read_rat` reads.
-
-    Args:
-        folder: The folder for the rats' folders.
-        recording: The session.
-
-    Returns:
-        The files written.
-    """
+def write_rat(folder: Path, recording: Recording) -> None:
+    """Write one rat's session as the files that `read_rat` reads."""
     own = folder / recording.rat.capitalize()
     own.mkdir(parents=True)
-    files = {SPIKES: recording.spikes, TRIALS: recording.trials}
-    paths = []
-    for ending, array in files.items():
-        path = own / f"{recording.rat}_{ending}"
-        np.save(path, array, allow_pickle=False)
-        paths.append(path)
-    return paths
+    for ending, array in {SPIKES: recording.spikes, TRIALS: recording.trials}.items():
+        np.save(own / f"{recording.rat}_{ending}", array, allow_pickle=False)
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -144,7 +115,7 @@ def _load(path: Path) -> np.ndarray:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path} is no readable .npy file of numbers: {error}") from error
+        raise ValueError(f"{path} is not a readable .npy file of numbers: {error}") from error
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{path} holds several arrays; it must be one .npy array")
     return array

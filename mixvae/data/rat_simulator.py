@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
-import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +12,14 @@ import numpy as np
 
 from mixvae.data.checks import check_count, check_seed
 from mixvae.data.rat_files import BIN_SECONDS, ENTRY_BIN, Recording, write_rat
+from mixvae.files import replacing
 
 NUM_ODOURS = 5
 WEAK = 0.2  # response to an odour that the rat does not attend to
 
 
 class Rat(NamedTuple):
-    """What one rat's recording is like."""
+    """The traits of one rat's recording."""
 
     num_neurons: int
     num_trials: int
@@ -46,11 +45,11 @@ RATS = {
 class RatSimulator:
     """Makes recordings of spikes around port entry, as the files of Dryad hold them.
 
-    What the rats share is the odour, and how the response to it rises and falls after port entry.
+    Common to the rats are the odour, and the course of the response to it after port entry.
     Each neuron has a log-rate of its own for every odour. A rat attends to the odour in a share of
     its trials only, and in the others its neurons hardly respond: rats differ in this share, in
-    numbers of neurons and trials, and in skill. What they do not share is what moves a
-    population of hippocampal neurons most in a window of 100 ms:
+    numbers of neurons and trials, and in skill. Private to each rat are the strongest movements of
+    a population of hippocampal neurons in a window of 100 ms:
 
     - theta: an oscillation of 8 Hz, in a phase that is new in every trial, to which each neuron is
       locked at a phase of its own. It turns population activity round a circle, which is two
@@ -62,13 +61,23 @@ class RatSimulator:
 
     So a two-dimensional code of one rat alone has better uses than the odour, while a code that
     rats must agree on has no other. A classifier that sees labels is not misled by nuisances of
-    few dimensions: what it cannot tell are the trials without attention.
+    few dimensions: it only fails on trials without attention.
 
     An incorrect response ends the sequence, as in the task, and half of the sequences have one
     odour out of its place.
 
     The recordings are a function of the settings alone, and a rat's own does not depend on which
     others are simulated.
+
+    Attributes:
+        seed: Seed of everything.
+        tuning: Factor of the rats' tuning to odours; 0 leaves nothing to decode.
+        theta: Modulation of log-rates by the oscillation, standard deviation over neurons.
+        gain: Standard deviation of the population's log-gain over trials.
+        state: Standard deviation of the neurons' loadings on the slow state.
+        drift: Standard deviation over neurons of the change of log-rate over a session.
+        num_trials: Trials of every rat; None gives each its own number.
+        num_bins: Bins of 10 ms of a trial, port entry being at bin 200.
     """
 
     seed: int = 0
@@ -81,21 +90,6 @@ class RatSimulator:
     num_bins: int = 400
 
     def __post_init__(self) -> None:
-        """Check the settings.
-
-        Args (of the constructor):
-            seed: Seed of everything.
-            tuning: Factor of the rats' tuning to odours; 0 leaves nothing to decode.
-            theta: Modulation of log-rates by the oscillation, standard deviation over neurons.
-            gain: Standard deviation of the population's log-gain over trials.
-            state: Standard deviation of the neurons' loadings on the slow state.
-            drift: Standard deviation over neurons of the change of log-rate over a session.
-            num_trials: Trials of every rat; None gives each its own number.
-            num_bins: Bins of 10 ms of a trial, port entry being at bin 200.
-
-        Raises:
-            ValueError: If a setting is out of its range.
-        """
         check_seed(self.seed)
         for name in ("tuning", "theta", "gain", "state", "drift"):
             value = getattr(self, name)
@@ -106,14 +100,7 @@ class RatSimulator:
         check_count("simulator.num_bins", self.num_bins)
 
     def record(self, rat: str) -> Recording:
-        """Simulate the session of one rat.
-
-        Args:
-            rat: One of `RATS`.
-
-        Returns:
-            Its spikes, uint8, and its table of trials, int64.
-        """
+        """Simulate the session of one of `RATS`: spikes, uint8, and its table of trials, int64."""
         traits = RATS[rat]
         generator = np.random.default_rng([self.seed, zlib.crc32(rat.encode())])
         num_trials = traits.num_trials if self.num_trials is None else self.num_trials
@@ -177,21 +164,7 @@ def simulate_rats(
 ) -> str:
     """Write simulated recordings of five rats as files in the layout of Dryad's.
 
-    The folder appears when all files are complete.
-
-    Args:
-        out: Folder to make.
-        seed: See `RatSimulator`, as for all that follow.
-        tuning: Factor of the tuning to odours.
-        theta: Depth of the oscillation.
-        gain: Of the population's gain over trials.
-        state: Of the loadings on the slow state.
-        drift: Of rates over a session.
-        num_trials: Trials of each rat; None gives each its own number.
-        num_bins: Bins of a trial.
-
-    Returns:
-        What was written.
+    The folder `out` appears when all files are complete. See `RatSimulator` for the other settings.
 
     Raises:
         ValueError: If a setting is out of its range.
@@ -201,16 +174,9 @@ def simulate_rats(
     folder = Path(out).expanduser().absolute()
     if folder.exists():
         raise FileExistsError(f"{folder} exists; name a folder that does not")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with replacing(folder) as unfinished:
         for rat in RATS:
             write_rat(unfinished, simulator.record(rat))
-        unfinished.chmod(0o755)  # mkdtemp's own is for one user alone
-        unfinished.rename(folder)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
     path = shlex.quote(f"data.path={folder}")
     return (
         f"{len(RATS)} rats in {folder}\n"

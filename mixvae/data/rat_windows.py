@@ -12,13 +12,7 @@ import numpy as np
 from mixvae.data.base import SPLITS, Split
 from mixvae.data.checks import check_count
 from mixvae.data.pairing import split_by_class
-from mixvae.data.rat_files import (
-    CORRECT,
-    IN_SEQUENCE,
-    ODOUR,
-    ODOUR_NAMES,
-    Recording,
-)
+from mixvae.data.rat_files import CORRECT, IN_SEQUENCE, ODOUR, ODOUR_NAMES, Recording
 
 Groups = dict[int, np.ndarray]
 
@@ -68,17 +62,10 @@ class TrialFilter:
     in_sequence_only: bool
 
     def __call__(self, recording: Recording, least: int) -> Kept:
-        """Choose a recording's trials.
-
-        Args:
-            recording: The session of a rat.
-            least: How many trials of each odour there must be.
-
-        Returns:
-            The trials, in the order of the recording.
+        """Choose a recording's trials, in its order.
 
         Raises:
-            ValueError: If there are fewer.
+            ValueError: If an odour has fewer than `least`.
         """
         table = recording.trials
         numbers = [ODOUR_NAMES.index(odour) + 1 for odour in self.odours]
@@ -89,9 +76,8 @@ class TrialFilter:
             wanted &= table[:, IN_SEQUENCE] == 1
         trial = np.flatnonzero(wanted)
         label = np.array([numbers.index(odour) for odour in table[trial, ODOUR]], dtype=np.int64)
-        for odour, count in zip(
-            self.odours, np.bincount(label, minlength=len(numbers)), strict=True
-        ):
+        counts = np.bincount(label, minlength=len(numbers))
+        for odour, count in zip(self.odours, counts, strict=True):
             if count < least:
                 raise ValueError(
                     f"{recording.rat} ({recording.source}) has {count} trials of the odour {odour}"
@@ -116,7 +102,6 @@ class Windowing:
     sub_length: int
 
     def __post_init__(self) -> None:
-        """Refuse sub-windows that do not fit in, or are not all different."""
         check_count("subwindow_length", self.sub_length)
         check_count("num_subwindows", self.num)
         check_count("window_length", self.length)
@@ -142,7 +127,7 @@ class Windowing:
 
         Args:
             recording: The session of a rat.
-            trials: Rows of the trials in it, shape (T,).
+            trials: Rows of its trials, shape (T,).
             start: First bin of the window.
 
         Returns:
@@ -150,7 +135,7 @@ class Windowing:
             of a neuron stand together.
 
         Raises:
-            ValueError: If the window lies outside the recording, or a count is no count.
+            ValueError: If the window lies outside the recording, or a count is not 0 or more.
         """
         num_bins = recording.spikes.shape[2]
         if start + self.length > num_bins:
@@ -178,16 +163,13 @@ class Windowing:
 def split_trials(
     rat: str, groups: Groups, fractions: Sequence[float], seed: int
 ) -> dict[Split, Groups]:
-    """Split the trials of one rat, within each class.
+    """Split the trials of one rat, within each class; other rats do not change its split.
 
     Args:
-        rat: Name of the rat, so that its split does not depend on which others there are.
+        rat: Name of the rat.
         groups: Trials by class.
         fractions: Shares of validation and test.
         seed: Seed of the split.
-
-    Returns:
-        Trials by split and class.
     """
     # the stream 1 is the split's own, beside those of the order and of the pairing
     generator = np.random.default_rng([seed, 1, zlib.crc32(rat.encode())])

@@ -19,7 +19,7 @@ from mixvae.data.checks import check_count, check_seed
 
 
 class Resident(Protocol):
-    """Samples in memory of which batches are cut by row number; the loaders need no more."""
+    """Samples of which batches are cut by row number; the loaders need no more."""
 
     @property
     def label(self) -> Tensor:
@@ -54,22 +54,10 @@ class ResidentTensors:
     unit: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse samples and labels that cannot belong together."""
-        if len(self.stored) != len(self.label):
-            raise ValueError(
-                f"{len(self.stored)} samples but {len(self.label)} labels;"
-                " there must be one label for each sample"
-            )
+        assert len(self.stored) == len(self.label)
 
     def batch(self, rows: Tensor) -> Batch:
-        """Cut the batch of these rows; `index` of the batch is the row number itself.
-
-        Args:
-            rows: Row numbers, shape (B,), int64, on the device of the tensors.
-
-        Returns:
-            Samples (B, *shape) in data units, float32, labels (B,) and rows (B,).
-        """
+        """Cut the batch of these rows, in data units; its `index` is the row number itself."""
         x = self.stored.index_select(0, rows).to(torch.float32)
         if self.unit != 1.0:
             x = x.div_(self.unit)  # a division keeps the largest value at exactly 1
@@ -85,14 +73,13 @@ class ResidentTensors:
 
 
 class EpochOrder:
-    """A permutation of rows that is a function of (seed, epoch) alone.
+    """A permutation of rows, shape (N,), that is a function of (seed, epoch) alone.
 
-    Nothing else may move it: a run resumed at epoch e then sees the order of an uninterrupted run.
-    Lightning calls `set_epoch` on the `sampler` of every loader before each training epoch.
+    So a run resumed at epoch e sees the order of an uninterrupted run. Lightning calls `set_epoch`
+    on the `sampler` of every loader before each training epoch.
     """
 
     def __init__(self, rows: Tensor, seed: int) -> None:
-        """Hold the rows, shape (N,), at epoch 0."""
         check_seed(seed)
         self.rows = rows
         self.seed = seed
@@ -118,6 +105,15 @@ class TrainLoader:
     steps on any number of devices.
 
     The loader can be stopped within an epoch: its state is the epoch and the batches yielded.
+
+    Args:
+        rows: Row numbers of the training set, shape (N,).
+        batch_size: Samples per step, over all processes.
+        rank: Number of this process, from 0.
+
+    Raises:
+        ValueError: If there are fewer rows than one batch, or the processes cannot share a batch
+            equally.
     """
 
     def __init__(
@@ -130,20 +126,6 @@ class TrainLoader:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        """Prepare to cut `rows` of `tensors`.
-
-        Args:
-            tensors: The resident samples.
-            rows: Row numbers of the training set, shape (N,).
-            batch_size: Samples per step, over all processes.
-            seed: Seed of the order.
-            rank: Number of this process, from 0.
-            world_size: Number of processes that share each batch.
-
-        Raises:
-            ValueError: If there are fewer rows than one batch, or the processes cannot share a
-                batch equally.
-        """
         _check_sharing(batch_size, rank, world_size)
         if len(rows) < batch_size:
             raise ValueError(
@@ -188,11 +170,11 @@ class TrainLoader:
             yield tensors.batch(rows[:equal][self._rank :: self._world_size])
 
     def state_dict(self) -> dict[str, int]:
-        """Where the loader stands: the epoch and the number of batches yielded in it."""
+        """The epoch and the number of batches yielded in it."""
         return {"epoch": self._epoch, "yielded": self._yielded}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Let the next iteration of that epoch begin after the batches already yielded."""
+        """Begin the next iteration of that epoch after the batches already yielded."""
         self._resume = (state["epoch"], state["yielded"])
 
 
@@ -202,6 +184,14 @@ class EvalLoader:
     Process r takes rows r, r + world_size, ...; shares may differ by one sample, but every process
     makes the same number of batches, since a process with one more would wait for the others for
     ever where a step synchronises buffers. The batches of a share differ by one sample at most.
+
+    Args:
+        rows: Row numbers to evaluate, shape (N,).
+        batch_size: Largest number of samples per step and process.
+        rank: Number of this process, from 0.
+
+    Raises:
+        ValueError: If some process would have a step without samples.
     """
 
     def __init__(
@@ -213,18 +203,6 @@ class EvalLoader:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        """Prepare to cut `rows` of `tensors`.
-
-        Args:
-            tensors: The resident samples.
-            rows: Row numbers to evaluate, shape (N,).
-            batch_size: Largest number of samples per step and process.
-            rank: Number of this process, from 0.
-            world_size: Number of processes that share the rows.
-
-        Raises:
-            ValueError: If some process would have a step without samples.
-        """
         _check_sharing(batch_size, rank, world_size)
         largest_share = -(-len(rows) // world_size)
         self._num_batches = -(-largest_share // batch_size)
@@ -249,7 +227,7 @@ class EvalLoader:
 
 
 def _moved(rows: Tensor, device: torch.device) -> Tensor:
-    """Row numbers on a device; a GPU takes them when it comes to them, and nothing waits."""
+    """Row numbers on a device; the copy to a GPU is asynchronous."""
     if device.type == "cuda":
         return rows.pin_memory().to(device, non_blocking=True)
     return rows.to(device)

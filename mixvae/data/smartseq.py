@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from mixvae.data.cell_files import check_free_path, require_anndata, write_atomically
+from mixvae.data.cell_files import check_free_path, require_anndata
 from mixvae.data.expression import check_counts, library_sizes, log_cpm
 from mixvae.data.genes import check_unique, find_genes, read_gene_list, shown
+from mixvae.files import replacing
 
 SAMPLE = "sample_name"
 DESCRIBED = ("class", "subclass", "cluster")
@@ -50,15 +51,12 @@ def import_smartseq(
         drop: Samples to leave out: those whose class, subclass or cluster begins with one of these.
         gene_id: Column of `genes` with the names that the matrix has.
         gene_name: Column of `genes` with the names to write.
-        max_missing: Largest share of the listed genes that may be missing.
-        overwrite: Replace a file that is there.
-
-    Returns:
-        What was written.
+        max_missing: Largest share of the listed genes that may be missing, from 0 to 1.
+        overwrite: Replace an existing file.
 
     Raises:
         FileNotFoundError: If a table is missing.
-        ValueError: If a table is not what it should be, or no cell is left.
+        ValueError: If a table is of another form, or no cell is left.
         ImportError: If anndata is not installed.
     """
     check_free_path(Path(out), overwrite)
@@ -74,13 +72,10 @@ def import_smartseq(
         columns = np.arange(len(read.genes))
     counts = read.counts[:, columns]
     table["library_size"] = read.library
-    adata = anndata.AnnData(
-        X=log_cpm(counts, read.library),
-        obs=table,
-        layers={"counts": counts},
-    )
+    adata = anndata.AnnData(X=log_cpm(counts, read.library), obs=table, layers={"counts": counts})
     adata.var_names = [read.genes[column] for column in columns]
-    write_atomically(adata, Path(out))
+    with replacing(Path(out)) as temporary:
+        adata.write_h5ad(temporary)
     return (
         f"wrote {out}: {adata.n_obs} cells, {adata.n_vars} genes; log-CPM in X, counts in layer"
         f" counts; obs has {', '.join(map(str, table.columns))}"
@@ -121,7 +116,7 @@ def _kept_samples(path: Path, keep: str | None, drop: Sequence[str]) -> Any:
 
 
 def _symbols(path: Path, gene_id: str, gene_name: str) -> dict[str, str]:
-    """Map what the matrix calls a gene to its symbol."""
+    """Map the matrix's name of a gene to its symbol."""
     header = _read_header(path)
     for column in (gene_id, gene_name):
         _need(path, header, column)
@@ -233,9 +228,9 @@ def _read_header(path: Path) -> list[str]:
         with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
             names = next(csv.reader(file), [])
     except (UnicodeDecodeError, csv.Error, EOFError, gzip.BadGzipFile) as error:
-        raise ValueError(f"{path} is no CSV table: {error}") from error
+        raise ValueError(f"{path} is not a CSV table: {error}") from error
     if len(names) < 2:
-        raise ValueError(f"{path} is no CSV table: its first line is {names}")
+        raise ValueError(f"{path} is not a CSV table: its first line is {names}")
     check_unique(names, f"{path.name} column")
     return [name or "Unnamed: 0" for name in names]
 
@@ -246,7 +241,7 @@ def _read_csv(path: Path, **options: Any) -> Any:
     try:
         return pandas.read_csv(path, encoding="utf-8-sig", **options)
     except (pandas.errors.ParserError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no CSV table: {error}") from error
+        raise ValueError(f"{path} is not a CSV table: {error}") from error
 
 
 def _words(text: str) -> list[str]:

@@ -82,7 +82,7 @@ class DeviceSparseRows:
         lengths = self.starts[rows + 1] - first
         ends = lengths.cumsum(0)
         total = int(ends[-1]) if len(rows) else 0
-        # position in the matrix = position in the batch + what lies before the row here and there
+        # position in the matrix = position in the batch + shift of the row between the two
         shift = torch.repeat_interleave(first - (ends - lengths), lengths, output_size=total)
         positions = torch.arange(total, device=rows.device) + shift
         row = torch.repeat_interleave(
@@ -96,12 +96,9 @@ class DeviceSparseRows:
 
     def to(self, device: torch.device) -> Rows:
         """Return the same rows on `device`."""
-        return DeviceSparseRows(
-            self.starts.to(device),
-            self.columns.to(device),
-            self.values.to(device),
-            self.num_columns,
-        )
+        parts = (self.starts, self.columns, self.values)
+        starts, columns, values = (part.to(device) for part in parts)
+        return DeviceSparseRows(starts, columns, values, self.num_columns)
 
 
 @dataclass(frozen=True)
@@ -120,7 +117,7 @@ class DenseRows:
 
 
 def _free_bytes(device: torch.device) -> int:
-    """Free memory of a device; 0 where it is not known."""
+    """Free memory of a device; 0 where it is unknown."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
 
 
@@ -134,14 +131,7 @@ def _dense_on(matrix: sparse.csr_matrix, device: torch.device) -> Tensor:
 
 
 def as_rows(matrix: Matrix) -> Rows:
-    """Keep a matrix, shape (N, D), in memory as it is, sparse or dense, as float32.
-
-    Args:
-        matrix: A numpy array or CSR matrix.
-
-    Returns:
-        Its rows.
-    """
+    """Keep a numpy array or CSR matrix, shape (N, D), in memory in its form, as float32."""
     if not sparse.issparse(matrix):
         return DenseRows(torch.from_numpy(np.ascontiguousarray(matrix, dtype=np.float32)))
     matrix = sparse.csr_matrix(matrix).astype(np.float32, copy=False)
@@ -153,7 +143,7 @@ def as_rows(matrix: Matrix) -> Rows:
 
 @dataclass(frozen=True)
 class ResidentCells:
-    """Cells in memory: what a model sees of them, and their raw counts where a run needs them.
+    """Cells in memory: prepared expression and, where a run needs them, raw counts.
 
     Attributes:
         x: Expression as the model sees it, N rows of D genes.
@@ -166,14 +156,7 @@ class ResidentCells:
     counts: Rows | None = None
 
     def batch(self, rows: Tensor) -> Batch:
-        """Cut the batch of these rows; `index` of the batch is the row number itself.
-
-        Args:
-            rows: Row numbers, shape (B,), int64, on the device of the cells.
-
-        Returns:
-            Expression (B, D), float32, labels (B,), rows (B,) and counts (B, D) or None.
-        """
+        """Cut the batch of these rows, (B,), as (B, D); its `index` is the row number itself."""
         return Batch(
             x=self.x.dense(rows),
             label=self.label.index_select(0, rows),

@@ -15,11 +15,12 @@ from mixvae.data.checks import check_fraction, check_seed
 def split_indices(num_samples: int, fractions: Sequence[float], seed: int) -> tuple[Tensor, ...]:
     """Split the rows 0..num_samples-1 at random into parts that share no row.
 
+    The split is a function of the arguments only.
+
     Args:
         num_samples: Number of rows N.
         fractions: Share of the rows that each part but the last one takes, each in (0, 1); the
             last part is what remains. Sizes are rounded to the nearest count.
-        seed: The split is a function of `num_samples`, `fractions` and this seed only.
 
     Returns:
         `len(fractions) + 1` sorted row numbers, each int64, together N long.
@@ -56,7 +57,6 @@ def stratified_indices(
             shared out like a class but may be few.
         class_names: Names of the classes, for a message.
         fraction: Share of each class in the first part, in (0, 1), rounded to the nearest count.
-        seed: The split is a function of `classes`, `fraction` and this seed only.
         least: Fewest rows that a class may have.
 
     Returns:
@@ -71,12 +71,9 @@ def stratified_indices(
     first = np.zeros(len(classes), dtype=bool)
     for number in np.unique(classes):
         rows = random.permutation(np.flatnonzero(classes == number))
-        if number >= 0 and len(rows) < least and len(class_names) == 1:
-            raise ValueError(
-                f"{len(rows)} samples cannot be shared out over the splits; at least {least} are"
-                " needed"
-            )
         if number >= 0 and len(rows) < least:
+            if len(class_names) == 1:
+                raise ValueError(f"{len(rows)} samples are too few to split; {least} are needed")
             raise ValueError(
                 f"class {class_names[number]!r} has {len(rows)} of {len(classes)} samples; each"
                 f" needs at least {least} to be shared out over the splits: merge or remove it,"

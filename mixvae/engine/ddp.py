@@ -1,8 +1,8 @@
-"""A run on several devices: this process starts the others, and each run has its own.
+"""A run on several devices: one process for each, started by torchrun, by srun, or by the first.
 
-Lightning would start the command line once more for every device: a sweep would begin again in each
-of them, `resume=` would find its folder taken, and a second job would find the first one's
-variables. Here the others are told the run's folder and nothing else, and go with the run.
+Lightning always sees processes that were started for it. Its own launcher would run the command
+line once more for each device: a sweep would begin again in each of them, `resume=` would find its
+folder taken, and a second job would find the first one's variables.
 """
 
 from __future__ import annotations
@@ -13,191 +13,263 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
-from lightning.pytorch import Trainer
-from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import distributed
 
+from mixvae.callbacks.lightning_parts import callbacks_of
+from mixvae.engine.cluster import process_rank
 from mixvae.engine.devices import threads_for_each
+from mixvae.engine.rendezvous import FAILED, PATIENCE_SECONDS, RankError, Rendezvous
+from mixvae.ranks import own_rank
 
-# How the processes of a run find each other; left behind, they would mislead the next run.
-VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-# A process that fails leaves this one so long to fail by itself, and to tell it better.
-PATIENCE_SECONDS = 20.0
-
-
-# What torchrun leaves in the environment, and the tasks of a Slurm step.
-TORCHRUN = "TORCHELASTIC_RUN_ID"
-TASKS = "SLURM_STEP_NUM_TASKS"
-# Tells the processes that a run started itself from those that another program did.
-JOINED = "MIXVAE_JOINED"
+# Rank zero most often fails of the same error, prints it, and ends this process before that.
+SILENT_SECONDS = 3.0
+# A process other than rank zero trains on after SIGTERM, so that rank zero can stop in order.
+STOP_SECONDS = 15.0
+TERMINATED = 143
+LOCALHOST = "127.0.0.1"
 
 
-def process_rank() -> int:
-    """Number of this process among those of the run, from 0; Lightning's types leave it out."""
-    return rank_zero_only.rank  # type: ignore[attr-defined]
-
-
-class RankError(RuntimeError):
-    """Another process of the run failed, and has said why."""
-
-
-def check_started_alone(num_nodes: int) -> None:
-    """Refuse to be one of several processes that another program started for the same run.
+@contextmanager
+def following(rendezvous: Rendezvous) -> Iterator[dict[str, Any]]:
+    """Take part in a run that rank zero leads, and print only errors that are this process's own.
 
     Args:
-        num_nodes: Machines that the trainer is to use.
+        rendezvous: Where rank zero is met.
+
+    Yields:
+        Rank zero's message.
 
     Raises:
-        ValueError: Naming what started them, and how to ask for several devices instead.
+        SystemExit: If this process failed, or rank zero did.
     """
-    if JOINED in os.environ:
-        return
-    advice = "start one instead: with trainer=ddp trainer.devices=N it starts the others itself"
-    if num_nodes != 1:
-        raise ValueError(f"trainer.num_nodes is {num_nodes}; a run stays on one machine")
-    if os.environ.get(TORCHRUN):
-        raise ValueError(f"mixvae is not to be started by torchrun; {advice}")
-    tasks = os.environ.get(TASKS, "1")
-    if tasks != "1":
-        raise ValueError(f"this Slurm step has {tasks} tasks ({TASKS}); {advice}")
-    if process_rank() != 0:
-        raise ValueError(f"this is process {process_rank()} of several; {advice}")
+    # Ctrl-C and a scheduler's signals may reach all processes; rank zero decides what they mean.
+    for name in ("SIGINT", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _stop_later)
+    # Rank zero prints the same warnings.
+    warnings.simplefilter("ignore")
+    message = rendezvous.hear()
+    try:
+        yield message
+    except RankError as error:
+        # Rank zero names the process, or torchrun and srun name rank zero.
+        time.sleep(SILENT_SECONDS)
+        raise SystemExit(FAILED) from error
+    except Exception as error:
+        from mixvae.cli.errors import message_of, wants_traceback
+
+        time.sleep(SILENT_SECONDS)
+        if wants_traceback(()):
+            import traceback
+
+            traceback.print_exception(error)
+        print(f"error in process {own_rank()}: {message_of(error)}", file=sys.stderr, flush=True)
+        with suppress(RuntimeError):
+            rendezvous.fail()
+        raise SystemExit(FAILED) from error
 
 
-class RankLauncher(_SubprocessScriptLauncher):
-    """Starts one command for each further device.
+def _stop_later(*_: Any) -> None:
+    """End this process soon, unless rank zero's end has ended it by then."""
+    timer = threading.Timer(STOP_SECONDS, os._exit, (TERMINATED,))
+    timer.daemon = True
+    timer.start()
+
+
+class StopAtSigterm(Callback):
+    """Have rank zero stop the run at SIGTERM, and the other processes train on until it has.
+
+    Lightning's handler begins a collective inside the signal handler, while the other processes
+    wait for rank zero in another one. It is replaced as soon as Lightning has installed it.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Replace the handler for training."""
+        self._install()
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Replace the handler for the test."""
+        self._install()
+
+    @staticmethod
+    def _install() -> None:
+        def stop(*_: Any) -> None:
+            raise SIGTERMException
+
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, stop if process_rank() == 0 else _stop_later)
+
+
+class Workers:
+    """Processes that rank zero starts on its own machine, as torchrun would.
 
     Args:
-        given: The launcher that Lightning chose, which knows the devices.
-        command: What the other processes run.
+        command: Arguments of `mixvae.train`.
+        rendezvous: Where they meet rank zero.
     """
 
-    def __init__(self, given: _SubprocessScriptLauncher, command: Sequence[str]) -> None:
-        super().__init__(given.cluster_environment, given.num_processes, given.num_nodes)
-        self.command = list(command)
+    def __init__(self, command: Sequence[str], rendezvous: Rendezvous) -> None:
         self._over = threading.Event()
-
-    def launch(
-        self,
-        function: Callable[..., Any],
-        *args: Any,
-        trainer: Trainer | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Start the others at the first call; the test after training finds them there."""
-        if not self.procs:
-            self.cluster_environment.validate_settings(self.num_processes, self.num_nodes)
-            self._start()
-        return function(*args, **kwargs)
-
-    def _start(self) -> None:
-        environment = self.cluster_environment
-        os.environ |= {
-            "MASTER_ADDR": environment.main_address,
-            "MASTER_PORT": str(environment.main_port),
-            "NODE_RANK": "0",
-            "LOCAL_RANK": "0",
-            "WORLD_SIZE": str(self.num_processes),
+        shared = {
+            "WORLD_SIZE": str(rendezvous.world_size),
+            "LOCAL_WORLD_SIZE": str(rendezvous.world_size),
+            "GROUP_RANK": "0",
+            "MASTER_ADDR": rendezvous.host,
+            "MASTER_PORT": str(rendezvous.port),
+            "TORCHELASTIC_RUN_ID": "mixvae",
+            "TORCHELASTIC_USE_AGENT_STORE": "True",
         }
-        for rank in range(1, self.num_processes):
-            own = {**os.environ, "LOCAL_RANK": str(rank), JOINED: "1"}
-            self.procs.append(subprocess.Popen(self.command, env=own))
+        self._processes = [
+            subprocess.Popen(
+                [sys.executable, "-m", "mixvae.train", *command],
+                env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            )
+            for rank in range(1, rendezvous.world_size)
+        ]
         threading.Thread(target=self._watch, daemon=True).start()
 
-    @property
-    def failed(self) -> list[int]:
-        """Ranks of the processes that ended with an error."""
-        return [rank for rank, process in enumerate(self.procs, 1) if process.poll()]
+    def check(self) -> None:
+        """Raise if a worker process ended with an error.
+
+        Raises:
+            RankError: Naming the first of them.
+        """
+        for rank, process in enumerate(self._processes, 1):
+            status = process.poll()
+            if status:
+                how = "failed" if status > 0 else f"was killed ({signal.Signals(-status).name})"
+                raise RankError(f"process {rank} of the run {how}")
 
     def end(self, seconds: float) -> None:
-        """Wait for the others, and end those that are not done by then.
+        """Wait for the worker processes, and kill those that are not done by then.
 
         Args:
             seconds: How long to wait for them altogether.
         """
         self._over.set()
         until = time.monotonic() + seconds
-        for process in self.procs:
+        for process in self._processes:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(until - time.monotonic(), 0.0))
             process.kill()
             process.wait()
 
     def _watch(self) -> None:
-        """Do not let this process wait for ever for one that is gone, as GPUs' libraries do."""
+        """End this process when it waits forever for a lost one, as the GPUs' libraries do."""
         while not self._over.wait(1.0):
-            if self.failed and not self._over.wait(PATIENCE_SECONDS):
-                print(f"error: process {self.failed[0]} of the run ended", file=sys.stderr)
-                self.kill(signal.SIGKILL)
-                os.kill(os.getpid(), signal.SIGKILL)
+            try:
+                self.check()
+            except RankError as error:
+                if not self._over.wait(PATIENCE_SECONDS):
+                    print(f"error: {error}", file=sys.stderr, flush=True)
+                    self.end(0.0)
+                    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @contextmanager
 def sharing_the_run(
-    trainer: Trainer, arguments: Sequence[str], num_threads: int | None
+    trainer: Trainer,
+    rendezvous: Rendezvous | None,
+    message: Mapping[str, Any],
+    command: Sequence[str],
+    num_threads: int | None,
 ) -> Iterator[None]:
-    """Let the trainer start its other processes for this run, and end them with it.
+    """Train together: begin with all processes of the run, and end with them.
 
-    On one device nothing is done.
+    On one device nothing is done. A process that was started alone starts the others.
 
     Args:
         trainer: The run's trainer, which has not started.
-        arguments: What `mixvae.runs.joining` is told.
+        rendezvous: Where processes meet that another program started; None for the only process.
+        message: Rank zero's to the others.
+        command: Arguments of `mixvae.train` for a worker process, which hears the message.
         num_threads: CPU threads of each process; None shares the cores out.
 
     Raises:
         RankError: If another process failed first.
     """
-    given = trainer.strategy.launcher
-    if not isinstance(given, _SubprocessScriptLauncher):
+    if not isinstance(trainer.strategy, ParallelStrategy):
         yield
         return
-    _hear_sigterm_alone(trainer)
-    if "LOCAL_RANK" in os.environ:
-        yield
-        return
-    launcher = RankLauncher(given, [sys.executable, "-m", "mixvae.runs.joining", *arguments])
-    trainer.strategy._launcher = launcher
-    threads = torch.get_num_threads()
-    share_cores(num_threads, launcher.num_processes)
+    callbacks_of(trainer).append(StopAtSigterm())
+    threads, workers = torch.get_num_threads(), None
+    share_cores(num_threads, trainer.num_devices)
+    # Lightning would choose the number of threads where this is not set.
+    variables = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    if rendezvous is None:
+        rendezvous = Rendezvous(0, trainer.world_size, LOCALHOST, 0, hosts=True)
+        workers = Workers(command, rendezvous)
+        # So Lightning starts none.
+        variables["LOCAL_RANK"] = "0"
     seconds = 0.0
     try:
-        yield
+        with _variables(variables):
+            if rendezvous.rank == 0:
+                rendezvous.tell(message, *([] if workers is None else [workers.check]))
+            else:
+                rendezvous.ready()
+            rendezvous.begin(trainer.strategy.root_device)
+            yield
+            rendezvous.finish()
         seconds = PATIENCE_SECONDS
-    except RuntimeError as error:
-        # Its connections break a moment before it has ended.
-        time.sleep(0.5)
-        if launcher.failed:
-            raise RankError(f"process {launcher.failed[0]} of the run failed") from error
+    except BaseException as error:
+        lost = _lost(error, rendezvous, workers)
+        if rendezvous.rank == 0:
+            with suppress(RuntimeError):
+                rendezvous.call_off()
+        if lost is not None:
+            raise RankError(lost) from error
         raise
     finally:
-        launcher.end(seconds)
-        if torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
-        for name in VARIABLES:
-            os.environ.pop(name, None)
-        rank_zero_only.rank = 0  # type: ignore[attr-defined]
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+        if workers is not None:
+            workers.end(seconds)
+            rank_zero_only.rank = 0  # type: ignore[attr-defined]
         torch.set_num_threads(threads)
 
 
-def _hear_sigterm_alone(trainer: Trainer) -> None:
-    """Have the first process stop at SIGTERM and end the others, which do not hear it.
+def _lost(error: BaseException, rendezvous: Rendezvous, workers: Workers | None) -> str | None:
+    """Return what happened to another process where that is the cause of an error."""
+    if not isinstance(error, RuntimeError) or isinstance(error, RankError):
+        return None
+    if workers is not None:
+        # Its connections break a moment before it has ended.
+        time.sleep(0.5)
+        try:
+            workers.check()
+        except RankError as cause:
+            return str(cause)
+    if not isinstance(error, distributed.DistError) and "gloo" not in str(error):
+        return None
+    with suppress(RuntimeError):
+        return rendezvous.lost()
+    return "process 0 of the run was lost"
 
-    Lightning would tell the others from within the signal's handler, and wait for them there while
-    they wait for this process elsewhere.
-    """
 
-    def stop(signum: Any, _: Any) -> None:
-        if process_rank() == 0:
-            raise SIGTERMException
-
-    trainer._signal_connector._sigterm_notifier_fn = stop  # type: ignore[method-assign]
+@contextmanager
+def _variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables, and afterwards have the environment as it was before."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def share_cores(num_threads: int | None, num_processes: int) -> None:
@@ -205,7 +277,7 @@ def share_cores(num_threads: int | None, num_processes: int) -> None:
 
     Args:
         num_threads: What the config says.
-        num_processes: How many processes train together.
+        num_processes: How many processes train together on this machine.
     """
     if num_threads is None and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(threads_for_each(num_processes))

@@ -1,1 +1,4 @@
-"""Measures of a clustering, of the agents' consensus and of a posterior's health."""
+"""Measures of clusterings, consensus, latents and modalities, on arrays or as torchmetrics.
+
+Nothing here draws, logs or knows a model: models are seen through `mixvae.contracts`.
+"""

@@ -1,4 +1,4 @@
-"""Is the categorical posterior in use? The failure that users lose days to, named early."""
+"""Early diagnosis of a collapsed categorical posterior, with its likely cause."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mixvae.contracts import Balance
 FLAT_FRACTION = 0.9
 POPULATED_FRACTION = 0.5
 POPULATED_SHARE = 0.01
-# One softmax scales its own logits, and needs no smaller tau.
+# With one softmax the network scales its own logits: a smaller tau is not needed.
 MIN_TAU = 0.5
-# With less, the categories cannot name a sample whatever the network does.
+# Below, no network can name a category with confidence.
 MIN_LARGEST_PROBABILITY = 0.5
 
 
@@ -45,7 +45,7 @@ def diagnose_collapse(
     balance: Balance | None = None,
     terms: Mapping[str, float] | None = None,
 ) -> str | None:
-    """Say in one sentence that the categorical posterior has collapsed, and the likely cause.
+    """Describe a collapse of the categorical posterior and its likely cause in one sentence.
 
     Flat: the mean entropy is at least nine tenths of log K, so the categories say nothing of the
     sample. Nearly empty: fewer than half of the categories are populated, or only one.
@@ -56,7 +56,7 @@ def diagnose_collapse(
         num_categories: Number of categories K in use.
         reconstruction: Reconstruction at the first epoch and now, nats; names whether the states
             do the categories' work.
-        balance: What pulls on q(c|x), where the model can tell; the cause is then named with it.
+        balance: Settings that act on q(c|x), if known; they make the cause specific.
         terms: Mean of each term of the objective in the last training epoch, unweighted, nats.
 
     Returns:

@@ -1,7 +1,7 @@
-"""Which of an agent's categories are parts of one: those between which samples are in doubt.
+"""Merging an agent's categories that are parts of one type: those with samples in doubt between.
 
-An agent that was given more categories than the data have types cuts some types in two. Across such
-a cut lie samples, and near it q(c|x) is divided; between two types there is a gap, and it is not.
+An agent with more categories than the data have types cuts some types in two. Samples lie across
+such a cut, and q(c|x) is divided near it; between two types there is a gap, and it is not.
 """
 
 from __future__ import annotations

@@ -1,1 +1,4 @@
-"""Pictures of a run: pure functions from arrays to matplotlib figures, without files or state."""
+"""Pure functions from arrays to matplotlib figures.
+
+Nothing here reads or writes files, logs, or keeps state.
+"""

@@ -1,4 +1,9 @@
-"""What every LightningModule of mixvae shares: optimiser, time in epochs, and per-epoch logs."""
+"""What every LightningModule of mixvae shares: optimiser, time in epochs, and per-epoch logs.
+
+A new term of an objective is three edits: its weight in the constructor, documented there; its
+factor in `weights` and its value in `terms`, or in `shared_terms` where validation measures it too;
+its key in `conf/model`.
+"""
 
 from __future__ import annotations
 
@@ -12,25 +17,27 @@ from lightning import LightningModule
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from mixvae.contracts import Batch, MultimodalBatch
+from mixvae.contracts import Adversary, Batch, MultimodalBatch
 from mixvae.logging_schedule import is_logged
 from mixvae.networks.components import PrincipalComponents
-from mixvae.objectives.schedules import Schedule, as_schedule
+from mixvae.objectives.schedules import Constant, Schedule, as_schedule
 from mixvae.objectives.terms import Terms
 
-# Samples that layers are fitted to before training; more tell nothing new of 30 components.
+# Samples that layers are fitted to before training; 30 components gain nothing from more.
 MAX_FITTED = 5000
+SETTLED = float("inf")
+"""The epoch at which every schedule has reached its last value."""
 OptimizerFactory = Callable[[ParamsT], torch.optim.Optimizer]
 BatchT = TypeVar("BatchT", bound=Batch | MultimodalBatch)
 Moment = tuple[float, ...] | None
-"""What a step takes from the host beside its batch; None where it takes more than numbers."""
+"""The numbers that a step takes from the host beside its batch; None if it takes more."""
 
 
 class AbstractModule(LightningModule, ABC, Generic[BatchT]):
-    """Trains on `terms(batch)`; its subclasses are final and say what the terms are.
+    """Trains on `terms(batch)`, weighted by `weights(epoch)`.
 
-    What a subclass returns of a validation or test goes to callbacks alone. So it may be a record,
-    which Lightning's types do not foresee.
+    Validation and test steps may return a record, which Lightning's types do not foresee: only
+    callbacks read it.
 
     Args:
         optimizer: Builds the optimiser from the parameters.
@@ -40,21 +47,28 @@ class AbstractModule(LightningModule, ABC, Generic[BatchT]):
     def __init__(self, optimizer: OptimizerFactory, learning_rate: float | Schedule = 1.0) -> None:
         super().__init__()
         self.optimizer_factory = optimizer
-        self.learning_rate = as_schedule(learning_rate, name="model.learning_rate", at_least=0)
-        # Of the steps of an epoch whose terms have the same names, by these names.
+        self.learning_rate = weight_schedule("learning_rate", learning_rate)
+        # Sums over the steps of an epoch, by the names of their terms.
         self._sums: dict[tuple[str, ...], Tensor] = {}
         self._num_batches = 0
+
+    @abstractmethod
+    def weights(self, epoch: float) -> dict[str, float]:
+        """Factor of each term in the loss at an epoch, by the term's name; below 0 is a reward.
+
+        Training, the settled loss and the balance all read the factors here.
+        """
 
     @abstractmethod
     def terms(self, batch: BatchT) -> Terms:
         """The named terms of the training objective on a batch."""
 
     def prepare(self, batches: Collection[BatchT]) -> None:
-        """Fit what the networks take from the training data before training, such as components.
+        """Fit layers such as principal components to the training data before training.
 
         Args:
-            batches: The training data in order, all of it in every process. Read only where a
-                layer asks for it, and at most 5,000 samples of it are used.
+            batches: The training data in order, all of it in every process. Read only if a layer
+                asks for it; at most 5,000 samples are used.
         """
         layers = [layer for layer in self.modules() if isinstance(layer, PrincipalComponents)]
         if not layers:
@@ -64,44 +78,44 @@ class AbstractModule(LightningModule, ABC, Generic[BatchT]):
             layer.fit(x)
 
     def check(self, batch: BatchT) -> None:
-        """Raise ValueError where a batch of the training data cannot be modelled."""
+        """Raise ValueError if a batch of the training data cannot be modelled."""
 
     def check_epochs(self, max_epochs: int) -> None:
-        """Raise ValueError where a schedule would not come to its end within the training."""
+        """Raise ValueError if the training ends before a schedule does."""
 
     @property
     def epoch(self) -> float:
         """Time since the start of training, in epochs, with the fraction of the present one."""
         if self._trainer is None:
             return 0.0
-        # The trainer's number of batches is infinite where it only evaluates.
+        # A trainer that only evaluates has an infinite number of training batches.
         fraction = self._num_batches / max(1.0, float(self.trainer.num_training_batches))
         return self.current_epoch + min(fraction, 1.0)
 
     def moment(self) -> Moment:
-        """The numbers that Python passes to a step of now, all but the learning rate.
+        """The numbers that Python passes to a step now: the values of all schedules but the rate's.
 
-        Two steps at equal moments launch the same work on the device. Here the values of all
-        schedules; a model that branches on more adds it, and one that computes on the host is None.
+        Two steps at equal moments launch the same work on the device. A model that branches on
+        more adds it; a model that computes on the host returns None.
         """
         epoch = self.epoch
         return tuple(getattr(self, name)(epoch) for name in self._schedules)
 
     @cached_property
     def _schedules(self) -> tuple[str, ...]:
-        """Names of the schedules, found once: to ask each attribute for a protocol takes 3 ms."""
+        """Names of the schedules, found once: checking each attribute takes 3 ms."""
         found = [name for name, value in vars(self).items() if isinstance(value, Schedule)]
         return tuple(name for name in found if name != "learning_rate")
 
     def training_step(self, batch: BatchT, batch_idx: int) -> dict[str, Any]:
-        """The loss of a batch, and its terms detached, for whoever watches them."""
+        """The loss of a batch, and its terms, detached."""
         terms = self.terms(batch)
         loss = terms.total()
-        # Lightning divides `loss` where several batches make a step.
+        # Lightning divides `loss` if gradients are accumulated over several batches.
         return {"loss": loss, "total": loss.detach(), "terms": terms.means()}
 
     def on_train_batch_end(self, outputs: Any, batch: BatchT, batch_idx: int) -> None:
-        """Add up what the step returned, on its device: logging a value costs 0.4 ms."""
+        """Add up the terms of a step on their device: logging a value costs 0.4 ms."""
         names = tuple(outputs["terms"])
         values = torch.stack([outputs["total"], *outputs["terms"].values()])
         self._sums[names] = self._sums[names] + values if names in self._sums else values
@@ -124,7 +138,7 @@ class AbstractModule(LightningModule, ABC, Generic[BatchT]):
         self.log_dict(means, sync_dist=True)
 
     def on_train_batch_start(self, batch: BatchT, batch_idx: int) -> None:
-        """Set the learning rate of this moment: a function of time alone, so resuming is exact."""
+        """Set the present learning rate: a function of time alone, so resuming is exact."""
         factor = self.learning_rate(self.epoch)
         for group in self.trainer.optimizers[0].param_groups:
             rate = group["initial_lr"] * factor
@@ -141,15 +155,40 @@ class AbstractModule(LightningModule, ABC, Generic[BatchT]):
         return optimizer
 
 
-def spread_samples(batches: Collection[Batch | MultimodalBatch]) -> Tensor:
-    """At most about 5,000 samples, an equal share of each batch, shape (N, *shape).
+def weight_schedule(name: str, value: float | Schedule) -> Schedule:
+    """A weight of the objective, named as in the config, as a schedule.
 
-    Args:
-        batches: The training data in order.
+    Raises:
+        ValueError: If the weight ever goes below 0.
     """
+    return as_schedule(value, name=f"model.{name}", at_least=0)
+
+
+def plain_number(
+    name: str, value: float, *, at_least: float | None = None, above: float | None = None
+) -> float:
+    """A setting without a schedule, named as in the config.
+
+    Raises:
+        ValueError: If it is a schedule, not finite, below `at_least`, or not above `above`.
+    """
+    schedule = as_schedule(value, name=f"model.{name}", at_least=at_least, above=above)
+    if not isinstance(schedule, Constant):
+        raise ValueError(f"model.{name} must be a number, not a schedule")
+    return schedule.value
+
+
+def check_adversary(adversary: Adversary | None, weight: Schedule) -> None:
+    """Raise ValueError if the adversarial term has a weight but no adversary."""
+    if adversary is None and max(weight(0.0), weight(SETTLED)) > 0:
+        raise ValueError("model.adversarial_weight is above 0, so model.adversary is needed")
+
+
+def spread_samples(batches: Collection[Batch | MultimodalBatch]) -> Tensor:
+    """At most about 5,000 samples, an equal share of each batch, shape (N, *shape)."""
     share = -(-MAX_FITTED // len(batches))
     parts = []
     for batch in batches:
-        assert isinstance(batch.x, Tensor), "samples of several modalities are no one array"
+        assert isinstance(batch.x, Tensor), "samples of several modalities are not one array"
         parts.append(batch.x[:: -(-len(batch.x) // share)])
     return torch.cat(parts)

@@ -1,8 +1,8 @@
-"""InfoGAN: a generator whose category and state can be read off what it makes."""
+"""InfoGAN: a generator whose category and state can be inferred from its samples."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,17 +10,13 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from mixvae.contracts import Batch, MixtureStep
-from mixvae.modules.base import OptimizerFactory
-from mixvae.modules.mixture import AbstractMixture, AgentsFactory, Tau, evidence_of
+from mixvae.modules.base import plain_number, weight_schedule
+from mixvae.modules.mixture import AbstractMixture, Tau
 from mixvae.networks.batched import BatchedLinear, frozen_statistics
-from mixvae.objectives.divergences import kl_to_standard_normal
-from mixvae.objectives.likelihoods import Likelihood
 from mixvae.objectives.mutual_bound import category_information, state_information
-from mixvae.objectives.relaxation import most_probable
-from mixvae.objectives.schedules import Schedule, as_schedule
+from mixvae.objectives.schedules import Schedule
 from mixvae.objectives.terms import Terms
 from mixvae.objectives.vae_gan import deception_loss, discriminator_loss
-from mixvae.processes import gather_over_processes
 
 # Draws of the noise that evaluation averages over.
 NUM_FIXED = 16
@@ -36,30 +32,26 @@ class InfoGAN(AbstractMixture):
         - category_weight (log Q(c|x~) + log K)                       trains G, Q and the trunk
         - state_weight (log Q(s|x~) + H(s))                           trains G, Q and the trunk
 
-    Each term reaches the parameters that it trains and no others, so one backward pass and one
-    Adam, whose steps are per parameter, do what alternating optimisers would do.
+    Each term reaches only the parameters that it trains, so one backward pass and one Adam, whose
+    steps are per parameter, replace alternating optimisers.
 
     The encoder of `agents` is the trunk, its heads are Q, its decoder is G. Evaluation infers by
-    Q, and decodes by parameters of p(x) averaged over a few draws of the noise, always the same:
+    Q and decodes by parameters of p(x) averaged over a few fixed draws of the noise.
     `reconstruction` is -log p(x) there, at the c and s that Q finds, although nothing was trained
-    to reconstruct. Averaged logits of a Bernoulli are surer than the mean of G's output, the
-    averaged probabilities: on a short run of MNIST 344.7 nats where that mean has 331.8.
+    to reconstruct. Averaged logits of a Bernoulli are more certain than averaged probabilities, the
+    mean of G's output: on a short run of MNIST 344.7 nats, against 331.8.
 
     Args:
-        shape: Shape of one sample.
-        agents: Builds the networks, see `AbstractMixture`.
-        likelihood: Its mean is what G makes of the decoder's output; it measures reconstructions.
-        optimizer: Builds the optimiser from the parameters.
-        num_categories: Number of categories K, at least 2.
         state_dim: Number of state dimensions S, at least 0.
         noise_dim: Length of the noise, at least 0.
         tau: q(c|x) = softmax(logits / tau); `auto` is 1.
-        category_weight: Weight of what x~ tells of c.
-        state_weight: Weight of what x~ tells of s.
+        category_weight: Weight of the information of x~ on c.
+        state_weight: Weight of the information of x~ on s.
         input_noise: Standard deviation of the noise added to all that D and Q see while training,
             in units of the data, a number or a schedule over epochs.
         generator_rate: Learning rate of G as a multiple of the others', above 0.
-        learning_rate: Factor on the learning rate, a number or a schedule over epochs.
+        **shared: See `AbstractMixture`; the likelihood's mean of the decoder's output is what G
+            makes, and the likelihood measures reconstructions.
 
     Raises:
         ValueError: If a size, a weight, a rate or tau is out of its range.
@@ -69,18 +61,14 @@ class InfoGAN(AbstractMixture):
         uniform, the networks are those of the other models, and D and G step at the same time.
     """
 
-    # A merged category would be drawn under one name and made under another.
-    merge = None  # type: ignore[assignment]  # a model without it is not `contracts.Mergeable`
+    # A merged category would be drawn as one and made as another: not `contracts.Mergeable`.
+    merge = None  # type: ignore[assignment]
+    state_sees_category = False
     fixed_noise: Tensor
 
     def __init__(
         self,
         *,
-        shape: Sequence[int],
-        agents: AgentsFactory,
-        likelihood: Likelihood,
-        optimizer: OptimizerFactory,
-        num_categories: int = 10,
         state_dim: int = 2,
         noise_dim: int = 62,
         tau: Tau = "auto",
@@ -88,40 +76,21 @@ class InfoGAN(AbstractMixture):
         state_weight: float = 0.1,
         input_noise: float | Schedule = 0.0,
         generator_rate: float = 5.0,
-        learning_rate: float | Schedule = 1.0,
+        **shared: Any,
     ) -> None:
-        super().__init__(
-            shape=shape,
-            agents=agents,
-            likelihood=likelihood,
-            optimizer=optimizer,
-            num_agents=1,
-            num_categories=num_categories,
-            state_dim=state_dim,
-            tau=tau,
-            learning_rate=learning_rate,
-            state_sees_category=False,
-        )
-        if noise_dim < 0:
-            raise ValueError(f"model.noise_dim must be at least 0, got {noise_dim}")
-        for name, weight in {
-            "category_weight": category_weight,
-            "state_weight": state_weight,
-        }.items():
-            if not 0 <= weight < float("inf"):
-                raise ValueError(f"model.{name} must be at least 0 and finite, got {weight}")
-        if not 0 < generator_rate < float("inf"):
-            raise ValueError(
-                f"model.generator_rate must be above 0 and finite, got {generator_rate}"
-            )
-        self.noise_dim, self.generator_rate = noise_dim, generator_rate
-        self.category_weight, self.state_weight = category_weight, state_weight
-        self.input_noise = as_schedule(input_noise, name="model.input_noise", at_least=0)
+        super().__init__(state_dim=state_dim, **shared)
+        self.set_tau(tau)
+        plain_number("noise_dim", noise_dim, at_least=0)
+        self.noise_dim = noise_dim
+        self.category_weight = plain_number("category_weight", category_weight, at_least=0)
+        self.state_weight = plain_number("state_weight", state_weight, at_least=0)
+        self.input_noise = weight_schedule("input_noise", input_noise)
+        self.generator_rate = plain_number("generator_rate", generator_rate, above=0)
         features, code = self.agents.encoder.out_features, self.agents.decoder.in_features
         assert isinstance(features, int)
         assert isinstance(code, int)
         self.verdict = BatchedLinear(1, features, 1)
-        fan_in = num_categories + state_dim + noise_dim
+        fan_in = self.num_categories + state_dim + noise_dim
         self.code_from_noise = BatchedLinear(1, noise_dim, code, bias=False, fan_in=fan_in)
         generator = torch.Generator().manual_seed(0)
         noise = torch.randn(NUM_FIXED if noise_dim > 0 else 1, noise_dim, generator=generator)
@@ -133,10 +102,10 @@ class InfoGAN(AbstractMixture):
         code = agents.code_from_category(category) + agents.code_from_state(state)
         return agents.decoder(code + self.code_from_noise(noise))
 
-    def typical(self, category: Tensor, state: Tensor) -> Tensor:
+    def decoded(self, category: Tensor, state: Tensor) -> Tensor:
         """Parameters of p(x), (1, B, *decoded_shape), averaged over the fixed noise.
 
-        Of a Gaussian that is the mean of what G makes; of a Bernoulli it is a mean of logits.
+        For a Gaussian the mean of the samples that G makes; for a Bernoulli a mean of logits.
         """
         count, size = len(self.fixed_noise), category.shape[1]
         categories = category.repeat_interleave(count, dim=1)
@@ -145,19 +114,14 @@ class InfoGAN(AbstractMixture):
         parameters = self.parameters_of(categories, states, noise)
         return parameters.unflatten(1, (size, count)).mean(dim=2)
 
-    def decode(self, category: Tensor, state: Tensor) -> Tensor:
-        """The mean of p(x) of the `typical` parameters, (1, B, *shape), of (1, B, K), (1, B, S)."""
-        return self.likelihood.mean(self.typical(category, state))
-
-    def predict_step(self, batch: Batch, batch_idx: int = 0) -> MixtureStep:
-        """Infer a batch by Q, and measure it under the `typical` parameters of what that makes."""
-        posterior = self.infer(batch.x)
-        parameters = self.typical(most_probable(posterior.probs), posterior.state_mean)
-        return MixtureStep(
-            posterior=posterior,
-            reconstruction=self.likelihood.nll(parameters, self.target(batch, batch.x[None])),
-            kl=kl_to_standard_normal(posterior.state_mean, posterior.state_logvar),
-        )
+    def weights(self, epoch: float) -> dict[str, float]:
+        """1 for the contest of D and G; information is a reward."""
+        return {
+            "discriminator": 1.0,
+            "adversarial": 1.0,
+            "category_information": -self.category_weight,
+            "state_information": -self.state_weight,
+        }
 
     def terms(self, batch: Batch) -> Terms:
         """The objective on a batch, see the class."""
@@ -168,7 +132,7 @@ class InfoGAN(AbstractMixture):
         state = torch.randn(1, size, self.state_dim, device=x.device, dtype=x.dtype)
         noise = torch.randn(1, size, self.noise_dim, device=x.device, dtype=x.dtype)
         made = self.likelihood.mean(self.parameters_of(one_hot, state, noise))
-        terms = Terms()
+        terms = Terms(self.weights(self.epoch))
         # Together in one batch: normalised apart, samples and x~ could differ in scale unnoticed.
         both = torch.cat([self._disturb(x[None]), self._disturb(made)], dim=1)
         real, copied = self._judge(both.detach()).split(size, dim=1)
@@ -179,13 +143,13 @@ class InfoGAN(AbstractMixture):
             features = self.agents.features(both)[:, size:]
         log_q = self.log_categories(features)
         gain = category_information(one_hot, log_q, self.num_kept)
-        terms.add("category_information", gain, -self.category_weight)
+        terms.add("category_information", gain)
         gain = state_information(state, *self.agents.state(features, one_hot))
-        terms.add("state_information", gain, -self.state_weight)
+        terms.add("state_information", gain)
         return terms
 
     def _disturb(self, x: Tensor) -> Tensor:
-        """Samples with normal noise, which keeps D from telling them apart by trifles."""
+        """Samples with normal noise, so that D cannot separate them by tiny differences."""
         scale = self.input_noise(self.epoch)
         return x + scale * torch.randn_like(x) if scale > 0 else x
 
@@ -210,11 +174,14 @@ class InfoGAN(AbstractMixture):
             group.setdefault("initial_lr", group["lr"])
         return optimizer
 
-    def settled_loss(self, step: MixtureStep) -> Tensor:
-        """Reconstruction and KL of a measured batch through Q and G, a scalar in nats.
+    def settled_terms(self, step: MixtureStep) -> Terms:
+        """Reconstruction and KL of a measured batch through Q and G, although neither is trained.
 
-        Neither is minimised. They tell without labels how much of a sample its code holds, which
-        losses of a contest do not.
+        They measure without labels how much of a sample its code holds; losses of a contest do not.
         """
-        reconstruction, kl = evidence_of(step)
-        return gather_over_processes(reconstruction + kl, dim=1).mean()
+        assert step.reconstruction is not None
+        assert step.kl is not None
+        terms = Terms({"reconstruction": 1.0, "kl": 1.0})
+        terms.add("reconstruction", step.reconstruction)
+        terms.add("kl", step.kl)
+        return terms

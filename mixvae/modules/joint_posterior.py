@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from mixvae.contracts import ModalitySpec, MultimodalBatch, MultimodalPosterior, MultimodalStep
-from mixvae.modules.base import OptimizerFactory
-from mixvae.modules.multimodal import AbstractMultimodalModule, NetworksFactory
-from mixvae.objectives.likelihoods import Likelihood
+from mixvae.contracts import MultimodalBatch, MultimodalPosterior, MultimodalStep
+from mixvae.modules.base import weight_schedule
+from mixvae.modules.multimodal import AbstractMultimodalModule
 from mixvae.objectives.posteriors import (
     AGGREGATE_KINDS,
     AggregateKind,
@@ -36,61 +36,38 @@ class JointPosteriorVAE(AbstractMultimodalModule):
     with q(z|X) as `objectives.posteriors.aggregate` makes it. For mixtures (MoE, MoPoE) the KL is
     the mean over components, an upper bound, and one component is drawn for each sample.
 
-    Evaluation decodes the mean of q(z|X), and so `val/loss` is no estimate of the above. The mean
-    of a mixture may lie where none of its draws do, and no decoder was trained there: for MoE on
-    the rats it is better (433.3 nats) than draws (436.9), as it combines what all experts say.
+    Evaluation decodes the mean of q(z|X), so `val/loss` does not estimate the above. The mean of a
+    mixture may lie where no draws do and no decoder was trained. For MoE on the rats it is better
+    (433.3 nats) than draws (436.9), as it combines all experts.
 
     Args:
-        modalities: Name and shape of each modality.
-        networks: Builds the networks from shapes and latent_dim.
-        likelihood: p(x_m|z) of every modality without one of its own.
-        optimizer: Builds the optimiser from the parameters.
         aggregate: `avg`, `poe`, `moe` or `mopoe`.
         prior_expert: Whether N(0, I) is one more expert of every product (`poe`, `mopoe`).
-        latent_dim: Number of latent dimensions L, at least 1.
-        beta: Weight of the KL divergence, a number or a schedule over epochs, at least 0.
-        likelihoods: p(x_m|z) of some modalities, by name.
-        weights: Weight of the reconstruction of some modalities, by name; 1 for others.
-        learning_rate: Factor on the learning rate, a number or a schedule over epochs.
+        beta: Weight of the KL divergence, a number or a schedule over epochs.
+        **shared: See `AbstractMultimodalModule`.
 
     Raises:
-        ValueError: If a value is out of its range, a name is that of no modality, or `mopoe` is
-            asked to enumerate the sets of too many modalities.
+        ValueError: If a value is out of its range, or `mopoe` has too many modalities to
+            enumerate their sets.
 
     Source:
         The baselines of MMVM (Sutter et al. 2024); see `objectives.posteriors` for each. In
         mmvmvae the joint KL is counted once for each modality: here once. Its MoE and MoPoE give
         contiguous slices of the batch to the experts: here each sample draws its own. Wu & Goodman
         2018 train the PoE on subsets of modalities as well; mmvmvae does not, and neither do we.
-        Imputation from m alone uses q(z|x_m), with the prior expert where there is one.
+        Imputation from m alone uses q(z|x_m), with the prior expert if any.
     """
 
     def __init__(
         self,
         *,
-        modalities: Sequence[ModalitySpec],
-        networks: NetworksFactory,
-        likelihood: Likelihood,
-        optimizer: OptimizerFactory,
         aggregate: AggregateKind,
         prior_expert: bool = False,
-        latent_dim: int = 2,
         beta: float | Schedule = 1.0,
-        likelihoods: Mapping[str, Likelihood] | None = None,
-        weights: Mapping[str, float] | None = None,
-        learning_rate: float | Schedule = 1.0,
+        **shared: Any,
     ) -> None:
-        super().__init__(
-            modalities=modalities,
-            networks=networks,
-            likelihood=likelihood,
-            optimizer=optimizer,
-            latent_dim=latent_dim,
-            beta=beta,
-            likelihoods=likelihoods,
-            weights=weights,
-            learning_rate=learning_rate,
-        )
+        super().__init__(**shared)
+        self.beta = weight_schedule("beta", beta)
         if aggregate not in AGGREGATE_KINDS:
             raise ValueError(
                 f"model.aggregate must be one of {', '.join(AGGREGATE_KINDS)}, got {aggregate!r}"
@@ -105,15 +82,16 @@ class JointPosteriorVAE(AbstractMultimodalModule):
     def _joint(self, mean: Tensor, logvar: Tensor, present: Tensor) -> GaussianMixture:
         return aggregate(mean, logvar, present, self.aggregate, self.prior_expert)
 
+    def weights(self, epoch: float) -> dict[str, float]:
+        """Beta for the KL divergence."""
+        return {"reconstruction": 1.0, "kl": self.beta(epoch)}
+
     def terms(self, batch: MultimodalBatch) -> Terms:
         """The objective on a batch, see the class; the reconstruction is summed over modalities."""
         joint = self._joint(*self.encode(batch.x, batch.present), batch.present)
         sample = draw(joint)
-        terms = Terms()
-        codes = [sample] * self.num_modalities
-        terms.add("reconstruction", self.weighted(self.reconstruction(codes, batch)), axes="B")
-        terms.add("kl", kl_bound(joint), self.beta(self.epoch), axes="B")
-        return terms
+        reconstruction = self.reconstruction([sample] * self.num_modalities, batch)
+        return self.shared_terms(self.weights(self.epoch), reconstruction, kl_bound(joint))
 
     def infer(self, x: Sequence[Tensor], present: Tensor) -> MultimodalPosterior:
         """The posterior from each modality alone, and the mean and variance of the joint one."""
@@ -129,7 +107,7 @@ class JointPosteriorVAE(AbstractMultimodalModule):
         return MultimodalPosterior(mean, logvar, *moments(joint))
 
     def impute(self, x: Sequence[Tensor], present: Tensor) -> list[Tensor]:
-        """What the mean of the joint posterior decodes to: M tensors (B, *shape_n)."""
+        """The decoded mean of the joint posterior: M tensors (B, *shape_n)."""
         joint_mean = self.infer(x, present).joint_mean
         assert joint_mean is not None
         return [self.decode(joint_mean, n) for n in range(self.num_modalities)]

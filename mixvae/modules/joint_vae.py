@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
-from mixvae.contracts import Batch, MixtureStep
-from mixvae.modules.base import OptimizerFactory
-from mixvae.modules.mixture import AbstractMixture, AgentsFactory, evidence_of
+from mixvae.contracts import Batch
+from mixvae.modules.base import plain_number
+from mixvae.modules.mixture import AbstractMixture
 from mixvae.objectives.capacity import capacity_penalty, kl_to_uniform
 from mixvae.objectives.divergences import kl_to_standard_normal
-from mixvae.objectives.likelihoods import Likelihood
 from mixvae.objectives.relaxation import gumbel_softmax, reparametrise
 from mixvae.objectives.schedules import Linear, Schedule, as_schedule
 from mixvae.objectives.terms import Terms
@@ -30,12 +29,6 @@ class JointVAE(AbstractMixture):
     where the capacities C_s and C_c grow linearly from 0 to their largest values.
 
     Args:
-        shape: Shape of one sample.
-        agents: Builds the networks, see `AbstractMixture`.
-        likelihood: p(x|s, c).
-        optimizer: Builds the optimiser from the parameters.
-        num_categories: Number of categories K, at least 2.
-        state_dim: Number of state dimensions S, at least 0.
         temperature: Of the Gumbel-softmax sample of c, a number or a schedule over epochs.
         state_capacity: Largest C_s, nats, at least 0.
         category_capacity: Largest C_c, nats, in [0, log K]; None is log K.
@@ -43,26 +36,22 @@ class JointVAE(AbstractMixture):
         category_capacity_epochs: The same of C_c.
         state_gamma: Weight of the states' term, at least 0.
         category_gamma: Weight of the categories' term, at least 0.
-        learning_rate: Factor on the learning rate, a number or a schedule over epochs.
+        **shared: See `AbstractMixture`.
 
     Raises:
-        ValueError: If a size, a capacity, a weight or the temperature is out of its range.
+        ValueError: If a capacity, a weight or the temperature is out of its range.
 
     Source:
         JointVAE (Dupont 2018), eq. (7). Its public code lets C_c grow beyond log K and cuts it
-        there, which is a shorter `category_capacity_epochs` here, and divides the whole loss by
-        the number of pixels, which Adam does not notice.
+        there, like a shorter `category_capacity_epochs` here, and divides the whole loss by the
+        number of pixels, which does not change Adam's steps.
     """
+
+    state_sees_category = False
 
     def __init__(
         self,
         *,
-        shape: Sequence[int],
-        agents: AgentsFactory,
-        likelihood: Likelihood,
-        optimizer: OptimizerFactory,
-        num_categories: int = 10,
-        state_dim: int = 10,
         temperature: float | Schedule = 0.67,
         state_capacity: float = 5.0,
         category_capacity: float | None = None,
@@ -70,47 +59,43 @@ class JointVAE(AbstractMixture):
         category_capacity_epochs: float = 5.0,
         state_gamma: float = 30.0,
         category_gamma: float = 30.0,
-        learning_rate: float | Schedule = 1.0,
+        **shared: Any,
     ) -> None:
-        super().__init__(
-            shape=shape,
-            agents=agents,
-            likelihood=likelihood,
-            optimizer=optimizer,
-            num_agents=1,
-            num_categories=num_categories,
-            state_dim=state_dim,
-            learning_rate=learning_rate,
-            state_sees_category=False,
-        )
+        super().__init__(**shared)
         self.temperature = as_schedule(temperature, name="model.temperature", above=0)
-        most = math.log(num_categories)
+        most = math.log(self.num_categories)
         largest = most if category_capacity is None else category_capacity
         if not largest <= most:
             raise ValueError(
-                f"model.category_capacity must be at most log({num_categories}) = {most:.4f} nats,"
-                f" all that {num_categories} categories can carry, got {largest:g}; null is that"
+                f"model.category_capacity must be at most log({self.num_categories}) = {most:.4f}"
+                f" nats, the capacity of {self.num_categories} categories, got {largest:g}; null is"
+                " that"
             )
         self.state_capacity = _growing("state", state_capacity, state_capacity_epochs)
         self.category_capacity = _growing("category", largest, category_capacity_epochs)
-        for name, gamma in {"state": state_gamma, "category": category_gamma}.items():
-            as_schedule(gamma, name=f"model.{name}_gamma", at_least=0)
-        self.state_gamma, self.category_gamma = state_gamma, category_gamma
+        self.state_gamma = plain_number("state_gamma", state_gamma, at_least=0)
+        self.category_gamma = plain_number("category_gamma", category_gamma, at_least=0)
 
     def check_epochs(self, max_epochs: int) -> None:
-        """Refuse capacities that would not reach their largest values.
-
-        Raises:
-            ValueError: Naming the schedule, its length and that of the training.
-        """
+        """Refuse a training that ends before a capacity is at its largest."""
         schedules = {"state": self.state_capacity, "category": self.category_capacity}
         for name, schedule in schedules.items():
             if schedule.length > max_epochs:
                 raise ValueError(
                     f"model.{name}_capacity_epochs is {schedule.length:g}, longer than the"
-                    f" training of trainer.max_epochs = {max_epochs}; shorten the one or raise the"
-                    " other"
+                    f" training of trainer.max_epochs = {max_epochs}; shorten the first or raise"
+                    " the second"
                 )
+
+    def weights(self, epoch: float) -> dict[str, float]:
+        """A gamma for each capacity; the divergences themselves are logged only."""
+        return {
+            "reconstruction": 1.0,
+            "kl": 0.0,
+            "category_kl": 0.0,
+            "state_capacity": self.state_gamma,
+            "category_capacity": self.category_gamma,
+        }
 
     def terms(self, batch: Batch) -> Terms:
         """The objective on a batch, see the class."""
@@ -120,44 +105,28 @@ class JointVAE(AbstractMixture):
         category = gumbel_softmax(log_q, self.temperature(epoch))
         mean, logvar = self.agents.state(features, category)
         parameters = self.agents.decode(category, reparametrise(mean, logvar))
-        terms = Terms()
-        terms.add("reconstruction", self.likelihood.nll(parameters, self.target(batch, x)))
-        kl = kl_to_standard_normal(mean, logvar)
-        self._add_capacities(terms, kl, kl_to_uniform(log_q, self.num_kept), epoch)
-        return terms
+        nll = self.likelihood.nll(parameters, self.target(batch, x))
+        return self.shared_terms(epoch, nll, kl_to_standard_normal(mean, logvar), log_q)
 
-    def _add_capacities(
-        self, terms: Terms, state_kl: Tensor, category_kl: Tensor, epoch: float
-    ) -> None:
-        """Both capacity terms over the batch of all processes; the divergences are logged only."""
-        terms.add("kl", state_kl, 0.0)
-        terms.add("category_kl", category_kl, 0.0)
-        state_kl = gather_over_processes(state_kl, dim=1)
+    def shared_terms(
+        self, epoch: float, reconstruction: Tensor, kl: Tensor, log_q: Tensor
+    ) -> Terms:
+        """All terms; the capacities are of the batch of all processes."""
+        terms = super().shared_terms(epoch, reconstruction, kl, log_q)
+        category_kl = kl_to_uniform(log_q, self.num_kept)
+        terms.add("category_kl", category_kl)
+        state_kl = gather_over_processes(kl, dim=1)
         category_kl = gather_over_processes(category_kl, dim=1)
         # A pruned category leaves less to carry.
         most = min(self.category_capacity(epoch), math.log(self.num_kept))
         penalty = capacity_penalty(state_kl, self.state_capacity(epoch))
-        terms.add("state_capacity", penalty, self.state_gamma, axes="A")
-        terms.add(
-            "category_capacity", capacity_penalty(category_kl, most), self.category_gamma, axes="A"
-        )
-
-    def settled_loss(self, step: MixtureStep) -> Tensor:
-        """The objective of a measured batch at the largest capacities, a scalar in nats.
-
-        Comparable over epochs, so that the best checkpoint can be chosen without labels.
-        """
-        terms = Terms()
-        probs = step.posterior.probs
-        log_q = self.mask_log(probs.clamp_min(1e-38).log())
-        reconstruction, kl = evidence_of(step)
-        terms.add("reconstruction", reconstruction)
-        self._add_capacities(terms, kl, kl_to_uniform(log_q, self.num_kept), math.inf)
-        return terms.total()
+        terms.add("state_capacity", penalty, axes="A")
+        terms.add("category_capacity", capacity_penalty(category_kl, most), axes="A")
+        return terms
 
 
 def _growing(name: str, largest: float, epochs: float) -> Linear:
     """The capacity from 0 to its largest value in so many epochs."""
-    as_schedule(largest, name=f"model.{name}_capacity", at_least=0)
-    as_schedule(epochs, name=f"model.{name}_capacity_epochs", at_least=0)
+    plain_number(f"{name}_capacity", largest, at_least=0)
+    plain_number(f"{name}_capacity_epochs", epochs, at_least=0)
     return Linear(0.0, largest, length=epochs)

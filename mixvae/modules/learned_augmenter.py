@@ -10,12 +10,12 @@ from torch import Tensor
 from torch.func import functional_call
 
 from mixvae.contracts import Batch, DataSpec
-from mixvae.modules.base import AbstractModule, OptimizerFactory
+from mixvae.modules.base import SETTLED, AbstractModule, plain_number, weight_schedule
 from mixvae.networks.gan import CopyNetwork, Discriminator
 from mixvae.objectives.adversarial import neighbour_radius
 from mixvae.objectives.divergences import kl_to_standard_normal
 from mixvae.objectives.relaxation import reparametrise
-from mixvae.objectives.schedules import Schedule, as_schedule
+from mixvae.objectives.schedules import Schedule
 from mixvae.objectives.terms import Terms
 from mixvae.objectives.vae_gan import (
     deception_loss,
@@ -29,7 +29,7 @@ CHECKPOINT_KEY = "augmenter"
 
 
 class AugmenterVAEGAN(AbstractModule[Batch]):
-    """Learns to move samples within their type; labels have no part in it.
+    """Learns to move samples within their type, without labels.
 
     Minimises, averaged over the batch, with z the mean of q(z|x) and n normal noise,
 
@@ -39,17 +39,16 @@ class AugmenterVAEGAN(AbstractModule[Batch]):
         + distance_weight * (|shift| / radius - 1)^2                  trains the shift by noise
         + (log-loss of telling samples and copies apart)              trains the discriminator
 
-    Each term reaches the parameters that it trains and no others, so one backward pass and one
-    Adam, whose steps are per parameter, do what alternating optimisers would do.
+    Each term reaches only the parameters that it trains, so one backward pass and one Adam, whose
+    steps are per parameter, replace alternating optimisers.
 
     The radius is a share of the distance to a neighbour's latent in the batch: where types lie
     close together copies stay close. The discriminator has the shift follow the data.
 
     Args:
-        spec: What the data are.
+        spec: Of the data.
         network: Builds the copying network from shape and value_range.
         discriminator: Builds the discriminator from shape.
-        optimizer: Builds the optimiser from the parameters.
         beta: Weight of the KL divergence, a number or a schedule over epochs.
         adversarial_weight: Weight of the discriminator's verdict on copies.
         triplet_weight: Weight of the triplet term.
@@ -57,7 +56,7 @@ class AugmenterVAEGAN(AbstractModule[Batch]):
         distance_weight: Weight of the latent distance term.
         radius: Length of a shift as a share of the distance to the neighbour.
         neighbour: Which neighbour of the batch: 1 is the nearest.
-        learning_rate: Factor on the learning rate, a number or a schedule over epochs.
+        **shared: See `AbstractModule`.
 
     Raises:
         ValueError: If a weight, margin, radius or neighbour is out of its range.
@@ -74,7 +73,6 @@ class AugmenterVAEGAN(AbstractModule[Batch]):
         spec: DataSpec,
         network: Callable[..., CopyNetwork],
         discriminator: Callable[..., Discriminator],
-        optimizer: OptimizerFactory,
         beta: float | Schedule = 0.5,
         adversarial_weight: float = 10.0,
         triplet_weight: float = 1.0,
@@ -82,44 +80,46 @@ class AugmenterVAEGAN(AbstractModule[Batch]):
         distance_weight: float = 1.0,
         radius: float = 0.4,
         neighbour: int = 1,
-        learning_rate: float | Schedule = 1.0,
+        **shared: Any,
     ) -> None:
-        super().__init__(optimizer, learning_rate)
-        self.beta = as_schedule(beta, name="model.beta", at_least=0)
-        weights = {
-            "adversarial_weight": adversarial_weight,
-            "triplet_weight": triplet_weight,
-            "distance_weight": distance_weight,
-        }
-        for name, weight in weights.items():
-            if not 0 <= weight < float("inf"):
-                raise ValueError(f"model.{name} must be at least 0 and finite, got {weight}")
-        for name, value in {"margin": margin, "radius": radius}.items():
-            if not 0 < value < float("inf"):
-                raise ValueError(f"model.{name} must be above 0 and finite, got {value}")
-        if neighbour < 1:
-            raise ValueError(f"model.neighbour must be at least 1, got {neighbour}")
-        self.adversarial_weight = adversarial_weight
-        self.triplet_weight, self.margin = triplet_weight, margin
-        self.distance_weight, self.radius, self.neighbour = distance_weight, radius, neighbour
+        super().__init__(**shared)
+        self.beta = weight_schedule("beta", beta)
+        self.adversarial_weight = plain_number("adversarial_weight", adversarial_weight, at_least=0)
+        self.triplet_weight = plain_number("triplet_weight", triplet_weight, at_least=0)
+        self.margin = plain_number("margin", margin, above=0)
+        self.distance_weight = plain_number("distance_weight", distance_weight, at_least=0)
+        self.radius = plain_number("radius", radius, above=0)
+        plain_number("neighbour", neighbour, at_least=1)
+        self.neighbour = neighbour
         self.spec = spec
         self.network = network(shape=spec.shape, value_range=spec.value_range)
         self.discriminator = discriminator(shape=spec.shape)
+
+    def weights(self, epoch: float) -> dict[str, float]:
+        """Weights of the terms, each of which trains parameters of its own."""
+        return {
+            "reconstruction": 1.0,
+            "kl": self.beta(epoch),
+            "adversarial": self.adversarial_weight,
+            "triplet": self.triplet_weight,
+            "distance": self.distance_weight,
+            "discriminator": 1.0,
+        }
 
     def terms(self, batch: Batch) -> Terms:
         """The objective on a batch, see the class."""
         x, network = batch.x, self.network
         network.standardise.observe(x.flatten(start_dim=1))
-        terms = Terms()
+        terms = Terms(self.weights(self.epoch))
         mean, logvar = network.encode(x)
         plain = network.decode(reparametrise(mean, logvar))
         terms.add("reconstruction", fitted_gaussian_nll(x, plain), axes="B")
-        terms.add("kl", kl_to_standard_normal(mean, logvar), self.beta(self.epoch), axes="B")
+        terms.add("kl", kl_to_standard_normal(mean, logvar), axes="B")
         self._add_copies(terms, x, mean.detach())
         return terms
 
     def _add_copies(self, terms: Terms, x: Tensor, latent: Tensor) -> None:
-        """Terms of the copies and of who judges them; latent has no gradient."""
+        """Terms of the copies and of the discriminator; latent has no gradient."""
         network = self.network
         noise = torch.randn(len(x), network.noise_dim, device=x.device, dtype=x.dtype)
         shift = network.shift(latent, noise)
@@ -127,11 +127,10 @@ class AugmenterVAEGAN(AbstractModule[Batch]):
             plain = network.decode(latent)
         copy = network.assemble(x, plain, network.decode(latent + shift, trained=False))
         verdict = self._judge(copy, trained=False)
-        terms.add("adversarial", deception_loss(verdict), self.adversarial_weight, axes="B")
-        triplet = triplet_loss(x, copy, plain, self.margin)
-        terms.add("triplet", triplet, self.triplet_weight, axes="B")
+        terms.add("adversarial", deception_loss(verdict), axes="B")
+        terms.add("triplet", triplet_loss(x, copy, plain, self.margin), axes="B")
         radius = neighbour_radius(latent, self.radius, self.neighbour)
-        terms.add("distance", distance_loss(shift, radius), self.distance_weight, axes="B")
+        terms.add("distance", distance_loss(shift, radius), axes="B")
         judged = discriminator_loss(self._judge(x), self._judge(copy.detach()))
         terms.add("discriminator", judged, axes="B")
 
@@ -150,7 +149,7 @@ class AugmenterVAEGAN(AbstractModule[Batch]):
 
         Args:
             x: Samples.
-            num_copies: How many of each.
+            num_copies: Copies of each sample.
             strength: Factor on the shifts by noise.
             seed: Of the noise.
         """
@@ -159,17 +158,17 @@ class AugmenterVAEGAN(AbstractModule[Batch]):
         return copied
 
     def _fixed_noise(self, num_copies: int, x: Tensor, seed: int = 0) -> Tensor:
-        """Normal noise of its own generator, so that measuring leaves training's alone."""
+        """Normal noise of its own generator, so that measuring does not change training."""
         generator = torch.Generator().manual_seed(seed)
         shape = (num_copies, len(x), self.network.noise_dim)
         return torch.randn(shape, generator=generator).to(x)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Log what `measure` finds, as `val/...`."""
+        """Log the values of `measure` as `val/...`."""
         self._log_measures("val", batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Log what `measure` finds, as `test/...`."""
+        """Log the values of `measure` as `test/...`."""
         self._log_measures("test", batch)
 
     def _log_measures(self, split: str, batch: Batch) -> None:
@@ -178,18 +177,15 @@ class AugmenterVAEGAN(AbstractModule[Batch]):
 
     @torch.no_grad()
     def measure(self, x: Tensor) -> dict[str, Tensor]:
-        """How samples are reconstructed and copied, without sampling q(z|x) and with fixed noise.
-
-        Args:
-            x: Samples, shape (B, *shape).
+        """Quality of reconstructions and copies of x, shape (B, *shape), with fixed noise.
 
         Returns:
-            Means over the batch. `loss` (nats; that of encoder and decoder, since the others only
-            tell how a contest stands), `reconstruction`, `kl`; in units of the data
+            Means over the batch. `loss` (nats; of encoder and decoder, since the losses of a
+            contest do not measure quality), `reconstruction`, `kl`; in units of the data
             `copy_distance` from sample to copy, `copy_spread` between two copies of a sample,
             `reconstruction_distance` from sample to plain reconstruction, `neighbour_distance` to
             the nearest other sample of the batch; `shift_ratio`, the length of a shift over its
-            radius; `discriminator_accuracy` on samples and copies, 0.5 where it cannot tell.
+            radius; `discriminator_accuracy` on samples and copies, 0.5 at chance.
         """
         mean, logvar = self.network.encode(x)
         plain = self.network.decode(mean)
@@ -201,7 +197,7 @@ class AugmenterVAEGAN(AbstractModule[Batch]):
         right = (self._judge(x) > 0).float() + (self._judge(copies[0]) <= 0).float()
         radius = neighbour_radius(mean, self.radius, self.neighbour)
         return {
-            "loss": reconstruction + self.beta(float("inf")) * kl,
+            "loss": reconstruction + self.weights(SETTLED)["kl"] * kl,
             "reconstruction": reconstruction,
             "kl": kl,
             "copy_distance": _distance(copies[0], x),
@@ -213,7 +209,7 @@ class AugmenterVAEGAN(AbstractModule[Batch]):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say in the checkpoint how to build the copying network, and for which data it is."""
+        """Add to the checkpoint the sizes of the copying network and the data's names."""
         checkpoint[CHECKPOINT_KEY] = {
             **self.network.sizes(),
             "feature_names": list(self.spec.feature_names),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import ABC
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from mixvae.contracts import Batch, MixtureModel, MixturePosterior, MixtureStep
-from mixvae.modules.base import AbstractModule, Moment, OptimizerFactory
+from mixvae.modules.base import SETTLED, AbstractModule, Moment, plain_number
 from mixvae.networks.agents import Agents, join_categories, permute_categories
 from mixvae.objectives.assignment import align_agents
 from mixvae.objectives.divergences import kl_to_standard_normal
 from mixvae.objectives.likelihoods import Likelihood, decoded_shape
 from mixvae.objectives.relaxation import most_probable
-from mixvae.objectives.schedules import Schedule
+from mixvae.objectives.terms import Terms
 
 AgentsFactory = Callable[..., Agents]
 Tau = float | Literal["auto"]
@@ -27,81 +27,114 @@ Tau = float | Literal["auto"]
 class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
     """A model of categories and states, see `contracts.MixtureModel`; a subclass adds the terms.
 
-    Categories can be masked: a masked one has probability exactly 0 everywhere, so no sample, no
-    term and no gradient knows of it, as if it had never been there.
+    A masked category has probability exactly 0 everywhere: samples, terms and gradients are those
+    of a model that never had it.
 
     Args:
+        num_agents: Number of agents A, at least 1. Positional: most subclasses have one agent.
         shape: Shape of one sample.
         agents: Builds the networks from shape, num_agents, num_categories, state_dim,
             decoded_shape and state_sees_category.
         likelihood: p(x|s, c).
-        optimizer: Builds the optimiser from the parameters.
-        num_agents: Number of agents A, at least 1.
         num_categories: Number of categories K, at least 2.
         state_dim: Number of state dimensions S, at least 0.
-        tau: q(c|x) = softmax(logits / tau); `auto` is 1, which is neutral since the network scales
-            its logits, or 1/K with `double_softmax`, which caps them.
-        double_softmax: Reproduces MMIDAS, q(c|x) = softmax(softmax(logits) / tau).
-        learning_rate: Factor on the learning rate, a number or a schedule over epochs.
-        state_sees_category: Whether the state's posterior is q(s|x, c) and not q(s|x).
+        **shared: See `AbstractModule`.
 
     Raises:
-        ValueError: If a size or tau is out of its range, or the likelihood is not for such samples.
+        ValueError: If a size is out of its range, or the likelihood is not for such samples.
     """
 
     can_decode = True
+    # Whether the state's posterior is q(s|x, c) and not q(s|x).
+    state_sees_category = True
+    tau = 1.0
+    double_softmax = False
     category_mask: Tensor
     merged_into: Tensor
 
     def __init__(
         self,
+        num_agents: int = 1,
+        /,
         *,
         shape: Sequence[int],
         agents: AgentsFactory,
         likelihood: Likelihood,
-        optimizer: OptimizerFactory,
-        num_agents: int,
-        num_categories: int,
-        state_dim: int,
-        tau: Tau = "auto",
-        double_softmax: bool = False,
-        learning_rate: float | Schedule = 1.0,
-        state_sees_category: bool = True,
+        num_categories: int = 10,
+        state_dim: int = 10,
+        **shared: Any,
     ) -> None:
-        super().__init__(optimizer, learning_rate)
-        check_sizes(num_agents, num_categories, state_dim)
+        super().__init__(**shared)
+        plain_number("num_agents", num_agents, at_least=1)
+        plain_number("num_categories", num_categories, at_least=2)
+        plain_number("state_dim", state_dim, at_least=0)
         self.num_agents, self.num_categories, self.state_dim = num_agents, num_categories, state_dim
-        self.tau = resolve_tau(tau, num_categories, double_softmax)
-        self.double_softmax, self.likelihood = double_softmax, likelihood
+        self.likelihood = likelihood
         self.agents = agents(
             shape=shape,
             num_agents=num_agents,
             num_categories=num_categories,
             state_dim=state_dim,
             decoded_shape=decoded_shape(shape, likelihood),
-            state_sees_category=state_sees_category,
+            state_sees_category=self.state_sees_category,
         )
         self.register_buffer("category_mask", torch.ones(num_categories, dtype=torch.bool))
-        # Each agent's categories by what they are called: more than one may go by one name.
+        # The name of each agent's categories; merged ones have the same.
         self.register_buffer("merged_into", torch.arange(num_categories).repeat(num_agents, 1))
         self.merged = False
-        # The number of kept categories as a plain one: reading the buffer makes a GPU wait.
+        # A plain number: reading the buffer makes a GPU wait.
         self.num_kept = num_categories
         self.register_load_state_dict_post_hook(_count_kept)  # type: ignore[no-untyped-call]
 
-    @abstractmethod
+    def set_tau(self, tau: Tau, double_softmax: bool = False) -> None:
+        """Set the divisor of the logits.
+
+        Raises:
+            ValueError: If tau is neither a number above 0 nor `auto`.
+        """
+        if tau == "auto":
+            tau = 1 / self.num_categories if double_softmax else 1.0
+        elif isinstance(tau, str) or not 0 < tau < float("inf"):
+            raise ValueError(f"model.tau must be a number above 0 or auto, got {tau}")
+        self.tau, self.double_softmax = float(tau), double_softmax
+
+    def shared_terms(
+        self, epoch: float, reconstruction: Tensor, kl: Tensor, log_q: Tensor
+    ) -> Terms:
+        """The terms that training and validation share, at an epoch's weights.
+
+        Args:
+            epoch: Of the weights.
+            reconstruction: -log p(x|s, c) of each agent, shape (A, B), nats.
+            kl: The states' KL divergence, shape (A, B), nats.
+            log_q: Log q(c|x), shape (A, B, K).
+        """
+        terms = Terms(self.weights(epoch))
+        terms.add("reconstruction", reconstruction)
+        terms.add("kl", kl)
+        return terms
+
+    def settled_terms(self, step: MixtureStep) -> Terms:
+        """The terms that a measured batch has, at the schedules' last values."""
+        assert step.reconstruction is not None
+        assert step.kl is not None
+        log_q = self.log_measured(step)
+        return self.shared_terms(SETTLED, step.reconstruction, step.kl, log_q)
+
     def settled_loss(self, step: MixtureStep) -> Tensor:
         """The objective of a measured batch at the schedules' last values, a scalar in nats.
 
         Comparable over epochs, so that the best checkpoint can be chosen without labels.
         """
+        return self.settled_terms(step).total()
+
+    def log_measured(self, step: MixtureStep) -> Tensor:
+        """Log q(c|x) of a measured batch, shape (A, B, K); -inf where masked."""
+        probs = step.posterior.probs
+        return self.mask_log(probs.clamp_min(torch.finfo(probs.dtype).tiny).log())
 
     def check(self, batch: Batch) -> None:
-        """Refuse data that the likelihood cannot describe, and a batch of one sample.
-
-        Raises:
-            ValueError: Saying what is wrong, and which setting to change.
-        """
+        """Refuse data that the likelihood cannot describe, and a batch of one sample."""
         if len(batch.x) < 2:
             raise ValueError(
                 f"a training batch holds {len(batch.x)} sample, but the categories are compared"
@@ -112,14 +145,14 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
         elif batch.counts is None:
             raise ValueError(
                 f"model.likelihood {type(self.likelihood).__name__} describes raw counts, which"
-                " the data do not give; set data.counts_layer to where they are, or choose a"
-                " likelihood of normalised values such as the gaussian one"
+                " the data do not give; set data.counts_layer to their layer, or choose a"
+                " likelihood of normalised values such as gaussian"
             )
         else:
             self.likelihood.check(batch.counts)
 
     def moment(self) -> Moment:
-        """As `AbstractModule.moment`, and which categories there are."""
+        """As `AbstractModule.moment`, and which categories are kept."""
         schedules = super().moment()
         return None if schedules is None else (*schedules, self.num_kept, self.merged)
 
@@ -155,7 +188,7 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
         return values.masked_fill(~self.category_mask, -math.inf)
 
     def target(self, batch: Batch, x: Tensor) -> Tensor:
-        """What the decoder explains: x, the copies or the samples themselves, or the raw counts."""
+        """The target of the decoder: x, the copies or the samples themselves, or the raw counts."""
         if not self.likelihood.counts:
             return x
         assert batch.counts is not None, "check() comes before training"
@@ -168,9 +201,13 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
         mean, logvar = self.agents.state(features, most_probable(probs))
         return MixturePosterior(probs, mean, logvar)
 
+    def decoded(self, category: Tensor, state: Tensor) -> Tensor:
+        """Parameters of p(x|s, c), (A, B, *decoded_shape), from (A, B, K) and (A, B, S)."""
+        return self.agents.decode(category, state)
+
     def decode(self, category: Tensor, state: Tensor) -> Tensor:
         """The mean of p(x|s, c), shape (A, B, *shape), from (A, B, K) and (A, B, S)."""
-        return self.likelihood.mean(self.agents.decode(category, state))
+        return self.likelihood.mean(self.decoded(category, state))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> MixtureStep:  # type: ignore[override]
         """Measure a batch without sampling, and log the objective at its final weights."""
@@ -185,8 +222,7 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
     def predict_step(self, batch: Batch, batch_idx: int = 0) -> MixtureStep:
         """Infer and reconstruct a batch, every agent seeing the sample itself."""
         posterior = self.infer(batch.x)
-        category = most_probable(posterior.probs)
-        parameters = self.agents.decode(category, posterior.state_mean)
+        parameters = self.decoded(most_probable(posterior.probs), posterior.state_mean)
         x = batch.x.expand(self.num_agents, *batch.x.shape)
         return MixtureStep(
             posterior=posterior,
@@ -205,7 +241,7 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
         """Mask categories, numbered from 0, from now on.
 
         Raises:
-            ValueError: If a number is none of a kept category, or fewer than 2 would be left.
+            ValueError: If a category is not a kept one, or fewer than 2 would be left.
         """
         kept = set(self.category_mask.nonzero().flatten().tolist())
         for category in categories:
@@ -219,19 +255,16 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
         _count_kept(self)
 
     def align(self, joint: Tensor) -> bool:
-        """Rename each agent's kept categories as the other agents name theirs, in place.
+        """Rename each agent's kept categories as the others do, in place; say if any changed.
 
-        The optimiser's moments are renamed with the parameters. Masked categories stay in place.
+        The optimiser's moments move with the parameters. Masked categories stay in place.
 
         Args:
             joint: Samples that agent a puts into category i and agent b into j, shape
                 (A, A, K, K) as [a, b, i, j], over all processes.
-
-        Returns:
-            Whether a name changed.
         """
         kept = self.category_mask.to(joint.device)
-        # Without samples in a masked category, no matching is better for moving it.
+        # Without samples in a masked category, moving it improves no matching.
         counts = joint * (kept[:, None] & kept)
         permutations = torch.as_tensor(align_agents(counts.cpu().numpy()))
         if torch.equal(permutations, torch.arange(self.num_categories).expand_as(permutations)):
@@ -262,39 +295,6 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
         _count_kept(self)
 
 
-def evidence_of(step: MixtureStep) -> tuple[Tensor, Tensor]:
-    """Reconstruction and KL, each (A, B), of a step of a model with a decoder."""
-    assert step.reconstruction is not None
-    assert step.kl is not None
-    return step.reconstruction, step.kl
-
-
 def _count_kept(module: Any, _: object = None) -> None:
     module.num_kept = int(module.category_mask.sum())
     module.merged = bool((module.merged_into.diff(dim=1) != 1).any())
-
-
-def check_sizes(num_agents: int, num_categories: int, state_dim: int) -> None:
-    """Refuse sizes that make no mixture.
-
-    Raises:
-        ValueError: Naming the size, its value and the smallest allowed.
-    """
-    sizes = (num_agents, num_categories, state_dim)
-    least = {"num_agents": 1, "num_categories": 2, "state_dim": 0}
-    for value, (name, smallest) in zip(sizes, least.items(), strict=True):
-        if value < smallest:
-            raise ValueError(f"model.{name} must be at least {smallest}, got {value}")
-
-
-def resolve_tau(tau: float | str, num_categories: int, double_softmax: bool) -> float:
-    """The tau to divide logits by.
-
-    Raises:
-        ValueError: If tau is neither a number above 0 nor `auto`.
-    """
-    if tau == "auto":
-        return 1 / num_categories if double_softmax else 1.0
-    if isinstance(tau, str) or not 0 < tau < float("inf"):
-        raise ValueError(f"model.tau must be a number above 0 or auto, got {tau}")
-    return float(tau)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mixvae.contracts import ModalitySpec, MultimodalBatch, MultimodalPosterior, MultimodalStep
-from mixvae.modules.base import OptimizerFactory
-from mixvae.modules.multimodal import AbstractMultimodalModule, NetworksFactory
+from mixvae.contracts import MultimodalBatch, MultimodalPosterior, MultimodalStep
+from mixvae.modules.base import SETTLED, plain_number, weight_schedule
+from mixvae.modules.multimodal import AbstractMultimodalModule
 from mixvae.objectives.divergences import kl_to_standard_normal
-from mixvae.objectives.likelihoods import Likelihood
 from mixvae.objectives.mixture_prior import log_density, log_mixture, num_present, present_or_zero
 from mixvae.objectives.posteriors import GaussianMixture, kl_bound, moments
 from mixvae.objectives.relaxation import reparametrise
@@ -31,19 +31,10 @@ class MMVAEPlus(AbstractMultimodalModule):
     from the learned private prior r_n(w), so that nothing private can pass from m to n.
 
     Args:
-        modalities: Name and shape of each modality.
-        networks: Builds the networks from shapes and latent_dim.
-        likelihood: p(x_m|z) of every modality without one of its own.
-        optimizer: Builds the optimiser from the parameters.
-        latent_dim: Number of shared latent dimensions L, at least 1; what the posteriors hold.
         private_dim: Number of private latent dimensions of each modality, at least 1.
-        beta: Weight of the KL divergences, a number or a schedule over epochs, at least 0.
-        likelihoods: p(x_m|z) of some modalities, by name.
-        weights: Weight of the reconstruction of some modalities, by name; 1 for others.
-        learning_rate: Factor on the learning rate, a number or a schedule over epochs.
-
-    Raises:
-        ValueError: If a value is out of its range, or a name is that of no modality.
+        beta: Weight of the KL divergences, a number or a schedule over epochs.
+        **shared: See `AbstractMultimodalModule`; latent_dim is that of the shared latents, which
+            the posteriors hold.
 
     Source:
         Palumbo, Daunhawer & Vogt 2023 (MMVAE+), eq. (4), with one draw in place of their
@@ -54,33 +45,11 @@ class MMVAEPlus(AbstractMultimodalModule):
     """
 
     def __init__(
-        self,
-        *,
-        modalities: Sequence[ModalitySpec],
-        networks: NetworksFactory,
-        likelihood: Likelihood,
-        optimizer: OptimizerFactory,
-        latent_dim: int = 2,
-        private_dim: int = 2,
-        beta: float | Schedule = 1.0,
-        likelihoods: Mapping[str, Likelihood] | None = None,
-        weights: Mapping[str, float] | None = None,
-        learning_rate: float | Schedule = 1.0,
+        self, *, private_dim: int = 2, beta: float | Schedule = 1.0, **shared: Any
     ) -> None:
-        if private_dim < 1:
-            raise ValueError(f"model.private_dim must be at least 1, got {private_dim}")
-        super().__init__(
-            modalities=modalities,
-            networks=networks,
-            likelihood=likelihood,
-            optimizer=optimizer,
-            latent_dim=latent_dim,
-            private_dim=private_dim,
-            beta=beta,
-            likelihoods=likelihoods,
-            weights=weights,
-            learning_rate=learning_rate,
-        )
+        plain_number("private_dim", private_dim, at_least=1)
+        super().__init__(private_dim, **shared)
+        self.beta = weight_schedule("beta", beta)
         shape = (self.num_modalities, private_dim)
         self.private_prior_mean = nn.Parameter(torch.zeros(shape))
         self.private_prior_logvar = nn.Parameter(torch.zeros(shape))
@@ -89,6 +58,11 @@ class MMVAEPlus(AbstractMultimodalModule):
         """Shared and private parts of (M, B, L + P)."""
         shared, private = values.split([self.latent_dim, self.private_dim], dim=-1)
         return shared, private
+
+    def weights(self, epoch: float) -> dict[str, float]:
+        """Beta for both KL divergences."""
+        beta = self.beta(epoch)
+        return {"reconstruction": 1.0, "kl": beta, "private_kl": beta}
 
     def terms(self, batch: MultimodalBatch) -> Terms:
         """The objective on a batch, see the class; the reconstruction is summed over n."""
@@ -102,16 +76,16 @@ class MMVAEPlus(AbstractMultimodalModule):
             [self._cross_nll(shared, private[n], batch, n) for n in range(self.num_modalities)],
             dim=1,
         )
-        terms = Terms()
-        reconstruction = self.weighted(self._over_sources(nll, present))
-        terms.add("reconstruction", reconstruction, axes="B")
         usable = present | ~present.any(dim=1, keepdim=True)
         standard = log_density(shared, torch.zeros_like(shared), torch.zeros_like(shared))
         mixture = log_mixture(shared, mean, logvar, usable) - standard
-        terms.add("kl", self._average(mixture, present), self.beta(self.epoch), axes="B")
+        terms = self.shared_terms(
+            self.weights(self.epoch),
+            self._over_sources(nll, present),
+            self._average(mixture, present),
+        )
         private_kl = kl_to_standard_normal(private_mean, private_logvar)
-        average = self._average(private_kl, present)
-        terms.add("private_kl", average, self.beta(self.epoch), axes="B")
+        terms.add("private_kl", self._average(private_kl, present), axes="B")
         return terms
 
     def _cross_nll(self, shared: Tensor, own: Tensor, batch: MultimodalBatch, n: int) -> Tensor:
@@ -134,8 +108,8 @@ class MMVAEPlus(AbstractMultimodalModule):
     def code_of(self, latent: Tensor, modality: int) -> Tensor:
         """Shared latents (..., L) with the mean of the private prior of a modality.
 
-        Also where they came from that modality itself: its own private latents are in
-        `predict_step`'s reconstruction, but neither in `decode` nor in coherence.
+        This holds for latents of that modality too: its own private latents are in the
+        reconstruction of `predict_step`, but neither in `decode` nor in coherence.
         """
         private = self.private_prior_mean[modality].expand(*latent.shape[:-1], -1)
         return torch.cat([latent, private], dim=-1)
@@ -166,8 +140,8 @@ class MMVAEPlus(AbstractMultimodalModule):
             kl=kl_bound(mixture) + self._average(private_kl, present),
         )
 
-    def settled_reconstruction(self, step: MultimodalStep, present: Tensor) -> Tensor:
-        """The mean over sources m of n's error, its own from its own private latents: (M, B)."""
+    def settled_terms(self, step: MultimodalStep, present: Tensor) -> Terms:
+        """As training: the mean over sources m of n's error, its own from its private latents."""
         own = torch.eye(self.num_modalities, dtype=torch.bool, device=present.device)
         each = torch.where(own.unsqueeze(-1), step.reconstruction, step.imputation)
-        return self._over_sources(each, present)
+        return self.shared_terms(self.weights(SETTLED), self._over_sources(each, present), step.kl)

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
-from mixvae.contracts import ModalitySpec, MultimodalBatch, MultimodalPosterior, MultimodalStep
-from mixvae.modules.base import OptimizerFactory
-from mixvae.modules.multimodal import (
-    SETTLED,
-    AbstractMultimodalModule,
-    NetworksFactory,
-    check_alpha,
-)
+from mixvae.contracts import MultimodalBatch, MultimodalPosterior, MultimodalStep
+from mixvae.modules.base import SETTLED, weight_schedule
+from mixvae.modules.multimodal import AbstractMultimodalModule
 from mixvae.objectives.divergences import kl_to_standard_normal
-from mixvae.objectives.likelihoods import Likelihood
 from mixvae.objectives.mixture_prior import mixture_kl, pairwise_kl, present_or_zero
 from mixvae.objectives.relaxation import reparametrise
-from mixvae.objectives.schedules import Schedule
+from mixvae.objectives.schedules import Schedule, as_schedule
 from mixvae.objectives.terms import Terms
 
 MixturePriorKL = Literal["pairwise", "mixture"]
 KL_KINDS: tuple[str, ...] = get_args(MixturePriorKL)
 EVALUATION_DRAWS = 64
-"""Shared by all events, so that their mean over events does not gain by many events."""
+"""Shared by all events, so that their mean does not improve with the number of events."""
 
 
 class MMVM(AbstractMultimodalModule):
@@ -42,21 +36,11 @@ class MMVM(AbstractMultimodalModule):
     authors' results). alpha = 1 makes independent VAEs.
 
     Args:
-        modalities: Name and shape of each modality.
-        networks: Builds the networks from shapes and latent_dim.
-        likelihood: p(x_m|z) of every modality without one of its own.
-        optimizer: Builds the optimiser from the parameters.
-        latent_dim: Number of latent dimensions L, at least 1.
         kl: `pairwise`, exact, linear in M; or `mixture`, estimated with the draw of each z_m that
             is decoded, at a cost of M^2 small terms.
-        beta: Weight of the regulariser, a number or a schedule over epochs, at least 0.
+        beta: Weight of the regulariser, a number or a schedule over epochs.
         alpha: Share of the standard normal prior, a number or a schedule over epochs, in [0, 1].
-        likelihoods: p(x_m|z) of some modalities, by name.
-        weights: Weight of the reconstruction of some modalities, by name; 1 for others.
-        learning_rate: Factor on the learning rate, a number or a schedule over epochs.
-
-    Raises:
-        ValueError: If a value is out of its range, or a name is that of no modality.
+        **shared: See `AbstractMultimodalModule`.
 
     Source:
         MMVM (Sutter et al., NeurIPS 2024), eqs. (3) and (4). In mmvmvae beta enters squared in
@@ -68,47 +52,38 @@ class MMVM(AbstractMultimodalModule):
     def __init__(
         self,
         *,
-        modalities: Sequence[ModalitySpec],
-        networks: NetworksFactory,
-        likelihood: Likelihood,
-        optimizer: OptimizerFactory,
-        latent_dim: int = 2,
         kl: MixturePriorKL = "pairwise",
         beta: float | Schedule = 1.0,
         alpha: float | Schedule = 0.0,
-        likelihoods: Mapping[str, Likelihood] | None = None,
-        weights: Mapping[str, float] | None = None,
-        learning_rate: float | Schedule = 1.0,
+        **shared: Any,
     ) -> None:
-        super().__init__(
-            modalities=modalities,
-            networks=networks,
-            likelihood=likelihood,
-            optimizer=optimizer,
-            latent_dim=latent_dim,
-            beta=beta,
-            likelihoods=likelihoods,
-            weights=weights,
-            learning_rate=learning_rate,
-        )
+        super().__init__(**shared)
+        self.beta = weight_schedule("beta", beta)
         if kl not in KL_KINDS:
             raise ValueError(f"model.kl must be one of {', '.join(KL_KINDS)}, got {kl!r}")
         self.kl = kl
-        self.alpha = check_alpha(alpha)
+        self.alpha = _check_alpha(alpha)
+
+    def weights(self, epoch: float) -> dict[str, float]:
+        """Beta, shared by alpha between the two divergences."""
+        alpha, beta = self.alpha(epoch), self.beta(epoch)
+        return {"reconstruction": 1.0, "kl": beta * (1 - alpha), "prior_kl": beta * alpha}
 
     def terms(self, batch: MultimodalBatch) -> Terms:
         """The objective on a batch, see the class; each term is summed over modalities."""
-        present, epoch = batch.present, self.epoch
+        present = batch.present
         mean, logvar = self.encode(batch.x, present)
         sample = reparametrise(mean, logvar)
-        alpha, beta = self.alpha(epoch), self.beta(epoch)
-        terms = Terms()
-        reconstruction = self.weighted(self.reconstruction(sample, batch))
-        terms.add("reconstruction", reconstruction, axes="B")
+        reconstruction = self.reconstruction(sample, batch)
         divergence = self._divergence(mean, logvar, sample, present)
-        terms.add("kl", divergence, beta * (1 - alpha), axes="B")
-        terms.add("prior_kl", _prior_kl(mean, logvar, present), beta * alpha, axes="B")
+        terms = self.shared_terms(self.weights(self.epoch), reconstruction, divergence)
+        terms.add("prior_kl", _prior_kl(mean, logvar, present), axes="B")
         return terms
+
+    def settled_terms(self, step: MultimodalStep, present: Tensor) -> Terms:
+        """As the base; `step.kl` holds both divergences, shared by alpha, so its weight is beta."""
+        weights = {**self.weights(SETTLED), "kl": self.beta(SETTLED)}
+        return self.shared_terms(weights, step.reconstruction, step.kl)
 
     def _divergence(self, mean: Tensor, logvar: Tensor, sample: Tensor, present: Tensor) -> Tensor:
         if self.kl == "pairwise":
@@ -116,7 +91,7 @@ class MMVM(AbstractMultimodalModule):
         return mixture_kl(mean, logvar, sample, present)
 
     def infer(self, x: Sequence[Tensor], present: Tensor) -> MultimodalPosterior:
-        """The unimodal posteriors of x, M tensors (B, *shape_m); there is no joint one."""
+        """The unimodal posteriors of x, M tensors (B, *shape_m), without a joint one."""
         return MultimodalPosterior(*self.encode(x, present))
 
     def predict_step(self, batch: MultimodalBatch, batch_idx: int = 0) -> MultimodalStep:
@@ -132,9 +107,8 @@ class MMVM(AbstractMultimodalModule):
     def _settled_kl(self, posterior: MultimodalPosterior, present: Tensor) -> Tensor:
         """The regulariser at the last alpha, shape (B,), nats.
 
-        `mixture` is estimated with one fixed set of draws that all events share, so that a test can
-        be repeated, an event's value does not depend on the batch that it comes in, and no random
-        number that training would use is spent.
+        `mixture` is estimated with one fixed set of draws for all events: a test is repeatable, an
+        event's value does not depend on its batch, and training's random numbers do not change.
         """
         mean, logvar, alpha = posterior.mean, posterior.logvar, self.alpha(SETTLED)
         if self.kl == "pairwise":
@@ -152,3 +126,13 @@ class MMVM(AbstractMultimodalModule):
 def _prior_kl(mean: Tensor, logvar: Tensor, present: Tensor) -> Tensor:
     """Sum over the modalities present of KL(q_m || N(0, I)), shape (B,), nats."""
     return present_or_zero(kl_to_standard_normal(mean, logvar), present).sum(dim=0)
+
+
+def _check_alpha(alpha: float | Schedule) -> Schedule:
+    """The share of a regulariser as a schedule; raise ValueError if it ever leaves [0, 1]."""
+    schedule = as_schedule(alpha, name="model.alpha")
+    ends = (schedule.smallest, schedule(0.0), schedule(SETTLED))
+    for value in (min(ends), max(ends)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"model.alpha must lie in [0, 1], got {value:g}")
+    return schedule

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mixvae.contracts import Batch, MixturePosterior, MixtureStep
-from mixvae.modules.base import Moment, OptimizerFactory, spread_samples
+from mixvae.modules.base import Moment, plain_number, spread_samples
 from mixvae.modules.gaussian_mixture import AbstractGaussianMixture
-from mixvae.modules.mixture import AgentsFactory
-from mixvae.objectives.divergences import categorical_kl
 from mixvae.objectives.gaussian_components import (
     component_log_density,
     fit_components,
     kl_to_components,
 )
-from mixvae.objectives.likelihoods import Likelihood
 from mixvae.objectives.relaxation import reparametrise
-from mixvae.objectives.schedules import Schedule
 from mixvae.objectives.terms import Terms
 
 
@@ -30,24 +27,14 @@ class VaDE(AbstractGaussianMixture):
 
         -log p(x|z) + beta [ sum_c q(c|x) KL(q(z|x) || p(z|c)) + KL(q(c|x) || p(c)) ]
 
-    with p(z|c) and p(c) learned. For the first epochs only -log p(x|z) at the mean of z is
-    minimised, as by an autoencoder; then a mixture of Gaussians is fitted to the means of the
-    training samples, without labels, and is where the prior starts from.
+    with p(z|c) and p(c) learned. The first epochs minimise only -log p(x|z) at the mean of z, as
+    an autoencoder does. Then a mixture of Gaussians is fitted to the means of the training samples,
+    without labels, and initialises the prior.
 
     Args:
-        shape: Shape of one sample.
-        agents: Builds the networks, see `AbstractMixture`.
-        likelihood: p(x|z).
-        optimizer: Builds the optimiser from the parameters.
-        num_categories: Number of categories K, at least 2.
-        state_dim: Number of dimensions S of z, at least 1.
-        pretrain_epochs: Epochs as an autoencoder, at least 0; 0 fits nothing either.
+        pretrain_epochs: Epochs as an autoencoder, at least 0; 0 skips the fit too.
         num_starts: Starts of the fit, of which the best counts, at least 1.
-        beta: Weight of both divergences, a number or a schedule over epochs.
-        learning_rate: Factor on the learning rate, a number or a schedule over epochs.
-
-    Raises:
-        ValueError: If a size or a weight is out of its range.
+        **shared: See `AbstractGaussianMixture`.
 
     Source:
         Jiang et al. 2017, the closed form of its bound. It pretrains a stack of denoising
@@ -55,55 +42,25 @@ class VaDE(AbstractGaussianMixture):
         evaluation z is the mean of q(z|x), and q(c|x) is p(c|z) there.
     """
 
-    def __init__(
-        self,
-        *,
-        shape: Sequence[int],
-        agents: AgentsFactory,
-        likelihood: Likelihood,
-        optimizer: OptimizerFactory,
-        num_categories: int = 10,
-        state_dim: int = 10,
-        pretrain_epochs: int = 10,
-        num_starts: int = 10,
-        beta: float | Schedule = 1.0,
-        learning_rate: float | Schedule = 1.0,
-    ) -> None:
-        super().__init__(
-            shape=shape,
-            agents=agents,
-            likelihood=likelihood,
-            optimizer=optimizer,
-            num_categories=num_categories,
-            state_dim=state_dim,
-            tau=1.0,
-            beta=beta,
-            learning_rate=learning_rate,
-            state_sees_category=False,
-        )
-        for name, value, least in (
-            ("pretrain_epochs", pretrain_epochs, 0),
-            ("num_starts", num_starts, 1),
-        ):
-            if value < least:
-                raise ValueError(f"model.{name} must be at least {least}, got {value}")
+    state_sees_category = False
+
+    def __init__(self, *, pretrain_epochs: int = 10, num_starts: int = 10, **shared: Any) -> None:
+        super().__init__(**shared)
+        plain_number("pretrain_epochs", pretrain_epochs, at_least=0)
+        plain_number("num_starts", num_starts, at_least=1)
         self.pretrain_epochs, self.num_starts = pretrain_epochs, num_starts
-        self.weight_logits = nn.Parameter(torch.zeros(num_categories))
-        # The categories come from the prior: there is no head for them.
+        self.weight_logits = nn.Parameter(torch.zeros(self.num_categories))
+        # The categories come from the prior: nothing trains the head.
         self.agents.category_head.requires_grad_(False)
         self._samples: Tensor | None = None
 
     def check_epochs(self, max_epochs: int) -> None:
-        """Refuse a training that ends before the prior is in use.
-
-        Raises:
-            ValueError: If the autoencoder's epochs take all.
-        """
+        """Refuse a training that ends before the prior is in use."""
         if self.pretrain_epochs >= max_epochs:
             raise ValueError(
                 f"model.pretrain_epochs is {self.pretrain_epochs}, which leaves none of"
-                f" trainer.max_epochs={max_epochs} for the mixture; lower the one or raise the"
-                " other"
+                f" trainer.max_epochs={max_epochs} for the mixture; lower the first or raise the"
+                " second"
             )
 
     def prepare(self, batches: Collection[Batch]) -> None:
@@ -117,7 +74,7 @@ class VaDE(AbstractGaussianMixture):
         return self._trainer is not None and self.current_epoch < self.pretrain_epochs
 
     def moment(self) -> Moment:
-        """As `AbstractMixture.moment`, and whether this is the autoencoder's time."""
+        """As `AbstractMixture.moment`, and whether this is one of the autoencoder's epochs."""
         return *(super().moment() or ()), self.pretraining
 
     def log_prior(self) -> Tensor:
@@ -146,27 +103,25 @@ class VaDE(AbstractGaussianMixture):
         """The objective on a batch, see the class."""
         mean, logvar = self.latent(batch.x)
         target = self.target(batch, batch.x[None])
-        terms = Terms()
         if self.pretraining:
-            # What is not trained yet gets a gradient of 0: every process waits for one of each.
+            # The prior gets a gradient of 0: every process waits for one of each parameter.
             resting = [*self.prior.parameters(), self.weight_logits]
             zero = torch.stack([0.0 * part.sum() for part in resting]).sum()
+            terms = Terms(self.weights(self.epoch))
             nll = self.likelihood.nll(self.decode_latent(mean), target)
             terms.add("reconstruction", nll + zero)
             return terms
         z = reparametrise(mean, logvar)
-        terms.add("reconstruction", self.likelihood.nll(self.decode_latent(z), target))
+        nll = self.likelihood.nll(self.decode_latent(z), target)
         log_q = self.log_category(z)
         divergence = kl_to_components(
             mean.unsqueeze(2), logvar.unsqueeze(2), self.prior.mean, self.prior.logvar
         )
-        beta = self.beta(self.epoch)
-        terms.add("kl", (log_q.exp() * divergence).sum(dim=-1), beta)
-        terms.add("category_kl", categorical_kl(log_q, self.log_prior()), beta)
-        return terms
+        kl = (log_q.exp() * divergence).sum(dim=-1)
+        return self.shared_terms(self.epoch, nll, kl, log_q)
 
     def on_train_epoch_start(self) -> None:
-        """Fit the prior when the autoencoder's epochs are over; a resumed run does so again."""
+        """Fit the prior after the autoencoder's epochs; a run resumed there fits it again."""
         super().on_train_epoch_start()
         if 0 < self.pretrain_epochs == self.current_epoch:
             self.fit_prior()
@@ -180,7 +135,7 @@ class VaDE(AbstractGaussianMixture):
         """
         if self._samples is None:
             raise ValueError(
-                "the prior has no samples to be fitted to: call model.prepare with the training"
+                "the prior has no samples to fit to: call model.prepare with the training"
                 " batches before training, as python -m mixvae.train does"
             )
         training = self.training
@@ -197,7 +152,7 @@ class VaDE(AbstractGaussianMixture):
     def settled_loss(self, step: MixtureStep) -> Tensor:
         """The negative bound of a measured batch, a scalar in nats; inf without a fitted prior.
 
-        So no autoencoder is ever taken for the best model.
+        Thus an autoencoder is never the best model.
         """
         loss = super().settled_loss(step)
         return torch.full_like(loss, float("inf")) if self.pretraining else loss

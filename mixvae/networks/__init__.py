@@ -1,1 +1,4 @@
-"""Floor 0: neural networks with a leading agent axis; shapes in, shapes out, no loss, no config."""
+"""Neural networks, most with a leading agent axis: shapes in, shapes out.
+
+Nothing here computes a loss or reads a config. Imports PyTorch alone.
+"""

@@ -1,1 +1,4 @@
-"""Floor 0: pure functions of tensors; per-sample nats out, no state, no logging."""
+"""Pure functions of tensors: the mathematics of each paper, per-sample nats out.
+
+Nothing here keeps state, logs or counts steps. Imports PyTorch alone.
+"""

@@ -7,8 +7,6 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from mixvae.objectives.simplex import clr
-
 CouplingKind = Literal["perturbed", "aitchison", "euclidean"]
 COUPLING_KINDS: tuple[str, ...] = get_args(CouplingKind)
 
@@ -60,6 +58,30 @@ def coupling(
             deviation = batch_deviation(log_q.exp(), floor)
         u = torch.where(keep, log_q, 0.0) / deviation.unsqueeze(1)
     return num_agents * (u - u.mean(dim=0)).square().sum(dim=(0, -1))
+
+
+def clr(log_q: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Centred log-ratio: log-probabilities less their mean over the kept categories.
+
+    Taken from log-probabilities, so no floor is needed and the geometry is exact: a category whose
+    probability underflows still has a finite logarithm.
+
+    Args:
+        log_q: Log-probabilities, nats, shape (..., K); a common offset per row does not matter.
+        mask: Categories that are kept (True), shape (K,) or any shape that broadcasts with
+            `log_q`; None keeps those above -inf.
+
+    Returns:
+        Shape (..., K), nats; sums to 0 over K; exactly 0, without gradient, where left out.
+
+    Source:
+        Aitchison 1986. The public code of cpl-mixVAE adds 1e-8 to probabilities; nothing is
+        added here.
+    """
+    keep = log_q > -torch.inf if mask is None else mask
+    kept = torch.where(keep, log_q, 0.0)
+    count = keep.expand(log_q.shape).sum(dim=-1, keepdim=True).clamp_min(1)
+    return torch.where(keep, kept - kept.sum(dim=-1, keepdim=True) / count, 0.0)
 
 
 def batch_deviation(q: Tensor, floor: float | None = None) -> Tensor:

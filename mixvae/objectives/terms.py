@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,25 +42,30 @@ class Terms:
 
     A term of weight 0 is logged, but does not touch the loss or its gradient.
 
+    Args:
+        weights: Factor of each term in the loss; a weight may be without a term.
+
     Source:
         Ours.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, weights: Mapping[str, float]) -> None:
+        self.weights = weights
         self._terms: dict[str, Term] = {}
 
-    def add(self, name: str, value: Tensor, weight: float = 1.0, axes: Axes = "AB") -> None:
+    def add(self, name: str, value: Tensor, axes: Axes = "AB") -> None:
         """Add a term.
 
         Args:
-            name: A name not used before.
+            name: A name with a weight, not yet taken.
             value: The term, nats, summed over features, shape as `axes` says: (A, B), (M, B),
                 (B,), (A,) or ().
             axes: `AB`, `MB`, `B`, `A` or the empty string.
         """
+        assert name in self.weights, f"the term {name!r} has no weight"
         assert name not in self._terms, name
         assert value.dim() == len(axes), (name, tuple(value.shape), axes)
-        self._terms[name] = Term(value, float(weight), axes)
+        self._terms[name] = Term(value, float(self.weights[name]), axes)
 
     def __getitem__(self, name: str) -> Term:
         return self._terms[name]
@@ -81,10 +87,3 @@ class Terms:
     def means(self) -> dict[str, Tensor]:
         """Each term averaged over agents and batch, unweighted and detached: scalars, nats."""
         return {name: term.mean().detach() for name, term in self._terms.items()}
-
-    def first_non_finite(self) -> str | None:
-        """Name of the first term of the loss that holds a NaN or an infinity; None if none does."""
-        for name, term in self._terms.items():
-            if term.weight != 0 and not bool(torch.isfinite(term.value * term.weight).all()):
-                return name
-        return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,17 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mixvae import __version__
 from mixvae.cli.run_requests import AnnotateOptions, AnnotateRequest
 from mixvae.contracts import DataSpec, MixtureModel
-from mixvae.data.cell_files import check_free_path, write_atomically
-from mixvae.data.cell_source import RAW, AnnDataSource
-from mixvae.data.preparation import Preparation, PreparedCells, find_preparation, read_cells
+from mixvae.data.cell_files import check_free_path, read_cells
+from mixvae.data.cell_matrices import CellMatrix
+from mixvae.data.cell_source import RAW, AnnDataSource, X
+from mixvae.data.preparation import Preparation
 from mixvae.evaluation.annotation import Annotation, describe, join
+from mixvae.files import replacing
 from mixvae.runs.opening import TrainedRun, open_trained
 from mixvae.runs.recording import listening, shown
 
@@ -48,7 +52,8 @@ def annotate_file(request: AnnotateRequest) -> None:
         annotator = open_annotator(request)
         adata = read_cells(path)
         annotator.annotate(adata, request)
-    write_atomically(adata, out)
+    with replacing(out) as temporary:
+        adata.write_h5ad(temporary)
     names = adata.obs["mixvae_category"].cat.categories
     print(f"annotated      {shown(out.absolute())}: {adata.n_obs} cells, {len(names)} categories")
 
@@ -89,9 +94,11 @@ class Annotator:
         Raises:
             ValueError: If the cells do not fit the run.
         """
-        cells = _prepare(adata, self.preparation, options)
+        matrix = _choose_matrix(adata, self.preparation, options.layer)
+        adapted = self.preparation.adapt(matrix, options.max_missing, options.target_sum)
+        batches = adapted.batches(matrix, options.batch_size)
         kept = np.flatnonzero(self.model.category_mask.cpu().numpy())
-        _add(adata, _infer(self.model, cells, options), kept)
+        _add(adata, _infer(self.model, batches, options.agent), kept)
         adata.uns["mixvae"] = {
             **_describe_run(self.run),
             "num_categories": self.model.num_categories,
@@ -99,8 +106,8 @@ class Annotator:
             "kept_categories": kept,
             "agent": options.agent,
             "genes": np.array(self.preparation.genes, dtype=object),
-            "missing_genes": np.array(cells.genes.missing, dtype=object),
-            "input_kind": cells.kind,
+            "missing_genes": np.array(adapted.missing, dtype=object),
+            "input_kind": adapted.kind,
             "unit": self.preparation.unit,
         }
 
@@ -114,7 +121,7 @@ def open_annotator(options: AnnotateOptions) -> Annotator:
             is unknown.
     """
     run = open_trained(options)
-    preparation = find_preparation(run.content)
+    preparation = Preparation.find(run.content)
     if preparation is None:
         raise ValueError(
             f"run {shown(run.folder.path)} was trained on {run.data_name}, not on cells; annotate"
@@ -132,38 +139,25 @@ def open_annotator(options: AnnotateOptions) -> Annotator:
     return Annotator(run, preparation, model)
 
 
-def _prepare(adata: Any, preparation: Preparation, options: AnnotateOptions) -> PreparedCells:
-    """Choose the matrix (X, raw or a layer) and prepare it."""
-    source, layer = AnnDataSource(adata, "the AnnData object"), options.layer
+def _choose_matrix(adata: Any, preparation: Preparation, layer: str | None) -> CellMatrix:
+    """Return the matrix of this name or, without one, the run's; X where that is missing."""
+    source = AnnDataSource(adata)
     if layer is None:
-        layer = preparation.layer or "X"
-        if layer not in source.layers and "X" in source.layers:
+        layer = preparation.layer or X
+        if layer not in source.layers and X in source.layers:
             # A file without raw keeps the same values in X; values of another kind are refused.
             if layer != RAW:
                 logger.warning(
                     "matrix %s, which the run was trained on, is missing: using X", layer
                 )
-            layer = "X"
-    names = source.genes(layer)
-    return PreparedCells(
-        source.matrix(layer).read(0, adata.n_obs),
-        names,
-        preparation,
-        options.max_missing,
-        options.target_sum,
-        layer,
-    )
+            layer = X
+    return source.matrix(layer)
 
 
-def _infer(model: MixtureModel, cells: PreparedCells, options: AnnotateOptions) -> Annotation:
+def _infer(model: MixtureModel, batches: Iterator[Tensor], agent: int) -> Annotation:
     assert isinstance(model, LightningModule)
     with torch.inference_mode():
-        return join(
-            [
-                describe(model.infer(x.to(model.device)), options.agent)
-                for x in cells.batches(options.batch_size)
-            ]
-        )
+        return join([describe(model.infer(x.to(model.device)), agent) for x in batches])
 
 
 def _add(adata: Any, annotation: Annotation, kept: NDArray[np.int64]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import warnings
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from typing import Any
 
 import torch
 from hydra.utils import instantiate
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.loggers import Logger
@@ -23,11 +21,12 @@ from mixvae.augmenters.noise import Identity
 from mixvae.callbacks.lightning_parts import callbacks_of, is_debugging
 from mixvae.callbacks.merging import Merging
 from mixvae.callbacks.pruning import Pruning
+from mixvae.cli.constructors import arguments_of
 from mixvae.cli.schema import RunConfig
 from mixvae.contracts import DataSpec, MultimodalSpec
 from mixvae.engine.checkpoint_io import AtomicCheckpointIO
+from mixvae.engine.cluster import check_processes, cluster_environment
 from mixvae.engine.csv_logger import CsvLogger
-from mixvae.engine.ddp import check_started_alone
 from mixvae.engine.processor import emulates_bf16
 from mixvae.messages import warn
 from mixvae.modules.base import AbstractModule
@@ -133,8 +132,8 @@ def build_model(cfg: DictConfig, data: Any) -> LightningModule:
             the config names one.
     """
     model = instantiate(cfg.model, _partial_=True, _convert_="all")
-    wanted = inspect.signature(model.func).parameters
-    given = {}
+    wanted, _ = arguments_of(model.func)
+    given: dict[str, Any] = {}
     for name in ("shape", "modalities", "spec"):
         if name in wanted:
             kind = MultimodalSpec if name == "modalities" else DataSpec
@@ -179,10 +178,9 @@ def build_trainer(cfg: DictConfig, *, logs: bool = True) -> Trainer:
         The trainer.
 
     Raises:
-        ValueError: If another program started several processes for the run, or a precision or
-            strategy is none that a run can have.
+        ValueError: If the number of processes is not that of the trainer's devices, or a run
+            cannot have the precision or strategy.
     """
-    check_started_alone(cfg.trainer.get("num_nodes", 1))
     callbacks: list[Callback] = _built(cfg.callbacks)
     if not cfg.trainer.get("enable_progress_bar", True):
         callbacks = [item for item in callbacks if not isinstance(item, ProgressBar)]
@@ -195,10 +193,11 @@ def build_trainer(cfg: DictConfig, *, logs: bool = True) -> Trainer:
     built: Trainer = trainer(
         callbacks=callbacks,
         logger=_loggers(cfg) if logs else False,
-        # Our own processes also inside a Slurm job, where Lightning would expect srun's.
-        plugins=[AtomicCheckpointIO(), LightningEnvironment()],
+        # Lightning would detect a Slurm job of one task as one process of several.
+        plugins=[AtomicCheckpointIO(), cluster_environment()],
         enable_checkpointing=any(isinstance(item, Checkpoint) for item in callbacks),
     )
+    check_processes(built)
     check_trainer(built, cfg.trainer.get("strategy"))
     kind = built.strategy.root_device.type
     # On a CPU it would choose other kernels than those that results were measured with.

@@ -50,6 +50,7 @@ def evaluate(request: EvaluateRequest) -> dict[str, float]:
     cfg.run_dir, cfg.logger = str(target), None
     # One process, even if several trained: each sample is tested and written once.
     cfg.trainer.devices, cfg.trainer.strategy = 1, "auto"
+    cfg.trainer.pop("num_nodes", None)
     check_constructors(resolved(cfg))
     split, metrics = _test(run, cfg)
     _report(run, target, request, split, metrics)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import shlex
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from mixvae.cli.schema import Checkpoint
 from mixvae.files import LEFTOVER, lock
 
 LOCK = ".lock"
+# A file system over the network may show a new file this late to another machine.
+VISIBLE_SECONDS = 20.0
 
 
 class HeldError(ValueError):
@@ -155,6 +159,34 @@ def check_free(path: Path) -> None:
             + (f" and {len(content) - 1} more" if len(content) > 1 else "")
             + "; choose another folder"
         )
+
+
+def check_same(folder: RunFolder, run_id: str | None, asked: str | Path | None) -> None:
+    """Refuse a run folder that is not the one of the run's first process.
+
+    Args:
+        folder: The folder that the first process named.
+        run_id: The id in its provenance.
+        asked: Folder that this process's command line names; None for none.
+
+    Raises:
+        ValueError: If the command line names another folder, or the folder here is missing or
+            another one.
+    """
+    host = platform.node()
+    if asked is not None and Path(asked).expanduser().absolute() != folder.path:
+        raise ValueError(
+            f"the run folder is {Path(asked).expanduser().absolute()} on {host}, but process 0 has"
+            f" {folder.path}; give every machine the same command, with an absolute run_dir"
+        )
+    until = time.monotonic() + VISIBLE_SECONDS
+    while folder.read_provenance().get("id") != run_id or not folder.config.is_file():
+        if time.monotonic() > until:
+            raise ValueError(
+                f"{host} does not see the run folder {folder.path} of process 0; choose a run_dir"
+                " on a file system that all machines share"
+            )
+        time.sleep(0.2)
 
 
 @contextmanager

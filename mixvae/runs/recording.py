@@ -21,7 +21,7 @@ from mixvae.callbacks.collecting import tested_split
 from mixvae.callbacks.lightning_parts import callbacks_of, is_debugging
 from mixvae.cli.config_file import resolved, save_config
 from mixvae.cli.trust import accept
-from mixvae.engine.ddp import process_rank
+from mixvae.engine.cluster import process_rank
 from mixvae.engine.wandb_logger import WandbRun
 from mixvae.files import last_values, read_metrics, remove_leftovers, write_json, write_text
 from mixvae.messages import warn

@@ -59,6 +59,7 @@ def check_trainer(trainer: Trainer, strategy: object) -> None:
             f"trainer.precision is {trainer.precision}, but weights of 16 bits lose what the losses"
             " need; use bf16-mixed, 32-true or 64-true"
         )
+    # Private, but the only sign of it in Lightning before 2.7.
     if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
         raise ValueError(
             f"trainer.strategy is {strategy!r}, whose processes could not hand the run back; use"

@@ -2,51 +2,38 @@
 
 from __future__ import annotations
 
-import shlex
-import signal
-import sys
-import threading
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import get_args
 
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig
 
 from mixvae.callbacks.lightning_parts import callbacks_of
-from mixvae.callbacks.reporting import LoggedObjective, RunPruned, unknown_metric
+from mixvae.callbacks.reporting import LoggedObjective
 from mixvae.cli.config_file import load_config
-from mixvae.cli.schema import Checkpoint, RunConfig
+from mixvae.cli.schema import Checkpoint
 from mixvae.engine.checkpoint_io import check_fits
+from mixvae.engine.cluster import meeting, process_rank
 from mixvae.engine.csv_logger import CsvLogger
-from mixvae.engine.ddp import process_rank, share_cores, sharing_the_run
+from mixvae.engine.ddp import following
 from mixvae.engine.randomness import part_randomness, seed_run
-from mixvae.engine.time_limits import heeding_time_limits, time_is_over
-from mixvae.messages import warn
+from mixvae.engine.rendezvous import Rendezvous
+from mixvae.engine.time_limits import time_is_over
 from mixvae.runs.build import build, build_trainer
-from mixvae.runs.folder import RunFolder, check_free, claimed, default_path
+from mixvae.runs.fitting import carry_out
+from mixvae.runs.folder import RunFolder, check_free, check_same, claimed, default_path
 from mixvae.runs.kept_augmenter import keep_augmenter
 from mixvae.runs.recording import (
     Run,
     listening,
     metrics_without_csv,
-    print_result,
     shown,
-    start_loggers,
-    tell_tested_split,
     write_resumption,
     write_start,
-    write_summary,
-    write_trained,
 )
 from mixvae.runs.resume import StoppedRun, open_stopped
 from mixvae.suggestions import suggestion
-
-INTERRUPTED = 130
-TERMINATED = 143
-RESUMED = "resumed"
 
 
 def train(
@@ -76,6 +63,25 @@ def train(
     if cfg.test_checkpoint not in get_args(Checkpoint):
         near = suggestion(cfg.test_checkpoint, get_args(Checkpoint))
         raise ValueError(f"test_checkpoint is {cfg.test_checkpoint!r}{near}")
+    with meeting() as rendezvous:
+        if rendezvous is not None and rendezvous.rank > 0:
+            _take_part(rendezvous, cfg.run_dir)
+            return None
+        begun = None if rendezvous is None else rendezvous.remembered()
+        if begun is not None and RunFolder(begun).config.is_file():
+            return _restart(rendezvous, begun, cfg.objective)
+        return _begin(cfg, overrides, job_folder, command, callbacks, rendezvous)
+
+
+def _begin(
+    cfg: DictConfig,
+    overrides: Sequence[str],
+    job_folder: Path | None,
+    command: Sequence[str],
+    callbacks: Sequence[Callback],
+    rendezvous: Rendezvous | None,
+) -> float | None:
+    """Train a new run, see `train`."""
     seed_run(cfg.seed, cfg.num_threads)
     may_exist = cfg.run_dir is not None or job_folder is not None
     path = _choose_path(cfg, job_folder)
@@ -90,10 +96,12 @@ def train(
     _add(parts.trainer, callbacks or [LoggedObjective(cfg.objective)])
     folder = RunFolder(path)
     with claimed(folder):
+        if rendezvous is not None:
+            rendezvous.remember(path)
         write_start(folder, cfg, overrides, command)
         keep_augmenter(folder, cfg)
         group = None if job_folder is None else job_folder.parent.name
-        return _carry_out(Run(folder, cfg, parts, warnings=warnings), group)
+        return carry_out(Run(folder, cfg, parts, warnings=warnings), group, rendezvous)
 
 
 def resume(
@@ -119,6 +127,34 @@ def resume(
         ValueError: If it is no run, or a finished one, or its checkpoint cannot be used.
         RunPruned: If one of `callbacks` stops the run; its summary then says so.
     """
+    with meeting() as rendezvous:
+        if rendezvous is not None and rendezvous.rank > 0:
+            _take_part(rendezvous, path)
+            return None
+        if rendezvous is not None and rendezvous.remembered() is not None:
+            return _restart(rendezvous, path.absolute(), "")
+        return _continue(path, max_epochs, group, callbacks, rendezvous)
+
+
+def _restart(rendezvous: Rendezvous | None, path: Path, objective: str) -> float | None:
+    """Go on with the run that an earlier start by the same torchrun began."""
+    folder = RunFolder(path)
+    if folder.status != "finished":
+        return _continue(path, None, None, (), rendezvous)
+    if rendezvous is not None:
+        rendezvous.tell({"over": 0})
+    value = folder.read_summary().get(objective)
+    return None if value is None else float(value)
+
+
+def _continue(
+    path: Path,
+    max_epochs: int | None,
+    group: str | None,
+    callbacks: Sequence[Callback],
+    rendezvous: Rendezvous | None,
+) -> float | None:
+    """Continue a run, see `resume`."""
     folder = RunFolder(path.absolute())
     command = (
         [f"resume={path}"]
@@ -141,6 +177,8 @@ def resume(
                 )
         _add(parts.trainer, callbacks)
         _rewind_logs(parts.trainer, stopped)
+        if rendezvous is not None:
+            rendezvous.remember(folder.path)
         write_resumption(folder, stopped.cfg, stopped.epoch, command)
         print(f"resuming {shown(folder.path)} at epoch {stopped.epoch + 1}", flush=True)
         start = None if stopped.checkpoint is None else folder.last_checkpoint
@@ -152,23 +190,27 @@ def resume(
             warnings=stopped.warnings,
             seconds_before=stopped.seconds,
         )
-        return _carry_out(run, group, start)
+        return carry_out(run, group, rendezvous, start)
 
 
-def join(path: Path, *, resumed: bool) -> None:
-    """Take part in a run that another process has begun, as one of its further devices.
+def _take_part(rendezvous: Rendezvous, asked: str | Path | None) -> None:
+    """Train in a run that rank zero leads, as one of its further devices.
+
+    The config is the one in the run's folder.
 
     Args:
-        path: The run's folder, its config written.
-        resumed: Whether the run goes on from its last checkpoint.
+        rendezvous: Where rank zero is met.
+        asked: Run folder that this process's command line names; None for none.
     """
-    folder = RunFolder(path)
-    cfg = load_config(folder.config)
-    seed_run(cfg.seed, cfg.num_threads)
-    parts = build(cfg)
-    share_cores(cfg.num_threads, parts.trainer.num_devices)
-    part_randomness(cfg.seed, process_rank())
-    _carry_out(Run(folder, cfg, parts), None, folder.last_checkpoint if resumed else None)
+    with following(rendezvous) as message:
+        folder = RunFolder(Path(message["folder"]))
+        check_same(folder, message["id"], asked)
+        cfg = load_config(folder.config)
+        seed_run(cfg.seed, cfg.num_threads)
+        parts = build(cfg)
+        part_randomness(cfg.seed, process_rank())
+        checkpoint = folder.last_checkpoint if message["resumed"] else None
+        carry_out(Run(folder, cfg, parts), None, rendezvous, checkpoint)
 
 
 def _add(trainer: Trainer, callbacks: Sequence[Callback]) -> None:
@@ -198,102 +240,3 @@ def _make_folder(cfg: DictConfig, path: Path, *, may_exist: bool) -> Path:
             path = default_path(cfg.name)
         else:
             return path
-
-
-def _carry_out(run: Run, group: str | None, checkpoint: Path | None = None) -> float | None:
-    """Fit, test and record; whatever happens, the summary says how it ended.
-
-    After an interrupt, Ctrl-C stays without effect: the process is about to end, and a second one
-    would only break its last words.
-    """
-    status = "failed"
-    others = [str(run.folder.path), *([] if checkpoint is None else [RESUMED])]
-    try:
-        with (
-            listening(run.warnings, run.folder.summary),
-            heeding_time_limits(),
-            sharing_the_run(run.parts.trainer, others, run.cfg.num_threads),
-        ):
-            start_loggers(run, group)
-            _fit(run, checkpoint)
-            if process_rank() == 0:
-                write_trained(run)
-            _test(run)
-        status = "finished"
-    except RunPruned:
-        status = "pruned"
-        raise
-    except (KeyboardInterrupt, SystemExit) as stop:
-        _ignore_interrupts()
-        status = "interrupted"
-        raise SystemExit(_exit_status(stop)) from stop
-    finally:
-        if process_rank() == 0:
-            # Where nothing can be written, the error that says so is not to be replaced.
-            with suppress(OSError) if status == "failed" else nullcontext():
-                write_summary(run, status)
-            _say_how_it_ended(run, status)
-    return run.metrics.get(run.cfg.objective)
-
-
-def _fit(run: Run, checkpoint: Path | None) -> None:
-    trainer, model, data = run.parts.trainer, run.parts.model, run.parts.data
-    trainer.fit(model, datamodule=data, ckpt_path=None if checkpoint is None else str(checkpoint))
-    ended_early = trainer.max_epochs is None or trainer.current_epoch < trainer.max_epochs
-    if ended_early and time_is_over(trainer):
-        warn(
-            f"training ended after {trainer.current_epoch} of {trainer.max_epochs} epochs:"
-            f" trainer.max_time {run.cfg.trainer.max_time} is over"
-        )
-
-
-def _test(run: Run) -> None:
-    """Test with the checkpoint asked for, or with the weights at hand where there is none."""
-    path = run.folder.checkpoints[run.cfg.test_checkpoint]
-    kept = run.checkpoints is not None and path.is_file()
-    run.tested = str(path.relative_to(run.folder.path)) if kept else None
-    tell_tested_split(run.parts.data)
-    run.parts.trainer.test(
-        run.parts.model,
-        datamodule=run.parts.data,
-        ckpt_path=str(path) if kept else None,
-        verbose=False,
-    )
-    objective = run.cfg.objective
-    if objective not in run.metrics and objective != RunConfig.objective:
-        warn(unknown_metric(objective, list(run.metrics), "objective"))
-
-
-def _ignore_interrupts() -> None:
-    """Let the summary be written though the user presses Ctrl-C again."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _exit_status(stop: BaseException) -> int:
-    return TERMINATED if isinstance(stop, SIGTERMException) else INTERRUPTED
-
-
-def _say_how_it_ended(run: Run, status: str) -> None:
-    """Print the result, or how to go on; a failure is told where its error arrives."""
-    if status == "finished":
-        print_result(run)
-    elif status == "interrupted":
-        going_on = shlex.quote(f"resume={shown(run.folder.path)}")
-        print(
-            f"interrupted after {run.parts.trainer.current_epoch} whole epochs, {_saved(run)};"
-            f" to continue: python -m mixvae.train {going_on}",
-            file=sys.stderr,
-            flush=True,
-        )
-
-
-def _saved(run: Run) -> str:
-    """What a stopped run goes on from."""
-    epochs = None if run.checkpoints is None else run.checkpoints.saved_epochs
-    last = shown(run.folder.last_checkpoint)
-    if epochs is None:
-        return f"saved in {last}" if run.folder.last_checkpoint.is_file() else "none of them saved"
-    if epochs < run.parts.trainer.current_epoch:
-        return f"of which {epochs} are saved in {last}"
-    return f"saved in {last}"

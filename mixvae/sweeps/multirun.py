@@ -16,6 +16,7 @@ from mixvae.cli.command import Command, is_hydras
 from mixvae.cli.compose import Job, compose_jobs, composing
 from mixvae.cli.errors import JobsFailedError, UsageError
 from mixvae.cli.overrides import quoted, value_of
+from mixvae.ranks import check_started_alone
 from mixvae.runs.folder import free_path
 from mixvae.sweeps.resuming import begin, finish, resumed_command, split_resume
 
@@ -30,6 +31,7 @@ def run_multirun(command: Command) -> None:
         UsageError: If the command cannot be run; then nothing was created.
         JobsFailedError: If jobs have not finished; each has said why.
     """
+    check_started_alone("a sweep")
     stopped, command = split_resume(command)
     kept_in = None
     if stopped is not None:

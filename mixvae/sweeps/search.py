@@ -7,6 +7,7 @@ import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from typing import Any
 
 import yaml
@@ -14,20 +15,13 @@ import yaml
 from mixvae.cli.command import Command
 from mixvae.cli.compose import compose_jobs
 from mixvae.cli.errors import INTERRUPTED, UsageError, message_of
-from mixvae.cli.requests import help_of
-from mixvae.cli.search_request import Scalar, SearchRequest, SweepRequest, as_text, parse_sweep
+from mixvae.cli.search_request import Scalar, SearchRequest, as_text, parse_sweep
 from mixvae.files import write_text
+from mixvae.ranks import check_started_alone
 from mixvae.runs.folder import RunFolder, claimed
 from mixvae.sweeps.resuming import finish
 from mixvae.sweeps.search_record import best_command, jobs_of, write_trials
-from mixvae.sweeps.search_study import (
-    check_optuna,
-    corners,
-    has_value,
-    opened_study,
-    seed_sampler,
-    suggest,
-)
+from mixvae.sweeps.search_study import corners, has_value, opened_study, seed_sampler, suggest
 
 RECORD = "search.yaml"
 # The keys that may change when a search continues.
@@ -40,9 +34,6 @@ def launch_sweep(arguments: Sequence[str]) -> None:
     Raises:
         UsageError: If it is wrong; then nothing was made.
     """
-    if {"-h", "--help"} & set(arguments):
-        print(help_of(SweepRequest), end="")
-        return
     request = parse_sweep(arguments)
     if isinstance(request, SearchRequest):
         search(request)
@@ -57,7 +48,9 @@ def search(request: SearchRequest) -> None:
         UsageError: If it cannot run; then nothing was made.
         ValueError: If no trial has finished.
     """
-    check_optuna()
+    check_started_alone("a search")
+    if find_spec("optuna") is None:
+        raise UsageError("a search needs Optuna: pip install mixvae[sweep]")
     check_space(request)
     begin(request)
     config = request.config

@@ -22,7 +22,7 @@ def jobs_of(number: int, num_seeds: int) -> list[str]:
 
 def write_trials(request: SearchRequest, study: Any) -> list[Path]:
     """Write `search.csv`, and the figures if a trial has finished; return the files."""
-    config, table = request.config, request.folder / "search.csv"
+    config = request.config
     header = ["trial", "jobs", *config.space, "status", "error", config.metric]
     rows = [
         [
@@ -36,20 +36,17 @@ def write_trials(request: SearchRequest, study: Any) -> list[Path]:
         ]
         for trial in study.get_trials(deepcopy=False)
     ]
-    write_table(table, header, rows)
-    return [table, *(_draw(request, study) if has_value(study) else [])]
+    write_table(request.folder / "search.csv", header, rows)
+    written = [request.folder / "search.csv"]
+    if has_value(study):
+        # Here, so that a wrong search is refused before matplotlib is imported.
+        from mixvae.sweeps.search_figures import study_figures
 
-
-def _draw(request: SearchRequest, study: Any) -> list[Path]:
-    # Here, so that a wrong search is refused before matplotlib is imported.
-    from mixvae.sweeps.search_figures import study_figures
-
-    paths = []
-    for name, figure in study_figures(study, request.config.metric).items():
-        paths.append(request.folder / f"search_{name}.png")
-        with replacing(paths[-1]) as temporary:
-            figure.savefig(temporary, bbox_inches="tight")
-    return paths
+        for name, figure in study_figures(study, config.metric).items():
+            written.append(request.folder / f"search_{name}.png")
+            with replacing(written[-1]) as temporary:
+                figure.savefig(temporary, bbox_inches="tight")
+    return written
 
 
 def best_command(request: SearchRequest, setting: Mapping[str, Scalar]) -> str:

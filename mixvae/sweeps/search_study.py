@@ -24,18 +24,6 @@ KINDS = {
 SEED_STRIDE = 100_003
 
 
-def check_optuna() -> None:
-    """Refuse a search without Optuna.
-
-    Raises:
-        UsageError: If Optuna is not installed.
-    """
-    try:
-        import optuna  # noqa: F401
-    except ImportError as error:
-        raise UsageError("a search needs Optuna: pip install mixvae[sweep]") from error
-
-
 def corners(key: str, node: Any) -> list[Scalar]:
     """Check one entry of a search's space and return the values at its ends, or all choices.
 

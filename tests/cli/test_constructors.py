@@ -8,7 +8,7 @@ from typing import Any, Literal, Optional, Protocol, Union
 import pytest
 import torch
 
-from mixvae.cli.constructors import accepts, check_constructors, describe
+from mixvae.cli.constructors import accepts, arguments_of, check_constructors, describe
 from mixvae.cli.trust import check_trusted
 
 
@@ -37,6 +37,7 @@ SUITS = [
     (dict[str, int], {"a": 1}),
     (Path, "folder"),
     (Any, object()),
+    (Any, [1]),
     (Shape, {"_target_": "x.Y"}),
     (Callable[[int], int], {"_target_": "x.Y", "_partial_": True}),
     (float | torch.Tensor, 0.1),
@@ -126,3 +127,37 @@ def test_what_a_constructor_does_not_take(config: dict[str, Any], message: str) 
 def test_a_config_from_a_run_folder_may_not_name_just_anything(target: str) -> None:
     with pytest.raises(ValueError, match="may not name"):
         check_trusted({"data": {"_target_": target}})
+
+
+class Base:
+    __module__ = "mixvae.somewhere"
+
+    def __init__(self, fixed: int = 1, /, *, size: int, name: str = "a") -> None: ...
+
+
+class Between(Base):
+    __module__ = "mixvae.somewhere"
+
+    def __init__(self, *, rate: float = 1.0, **shared: Any) -> None: ...
+
+
+class Own(Between):
+    def __init__(self, *, mine: bool = False, **kwargs: Any) -> None: ...
+
+
+class Foreign(dict):
+    def __init__(self, *, mine: bool = False, **kwargs: Any) -> None: ...
+
+
+def test_the_arguments_of_classes_above_are_those_of_a_class_that_passes_them_on() -> None:
+    known, takes_any = arguments_of(Own)
+    assert known == {"mine": bool, "rate": float, "size": int, "name": str}
+    assert not takes_any
+    # Elsewhere `**` may be for anything.
+    assert arguments_of(Foreign) == ({"mine": bool}, True)
+    assert arguments_of(adam) == ({}, True)
+
+
+def test_what_a_model_fixes_is_no_argument_of_it() -> None:
+    with pytest.raises(ValueError, match=r"unknown key 'model\.num_agents'"):
+        check_constructors({"model": {"_target_": "mixvae.modules.GMVAE", "num_agents": 2}})

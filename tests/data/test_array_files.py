@@ -56,7 +56,9 @@ def test_a_first_value_that_is_missing_is_no_index():
 def test_values_that_do_not_lie_between_commas_are_named(sign, header):
     lines = [*([sign.join(header)] if header else []), f"1{sign}2", f"3{sign}4"]
     Path("other.csv").write_text("\n".join(lines))
-    with pytest.raises(ValueError, match=r"other.csv, line 2: '.*' is no number; numbers must lie"):
+    with pytest.raises(
+        ValueError, match=r"other.csv, line 2: '.*' is not a number; numbers must lie"
+    ):
         read_array("other.csv")
 
 
@@ -67,10 +69,10 @@ def test_an_npy_is_not_read_before_it_is_used():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("a.txt", r"a.txt is no .npy, .npz or .csv file"),
+        ("a.txt", r"a.txt is not a .npy, .npz or .csv file"),
         ("two.npz", r"it holds first, second: name one, two.npz:first"),
         ("two.npz:third", r"it holds no 'third' but first, second"),
-        ("words.csv", r"words.csv, line 3: 'b' is no number; numbers must lie between"),
+        ("words.csv", r"words.csv, line 3: 'b' is not a number; numbers must lie between"),
         ("ragged.csv", r"ragged.csv, line 2: 1 values, but 2 in the lines before"),
         ("empty.csv", r"empty.csv holds no line of numbers"),
         ("objects.npy", r"arrays of objects are not read"),

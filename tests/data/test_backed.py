@@ -6,10 +6,11 @@ import pytest
 import torch
 from scipy import sparse
 
-from mixvae.data.backed import BackedCells, ChunkedOrder, Reading
+from mixvae.data.backed import BackedCells, ChunkedOrder
 from mixvae.data.cell_generator import generate_cells
 from mixvae.data.cells_synthetic import write_cells
 from mixvae.data.genes import find_genes
+from mixvae.data.preparation import Preparation
 from mixvae.data.resident import TrainLoader
 
 NUM_CELLS, CHUNK, BUFFER = 400, 16, 5
@@ -28,9 +29,11 @@ def path(cells, tmp_path):
 
 @pytest.fixture
 def backed(cells, path):
-    columns = find_genes(cells.gene_names, cells.gene_names[10:60])
-    readings = Reading("counts", columns, "log_cpm", 1e6), Reading("counts", columns, "none", 1.0)
-    return BackedCells(path, *readings, torch.from_numpy(cells.type), CHUNK, BUFFER)
+    genes = cells.gene_names[10:60]
+    columns = find_genes(cells.gene_names, genes)
+    x = Preparation(genes, "counts", "log_cpm", 1e6, "counts", columns)
+    counts = Preparation(genes, "counts", "none", None, "counts", columns)
+    return BackedCells(path, [x, counts], torch.from_numpy(cells.type), CHUNK, BUFFER)
 
 
 def expected(cells):

@@ -1,22 +1,18 @@
 """The two data modules: the official file and the images drawn by ourselves."""
 
-import inspect
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hydra.utils import get_class, instantiate
-from omegaconf import OmegaConf
 
 from mixvae.contracts import Batch
 from mixvae.data import DSpritesDataModule, FetchError, RenderedDSpritesDataModule
-from mixvae.data import dsprites as official
-from mixvae.data.dsprites_grid import grid, kept_values
-from mixvae.data.dsprites_sprites import render
+from mixvae.data import dsprites_file as official
+from mixvae.data.dsprites import FACTOR_SIZES, PackedImages, grid, kept_values
+from mixvae.data.dsprites_rendered import render
 
-CONF = Path(__file__).resolve().parents[2] / "conf" / "data"
 SUBSET = {"scale": [0, 5], "orientation": 8, "x": 8, "y": 8}  # 3 x 2 x 5 x 4 x 4 = 480
 
 
@@ -34,17 +30,69 @@ def rendered(root: Path, **settings: object) -> RenderedDSpritesDataModule:
     return data
 
 
-@pytest.mark.parametrize("name", ["dsprites", "dsprites_rendered"])
-def test_a_config_names_its_purpose_and_repeats_the_defaults(name):
-    path = CONF / f"{name}.yaml"
-    assert path.read_text().startswith("# purpose: ")
-    cfg = OmegaConf.create({"seed": 3, "data_root": None, "data": OmegaConf.load(path)})
-    data = OmegaConf.to_container(cfg.data, resolve=True)
-    parameters = inspect.signature(get_class(data.pop("_target_"))).parameters
-    assert data.pop("seed") == 3
-    assert data == {key: parameters[key].default for key in data}
-    assert set(parameters) - set(data) <= {"seed", "mirrors"}
-    assert instantiate(cfg.data, _convert_="all").spec.name == name
+def test_the_whole_grid_counts_up_with_y_fastest():
+    images = grid(kept_values({}))
+    assert len(images.rows) == np.prod(list(FACTOR_SIZES.values())) == 737_280
+    assert np.array_equal(images.rows, np.arange(737_280))
+    assert images.factors[[0, 1, 32, 1024, 40 * 1024, -1]].tolist() == [
+        [0, 0, 0, 0, 0],
+        [0, 0, 0, 0, 1],
+        [0, 0, 0, 1, 0],
+        [0, 0, 1, 0, 0],
+        [0, 1, 0, 0, 0],
+        [2, 5, 39, 31, 31],
+    ]
+
+
+def test_a_subset_is_cut_from_the_whole_grid():
+    whole = grid(kept_values({}))
+    subset = {"shape": [2, 0], "scale": 2, "orientation": [39], "x": 16, "y": 31}
+    images = grid(kept_values(subset))
+    assert images.values == ((0, 2), (0, 2, 4), (39,), (0, 16), (0, 31))
+    original = whole.factors[images.rows]
+    assert len(images.rows) == 2 * 3 * 1 * 2 * 2
+    for column, kept in enumerate(images.values):
+        assert np.array_equal(original[:, column], np.array(kept)[images.factors[:, column]])
+    assert (np.diff(images.rows) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("subset", "message"),
+    [
+        ({"colour": 1}, "the unknown factor 'colour'; dSprites has shape, scale"),
+        ({"orientation": []}, "subset.orientation is empty, so the subset leaves no image"),
+        ({"x": 0}, "subset.x is 0; it must be 1 or more"),
+        ({"x": -2}, "subset.x is -2"),
+        ({"shape": [0, 3]}, r"subset.shape holds 3; the values of shape are 0\.\.2"),
+        ({"shape": [-1]}, "subset.shape holds -1"),
+        ({"shape": ["heart"]}, "subset.shape holds 'heart'"),
+        ({"scale": 1.5}, "subset.scale is 1.5; it must be a whole number n"),
+        ({"scale": "all"}, "subset.scale is 'all'"),
+        ({"scale": True}, "subset.scale is True"),
+        ({"scale": None}, "subset.scale is None"),
+    ],
+)
+def test_a_subset_that_makes_no_sense_is_refused(subset, message):
+    with pytest.raises(ValueError, match=message):
+        kept_values(subset)
+
+
+def test_a_batch_is_what_was_packed():
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 2, (9, 1, 8, 16), dtype=np.uint8)
+    packed = torch.from_numpy(np.packbits(pixels.reshape(9, -1), axis=1))
+    label, rows = torch.arange(9) % 3, torch.arange(9) * 10
+    factors = torch.stack([label, rows], dim=1)
+    images = PackedImages(packed, (1, 8, 16), label, factors, rows)
+    chosen = torch.tensor([7, 0, 7])
+    for tensors in (images, images.to(torch.device("cpu")), images.at_epoch(3)):
+        batch = tensors.batch(chosen)
+        assert batch.x.dtype == torch.float32
+        assert torch.equal(batch.x, torch.from_numpy(pixels)[chosen].float())
+        assert batch.label.tolist() == [1, 0, 1]
+        assert batch.index.tolist() == [70, 0, 70]
+        assert torch.equal(batch.factors, factors[chosen])
+        assert batch.counts is None
 
 
 def test_spec_is_known_before_set_up():
@@ -126,32 +174,23 @@ def test_a_folder_that_may_not_be_written_to_is_no_obstacle(tmp_path):
 
 
 def test_images_are_drawn_where_they_could_not_be_kept(tmp_path, monkeypatch):
-    def refuse(*given: object) -> None:
+    def refuse(*given: object, **arrays: object) -> None:
         raise PermissionError("no")
 
-    monkeypatch.setattr("mixvae.data.dsprites_rendered._write", refuse)
+    monkeypatch.setattr(np, "savez_compressed", refuse)
     assert len(collect(rendered(tmp_path).test_dataloader()).x) == 48
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_data_root_that_is_a_file_is_refused(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="is a file, not a folder"):
-        rendered(tmp_path / "file")
+    assert not list((tmp_path / "dsprites").iterdir())
 
 
 @pytest.mark.parametrize("module", [DSpritesDataModule, RenderedDSpritesDataModule])
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"label_factor": "colour"}, "label_factor names the factor 'colour', which .* shape, sc"),
-        ({"subset": {"posX": 2}}, "subset names the factor 'posX'"),
+        ({"label_factor": "colour"}, "label_factor names .* 'colour'; .* shape"),
+        ({"subset": {"posX": 2}}, "subset names the unknown factor 'posX'"),
         ({"subset": {"y": []}}, "the subset leaves no image"),
         ({"subset": {"shape": [1]}}, "label_factor is shape, of which the subset keeps one value"),
         ({"test_fraction": 0}, "test_fraction is 0"),
-        ({"val_fraction": 1.0}, "val_fraction is 1.0"),
-        ({"seed": -1}, "seed is -1"),
-        ({"predict_split": "all"}, "predict_split is 'all'"),
     ],
 )
 def test_a_wrong_setting_is_refused_before_anything_is_read(module, settings, message):
@@ -218,7 +257,7 @@ def test_a_download_is_checked_and_kept(tmp_path, start_mirror, monkeypatch):
     mirror = start_mirror("mirror")
     (mirror.folder / official.FILE).write_bytes(b"something else")
     data = DSpritesDataModule(seed=0, root=tmp_path / "root", mirrors=[mirror.address])
-    with pytest.raises(FetchError, match="expected md5 7da33b31"):
+    with pytest.raises(FetchError, match="expected md5:7da33b31"):
         data.prepare_data()
     unchecked = DSpritesDataModule(
         seed=0, root=tmp_path / "root", mirrors=[mirror.address], checksum=False

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mixvae.data.dsprites import Grid
 from mixvae.data.dsprites_file import read_dsprites
-from mixvae.data.dsprites_grid import Grid
 
 SIZES = (2, 2, 3, 5, 5)
 N = 300

@@ -7,8 +7,8 @@ from scipy import sparse
 from mixvae.data.expression import (
     check_counts,
     check_expression,
+    common_scale,
     extent_of,
-    kind_of,
     library_sizes,
     log_cpm,
     to_apply,
@@ -33,7 +33,7 @@ def both(matrix):
     ],
 )
 def test_kinds_are_told_by_their_values_dense_and_sparse(matrix, kind):
-    assert [kind_of(form) for form in both(matrix)] == [kind, kind]
+    assert [extent_of(form).kind for form in both(matrix)] == [kind, kind]
 
 
 def test_extents_of_parts_join_to_that_of_the_whole():
@@ -132,8 +132,15 @@ def test_a_logarithm_of_negative_values_is_refused():
         to_apply("scaled", "log_cpm", "X")
 
 
-def test_unknown_normalisations_are_refused():
-    with pytest.raises(ValueError, match="normalize is 'cpm'"):
-        to_apply("counts", "cpm")
+def test_a_sum_of_libraries_that_is_not_positive_is_refused():
     with pytest.raises(ValueError, match="target_sum is 0"):
         log_cpm(COUNTS, target_sum=0)
+
+
+def test_the_common_scale_is_found_where_there_is_one():
+    counts = np.random.default_rng(0).poisson(3.0, (50, 30)).astype(np.float32)
+    log = log_cpm(counts)
+    assert common_scale(log_cpm(counts, target_sum=1e4)) == pytest.approx(1e4, rel=1e-5)
+    assert common_scale(sparse.csr_matrix(log)) == pytest.approx(1e6, rel=1e-5)
+    assert common_scale(log[:, :10]) is None
+    assert common_scale(np.zeros((4, 3))) is None

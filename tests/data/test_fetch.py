@@ -1,6 +1,5 @@
 import gzip
 import hashlib
-import os
 import socket
 import threading
 import time
@@ -44,11 +43,6 @@ def test_files_arrive_whole_and_nothing_else_stays(tmp_path, mirror):
     assert mirror.asked == ["/a.gz", "/b.gz"]
 
 
-def test_an_address_needs_no_final_slash(tmp_path, mirror):
-    fetch(FILES[:1], tmp_path / "root", [mirror.address.rstrip("/")])
-    assert tree(tmp_path / "root") == ["a.gz"]
-
-
 def test_the_next_mirror_is_asked_only_for_what_is_missing(tmp_path, mirror, start_mirror):
     partial = start_mirror("partial")
     (partial.folder / "a.gz").write_bytes(CONTENTS["a.gz"])
@@ -69,9 +63,9 @@ def test_when_every_mirror_fails_each_is_named_with_its_reason(tmp_path, start_m
     assert "refused" in lines[0]
     assert lines[1].startswith(f"{empty.address}a.gz: HTTPError: 404")
     found = hashlib.md5(b"<html>please log in</html>").hexdigest()
-    assert lines[2] == (
-        f"{wrong.address}a.gz: ValueError: expected md5 {FILES[0].md5}, found {found} in 26 bytes"
-    )
+    assert lines[2].startswith(f"{wrong.address}a.gz: ValueError: MD5 hash")
+    assert FILES[0].md5 in lines[2]
+    assert found in lines[2]
     assert not (tmp_path / "root").exists()
 
 
@@ -89,11 +83,12 @@ def test_a_failure_leaves_folders_that_were_there_as_they_were(tmp_path):
     assert tree(root) == ["mine.txt"]
 
 
-def test_a_failure_on_the_second_file_leaves_not_even_the_first(tmp_path, mirror):
-    (mirror.folder / "b.gz").unlink()
+def test_a_failure_on_the_second_file_keeps_the_first_which_is_whole(tmp_path, mirror):
+    (mirror.folder / "b.gz").rename(mirror.folder / "away")
     with pytest.raises(FetchError, match="404"):
         fetch(FILES, tmp_path / "root", [mirror.address])
-    assert not (tmp_path / "root").exists()
+    assert tree(tmp_path / "root") == ["a.gz"]
+    assert (tmp_path / "root" / "a.gz").read_bytes() == CONTENTS["a.gz"]
 
 
 def serve_raw(response: bytes, hold: float = 0.0) -> tuple[str, threading.Thread]:
@@ -144,18 +139,6 @@ def test_an_interrupt_leaves_nothing(tmp_path, mirror, monkeypatch):
     assert not (tmp_path / "root").exists()
 
 
-def test_what_a_killed_process_left_is_removed_once_it_is_old(tmp_path, mirror):
-    old, young = tmp_path / ".partial-old", tmp_path / ".partial-young"
-    for folder in (old, young):
-        folder.mkdir()
-        (folder / "a.gz").write_bytes(b"half")
-    past = time.time() - 2 * fetch_module.STALE_AFTER
-    os.utime(old, (past, past))
-    fetch(FILES, tmp_path, [mirror.address])
-    assert not old.exists()
-    assert young.exists()  # another process may be writing to it
-
-
 def test_processes_that_download_at_once_do_not_disturb_each_other(tmp_path, mirror):
     errors = []
 
@@ -177,7 +160,7 @@ def test_processes_that_download_at_once_do_not_disturb_each_other(tmp_path, mir
 
 
 def test_without_an_md5_any_content_is_taken(tmp_path, mirror):
-    fetch([RemoteFile("a.gz", None)], tmp_path / "root", [mirror.address])
+    fetch([RemoteFile("a.gz", None)], tmp_path / "root", [mirror.address.rstrip("/")])
     assert tree(tmp_path / "root") == ["a.gz"]
 
 

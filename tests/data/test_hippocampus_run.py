@@ -28,13 +28,3 @@ def test_a_checkpoint_is_not_used_on_other_neurons(tmp_path: Path, monkeypatch, 
     error = capsys.readouterr().err
     assert "have samples of the shape stella (400,), superchris (460,)" in error
     assert "Traceback" not in error
-
-
-def test_bad_data_leave_no_run_folder(tmp_path: Path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    simulate_rats("rats", num_trials=60, num_bins=280)
-    options = ["+experiment=hippocampus_mmvm", "run_dir=run", "data.path=rats"]
-    Path("rats/Mitt/mitt_trial_info.npy").unlink()
-    assert train(options) == 1
-    assert "found there: mitt_spike_data_binned.npy" in capsys.readouterr().err
-    assert not Path("run").exists()

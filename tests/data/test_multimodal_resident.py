@@ -95,12 +95,7 @@ def test_a_table_that_is_complete_is_cut_alike():
 
 @pytest.mark.parametrize(
     ("values", "kind"),
-    [
-        ([0, 255], np.uint8),
-        ([0, 256], np.float32),
-        ([-1, 2], np.float32),
-        ([0.5, 2], np.float32),
-    ],
+    [([0, 255], np.uint8), ([0, 256], np.float32), ([-1, 2], np.float32), ([0.5, 2], np.float32)],
 )
 def test_bytes_are_used_where_nothing_is_lost(values, kind):
     samples = np.array([values], dtype=np.float32)

@@ -3,13 +3,7 @@
 import numpy as np
 import pytest
 
-from mixvae.data.pairing import (
-    check_missing_fraction,
-    drop_at_random,
-    pair_by_class,
-    pair_in_order,
-    split_by_class,
-)
+from mixvae.data.pairing import drop_at_random, pair_by_class, pair_in_order, split_by_class
 
 
 def groups() -> list[dict[int, np.ndarray]]:
@@ -71,17 +65,6 @@ def test_what_is_hidden_is_a_share_and_one_of_each_event_stays(fraction):
 def test_nothing_is_hidden_of_the_fraction_zero():
     rows = np.arange(12).reshape(3, 4)
     assert np.array_equal(drop_at_random(rows, 0.0, np.random.default_rng(0)), rows)
-
-
-@pytest.mark.parametrize("value", [-0.1, 1.0, float("nan"), "half", True])
-def test_a_share_outside_its_range_is_refused(value):
-    with pytest.raises(ValueError, match="missing_fraction is"):
-        check_missing_fraction(value)
-
-
-def test_zero_is_a_share():
-    check_missing_fraction(0.0)
-    check_missing_fraction(0)
 
 
 def test_parts_share_no_row_and_each_has_every_class():

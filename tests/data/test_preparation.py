@@ -10,14 +10,10 @@ import pytest
 import torch
 from scipy import sparse
 
+from mixvae.data.cell_files import read_cells
+from mixvae.data.cell_matrices import MatrixInMemory
 from mixvae.data.expression import log_cpm, normalised
-from mixvae.data.preparation import (
-    Preparation,
-    PreparedCells,
-    common_scale,
-    find_preparation,
-    read_cells,
-)
+from mixvae.data.preparation import Preparation
 
 GENES = tuple(f"g{i}" for i in range(30))
 RNG = np.random.default_rng(0)
@@ -29,9 +25,9 @@ OF_SCALED = Preparation(GENES, "scaled", "none", None)
 
 
 def prepared(matrix, preparation=OF_COUNTS, names=GENES, max_missing=0.2, **options):
-    cells = PreparedCells(matrix, names, preparation, max_missing, **options)
-    batches = list(cells.batches(7))
-    assert len(cells) == sum(len(batch) for batch in batches)
+    cells = MatrixInMemory(matrix, names, "X", "X")
+    batches = list(preparation.adapt(cells, max_missing, **options).batches(cells, 7))
+    assert [len(batch) for batch in batches] == [7] * 7 + [1]
     assert all(batch.dtype == torch.float32 for batch in batches)
     return torch.cat(batches).numpy()
 
@@ -80,13 +76,6 @@ def test_log_data_of_another_scale_are_rescaled_and_said_to_be(
     )
 
 
-def test_the_common_scale_is_found_where_there_is_one() -> None:
-    assert common_scale(log_cpm(COUNTS, target_sum=1e4)) == pytest.approx(1e4, rel=1e-5)
-    assert common_scale(sparse.csr_matrix(LOG)) == pytest.approx(1e6, rel=1e-5)
-    assert common_scale(LOG[:, :10]) is None
-    assert common_scale(np.zeros((4, 3))) is None
-
-
 def test_counts_for_a_run_on_log_data_need_a_scale() -> None:
     with pytest.raises(ValueError, match="such as target_sum=1e4"):
         prepared(COUNTS, OF_LOG)
@@ -107,7 +96,6 @@ WRONG = {
     "log for scaled": (LOG, OF_SCALED, "trained on scaled expression .*data.layer=NAME"),
     "counts for scaled": (COUNTS, OF_SCALED, "X holds raw counts"),
     "not finite": (np.where(LOG > 12, np.nan, LOG), OF_LOG, "nan; every value must be finite"),
-    "empty": (LOG[:0], OF_LOG, "at least one cell"),
 }
 
 
@@ -121,22 +109,38 @@ def test_scaled_data_are_taken_by_a_run_on_scaled_data() -> None:
     np.testing.assert_allclose(prepared(SCALED, OF_SCALED), SCALED, rtol=1e-6)
 
 
-def test_the_preparation_is_found_in_a_checkpoint() -> None:
-    state = {"genes": ["a", "b"], "kind": "counts", "normalize": "log_cpm", "target_sum": 1e4}
-    checkpoint = {"state_dict": {}, "epoch": 3, "AnyDataModule": {**state, "layer": "counts"}}
-    wanted = Preparation(("a", "b"), "counts", "log_cpm", 1e4, "counts")
-    assert find_preparation(checkpoint) == wanted
-    assert wanted.unit == "log"
-    as_they_came = find_preparation({"X": {**state, "kind": "scaled", "normalize": "none"}})
-    assert as_they_came == Preparation(("a", "b"), "scaled", "none", None)
-    assert find_preparation({"state_dict": {}, "DigitsDataModule": {}}) is None
+# The states that data modules wrote at e21c05a into checkpoints, word for word.
+COUNTED = {
+    "genes": ["a", "b"],
+    "kind": "counts",
+    "normalize": "log_cpm",
+    "target_sum": 1e4,
+    "class_names": ["Pvalb", "Sst"],
+    "layer": "counts",
+    "counts_layer": "counts",
+    "label_key": "cluster",
+    "batch_key": None,
+}
+AS_THEY_CAME = {**COUNTED, "kind": "scaled", "normalize": "none", "layer": "X"}
+
+
+def test_the_preparation_is_found_in_a_checkpoint_of_an_earlier_version() -> None:
+    found = Preparation.find({"state_dict": {}, "epoch": 3, "AnyDataModule": COUNTED})
+    assert found == Preparation(("a", "b"), "counts", "log_cpm", 1e4, "counts")
+    assert found.unit == "log"
+    assert COUNTED.items() >= found.as_plain().items()
+    scaled = Preparation.find({"CellDataModule": AS_THEY_CAME})
+    assert scaled == Preparation(("a", "b"), "scaled", "none", None, "X")
+    synthetic = {key: COUNTED[key] for key in ("genes", "kind", "normalize", "target_sum")}
+    assert Preparation.find({"X": synthetic}) == Preparation(("a", "b"), "counts", "log_cpm", 1e4)
+    assert Preparation.find({"state_dict": {}, "DigitsDataModule": {}}) is None
 
 
 def test_a_file_that_is_no_anndata_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="there is no file"):
         read_cells(tmp_path / "none.h5ad")
     (tmp_path / "a.h5ad").write_text("not HDF5")
-    with pytest.raises(ValueError, match="is no AnnData file"):
+    with pytest.raises(ValueError, match="is not an AnnData file"):
         read_cells(tmp_path / "a.h5ad")
 
 
@@ -146,8 +150,8 @@ def test_cells_of_a_run_on_rescaled_log_data_arrive_as_it_saw_them(genes: slice)
     log = LOG[:, genes]
     wanted = normalised(log, "log", "log_cpm", 1e4)
     np.testing.assert_allclose(np.expm1(wanted).sum(axis=1), 1e4, rtol=1e-4)
-    found = torch.cat(list(PreparedCells(log, GENES[genes], run, 0.0).batches(7))).numpy()
+    found = prepared(log, run, GENES[genes], 0.0)
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
     if genes == slice(None):
-        raw = torch.cat(list(PreparedCells(COUNTS, GENES, run, 0.0).batches(7))).numpy()
+        raw = prepared(COUNTS, run, GENES, 0.0)
         np.testing.assert_allclose(raw, wanted, rtol=1e-5)

@@ -1,5 +1,6 @@
 """Simulated rats: the sizes of the real ones, tuned to odours, moved by nuisances."""
 
+import os
 import shlex
 from pathlib import Path
 
@@ -110,7 +111,9 @@ def test_files_are_what_the_simulator_makes(tmp_path):
         found = read_rat(out, rat)
         assert np.array_equal(found.spikes, expected.spikes)
         assert np.array_equal(found.trials, expected.trials)
-    assert out.stat().st_mode & 0o777 == 0o755
+    umask = os.umask(0)
+    os.umask(umask)
+    assert out.stat().st_mode & 0o777 == 0o777 & ~umask
     assert list(out.parent.iterdir()) == [out]
 
 

@@ -61,11 +61,6 @@ def test_a_batch_is_a_copy():
     assert floats.stored.min() == 1.0
 
 
-def test_samples_and_labels_of_different_lengths_are_refused():
-    with pytest.raises(ValueError, match="4 samples but 5 labels"):
-        ResidentTensors(torch.zeros(4, 2), torch.zeros(5, dtype=torch.int64))
-
-
 # --- order ---
 
 

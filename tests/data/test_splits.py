@@ -24,21 +24,10 @@ def test_the_seed_alone_decides():
     assert not torch.equal(first, split_indices(50, [0.2], seed=1)[0])
 
 
-@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.5, 2.0, float("nan")])
-def test_a_fraction_outside_0_1_is_refused(fraction):
-    with pytest.raises(ValueError, match=f"is {fraction}; it must lie strictly between 0 and 1"):
-        split_indices(10, [fraction], seed=0)
-
-
 @pytest.mark.parametrize(("n", "fractions"), [(3, [0.1]), (1, [0.5]), (0, [0.5]), (10, [0.5, 0.5])])
 def test_an_empty_part_is_refused(n, fractions):
     with pytest.raises(ValueError, match=f"splitting {n} samples .* needs at least one"):
         split_indices(n, fractions, seed=0)
-
-
-def test_a_negative_seed_is_refused():
-    with pytest.raises(ValueError, match="seed is -1"):
-        split_indices(10, [0.5], seed=-1)
 
 
 @pytest.mark.parametrize("fraction", [0.05, 0.3, 0.9])
@@ -69,5 +58,5 @@ def test_rows_without_a_class_may_be_few_and_are_shared_out():
 def test_a_class_of_too_few_rows_is_refused_by_name():
     with pytest.raises(ValueError, match="class 'b' has 1 of 4 samples; each needs at least 2"):
         stratified_indices(np.array([0, 0, 0, 1]), "ab", 0.5, seed=0)
-    with pytest.raises(ValueError, match="1 samples cannot be shared out over the splits"):
+    with pytest.raises(ValueError, match="1 samples are too few to split; 2"):
         stratified_indices(np.array([0]), ["all cells"], 0.5, seed=0)

@@ -7,32 +7,15 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import toys
+from toys import D, K
 
-from mixvae.contracts import Batch, Mergeable, MixtureModel
+from mixvae.contracts import Batch
 from mixvae.modules.beta_vae import BetaVAE
-from mixvae.networks.agents import Agents
-from mixvae.networks.mlp import MLPDecoder, MLPEncoder
 from mixvae.objectives.likelihoods import Gaussian
 
-D, K, S, B = 6, 4, 3, 80
-
-
-def make(**options: object) -> BetaVAE:
-    torch.manual_seed(0)
-    agents = partial(
-        Agents,
-        encoder=partial(MLPEncoder, hidden=(8, 5)),
-        decoder=partial(MLPDecoder, hidden=(5, 8)),
-    )
-    arguments = {
-        "shape": (D,),
-        "agents": agents,
-        "likelihood": Gaussian(),
-        "optimizer": partial(torch.optim.Adam, lr=1e-2),
-        "num_categories": K,
-        "state_dim": S,
-    }
-    return BetaVAE(**{**arguments, **options})
+S, B = 3, 80
+make = partial(toys.make, BetaVAE, likelihood=Gaussian(), state_dim=S)
 
 
 def batch() -> Batch:
@@ -53,7 +36,8 @@ def fitted(**options: object) -> BetaVAE:
 
 def test_centres_are_found_without_labels_and_nearest_is_the_category() -> None:
     model = fitted()
-    assert isinstance(model, MixtureModel)
+    assert model.agents.training
+    assert not model.centres.requires_grad
     posterior = model.eval().infer(batch().x)
     category = posterior.probs[0].argmax(-1)
     nearest = torch.cdist(posterior.state_mean[0], model.centres).argmin(-1)
@@ -87,12 +71,6 @@ def test_centres_travel_in_the_checkpoint_and_are_found_once_a_step() -> None:
     assert torch.equal(model.centres, other.centres)
 
 
-def test_finding_centres_leaves_the_mode_and_gradients_alone() -> None:
-    model = fitted()
-    assert model.agents.training
-    assert not model.centres.requires_grad
-
-
 def test_the_decoder_and_the_objective_know_of_no_category() -> None:
     model = make(beta=2.5)
     terms = model.terms(batch())
@@ -112,18 +90,7 @@ def test_the_decoder_and_the_objective_know_of_no_category() -> None:
     torch.testing.assert_close(model.settled_loss(step), expected)
 
 
-def test_pruned_centres_have_no_samples_and_none_are_merged() -> None:
-    model = fitted()
-    assert not isinstance(model, Mergeable)
-    model.prune([2])
-    assert not model.infer(batch().x).probs[..., 2].any()
-
-
-def test_bad_settings_are_refused() -> None:
-    with pytest.raises(ValueError, match="state_dim must be at least 1 without categories, got 0"):
-        make(state_dim=0)
-    with pytest.raises(ValueError, match="beta must be at least 0, got -1"):
-        make(beta=-1.0)
+def test_more_categories_than_samples_are_refused() -> None:
     few = batch()._replace(x=batch().x[:3])
-    with pytest.raises(ValueError, match="num_categories is 4, more than the 3 training samples"):
+    with pytest.raises(ValueError, match=r"num_categories is 4.* 3 training samples"):
         make().prepare([few])

@@ -8,41 +8,24 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+import toys
+from toys import agents_of
 
-from mixvae.contracts import Batch, MixtureModel
+from mixvae.contracts import MixtureModel
 from mixvae.modules import cascade_vae
 from mixvae.modules.cascade_vae import CascadeVAE
-from mixvae.networks.agents import Agents
-from mixvae.networks.mlp import MLPDecoder, MLPEncoder
-from mixvae.objectives.count_likelihoods import NegativeBinomial
-from mixvae.objectives.likelihoods import Bernoulli
 
-D, K, S, B = 6, 3, 4, 5
-
-
-def make(**options: object) -> CascadeVAE:
-    torch.manual_seed(0)
-    agents = partial(
-        Agents,
-        encoder=partial(MLPEncoder, hidden=(8, 5)),
-        decoder=partial(MLPDecoder, hidden=(5, 8), batch_norm="before"),
-    )
-    arguments = {
-        "shape": (D,),
-        "agents": agents,
-        "likelihood": Bernoulli(),
-        "optimizer": partial(torch.optim.Adam, lr=1e-2),
-        "num_categories": K,
-        "state_dim": S,
-        "dimension_epochs": 2.0,
-        "category_after": 2,
-    }
-    return CascadeVAE(**{**arguments, **options})
-
-
-def batch(size: int = B) -> Batch:
-    x = torch.rand(size, D, generator=torch.Generator().manual_seed(1))
-    return Batch(x, torch.zeros(size, dtype=torch.int64), torch.arange(size))
+K, S, B = 3, 4, 5
+batch = partial(toys.batch, B)
+make = partial(
+    toys.make,
+    CascadeVAE,
+    agents=agents_of(decoder_norm="before"),
+    num_categories=K,
+    state_dim=S,
+    dimension_epochs=2.0,
+    category_after=2,
+)
 
 
 def at(model: CascadeVAE, epoch: float, monkeypatch: pytest.MonkeyPatch) -> CascadeVAE:
@@ -135,7 +118,7 @@ def test_pruned_categories_are_never_assigned(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(
         cascade_vae.functional, "one_hot", lambda *a: drawn.append(one_hot(*a)) or drawn[-1]
     )
-    assert model.terms(batch(40)).total().isfinite()
+    assert model.terms(toys.batch(40)).total().isfinite()
     assert drawn[0].sum(0).tolist() == [20, 0, 20]
     assert not model.eval().infer(batch().x).probs[..., 1].any()
 
@@ -145,28 +128,3 @@ def test_the_settled_loss_has_everything_released() -> None:
     step = model.predict_step(batch())
     expected = step.reconstruction.mean() + 0.3 * step.kl.mean()
     torch.testing.assert_close(model.settled_loss(step), expected)
-
-
-BAD = {
-    "beta order": ({"beta_high": 0.05}, "beta_high must be at least 0.1, got 0.05"),
-    "beta": ({"beta_low": -1.0}, "beta_low must be at least 0"),
-    "length": ({"dimension_epochs": 0.0}, "dimension_epochs must be above 0"),
-    "pairs": ({"pair_cost": -1.0}, "pair_cost must be at least 0"),
-    "late": (
-        {"category_after": 5},
-        r"category_after must lie in \[0, model.state_dim = 4\], got 5",
-    ),
-    "counts": ({"likelihood": NegativeBinomial()}, "NegativeBinomial describes raw counts"),
-}
-
-
-@pytest.mark.parametrize(("options", "message"), BAD.values(), ids=BAD.keys())
-def test_bad_settings_are_refused(options: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make(**options)
-
-
-def test_a_cascade_longer_than_the_training_is_refused() -> None:
-    make().check_epochs(9)
-    with pytest.raises(ValueError, match=r"after 8 epochs only, but trainer.max_epochs is 8"):
-        make().check_epochs(8)

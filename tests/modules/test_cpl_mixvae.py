@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.nn import functional
+from toys import B, D, K, batch, spread
+from toys import make_cpl as make
 
 from mixvae.augmenters.adversarial import Adversarial
-from mixvae.augmenters.noise import Identity, Noise
+from mixvae.augmenters.noise import Noise
 from mixvae.contracts import Batch, MixtureModel
 from mixvae.modules import cpl_mixvae
 from mixvae.modules.cpl_mixvae import CplMixVAE
-from mixvae.networks.agents import Agents, permute_categories
-from mixvae.networks.mlp import MLPDecoder, MLPEncoder
+from mixvae.networks.agents import permute_categories
 from mixvae.objectives.likelihoods import Bernoulli, Gaussian
 from mixvae.objectives.schedules import Linear
 
-D, K, S, B = 6, 4, 2, 16
-AGENTS = partial(
-    Agents,
-    encoder=partial(MLPEncoder, hidden=(8, 5)),
-    decoder=partial(MLPDecoder, hidden=(5, 8)),
-)
 OURS = {
     "consistency_weight": 3.0,
     "adversarial_weight": 2.0,
@@ -32,25 +26,6 @@ OURS = {
     "information_weight": 1.5,
     "marginal_weight": 4.0,
 }
-
-
-def make(num_agents: int = 2, **options: object) -> CplMixVAE:
-    torch.manual_seed(0)
-    arguments = {
-        "shape": (D,),
-        "agents": AGENTS,
-        "augmenter": Identity(),
-        "likelihood": Bernoulli(),
-        "optimizer": partial(torch.optim.Adam, lr=1e-2),
-        "num_categories": K,
-        "state_dim": S,
-    }
-    return CplMixVAE(num_agents=num_agents, **{**arguments, **options})
-
-
-def batch(size: int = B) -> Batch:
-    x = torch.rand(size, D, generator=torch.Generator().manual_seed(1))
-    return Batch(x, torch.zeros(size, dtype=torch.int64), torch.arange(size))
 
 
 @pytest.fixture
@@ -69,14 +44,6 @@ class Fixed(torch.nn.Module):
 
     def forward(self, *_: object, **__: object) -> torch.Tensor:
         return self.copies
-
-
-@torch.no_grad()
-def spread(model: CplMixVAE, x: torch.Tensor) -> None:
-    """Let an untrained model use all its categories, by scaled and centred logits."""
-    head = model.agents.category_head
-    head.weight.mul_(100)
-    head.bias.sub_(model.agents.logits(model.agents.features(x)).mean(1, keepdim=True))
 
 
 def entropy(q: torch.Tensor) -> torch.Tensor:
@@ -280,26 +247,3 @@ def test_reconstruction_is_that_of_the_decoded_category_and_mean_state() -> None
     mean = model.decode(category, step.posterior.state_mean)
     expected = -torch.distributions.Normal(mean, 1.0).log_prob(x).sum(-1)
     torch.testing.assert_close(step.reconstruction, expected)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"num_categories": 1}, "num_categories must be at least 2, got 1"),
-        ({"num_agents": 0}, "num_agents must be at least 1, got 0"),
-        ({"state_dim": -1}, "state_dim must be at least 0, got -1"),
-        ({"tau": 0.0}, "tau must be a number above 0 or auto, got 0"),
-        ({"tau": float("nan")}, "tau must be .* got nan"),
-        ({"tau": "automatic"}, "got automatic"),
-        ({"beta": -1.0}, r"model\.beta must be at least 0, got -1"),
-        ({"beta": Linear(1.0, -2.0, length=3)}, r"model\.beta must be at least 0, got -2"),
-        ({"temperature": 0.0}, r"model\.temperature must be above 0, got 0"),
-        ({"adversarial_weight": 1.0}, "model.adversary is needed"),
-        ({"coupling": "hyperbolic"}, "hyperbolic"),
-        ({"marginal_weight": -1.0}, "marginal_weight must be at least 0, got -1"),
-        ({"align_epochs": [-1]}, "align_epochs .* got -1"),
-    ],
-)
-def test_bad_settings_are_refused_when_the_model_is_built(options: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make(**options)

@@ -7,39 +7,15 @@ from functools import partial
 
 import pytest
 import torch
+import toys
 from torch.distributions import Categorical, Independent, Normal
 from torch.nn import functional
+from toys import B, D, K, S, batch
 
-from mixvae.contracts import Batch, Mergeable, MixtureModel
 from mixvae.modules import gmvae
 from mixvae.modules.gmvae import GMVAE
-from mixvae.networks.agents import Agents
-from mixvae.networks.mlp import MLPDecoder, MLPEncoder
-from mixvae.objectives.likelihoods import Bernoulli
 
-D, K, S, B = 6, 4, 2, 16
-
-
-def make(**options: object) -> GMVAE:
-    torch.manual_seed(0)
-    arguments = {
-        "shape": (D,),
-        "agents": partial(
-            Agents,
-            encoder=partial(MLPEncoder, hidden=(8, 5)),
-            decoder=partial(MLPDecoder, hidden=(5, 8)),
-        ),
-        "likelihood": Bernoulli(),
-        "optimizer": partial(torch.optim.Adam, lr=1e-2),
-        "num_categories": K,
-        "state_dim": S,
-    }
-    return GMVAE(**{**arguments, **options})
-
-
-def batch(size: int = B) -> Batch:
-    x = torch.rand(size, D, generator=torch.Generator().manual_seed(1))
-    return Batch(x, torch.zeros(size, dtype=torch.int64), torch.arange(size))
+make = partial(toys.make, GMVAE)
 
 
 @torch.no_grad()
@@ -47,9 +23,7 @@ def spread(model: GMVAE) -> GMVAE:
     """Components, categories and their states that differ."""
     model.prior.mean.normal_()
     model.prior.logvar.normal_().mul_(0.3)
-    head, features = model.agents.category_head, model.agents.features(batch().x)
-    head.weight.mul_(50)
-    head.bias.sub_(model.agents.logits(features).mean(1, keepdim=True))
+    toys.spread(model, batch().x, 50)
     model.agents.state_from_category.weight.mul_(5)
     return model
 
@@ -139,23 +113,3 @@ def test_a_masked_category_has_no_part() -> None:
     assert not model.prior.mean.grad[0, 1].any()
     assert not model.infer(batch().x).probs[..., 1].any()
     torch.testing.assert_close(model.log_prior().exp()[[0, 2, 3]], torch.full((3,), 1 / 3))
-
-
-def test_it_is_a_mixture_model_whose_categories_cannot_be_merged() -> None:
-    model = make()
-    assert isinstance(model, MixtureModel)
-    assert not isinstance(model, Mergeable)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"state_dim": 0}, r"model\.state_dim must be at least 1, got 0"),
-        ({"num_categories": 1}, r"num_categories must be at least 2, got 1"),
-        ({"tau": 0.0}, r"model\.tau must be a number above 0 or auto, got 0"),
-        ({"beta": -0.5}, r"model\.beta must be at least 0, got -0\.5"),
-    ],
-)
-def test_bad_settings_are_refused(options: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make(**options)

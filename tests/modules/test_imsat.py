@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 import torch
+from toys import SHARED, B, D, K, agents_of
 
 from mixvae.augmenters.noise import Identity
 from mixvae.contracts import Batch, MixtureModel
 from mixvae.evaluation.mixture import MixtureEvaluation
 from mixvae.modules.cpl_mixvae import CplMixVAE
 from mixvae.modules.imsat import IMSAT
-from mixvae.networks.agents import Agents
-from mixvae.networks.mlp import MLPDecoder, MLPEncoder
 from mixvae.objectives.likelihoods import Gaussian
 from mixvae.objectives.schedules import Linear
-
-D, K, B = 6, 4, 16
-AGENTS = partial(
-    Agents,
-    encoder=partial(MLPEncoder, hidden=(8, 5)),
-    decoder=partial(MLPDecoder, hidden=(5, 8)),
-)
 
 
 class Shift:
@@ -37,15 +27,8 @@ class Shift:
 
 def make(**options: object) -> IMSAT:
     torch.manual_seed(0)
-    arguments = {
-        "shape": (D,),
-        "agents": AGENTS,
-        "augmenter": Shift(0.2),
-        "adversary": Shift(-0.1),
-        "optimizer": partial(torch.optim.Adam, lr=1e-2),
-        "num_categories": K,
-    }
-    return IMSAT(**{**arguments, **options})
+    copies = {"augmenter": Shift(0.2), "adversary": Shift(-0.1)}
+    return IMSAT(**{**SHARED, **copies, **options})
 
 
 def batch(size: int = B) -> Batch:
@@ -58,14 +41,11 @@ def test_its_terms_are_those_of_cpl_mixvae_with_one_agent() -> None:
     model = make(**weights)
     torch.manual_seed(0)
     general = CplMixVAE(
-        shape=(D,),
-        agents=AGENTS,
+        **SHARED,
         augmenter=Shift(0.2),
         adversary=Shift(-0.1),
         likelihood=Gaussian(),
-        optimizer=model.optimizer_factory,
         num_agents=1,
-        num_categories=K,
         state_dim=0,
         **weights,
     )
@@ -94,7 +74,7 @@ def test_a_weight_of_0_leaves_a_part_out(name: str) -> None:
 
 
 def test_running_statistics_follow_the_samples_alone() -> None:
-    agents = partial(AGENTS, encoder=partial(MLPEncoder, hidden=(8, 5), batch_norm="before"))
+    agents = agents_of(encoder_norm="before")
     model, alone = make(agents=agents), make(agents=agents)
     model.terms(batch())
     alone.log_q(batch().x)
@@ -108,6 +88,7 @@ def test_it_has_no_decoder_and_says_so() -> None:
     assert not model.can_decode
     parts = {name.split(".")[1] for name in model.state_dict() if name.startswith("agents.")}
     assert parts == {"encoder", "category_head"}
+    assert len(model.agents.category_axes()) == 2
     with pytest.raises(ValueError, match="has no decoder"):
         model.decode(torch.zeros(1, B, K), torch.zeros(1, B, 0))
     step = model.predict_step(batch())
@@ -133,16 +114,6 @@ def test_every_parameter_gets_a_gradient() -> None:
         assert parameter.grad.any(), name
 
 
-def test_categories_can_be_pruned_and_renamed() -> None:
-    model = make()
-    model.prune([1])
-    terms = model.terms(batch())
-    terms.total().backward()
-    assert all(bool(p.grad.isfinite().all()) for p in model.parameters())
-    assert not model.infer(batch().x).probs[..., 1].any()
-    assert len(model.agents.category_axes()) == 2
-
-
 def test_schedules_are_functions_of_the_epoch() -> None:
     model = make(information_weight=Linear(0.0, 1.0, length=2.0))
     assert model.terms(batch())["information"].weight == 0
@@ -150,22 +121,6 @@ def test_schedules_are_functions_of_the_epoch() -> None:
     torch.testing.assert_close(
         model.settled_loss(step), -model.terms(batch())["information"].loss()
     )
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"num_categories": 1}, r"num_categories must be at least 2, got 1"),
-        ({"tau": -1.0}, r"model\.tau must be a number above 0 or auto"),
-        ({"adversary": None}, r"adversarial_weight is above 0, so model\.adversary is needed"),
-        ({"information_weight": -1.0}, r"model\.information_weight must be at least 0, got -1"),
-        ({"marginal_weight": -1.0}, r"model\.marginal_weight must be at least 0, got -1"),
-        ({"consistency_weight": -1.0}, r"model\.consistency_weight must be at least 0, got -1"),
-    ],
-)
-def test_bad_settings_are_refused(options: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make(**options)
 
 
 def test_what_is_not_finite_is_refused_before_training() -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
+import toys
+from toys import D, K, S, agents_of, batch
 
-from mixvae.contracts import Batch, Mergeable, MixtureModel
 from mixvae.modules.info_gan import InfoGAN
-from mixvae.networks.agents import Agents
-from mixvae.networks.mlp import MLPDecoder, MLPEncoder
 from mixvae.objectives.likelihoods import Bernoulli, Gaussian
 
-D, K, S, B = 6, 4, 2, 16
 PARTS = {
     "trunk": ("agents.encoder",),
     "verdict": ("verdict",),
@@ -36,26 +33,12 @@ TRAINED_BY = {
 
 
 def make(batch_norm: str = "before", **options: object) -> InfoGAN:
-    torch.manual_seed(0)
     arguments = {
-        "shape": (D,),
-        "agents": partial(
-            Agents,
-            encoder=partial(MLPEncoder, hidden=(8, 5), batch_norm=batch_norm),
-            decoder=partial(MLPDecoder, hidden=(5, 8), batch_norm=batch_norm),
-        ),
+        "agents": agents_of(batch_norm, batch_norm),
         "likelihood": Gaussian(),
-        "optimizer": partial(torch.optim.Adam, lr=1e-2),
-        "num_categories": K,
-        "state_dim": S,
         "noise_dim": 3,
     }
-    return InfoGAN(**{**arguments, **options})
-
-
-def batch(size: int = B) -> Batch:
-    x = torch.rand(size, D, generator=torch.Generator().manual_seed(1))
-    return Batch(x, torch.zeros(size, dtype=torch.int64), torch.arange(size))
+    return toys.make(InfoGAN, **{**arguments, **options})
 
 
 def parts_reached(model: InfoGAN, name: str) -> set[str]:
@@ -176,35 +159,3 @@ def test_it_does_without_state_or_noise(state_dim: int, noise_dim: int) -> None:
     model.terms(batch()).total().backward()
     step = model.eval().predict_step(batch())
     assert step.reconstruction.isfinite().all()
-
-
-def test_labels_have_no_part_in_training() -> None:
-    one = batch()
-    totals = []
-    for label in (one.label, one.label + 3):
-        model = make()
-        torch.manual_seed(1)
-        totals.append(model.terms(one._replace(label=label)).total())
-    assert torch.equal(*totals)
-
-
-def test_it_is_a_mixture_model_whose_categories_cannot_be_merged() -> None:
-    model = make()
-    assert isinstance(model, MixtureModel)
-    assert not isinstance(model, Mergeable)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"noise_dim": -1}, r"model\.noise_dim must be at least 0, got -1"),
-        ({"state_dim": -1}, r"state_dim must be at least 0, got -1"),
-        ({"category_weight": -1.0}, r"model\.category_weight must be at least 0 .* got -1"),
-        ({"state_weight": float("nan")}, r"model\.state_weight must be at least 0 .* got nan"),
-        ({"generator_rate": 0.0}, r"model\.generator_rate must be above 0 and finite, got 0"),
-        ({"input_noise": -0.1}, r"model\.input_noise must be at least 0, got -0\.1"),
-    ],
-)
-def test_bad_settings_are_refused(options: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make(**options)

@@ -7,37 +7,13 @@ from functools import partial
 
 import pytest
 import torch
+import toys
+from toys import batch
 
-from mixvae.contracts import Batch, MixtureModel, Prunable
 from mixvae.modules.joint_vae import JointVAE
-from mixvae.networks.agents import Agents
-from mixvae.networks.mlp import MLPDecoder, MLPEncoder
-from mixvae.objectives.likelihoods import Bernoulli
 
-D, K, S, B = 6, 5, 2, 16
-
-
-def make(**options: object) -> JointVAE:
-    torch.manual_seed(0)
-    agents = partial(
-        Agents,
-        encoder=partial(MLPEncoder, hidden=(8, 5)),
-        decoder=partial(MLPDecoder, hidden=(5, 8)),
-    )
-    arguments = {
-        "shape": (D,),
-        "agents": agents,
-        "likelihood": Bernoulli(),
-        "optimizer": partial(torch.optim.Adam, lr=1e-2),
-        "num_categories": K,
-        "state_dim": S,
-    }
-    return JointVAE(**{**arguments, **options})
-
-
-def batch() -> Batch:
-    x = torch.rand(B, D, generator=torch.Generator().manual_seed(1))
-    return Batch(x, torch.zeros(B, dtype=torch.int64), torch.arange(B))
+K = 5
+make = partial(toys.make, JointVAE, num_categories=K)
 
 
 def at(model: JointVAE, epoch: float, monkeypatch: pytest.MonkeyPatch) -> JointVAE:
@@ -84,6 +60,7 @@ def test_at_the_start_it_is_a_beta_vae_of_both_codes(monkeypatch: pytest.MonkeyP
 def test_the_category_capacity_is_log_k_by_default() -> None:
     assert make().category_capacity(math.inf) == math.log(K)
     make(category_capacity=math.log(K))
+    assert make().agents.state_from_category is None
 
 
 def test_the_settled_loss_has_the_largest_capacities(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,53 +71,3 @@ def test_the_settled_loss_has_the_largest_capacities(monkeypatch: pytest.MonkeyP
     torch.testing.assert_close(model.settled_loss(step), expected)
     at(model, 3.3, monkeypatch)
     torch.testing.assert_close(model.settled_loss(step), expected)
-
-
-def test_the_state_does_not_see_the_category_and_pruning_leaves_it_out() -> None:
-    model = make()
-    assert isinstance(model, MixtureModel)
-    assert isinstance(model, Prunable)
-    assert model.agents.state_from_category is None
-    model.prune([1])
-    total = model.terms(batch()).total()
-    total.backward()
-    assert total.isfinite()
-    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
-    step = model.eval().predict_step(batch())
-    assert not step.posterior.probs[..., 1].any()
-    assert model.settled_loss(step).isfinite()
-
-
-BAD = {
-    "state capacity below 0": ({"state_capacity": -1.0}, "state_capacity must be at least 0"),
-    "category capacity below 0": (
-        {"category_capacity": -0.1},
-        "category_capacity must be at least 0, got -0.1",
-    ),
-    "above log K": (
-        {"category_capacity": 1.7},
-        r"at most log\(5\) = 1\.6094 nats.*got 1\.7",
-    ),
-    "not a number": ({"category_capacity": math.nan}, "category_capacity must be"),
-    "length": ({"state_capacity_epochs": -1.0}, "state_capacity_epochs must be at least 0"),
-    "gamma": ({"category_gamma": -2.0}, "category_gamma must be at least 0, got -2"),
-    "temperature": ({"temperature": 0.0}, "temperature must be above 0"),
-    "categories": ({"num_categories": 1}, "num_categories must be at least 2, got 1"),
-}
-
-
-@pytest.mark.parametrize(("options", "message"), BAD.values(), ids=BAD.keys())
-def test_bad_settings_are_refused(options: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make(**options)
-
-
-def test_a_schedule_longer_than_the_training_is_refused() -> None:
-    model = make(state_capacity_epochs=8.0, category_capacity_epochs=9.5)
-    model.check_epochs(10)
-    with pytest.raises(
-        ValueError, match=r"category_capacity_epochs is 9\.5.*trainer\.max_epochs = 9"
-    ):
-        model.check_epochs(9)
-    with pytest.raises(ValueError, match=r"model\.state_capacity_epochs is 8"):
-        model.check_epochs(7)

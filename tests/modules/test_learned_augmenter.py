@@ -133,15 +133,6 @@ def test_measuring_draws_nothing_from_the_generator_of_training(shape: tuple[int
     torch.testing.assert_close(model.copies(x, 1, strength=0.0)[0], x)
 
 
-def test_labels_have_no_part_in_training() -> None:
-    model, one = make(), batch()
-    torch.manual_seed(1)
-    loss = model.terms(one).total()
-    model = make()
-    torch.manual_seed(1)
-    assert torch.equal(loss, model.terms(one._replace(label=one.label + 3)).total())
-
-
 def test_the_checkpoint_says_how_to_build_the_network_and_for_what() -> None:
     checkpoint: dict = {}
     make().on_save_checkpoint(checkpoint)
@@ -155,20 +146,3 @@ def test_the_checkpoint_says_how_to_build_the_network_and_for_what() -> None:
         "feature_names": list("abcdef"),
         "data": "toy",
     }
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"beta": -1.0}, r"model\.beta must be at least 0, got -1"),
-        ({"adversarial_weight": -1.0}, r"adversarial_weight must be at least 0 .* got -1"),
-        ({"triplet_weight": float("nan")}, "triplet_weight must be at least 0 .* got nan"),
-        ({"distance_weight": float("inf")}, "distance_weight must be .* finite, got inf"),
-        ({"margin": 0.0}, r"model\.margin must be above 0 and finite, got 0"),
-        ({"radius": 0.0}, r"model\.radius must be above 0 and finite, got 0"),
-        ({"neighbour": 0}, r"model\.neighbour must be at least 1, got 0"),
-    ],
-)
-def test_bad_settings_are_refused(options: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make(**options)

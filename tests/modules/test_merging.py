@@ -2,44 +2,29 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 import torch
+from toys import D, make_cpl
 
 from mixvae.augmenters.adversarial import Adversarial
-from mixvae.augmenters.noise import Identity
 from mixvae.contracts import Batch, Mergeable
 from mixvae.modules.cpl_mixvae import CplMixVAE
-from mixvae.networks.agents import Agents, join_categories
-from mixvae.networks.mlp import MLPDecoder, MLPEncoder
+from mixvae.networks.agents import join_categories
 from mixvae.objectives.likelihoods import Gaussian
 
-A, B, K, D = 2, 12, 5, 6
+A, B, K = 2, 12, 5
 ORDER = torch.tensor([[3, 0, 1, 2, 4], [1, 4, 0, 2, 3]])
 NAME = torch.tensor([[0, 1, 2, 2, 0], [0, 1, 2, 1, 1]])
 
 
-def make(**options: object) -> CplMixVAE:
-    torch.manual_seed(0)
-    agents = partial(
-        Agents,
-        encoder=partial(MLPEncoder, hidden=(8, 5)),
-        decoder=partial(MLPDecoder, hidden=(5, 8)),
-    )
-    return CplMixVAE(
-        shape=(D,),
-        agents=agents,
-        augmenter=Identity(),
+def make() -> CplMixVAE:
+    return make_cpl(
+        A,
         likelihood=Gaussian(),
-        optimizer=partial(torch.optim.Adam, lr=1e-2),
-        num_agents=A,
         num_categories=K,
-        state_dim=2,
         adversarial_weight=2.0,
         adversary=Adversarial(radius=0.5),
         information_weight=1.5,
-        **options,
     )
 
 

@@ -7,18 +7,18 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import toys
+from toys import B, D
 
 from mixvae.augmenters.adversarial import Adversarial
-from mixvae.augmenters.noise import Identity
 from mixvae.contracts import Batch, MixtureModel
 from mixvae.modules import cpl_mixvae
 from mixvae.modules.cpl_mixvae import CplMixVAE
-from mixvae.networks.agents import Agents, permute_categories
-from mixvae.networks.mlp import MLPDecoder, MLPEncoder
+from mixvae.networks.agents import permute_categories
 from mixvae.objectives.count_likelihoods import NegativeBinomial, ZeroInflatedNegativeBinomial
-from mixvae.objectives.likelihoods import Bernoulli, Gaussian
+from mixvae.objectives.likelihoods import Gaussian
 
-D, K, S, B = 6, 5, 2, 16
+K = 5
 GONE = [1, 4]
 KEPT = [0, 2, 3]
 OURS = {
@@ -30,23 +30,10 @@ OURS = {
 
 
 def make(num_agents: int = 3, num_categories: int = K, **options: object) -> CplMixVAE:
-    torch.manual_seed(0)
-    agents = partial(
-        Agents,
-        encoder=partial(MLPEncoder, hidden=(8, 5)),
-        decoder=partial(MLPDecoder, hidden=(5, 8)),
-    )
-    arguments = {
-        "shape": (D,),
-        "agents": agents,
-        "augmenter": Identity(),
-        "likelihood": Bernoulli(),
-        "optimizer": partial(torch.optim.Adam, lr=1e-2),
-        "state_dim": S,
-    }
-    return CplMixVAE(
-        num_agents=num_agents, num_categories=num_categories, **{**arguments, **options}
-    )
+    return toys.make_cpl(num_agents, num_categories=num_categories, **options)
+
+
+spread = partial(toys.spread, factor=30)
 
 
 def batch(size: int = B, counts: bool = False) -> Batch:
@@ -54,14 +41,6 @@ def batch(size: int = B, counts: bool = False) -> Batch:
     x = torch.rand(size, D, generator=generator)
     raw = torch.randint(9, (size, D), generator=generator).float() if counts else None
     return Batch(x, torch.zeros(size, dtype=torch.int64), torch.arange(size), raw)
-
-
-@torch.no_grad()
-def spread(model: CplMixVAE, x: torch.Tensor) -> None:
-    """Let an untrained model use all its categories, by scaled and centred logits."""
-    head = model.agents.category_head
-    head.weight.mul_(30)
-    head.bias.sub_(model.agents.logits(model.agents.features(x)).mean(1, keepdim=True))
 
 
 @torch.no_grad()
@@ -244,11 +223,6 @@ def test_batches_that_cannot_be_modelled_are_refused() -> None:
     make(likelihood=Gaussian()).check(batch()._replace(x=torch.full((B, D), 7.0)))
     with pytest.raises(ValueError, match="a training batch holds 1 sample"):
         make().check(batch(1))
-
-
-def test_a_likelihood_of_vectors_is_refused_for_images() -> None:
-    with pytest.raises(ValueError, match=r"2 parameters per feature.*shape \(1, 4, 4\)"):
-        make(likelihood=NegativeBinomial(), shape=(1, 4, 4))
 
 
 def test_the_largest_probability_is_what_two_softmaxes_allow() -> None:

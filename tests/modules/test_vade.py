@@ -9,40 +9,15 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import toys
 from torch.distributions import Categorical, Independent, Normal
+from toys import B, D, K, S, batch
 
-from mixvae.contracts import Batch, Mergeable, MixtureModel
 from mixvae.modules.vade import VaDE
-from mixvae.networks.agents import Agents
-from mixvae.networks.mlp import MLPDecoder, MLPEncoder
 from mixvae.objectives.gaussian_components import fit_components
-from mixvae.objectives.likelihoods import Bernoulli, Gaussian
 from mixvae.train import main
 
-D, K, S, B = 6, 4, 2, 16
-
-
-def make(**options: object) -> VaDE:
-    torch.manual_seed(0)
-    arguments = {
-        "shape": (D,),
-        "agents": partial(
-            Agents,
-            encoder=partial(MLPEncoder, hidden=(8, 5)),
-            decoder=partial(MLPDecoder, hidden=(5, 8)),
-        ),
-        "likelihood": Bernoulli(),
-        "optimizer": partial(torch.optim.Adam, lr=1e-2),
-        "num_categories": K,
-        "state_dim": S,
-        "pretrain_epochs": 2,
-    }
-    return VaDE(**{**arguments, **options})
-
-
-def batch(size: int = B) -> Batch:
-    x = torch.rand(size, D, generator=torch.Generator().manual_seed(1))
-    return Batch(x, torch.zeros(size, dtype=torch.int64), torch.arange(size))
+make = partial(toys.make, VaDE, pretrain_epochs=2)
 
 
 def at_epoch(model: VaDE, epoch: int) -> VaDE:
@@ -207,33 +182,6 @@ def test_masked_categories_have_no_part() -> None:
     assert torch.equal(model.prior.mean[0, 1], before)
 
 
-def test_it_is_a_mixture_model_whose_categories_cannot_be_merged() -> None:
-    model = make()
-    assert isinstance(model, MixtureModel)
-    assert not isinstance(model, Mergeable)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"state_dim": 0}, r"model\.state_dim must be at least 1, got 0"),
-        ({"num_categories": 1}, r"num_categories must be at least 2, got 1"),
-        ({"pretrain_epochs": -1}, r"model\.pretrain_epochs must be at least 0, got -1"),
-        ({"num_starts": 0}, r"model\.num_starts must be at least 1, got 0"),
-        ({"beta": -0.5}, r"model\.beta must be at least 0, got -0\.5"),
-    ],
-)
-def test_bad_settings_are_refused(options: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make(**options)
-
-
-def test_a_training_of_the_autoencoder_alone_is_refused() -> None:
-    make().check_epochs(3)
-    with pytest.raises(ValueError, match=r"pretrain_epochs is 2.* none of trainer\.max_epochs=2"):
-        make().check_epochs(2)
-
-
 SMALL = (
     "+experiment=digits_vade",
     "model.pretrain_epochs=2",
@@ -262,9 +210,3 @@ def test_a_run_resumed_before_the_fit_or_at_it_ends_with_the_same_weights(
         assert whole["epoch"] == parts["epoch"]
         for name, tensor in whole["state_dict"].items():
             assert torch.equal(tensor, parts["state_dict"][name]), name
-
-
-def test_an_unfit_likelihood_is_refused_before_training() -> None:
-    with pytest.raises(ValueError, match=r"values in \[0, 1\]"):
-        make().check(batch()._replace(x=torch.full((B, D), 7.0)))
-    make(likelihood=Gaussian()).check(batch()._replace(x=torch.full((B, D), 7.0)))

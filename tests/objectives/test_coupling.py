@@ -1,5 +1,6 @@
 """The closed form of the coupling against the loop over pairs that it replaces."""
 
+import math
 from itertools import combinations, permutations
 
 import pytest
@@ -10,6 +11,7 @@ from mixvae.objectives.coupling import (
     COUPLING_KINDS,
     CouplingKind,
     batch_deviation,
+    clr,
     coupling,
     deviation_floor,
 )
@@ -198,3 +200,42 @@ def test_the_floor_is_that_of_the_categories_in_use() -> None:
     log_q = logits_of(3).mul(1e-3).masked_fill(~mask, -torch.inf).log_softmax(-1)
     value = coupling(log_q, "perturbed", floor=deviation_floor(3), mask=mask)
     torch.testing.assert_close(value, coupling(log_q[..., mask], "perturbed"))
+
+
+def distance(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """Squared Aitchison distance: the coupling of two agents."""
+    return coupling(torch.stack([log_p, log_q]), "aitchison")
+
+
+def test_the_centred_log_ratio_is_that_to_the_geometric_mean() -> None:
+    q = torch.tensor([0.5, 0.25, 0.25], dtype=torch.float64)
+    geometric_mean = (0.5 * 0.25 * 0.25) ** (1 / 3)
+    expected = [math.log(value / geometric_mean) for value in (0.5, 0.25, 0.25)]
+    torch.testing.assert_close(clr(q.log()).tolist(), expected)
+    torch.testing.assert_close(clr(q.log() + 3.7), clr(q.log()))
+    mask = torch.tensor([True, False, True])
+    assert clr(q.log(), mask).tolist() == pytest.approx([math.log(2) / 2, 0, -math.log(2) / 2])
+
+
+def test_aitchison_equals_the_definition_by_log_ratios_of_pairs() -> None:
+    p, q = logits_of(2).log_softmax(-1)
+    ratios = [((p[:, i] - p[:, j]) - (q[:, i] - q[:, j])) ** 2 for i in range(5) for j in range(5)]
+    torch.testing.assert_close(distance(p, q), sum(ratios) / (2 * 5))
+
+
+def test_aitchison_is_a_distance_that_knows_neither_origin_nor_order() -> None:
+    p, q, r = logits_of(3).log_softmax(-1)
+    assert distance(p, p).eq(0).all()
+    assert distance(p, q).gt(1e-3).all()
+    assert (distance(p, r).sqrt() <= distance(p, q).sqrt() + distance(q, r).sqrt()).all()
+    perturbed = distance((p + r).log_softmax(-1), (q + r).log_softmax(-1))
+    torch.testing.assert_close(perturbed, distance(p, q))
+    order = torch.tensor([3, 0, 4, 1, 2])
+    torch.testing.assert_close(distance(p[:, order], q[:, order]), distance(p, q))
+
+
+def test_an_underflowing_probability_keeps_its_exact_distance() -> None:
+    p = torch.tensor([[0.0, -300.0]]).log_softmax(-1)
+    assert p.exp()[0, 1] == 0
+    value = distance(p, torch.zeros(1, 2).log_softmax(-1))
+    torch.testing.assert_close(value, torch.tensor([2 * 150.0**2]))

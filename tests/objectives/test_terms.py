@@ -5,12 +5,21 @@ import torch
 
 from mixvae.objectives.terms import Terms
 
+WEIGHTS = {
+    "reconstruction": 0.5,
+    "coupling": 10.0,
+    "information": -2.0,
+    "penalty": 1.0,
+    "kl": 3.0,
+    "off": 0.0,
+}
+
 
 def example() -> Terms:
-    terms = Terms()
-    terms.add("reconstruction", torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), 0.5)
-    terms.add("coupling", torch.tensor([1.0, 3.0, 5.0]), 10.0, axes="B")
-    terms.add("information", torch.tensor([0.25, 0.75]), -2.0, axes="A")
+    terms = Terms(WEIGHTS)
+    terms.add("reconstruction", torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]))
+    terms.add("coupling", torch.tensor([1.0, 3.0, 5.0]), axes="B")
+    terms.add("information", torch.tensor([0.25, 0.75]), axes="A")
     terms.add("penalty", torch.tensor(7.0), axes="")
     return terms
 
@@ -28,8 +37,8 @@ def test_means_average_agents_and_batch_without_weights() -> None:
 
 def test_means_are_detached_and_total_is_not() -> None:
     value = torch.ones(2, 3, requires_grad=True)
-    terms = Terms()
-    terms.add("kl", value, 3.0)
+    terms = Terms(WEIGHTS)
+    terms.add("kl", value)
     assert not terms.means()["kl"].requires_grad
     terms.total().backward()
     assert torch.equal(value.grad, torch.ones(2, 3))
@@ -37,20 +46,30 @@ def test_means_are_detached_and_total_is_not() -> None:
 
 def test_weight_zero_touches_neither_loss_nor_gradient() -> None:
     value = torch.full((2, 3), torch.inf, requires_grad=True)
-    terms = Terms()
-    terms.add("off", value, 0.0)
+    terms = Terms(WEIGHTS)
+    terms.add("off", value)
     assert terms.total().item() == 0
-    terms.add("on", torch.ones(3), axes="B")
+    terms.add("penalty", torch.tensor(1.0), axes="")
     assert terms.total().item() == 1
     assert not terms.total().requires_grad
     assert terms.means()["off"].item() == torch.inf
-    assert terms.first_non_finite() is None
 
 
-@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
-def test_first_non_finite_term_is_named(bad: float) -> None:
+def test_lookup() -> None:
     terms = example()
-    assert terms.first_non_finite() is None
-    terms.add("kl", torch.tensor([1.0, bad]), axes="A")
-    terms.add("later", torch.tensor(torch.nan), axes="")
-    assert terms.first_non_finite() == "kl"
+    assert len(terms) == 4
+    assert "kl" not in terms
+    assert terms["coupling"].weight == 10.0
+    assert terms["coupling"].axes == "B"
+
+
+def test_misuse_is_caught() -> None:
+    terms = example()
+    with pytest.raises(AssertionError):
+        terms.add("coupling", torch.ones(3), axes="B")
+    with pytest.raises(AssertionError):
+        terms.add("kl", torch.ones(3))
+    with pytest.raises(AssertionError, match="the term 'new' has no weight"):
+        terms.add("new", torch.ones(2, 3))
+    with pytest.raises(AssertionError):
+        Terms(WEIGHTS).total()

@@ -50,28 +50,6 @@ def test_checkpoints_are_read_and_written_our_way(small: Sequence[str], tmp_path
     assert isinstance(trainer.strategy.checkpoint_io, AtomicCheckpointIO)
 
 
-@pytest.mark.parametrize(
-    ("variable", "value", "culprit"),
-    [("TORCHELASTIC_RUN_ID", "none", "torchrun"), ("SLURM_STEP_NUM_TASKS", "2", "has 2 tasks")],
-)
-def test_one_of_several_processes_started_by_others_is_refused(
-    variable: str,
-    value: str,
-    culprit: str,
-    small: Sequence[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv(variable, value)
-    with pytest.raises(ValueError, match=f"{culprit}.*it starts the others itself"):
-        build_trainer(config(small, tmp_path))
-
-
-def test_a_run_stays_on_one_machine(small: Sequence[str], tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="num_nodes is 2"):
-        build_trainer(config(small, tmp_path, "+trainer.num_nodes=2"))
-
-
 def test_parts_can_be_switched_off(small: Sequence[str], tmp_path: Path) -> None:
     trainer = build_trainer(
         config(

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from mixvae.files import write_json
-from mixvae.runs.folder import RunFolder, check_free, claimed, default_path, free_path
+from mixvae.runs import folder as folders
+from mixvae.runs.folder import (
+    RunFolder,
+    check_free,
+    check_same,
+    claimed,
+    default_path,
+    free_path,
+)
 
 
 def test_the_default_folder_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,3 +100,21 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         pass
     with claimed(folder):
         pass
+
+
+def test_a_folder_that_another_machine_does_not_see(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "VISIBLE_SECONDS", 0.0)
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    for ours in ({}, {"id": "other"}):
+        write_json(folder.provenance, ours)
+        with pytest.raises(ValueError, match=r"does not see the run folder .*/run of process 0"):
+            check_same(folder, "a1", None)
+    write_json(folder.provenance, {"id": "a1"})
+    folder.config.write_text("")
+    check_same(folder, "a1", None)
+    check_same(folder, "a1", tmp_path / "run")
+    with pytest.raises(ValueError, match=r"is /there on .*, but process 0 has .*/run;"):
+        check_same(folder, "a1", "/there")

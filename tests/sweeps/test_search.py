@@ -29,7 +29,7 @@ from mixvae.runs import jobs, training
 from mixvae.runs.build import build
 from mixvae.runs.folder import RunFolder
 from mixvae.sweeps import search as search_driver
-from mixvae.sweeps import search_record, tables
+from mixvae.sweeps import search_figures, tables
 from tests.composed import composed
 
 Search = Callable[..., Any]
@@ -96,7 +96,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRun:
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches without figures, which take longer than all else."""
-    monkeypatch.setattr(search_record, "_draw", lambda *arguments: [])
+    monkeypatch.setattr(search_figures, "study_figures", lambda *arguments: {})
     monkeypatch.setattr(tables, "_draw", lambda *arguments: None)
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from mixvae.data.dsprites_grid import grid, kept_values
-from mixvae.data.dsprites_sprites import (
+from mixvae.data.dsprites import grid, kept_values
+from mixvae.data.dsprites_rendered import (
     ELLIPSE_HALF_AXES,
     HEART_AREA,
     HEART_UNIT,

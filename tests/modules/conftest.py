@@ -1,0 +1,6 @@
+"""Puts `toys`, what the tests of models share, on the path."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

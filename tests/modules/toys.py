@@ -1,0 +1,68 @@
+"""Small models of every kind, and batches for them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+
+from mixvae.augmenters.noise import Identity
+from mixvae.contracts import Batch, ModalitySpec
+from mixvae.modules.cpl_mixvae import CplMixVAE
+from mixvae.networks.agents import Agents
+from mixvae.networks.mlp import MLPDecoder, MLPEncoder
+from mixvae.networks.modality import ModalityDecoder, ModalityEncoder, ModalityNetworks
+from mixvae.objectives.likelihoods import Bernoulli, SquaredError
+
+D, K, S, B = 6, 4, 2, 16
+
+
+def agents_of(encoder_norm: str = "none", decoder_norm: str = "none") -> partial[Agents]:
+    return partial(
+        Agents,
+        encoder=partial(MLPEncoder, hidden=(8, 5), batch_norm=encoder_norm),
+        decoder=partial(MLPDecoder, hidden=(5, 8), batch_norm=decoder_norm),
+    )
+
+
+SHARED: dict[str, Any] = {
+    "shape": (D,),
+    "agents": agents_of(),
+    "optimizer": partial(torch.optim.Adam, lr=1e-2),
+    "num_categories": K,
+}
+SPECS = (ModalitySpec("rat", (6,)), ModalitySpec("mouse", (4, 2)), ModalitySpec("cat", (3,)))
+EVENTS: dict[str, Any] = {
+    "modalities": SPECS,
+    "networks": partial(
+        ModalityNetworks,
+        encoder=partial(ModalityEncoder, hidden=(8,)),
+        decoder=partial(ModalityDecoder, hidden=(8,)),
+    ),
+    "likelihood": SquaredError(),
+    "optimizer": SHARED["optimizer"],
+}
+
+
+def make(kind: type, **options: Any) -> Any:
+    """A model of a kind, always of the same weights."""
+    torch.manual_seed(0)
+    return kind(**{**SHARED, "likelihood": Bernoulli(), "state_dim": S, **options})
+
+
+def make_cpl(num_agents: int = 2, **options: Any) -> CplMixVAE:
+    return make(CplMixVAE, num_agents=num_agents, **{"augmenter": Identity(), **options})
+
+
+def batch(size: int = B) -> Batch:
+    x = torch.rand(size, D, generator=torch.Generator().manual_seed(1))
+    return Batch(x, torch.zeros(size, dtype=torch.int64), torch.arange(size))
+
+
+@torch.no_grad()
+def spread(model: Any, x: torch.Tensor, factor: float = 100) -> None:
+    """Let an untrained model use all its categories, by scaled and centred logits."""
+    head = model.agents.category_head
+    head.weight.mul_(factor)
+    head.bias.sub_(model.agents.logits(model.agents.features(x)).mean(1, keepdim=True))

@@ -245,7 +245,7 @@ def test_what_the_user_wrote_is_accepted_on_this_machine_and_nowhere_else(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("OWN_NAME", "mine")
     write_own_parts(tmp_path)
-    own = ["--config-dir", "conf", "+experiment=own", "seed=${oc.decode:3}", "run_dir=run"]
+    own = ["--config-dir", "conf", "+experiment=own", "seed=${oc.decode:'3'}", "run_dir=run"]
     assert train.main([*TINY, *own]) == 0
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert (config["name"], config["seed"]) == ("mine", 3)

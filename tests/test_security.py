@@ -262,7 +262,8 @@ def test_what_the_user_wrote_is_accepted_on_this_machine_and_nowhere_else(
     # Another user, or machine, has another key.
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
     assert "own_parts.Own" in refused(train, "resume=again", "trainer.max_epochs=9")
-    assert "own_parts.Own" in refused(train, *repeat, "run_dir=new")
+    again = ["--config-dir", "again", "--config-name", "config"]
+    assert "own_parts.Own" in refused(train, *again, "run_dir=new")
     assert not Path("new").exists()
 
 

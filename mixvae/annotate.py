@@ -23,16 +23,11 @@ def annotate(adata: Any, run: str | Path, **options: Any) -> Any:
 
     Args:
         adata: Cells, in memory; not changed.
-        run: The run's folder.
         **options: `checkpoint`, `agent`, `layer`, `target_sum`, `max_missing` and `batch_size` as
             on the command line.
 
     Returns:
         The copy, with the columns that `python -m mixvae.annotate --help` lists.
-
-    Raises:
-        OSError: If the run or checkpoint is missing.
-        ValueError: If the run was not trained on cells, or the genes or their preparation differ.
     """
     from mixvae.runs.annotating import annotated_copy
 

@@ -11,19 +11,11 @@ logger = logging.getLogger("mixvae")
 
 @rank_zero_only
 def inform(message: str) -> None:
-    """Tell what happened.
-
-    Args:
-        message: One line.
-    """
+    """Tell what happened."""
     logger.info(message)
 
 
 @rank_zero_only
 def warn(message: str) -> None:
-    """Tell what went wrong; it is kept in the run's summary.
-
-    Args:
-        message: One line.
-    """
+    """Tell what went wrong; it is kept in the run's summary."""
     logger.warning(message)

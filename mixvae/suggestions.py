@@ -9,10 +9,6 @@ from difflib import get_close_matches
 def suggestion(wrong: str, valid: Iterable[str]) -> str:
     """Return the end of an error message: what was probably meant, or what there is.
 
-    Args:
-        wrong: The name given.
-        valid: The names that would be right.
-
     Returns:
         `; did you mean 'x'?`, or `; choose one of x, y` where nothing is near.
     """

@@ -21,11 +21,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
     ) -> None:
-        """Write a checkpoint so that a stop at any moment leaves the old one or the new one.
-
-        Raises:
-            OSError: If it cannot be written, as on a full disk.
-        """
+        """Write a checkpoint so that a stop at any moment leaves the old one or the new one."""
         try:
             with replacing(Path(path)) as temporary, temporary.open("wb") as file:
                 torch.save(checkpoint, file)
@@ -52,12 +48,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU without running any code in it.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The checkpoint as Lightning writes it.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -94,13 +84,7 @@ def check_fits(
     """Refuse the checkpoint of another model with one message.
 
     Args:
-        checkpoint: The checkpoint.
-        model: The model to be loaded into.
-        path: Its file, for the message.
         spec: What the data are that the model was built for, for the message.
-
-    Raises:
-        ValueError: If names or shapes of the weights differ.
     """
     saved, own = checkpoint["state_dict"], model.state_dict()
     problems = [f"{name} is missing" for name in own.keys() - saved.keys()]

@@ -59,12 +59,7 @@ class CudaRecording:
 
 
 def run_beside(work: Callable[[], Any], device: torch.device) -> Any:
-    """Do the work on a stream of its own, as CUDA asks before it is recorded; return its result.
-
-    Args:
-        work: Launches kernels.
-        device: Where; on a CPU there are no streams.
-    """
+    """Do the work on a stream of its own, as CUDA asks before it is recorded; return its result."""
     if device.type != "cuda":
         return work()
     side = torch.cuda.Stream(device)
@@ -87,7 +82,6 @@ class CapturedStrategy(SingleDeviceStrategy):
     Where a step cannot be recorded, training goes on without, and a warning says why.
 
     Args:
-        device: The device.
         record: Records work; None records CUDA graphs, and nothing where the device is a CPU.
     """
 

@@ -190,14 +190,10 @@ def sharing_the_run(
     On one device nothing is done. A process that was started alone starts the others.
 
     Args:
-        trainer: The run's trainer, which has not started.
         rendezvous: Where processes meet that another program started; None for the only process.
         message: Rank zero's to the others.
         command: Arguments of `mixvae.train` for a worker process, which hears the message.
         num_threads: CPU threads of each process; None shares the cores out.
-
-    Raises:
-        RankError: If another process failed first.
     """
     if not isinstance(trainer.strategy, ParallelStrategy):
         yield

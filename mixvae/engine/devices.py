@@ -18,9 +18,6 @@ def threads_for_each(num_jobs: int) -> int:
 
     Args:
         num_jobs: Jobs at a time; -1 for one per core, as joblib counts.
-
-    Returns:
-        Number of threads, at least 1.
     """
     cores = available_cores()
     return max(1, cores // (cores if num_jobs < 0 else max(num_jobs, 1)))
@@ -34,11 +31,7 @@ def available_cores() -> int:
 
 
 def visible_gpus(count: int) -> list[str]:
-    """Names of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES has them.
-
-    Args:
-        count: Number of GPUs that PyTorch sees.
-    """
+    """Names of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES has them."""
     named = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
     return named or [str(number) for number in range(count)]
 
@@ -48,11 +41,6 @@ def take_gpu(folder: Path, gpus: list[str], num_jobs: int) -> str | None:
 
     To be called before CUDA starts. With more jobs at a time than GPUs, each GPU has as many
     workers as are needed, the next one only when all have the same number.
-
-    Args:
-        folder: The sweep's folder, where the workers leave locks.
-        gpus: The GPUs, see `visible_gpus`.
-        num_jobs: Jobs at a time.
 
     Returns:
         The GPU; None where there is none to share, or this process has one already.

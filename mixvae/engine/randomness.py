@@ -16,9 +16,6 @@ def seed_run(seed: int, num_threads: int | None = None) -> None:
     Args:
         seed: From 0 to 2^32 - 1; the same seed gives the same numbers on one CPU.
         num_threads: CPU threads of PyTorch; None leaves them as they are.
-
-    Raises:
-        ValueError: If the seed or the number of threads is out of range.
     """
     if not 0 <= seed <= LARGEST_SEED:
         raise ValueError(f"seed must lie between 0 and {LARGEST_SEED}, got {seed}")
@@ -39,10 +36,6 @@ def part_randomness(seed: int, rank: int) -> None:
 
     To be called after the weights were drawn, which are the same in all processes. The first
     process draws on as if it were alone.
-
-    Args:
-        seed: The run's seed.
-        rank: Number of this process, from 0.
     """
     if rank > 0:
         torch.manual_seed(seed + rank * (LARGEST_SEED + 1))

@@ -41,16 +41,6 @@ class RankError(RuntimeError):
 class Rendezvous:
     """The store, and this process's place in it.
 
-    Args:
-        rank: Rank of this process.
-        world_size: Number of processes.
-        host: Host name of the store.
-        port: Port of the store; 0 for a free one where this process hosts it.
-        hosts: Whether this process hosts the store.
-
-    Attributes:
-        port: Port of the store.
-
     Raises:
         ConnectionError: If the store cannot be reached or hosted.
     """
@@ -75,7 +65,6 @@ class Rendezvous:
         """Tell the other processes of the run, and wait until each has built its parts.
 
         Args:
-            message: Plain values.
             check: Called while waiting; it raises to end it.
 
         Raises:
@@ -122,11 +111,7 @@ class Rendezvous:
         self._store.set(self._key(f"ready/{self.rank}"), "")
 
     def begin(self, place: device) -> None:
-        """Start the process group, for Lightning to find.
-
-        Args:
-            place: This process's device.
-        """
+        """Start the process group, for Lightning to find."""
         self._store.set_timeout(COLLECTIVE)
         distributed.init_process_group(
             distributed.get_default_backend_for_device(place),

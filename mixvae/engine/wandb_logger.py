@@ -9,7 +9,7 @@ import ssl
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 import wandb
@@ -19,7 +19,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from mixvae.engine.cluster import process_rank
 
 Mode = Literal["auto", "online", "offline", "disabled"]
-MODES = ("auto", "online", "offline", "disabled")
+MODES: tuple[str, ...] = get_args(Mode)
 PROBE_SECONDS = 3.0
 INIT_SECONDS = 8.0
 FINISH_SECONDS = 30.0
@@ -29,17 +29,11 @@ class WandbRun(WandbLogger):
     """One W&B run whose files lie in the run folder.
 
     Args:
-        project: W&B project.
-        name: Name shown for the run.
         save_dir: Folder that W&B's own folder `wandb` goes into.
-        tags: Words to find the run by.
         group: Group that the run belongs to; null: the sweep's name, if it is part of one.
         entity: W&B team or user; null: the login's own.
         mode: `auto` obeys WANDB_MODE, and else is `online` only if there is a login and the
             server answers within seconds.
-
-    Raises:
-        ValueError: If there is no such mode.
     """
 
     def __init__(
@@ -69,12 +63,7 @@ class WandbRun(WandbLogger):
         self.sync_folder: Path | None = None
 
     def identify(self, run_id: str, group: str | None) -> None:
-        """Say which run this is, before it starts, so that a resumed job goes on with its own.
-
-        Args:
-            run_id: W&B's id of the run.
-            group: Group to use where the config names none.
-        """
+        """Say which run this is, before it starts, so that a resumed job goes on with its own."""
         self._wandb_init["id"] = self._id = run_id
         self._wandb_init["group"] = self._wandb_init["group"] or group
 
@@ -99,12 +88,7 @@ class WandbRun(WandbLogger):
 
     @rank_zero_only
     def finish(self, summary: Mapping[str, Any], *, failed: bool) -> None:
-        """Write the summary and end the run; another may start in this process afterwards.
-
-        Args:
-            summary: Final values.
-            failed: Whether the run is to be marked as failed.
-        """
+        """Write the summary and end the run; another may start in this process afterwards."""
         if self._experiment is None:
             return
         plain = {name: value for name, value in summary.items() if value is not None}
@@ -126,9 +110,6 @@ def choose_mode(mode: str) -> str:
     """Return the mode to start W&B in: what was asked, or what `auto` finds possible.
 
     Also `online` is offline where the server does not answer: W&B would have the run wait for it.
-
-    Args:
-        mode: See `WandbRun`.
     """
     asked = os.environ.get("WANDB_MODE", "").lower() if mode == "auto" else mode
     if asked and asked != "online":
@@ -139,11 +120,7 @@ def choose_mode(mode: str) -> str:
 
 
 def has_login(server: str) -> bool:
-    """Whether there is a key for the server, so that W&B would not ask for one.
-
-    Args:
-        server: URL of the W&B server.
-    """
+    """Whether there is a key for the server, so that W&B would not ask for one."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     host = urlsplit(server).hostname or ""
@@ -161,7 +138,6 @@ def answers(server: str, seconds: float = PROBE_SECONDS) -> bool:
     A server that takes connections and then says nothing is the slowest of all to wait for.
 
     Args:
-        server: URL of the W&B server.
         seconds: Longest time to wait, looking up its name included.
     """
     proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")

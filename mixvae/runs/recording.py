@@ -38,13 +38,8 @@ class Run:
     """A run on its way.
 
     Attributes:
-        folder: Where it writes.
-        cfg: Its config.
-        parts: What it is made of.
         tested: The checkpoint that was tested, relative to the folder; None for none.
-        warnings: What was warned of so far.
         metrics_before: Last metrics of a run that was resumed without a metrics.csv.
-        seconds_before: How long it ran before it was resumed.
         started: When this process took it up, in seconds of the monotonic clock.
     """
 
@@ -80,14 +75,7 @@ class Run:
 def write_start(
     folder: RunFolder, cfg: DictConfig, overrides: Sequence[str], command: Sequence[str]
 ) -> None:
-    """Write what is known before training; `provenance.json` also holds the run's id.
-
-    Args:
-        folder: An empty folder.
-        cfg: The run's config.
-        overrides: Lines that the config was composed from.
-        command: Arguments of `mixvae.train` that run the same again.
-    """
+    """Write what is known before training; `provenance.json` also holds the run's id."""
     remove_leftovers(folder.path)
     save_config(cfg, folder.config)
     accept(folder.path, [resolved(cfg)])
@@ -102,10 +90,7 @@ def write_resumption(
     """Write that a run goes on, and with what.
 
     Args:
-        folder: The run's folder.
-        cfg: Its config, maybe with more epochs than before.
         epoch: Number of the epoch that training goes on with, from 0.
-        command: Arguments of `mixvae.train` that resumed it.
     """
     remove_leftovers(folder.path)
     save_config(cfg, folder.config)
@@ -116,12 +101,7 @@ def write_resumption(
 
 
 def start_loggers(run: Run, group: str | None) -> None:
-    """Tell W&B which run this is and what its config is.
-
-    Args:
-        run: The run, its folder written.
-        group: Name of the sweep that the run is part of, if any.
-    """
+    """Tell W&B which run this is and what its config is."""
     run_id = str(run.folder.read_provenance().get("id", run.folder.path.name))
     for logger in run.parts.trainer.loggers:
         if isinstance(logger, WandbRun):
@@ -130,11 +110,7 @@ def start_loggers(run: Run, group: str | None) -> None:
 
 
 def write_trained(run: Run) -> None:
-    """Write what training logged, before the test: a run may be stopped there, and tested later.
-
-    Args:
-        run: The run, trained.
-    """
+    """Write what training logged, before the test: a run may be stopped there, and tested later."""
     write_json(run.folder.summary, {**run.folder.read_summary(), **run.metrics})
 
 
@@ -142,8 +118,6 @@ def metrics_without_csv(folder: RunFolder, trainer: Trainer, epoch: int) -> dict
     """Return the last metrics of a run to resume that has no metrics.csv, as older ones may.
 
     Args:
-        folder: The run's folder.
-        trainer: The trainer that resumes it.
         epoch: The epoch that training continues with, from 0.
     """
     if epoch < (trainer.check_val_every_n_epoch or 1) or folder.metrics.is_file():
@@ -163,11 +137,7 @@ def write_summary(run: Run, status: str) -> dict[str, Any]:
     """Write summary.json and end the loggers.
 
     Args:
-        run: The run.
         status: `finished`, `interrupted` or `failed`.
-
-    Returns:
-        The summary.
     """
     trainer, checkpoints = run.parts.trainer, run.checkpoints
     summary = {
@@ -196,11 +166,7 @@ def write_summary(run: Run, status: str) -> dict[str, Any]:
 
 
 def print_result(run: Run) -> None:
-    """Say where everything is.
-
-    Args:
-        run: A finished run.
-    """
+    """Say where everything is."""
     print(f"run folder     {shown(run.folder.path)}")
     for name in HEADLINES:
         if name in run.metrics:
@@ -215,11 +181,7 @@ def print_result(run: Run) -> None:
 
 
 def tell_tested_split(data: object) -> None:
-    """Warn where what is called a test is none.
-
-    Args:
-        data: The data module.
-    """
+    """Warn where what is called a test is none."""
     split = tested_split(data)
     if split != "test":
         warn(
@@ -229,11 +191,7 @@ def tell_tested_split(data: object) -> None:
 
 
 def shown(path: Path) -> str:
-    """Return a path as short as it can be typed from here.
-
-    Args:
-        path: Absolute path.
-    """
+    """Return a path as short as it can be typed from here."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
@@ -245,7 +203,6 @@ def listening(warnings: list[str], summary: Path | None = None) -> Iterator[None
     """Print what mixvae says of the data and of training, and keep its warnings.
 
     Args:
-        warnings: Where to put them.
         summary: File to write them into at once, so that a run that is killed has them.
     """
     logger = logging.getLogger("mixvae")

@@ -21,11 +21,9 @@ class StoppedRun:
     """A run that can go on.
 
     Attributes:
-        cfg: Its config.
         checkpoint: The state to go on from; None where it stopped before there was one.
         epoch: Number of the epoch to go on with, from 0.
         step: Number of the step to go on with, from 0, as loggers count them.
-        warnings: What it warned of before it stopped.
         seconds: How long it ran before it stopped, as far as it could tell.
     """
 
@@ -37,38 +35,14 @@ class StoppedRun:
     seconds: float
 
 
-def check_is_run(folder: RunFolder) -> None:
-    """Refuse a folder that is no run's.
-
-    Args:
-        folder: The folder.
-
-    Raises:
-        OSError: If there is no such folder.
-        ValueError: If it holds no run.
-    """
+def open_run(folder: RunFolder) -> DictConfig:
+    """Read and close the config of a run, which may be someone else's: only known code is built."""
     if not folder.path.exists():
         raise FileNotFoundError(f"there is no run folder {folder.path}")
     if not folder.path.is_dir():
         raise NotADirectoryError(f"{folder.path} is a file, not a run folder")
     if not folder.config.is_file():
         raise ValueError(f"{folder.path} is no run folder: it holds no {folder.config.name}")
-
-
-def open_run(folder: RunFolder) -> DictConfig:
-    """Read the config of a run; it may be someone else's, so it may not name just any code.
-
-    Args:
-        folder: The run's folder.
-
-    Returns:
-        The closed config, `run_dir` set to the folder.
-
-    Raises:
-        OSError: If there is no such folder.
-        ValueError: If it is no run's, or its config is not one that may be built.
-    """
-    check_is_run(folder)
     cfg = load_trusted(folder.config)
     use_kept_augmenter(folder, cfg)
     check_constructors(resolved(cfg))
@@ -76,20 +50,7 @@ def open_run(folder: RunFolder) -> DictConfig:
 
 
 def open_stopped(folder: RunFolder, max_epochs: int | None = None) -> StoppedRun:
-    """Open a stopped run.
-
-    Args:
-        folder: Its folder.
-        max_epochs: Train up to so many epochs instead.
-
-    Returns:
-        The run.
-
-    Raises:
-        OSError: If there is no such folder.
-        ValueError: If it is no run, or a finished one, or its pruning has ended and more epochs are
-            asked for, or its checkpoint cannot be read.
-    """
+    """Open a stopped run."""
     cfg = open_run(folder)
     path = folder.last_checkpoint
     if not path.exists() and folder.checkpoints["best"].exists():

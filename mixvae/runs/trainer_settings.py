@@ -27,14 +27,7 @@ MIXED = ("16", "bf16", "16-mixed", "bf16-mixed")
 
 
 def check_settings(trainer: DictConfig) -> None:
-    """Refuse settings of a new run's trainer that would have no effect, or end it later.
-
-    Args:
-        trainer: The config of the trainer.
-
-    Raises:
-        ValueError: Naming the setting, and what to say instead.
-    """
+    """Refuse settings of a new run's trainer that would have no effect, or end it later."""
     for key, advice in GIVEN.items():
         if key in trainer:
             raise ValueError(f"trainer.{key} has no effect here; {advice}")
@@ -45,15 +38,7 @@ def check_settings(trainer: DictConfig) -> None:
 
 
 def check_trainer(trainer: Trainer, strategy: object) -> None:
-    """Refuse a trainer that a run cannot have.
-
-    Args:
-        trainer: The trainer.
-        strategy: The strategy that the config names.
-
-    Raises:
-        ValueError: Naming the setting.
-    """
+    """Refuse a trainer that a run cannot have."""
     if str(trainer.precision).endswith("16-true"):
         raise ValueError(
             f"trainer.precision is {trainer.precision}, but weights of 16 bits lose what the losses"
@@ -68,15 +53,7 @@ def check_trainer(trainer: Trainer, strategy: object) -> None:
 
 
 def check_checkpoints(trainer: Trainer, run_dir: Path) -> None:
-    """Refuse checkpoints that lie outside the run's folder, where none would be looked for.
-
-    Args:
-        trainer: The trainer.
-        run_dir: The run's folder.
-
-    Raises:
-        ValueError: Naming the folder.
-    """
+    """Refuse checkpoints that lie outside the run's folder, where none would be looked for."""
     place = RunFolder(run_dir).last_checkpoint.parent
     for callback in callbacks_of(trainer):
         if isinstance(callback, Checkpoints) and callback.dirpath.resolve() != place.resolve():
@@ -90,9 +67,6 @@ def unfuse_where_clipped(cfg: DictConfig) -> None:
     """Have optimisers not be fused where gradients are clipped in mixed precision.
 
     Lightning clips there what an optimiser has not scaled itself, as a fused one may.
-
-    Args:
-        cfg: The run's config, changed in place.
     """
     trainer = cfg.trainer
     if not trainer.get("gradient_clip_val") or str(trainer.get("precision")) not in MIXED:

@@ -24,15 +24,10 @@ def impute(arrays: Mapping[str, Any], run: str | Path, **options: Any) -> dict[s
     Args:
         arrays: Array of each modality by name, shape (N, *shape_m); row i of each belongs to event
             i. A row of NaN is missing, and so is a modality without an array.
-        run: The run's folder.
         **options: `checkpoint`, `source` and `batch_size` as on the command line.
 
     Returns:
         The arrays that `python -m mixvae.impute --help` lists: `a/filled`, `a/missing`, `a/mean`...
-
-    Raises:
-        OSError: If the run or checkpoint is missing.
-        ValueError: If the run was not trained on several modalities, or the arrays do not fit it.
     """
     from mixvae.runs.imputing import open_imputer
 

@@ -27,7 +27,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-        # PyTorch tells of a full disk by an error of its own.
+        # PyTorch raises an error of its own on a full disk.
         except (OSError, RuntimeError) as error:
             cause = error if isinstance(error, OSError) else error.__context__
             reason = cause.strerror if isinstance(cause, OSError) else str(error).splitlines()[0]
@@ -47,12 +47,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU without running any code in it.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is truncated or no checkpoint, or would run code.
-    """
+    """Read a checkpoint onto the CPU without running any code in it."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint {path}")
     try:
@@ -81,11 +76,7 @@ def check_fits(
     path: Path,
     spec: DataSpec | MultimodalSpec | None = None,
 ) -> None:
-    """Refuse the checkpoint of another model with one message.
-
-    Args:
-        spec: What the data are that the model was built for, for the message.
-    """
+    """Refuse the checkpoint of another model; the message names the data in `spec`."""
     saved, own = checkpoint["state_dict"], model.state_dict()
     problems = [f"{name} is missing" for name in own.keys() - saved.keys()]
     problems += [f"{name} is unknown" for name in saved.keys() - own.keys()]
@@ -94,7 +85,7 @@ def check_fits(
         for name in own.keys() & saved.keys()
         if saved[name].shape != own[name].shape
     ]
-    # the same weights in other sizes: rather the data are others than the model
+    # The same weights in other sizes: probably other data, not another model.
     data = f". {_sizes(spec)}" if spec is not None and reshaped and not problems else ""
     problems += reshaped
     if problems:

@@ -23,11 +23,7 @@ def process_rank() -> int:
 
 
 def cluster_environment() -> ClusterEnvironment:
-    """Return Lightning's description of the processes, by what started this one.
-
-    Raises:
-        ValueError: If the processes were started in a way that Lightning does not know.
-    """
+    """Return Lightning's description of the processes, by what started this one."""
     started_by = launcher()
     if started_by == "torchrun":
         return TorchElasticEnvironment()
@@ -71,11 +67,7 @@ def check_processes(trainer: Trainer) -> None:
 
 @contextmanager
 def meeting() -> Iterator[Rendezvous | None]:
-    """Meet the processes that torchrun or srun started for the same run.
-
-    Raises:
-        ConnectionError: If it cannot be reached.
-    """
+    """Meet the processes that torchrun or srun started for the same run."""
     if launcher() is None:
         yield None
         return

@@ -1,4 +1,4 @@
-"""Jobs that run at the same time share a machine: its GPUs, one each, or its cores."""
+"""Shares a machine's GPUs and cores among the jobs that run at the same time."""
 
 from __future__ import annotations
 
@@ -37,13 +37,12 @@ def visible_gpus(count: int) -> list[str]:
 
 
 def take_gpu(folder: Path, gpus: list[str], num_jobs: int) -> str | None:
-    """Let this process see one GPU only, which no other worker of the sweep has.
+    """Let this process see one GPU only, before CUDA starts; locks in `folder` hold it.
 
-    To be called before CUDA starts. With more jobs at a time than GPUs, each GPU has as many
-    workers as are needed, the next one only when all have the same number.
+    With more jobs at a time than GPUs, workers are spread evenly.
 
     Returns:
-        The GPU; None where there is none to share, or this process has one already.
+        The GPU; None if there is none to share, or this process has one already.
     """
     if not gpus or _held or not CAN_LOCK:
         return None

@@ -1,4 +1,4 @@
-"""The one seed of a run, and the threads that decide in which order sums are taken."""
+"""The seed of a run, and its number of threads, on which the order of sums depends."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def seed_run(seed: int, num_threads: int | None = None) -> None:
         torch.set_num_threads(num_threads)
     # cuBLAS is deterministic only with a workspace of fixed size, chosen before CUDA starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    # With deterministic algorithms torch also fills new memory with NaN, to find out kernels that
-    # read what nobody wrote. That changes no number, and takes 2 to 7 % of a step.
+    # With deterministic algorithms torch also fills new memory with NaN, to find kernels that read
+    # uninitialised memory. That changes no number and takes 2 to 7 % of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     seed_everything(seed, workers=True, verbose=False)
 

@@ -39,11 +39,7 @@ class RankError(RuntimeError):
 
 
 class Rendezvous:
-    """The store, and this process's place in it.
-
-    Raises:
-        ConnectionError: If the store cannot be reached or hosted.
-    """
+    """The store, and this process's place in it."""
 
     def __init__(self, rank: int, world_size: int, host: str, port: int, *, hosts: bool) -> None:
         self.rank, self.world_size, self.host = rank, world_size, host
@@ -66,9 +62,6 @@ class Rendezvous:
 
         Args:
             check: Called while waiting; it raises to end it.
-
-        Raises:
-            RankError: If a process failed meanwhile, or did not arrive in time.
         """
         until = time.monotonic() + ARRIVAL_SECONDS
         others = range(1, self.world_size)

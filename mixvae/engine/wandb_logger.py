@@ -1,4 +1,4 @@
-"""Weights & Biases: online where it can be, else offline, and never in the way of a run."""
+"""Weights & Biases: online if the server answers, else offline; it never delays a run for long."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class WandbRun(WandbLogger):
         self.sync_folder: Path | None = None
 
     def identify(self, run_id: str, group: str | None) -> None:
-        """Say which run this is, before it starts, so that a resumed job goes on with its own."""
+        """Set id and, if the config has none, group; a resumed run continues its W&B run."""
         self._wandb_init["id"] = self._id = run_id
         self._wandb_init["group"] = self._wandb_init["group"] or group
 
@@ -88,7 +88,7 @@ class WandbRun(WandbLogger):
 
     @rank_zero_only
     def finish(self, summary: Mapping[str, Any], *, failed: bool) -> None:
-        """Write the summary and end the run; another may start in this process afterwards."""
+        """Write the summary and end the run; the process can start another one."""
         if self._experiment is None:
             return
         plain = {name: value for name, value in summary.items() if value is not None}
@@ -107,15 +107,12 @@ def _settings() -> wandb.Settings:
 
 
 def choose_mode(mode: str) -> str:
-    """Return the mode to start W&B in: what was asked, or what `auto` finds possible.
-
-    Also `online` is offline where the server does not answer: W&B would have the run wait for it.
-    """
+    """Return the mode to start W&B in; `online` becomes offline if the server does not answer."""
     asked = os.environ.get("WANDB_MODE", "").lower() if mode == "auto" else mode
     if asked and asked != "online":
         return "offline" if asked == "dryrun" else asked
     server = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
-    # Who asked for it is told where there is no login, by W&B.
+    # If `online` was asked for without a login, W&B says so.
     return "online" if (asked or has_login(server)) and answers(server) else "offline"
 
 
@@ -133,13 +130,7 @@ def has_login(server: str) -> bool:
 
 
 def answers(server: str, seconds: float = PROBE_SECONDS) -> bool:
-    """Whether the server, or the proxy in front of it, answers in this time.
-
-    A server that takes connections and then says nothing is the slowest of all to wait for.
-
-    Args:
-        seconds: Longest time to wait, looking up its name included.
-    """
+    """Whether the server, or the proxy in front of it, answers in time, name look-up included."""
     proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
     url = urlsplit(proxy or server)
     port = url.port or (80 if url.scheme == "http" else 443)
@@ -163,9 +154,9 @@ def answers(server: str, seconds: float = PROBE_SECONDS) -> bool:
 
 
 def _exchange(connection: socket.socket, host: str, *, secure: bool) -> None:
-    """Have the server say a byte."""
+    """Receive a byte: a server may accept connections and then stay silent."""
     if secure:
-        # The handshake is an answer; whose certificate it is, W&B will look at.
+        # The handshake is an answer; W&B checks the certificate.
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         context.wrap_socket(connection, server_hostname=host).close()

@@ -1,4 +1,4 @@
-"""The folder of a run: what it holds, when it may be made, and how its state is told."""
+"""The folder of a run: its files, its status, and when it may be made."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class HeldError(ValueError):
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One run's files, by name."""
+    """The files of a run, whose folder is an absolute path."""
 
     path: Path
 
     @property
     def config(self) -> Path:
-        """The config, resolved but for what refers to plain keys, `run_dir` and `seed` as well."""
+        """The config; references to plain keys, `run_dir` and `seed` are not resolved."""
         return self.path / "config.yaml"
 
     @property
     def overrides(self) -> Path:
-        """What the command line said."""
+        """Lines that the config was composed from."""
         return self.path / "overrides.txt"
 
     @property
@@ -49,7 +49,7 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        """Everything logged, one row per epoch."""
+        """Logged metrics, one row per epoch."""
         return self.path / "metrics.csv"
 
     @property
@@ -59,7 +59,7 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> dict[str, Path]:
-        """The checkpoints that can be tested, by name; not all of them need exist."""
+        """The checkpoints that can be tested, by name, whether they exist or not."""
         return {name: self.path / "checkpoints" / f"{name}.ckpt" for name in get_args(Checkpoint)}
 
     @property
@@ -142,11 +142,7 @@ def check_free(path: Path) -> None:
 
 
 def check_same(folder: RunFolder, run_id: str | None, asked: str | Path | None) -> None:
-    """Refuse a run folder that is not the one of the run's first process.
-
-    Args:
-        asked: Folder that this process's command line names; None for none.
-    """
+    """Refuse another run folder than process 0 has; `asked` is named on this command line."""
     host = platform.node()
     if asked is not None and Path(asked).expanduser().absolute() != folder.path:
         raise ValueError(
@@ -165,11 +161,7 @@ def check_same(folder: RunFolder, run_id: str | None, asked: str | Path | None) 
 
 @contextmanager
 def claimed(folder: RunFolder) -> Iterator[None]:
-    """Hold a run folder, so that no second process continues the run meanwhile.
-
-    Raises:
-        HeldError: If another process holds it.
-    """
+    """Hold a run folder, so that no second process continues the run meanwhile."""
     with (folder.path / LOCK).open("a") as file:
         try:
             lock(file)

@@ -1,4 +1,4 @@
-"""Opens a trained run to use its model: the one way of evaluate, annotate and impute."""
+"""Opens a trained run for evaluate, annotate and impute."""
 
 from __future__ import annotations
 

@@ -18,13 +18,12 @@ from mixvae.runs.kept_augmenter import use_kept_augmenter
 
 @dataclass
 class StoppedRun:
-    """A run that can go on.
+    """A run that can be resumed.
 
     Attributes:
-        checkpoint: The state to go on from; None where it stopped before there was one.
-        epoch: Number of the epoch to go on with, from 0.
-        step: Number of the step to go on with, from 0, as loggers count them.
-        seconds: How long it ran before it stopped, as far as it could tell.
+        checkpoint: None if it stopped before the first one.
+        epoch: The epoch to train next, from 0.
+        step: The step to train next, from 0, as loggers count them.
     """
 
     cfg: DictConfig
@@ -103,13 +102,13 @@ def _logged_steps(checkpoint: dict[str, Any] | None) -> int:
 
 
 def _ended_of(checkpoint: dict[str, Any] | None) -> int | None:
-    """The max_epochs that training ended of; None where it has not ended."""
+    """Return the max_epochs at which training ended; None if it has not ended."""
     states = {} if checkpoint is None else checkpoint.get("callbacks", {})
     return ended_of(states.get(Checkpoints.__qualname__, {}))
 
 
 def _end_of_pruning(checkpoint: dict[str, Any] | None) -> str | None:
-    """Why pruning ended, and training with it; None where it did not."""
+    """Return why pruning ended, and training with it; None if it has not ended."""
     states = {} if checkpoint is None else checkpoint.get("callbacks", {})
     reason = states.get(Pruning.__qualname__, {}).get("reason")
     return None if reason is None else str(reason)

@@ -116,8 +116,6 @@ def resume(
         group: W&B group of the sweep that the run is part of, if any.
 
     Raises:
-        OSError: If there is no such folder.
-        ValueError: If it is no run, or a finished one, or its checkpoint cannot be used.
         RunPruned: If one of `callbacks` stops the run; its summary then says so.
     """
     with meeting() as rendezvous:

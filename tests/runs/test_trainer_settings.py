@@ -15,7 +15,7 @@ REFUSED = {
     "plugins": ("+trainer.plugins=[]", "trainer.plugins has no effect here"),
     "validation": ("trainer.check_val_every_n_epoch=0", "check_val_every_n_epoch must be 1"),
     "fork": ("+trainer.strategy=ddp_fork", "use trainer=ddp"),
-    "schedule": ("model=cascade_vae trainer.max_epochs=10", "model.dimension_epochs is 1"),
+    "schedule": ("model=cascade_vae model.state_dim=10", "model.dimension_epochs is 1"),
     "few samples": (
         "model=beta_vae model.num_categories=2000",
         "more than the 1293 training samples",

@@ -28,10 +28,6 @@ def annotate(adata: Any, run: str | Path, **options: Any) -> Any:
 
     Returns:
         The copy, with the columns that `python -m mixvae.annotate --help` lists.
-
-    Raises:
-        OSError: If the run or checkpoint is missing.
-        ValueError: If the run was not trained on cells, or the genes or their preparation differ.
     """
     from mixvae.runs.annotating import annotated_copy
 

@@ -50,46 +50,35 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left half-written; no other process may be writing there.
-
-    Args:
-        folder: A run's folder.
-    """
+    """Remove what killed processes left half-written; no other process may be writing there."""
     for path in sorted(folder.rglob(".*")):
         if LEFTOVER.fullmatch(path.name) and path.is_file():
             path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write strict JSON as a whole or not at all; NaN and infinities become null.
-
-    Args:
-        path: File to write or overwrite.
-        content: Plain values.
-    """
+    """Write strict JSON as a whole or not at all; NaN and infinities become null."""
     text = json.dumps(_strict(content), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text as a whole or not at all.
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a JSON object; an empty one if the file is missing or cannot be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
-    Args:
-        path: File to write or overwrite.
-        text: Its content.
-    """
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text as a whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a CSV file as a whole or not at all.
-
-    Args:
-        path: File to write or overwrite.
-        header: Names of the columns.
-        rows: Cells by column.
-    """
+    """Write a CSV file as a whole or not at all."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
@@ -123,9 +112,6 @@ def last_values(rows: Iterable[Mapping[str, str]]) -> dict[str, float]:
 
 def lock(file: IO[str]) -> None:
     """Lock a file until it is closed; without effect where there are no locks.
-
-    Args:
-        file: An open file.
 
     Raises:
         BlockingIOError: If another process has locked it.

@@ -28,14 +28,11 @@ def impute(arrays: Mapping[str, Any], run: str | Path, **options: Any) -> dict[s
 
     Returns:
         The arrays that `python -m mixvae.impute --help` lists: `a/filled`, `a/missing`, `a/mean`...
-
-    Raises:
-        OSError: If the run or checkpoint is missing.
-        ValueError: If the run was not trained on several modalities, or the arrays do not fit it.
     """
-    from mixvae.runs.imputing import imputed_arrays
+    from mixvae.runs.imputing import open_imputer
 
-    return imputed_arrays(arrays, ImputeOptions(run=Path(run), **options))
+    request = ImputeOptions(run=Path(run), **options)
+    return open_imputer(request).impute(arrays, request)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""What callbacks tell the user: once, by the first process of a run."""
+"""Log messages for the user, written once, by process 0 of a run."""
 
 from __future__ import annotations
 
@@ -11,19 +11,11 @@ logger = logging.getLogger("mixvae")
 
 @rank_zero_only
 def inform(message: str) -> None:
-    """Tell what happened.
-
-    Args:
-        message: One line.
-    """
+    """Log information."""
     logger.info(message)
 
 
 @rank_zero_only
 def warn(message: str) -> None:
-    """Tell what went wrong; it is kept in the run's summary.
-
-    Args:
-        message: One line.
-    """
+    """Log a warning, which the run's summary keeps."""
     logger.warning(message)

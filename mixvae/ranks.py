@@ -24,14 +24,7 @@ def own_rank() -> int:
 
 
 def check_started_alone(what: str) -> None:
-    """Refuse several processes where one does all the work.
-
-    Args:
-        what: Name of the command.
-
-    Raises:
-        ValueError: If torchrun or srun started several processes.
-    """
+    """Refuse several processes where one does all the work."""
     if launcher() is not None:
         raise ValueError(
             f"{what} cannot be started by {launcher()}; start one process: with trainer=ddp"

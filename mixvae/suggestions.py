@@ -7,15 +7,7 @@ from difflib import get_close_matches
 
 
 def suggestion(wrong: str, valid: Iterable[str]) -> str:
-    """Return the end of an error message: what was probably meant, or what there is.
-
-    Args:
-        wrong: The name given.
-        valid: The names that would be right.
-
-    Returns:
-        `; did you mean 'x'?`, or `; choose one of x, y` where nothing is near.
-    """
+    """Return the end of an error message: `; did you mean 'x'?` or `; choose one of x, y`."""
     names = sorted(set(valid))
     near = get_close_matches(wrong, names, n=1, cutoff=0.6)
     if near:

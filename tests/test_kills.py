@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -237,7 +238,6 @@ def fill(folder: str, prepare: Prepare, repair: Prepare) -> None:
 
 
 def limit_files(*_: Any) -> None:
-    """From here on no file may be longer than this."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (7000, resource.RLIM_INFINITY))
 
 
@@ -252,19 +252,17 @@ def take_all_space(*_: Any) -> None:
 
 
 def forbid_writing(*_: Any) -> None:
-    """Take the folder of the checkpoints away from whoever writes there, be it root."""
+    """Replace the folder of the checkpoints by a file, which also stops root."""
     Path("part/checkpoints").rename("part/away")
     Path("part/checkpoints").write_text("in the way")
 
 
 def allow_writing() -> None:
-    """Put it back."""
     Path("part/checkpoints").unlink()
     Path("part/away").rename("part/checkpoints")
 
 
 def act(what: str) -> None:
-    """Do one of the trials in the folder at hand."""
     torch.set_num_threads(1)
     half = NUM_EPOCHS // 2
     if what == "kills":
@@ -312,40 +310,33 @@ def test_a_time_limit_saves_and_ends_cleanly(name: str, tmp_path: Path, repo_roo
     assert told.endswith("differing: []\n")
 
 
-def assert_one_error(told: str) -> None:
-    assert told.startswith("status 1\n")
-    assert told.count("error: ") == 1
-    assert ".ckpt cannot be written: " in told
-    assert "Traceback" not in told
-    assert "left: ['best.ckpt', 'last.ckpt']" in told
-    assert told.endswith("differing: []\n")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("what", ["limit", "taken"])
-def test_a_folder_that_takes_no_more_is_one_error(
-    what: str, tmp_path: Path, repo_root: Path
-) -> None:
-    assert_one_error(trial(what, tmp_path, repo_root))
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder `disk` with a small disk of its own."""
-    folder = tmp_path / "disk"
+@contextmanager
+def disk(folder: Path) -> Iterator[None]:
+    """Mount a small disk of its own."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(folder)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("no disk can be mounted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_one_error(disk: Path, tmp_path: Path, repo_root: Path) -> None:
-    told = trial("full", tmp_path, repo_root)
-    assert_one_error(told)
-    assert "No space left" in told
+@pytest.mark.parametrize("what", ["limit", "taken", "full"])
+def test_a_folder_that_takes_no_more_is_one_error(
+    what: str, tmp_path: Path, repo_root: Path
+) -> None:
+    with disk(tmp_path / "disk") if what == "full" else nullcontext():
+        told = trial(what, tmp_path, repo_root)
+    assert told.startswith("status 1\n")
+    assert told.count("error: ") == 1
+    assert ".ckpt cannot be written: " in told
+    assert ("No space left" in told) == (what == "full")
+    assert "Traceback" not in told
+    assert "left: ['best.ckpt', 'last.ckpt']" in told
+    assert told.endswith("differing: []\n")
 
 
 @pytest.mark.slow

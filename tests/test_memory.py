@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from mixvae.cli.schema import conf_dir, register
+from mixvae.cli.schema import register
 from mixvae.runs.training import train
+from tests.composed import composed
 
 EPOCHS = 30
 COUNTED = (5, 17, 29)  # a count takes a second, and the first epochs fill caches
@@ -58,10 +58,8 @@ def test_thirty_epochs_leave_nothing_behind(name: str, tmp_path: Path) -> None:
     register()
     settings = [f"trainer.max_epochs={EPOCHS}", "num_threads=1", f"run_dir={tmp_path / 'run'}"]
     quiet = ["logger=csv", "~callbacks.figures", "trainer.enable_progress_bar=false"]
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose("train", overrides=[*RUNS[name], *settings, *quiet])
     census = Census()
-    train(cfg, callbacks=[census])
+    train(composed([*RUNS[name], *settings, *quiet]), callbacks=[census])
     first, *later = census.tensors
     assert len(later) == len(COUNTED) - 1
     assert max(later) <= first + 5, census.tensors

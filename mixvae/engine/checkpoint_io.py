@@ -21,17 +21,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
     ) -> None:
-        """Write a checkpoint so that a stop at any moment leaves the old one or the new one.
-
-        Raises:
-            OSError: If it cannot be written, as on a full disk.
-        """
+        """Write a checkpoint so that a stop at any moment leaves the old one or the new one."""
         try:
             with replacing(Path(path)) as temporary, temporary.open("wb") as file:
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-        # PyTorch tells of a full disk by an error of its own.
+        # PyTorch raises an error of its own on a full disk.
         except (OSError, RuntimeError) as error:
             cause = error if isinstance(error, OSError) else error.__context__
             reason = cause.strerror if isinstance(cause, OSError) else str(error).splitlines()[0]
@@ -51,18 +47,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU without running any code in it.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The checkpoint as Lightning writes it.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is truncated or no checkpoint, or would run code.
-    """
+    """Read a checkpoint onto the CPU without running any code in it."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint {path}")
     try:
@@ -91,17 +76,7 @@ def check_fits(
     path: Path,
     spec: DataSpec | MultimodalSpec | None = None,
 ) -> None:
-    """Refuse the checkpoint of another model with one message.
-
-    Args:
-        checkpoint: The checkpoint.
-        model: The model to be loaded into.
-        path: Its file, for the message.
-        spec: What the data are that the model was built for, for the message.
-
-    Raises:
-        ValueError: If names or shapes of the weights differ.
-    """
+    """Refuse the checkpoint of another model; the message names the data in `spec`."""
     saved, own = checkpoint["state_dict"], model.state_dict()
     problems = [f"{name} is missing" for name in own.keys() - saved.keys()]
     problems += [f"{name} is unknown" for name in saved.keys() - own.keys()]
@@ -110,7 +85,7 @@ def check_fits(
         for name in own.keys() & saved.keys()
         if saved[name].shape != own[name].shape
     ]
-    # the same weights in other sizes: rather the data are others than the model
+    # The same weights in other sizes: probably other data, not another model.
     data = f". {_sizes(spec)}" if spec is not None and reshaped and not problems else ""
     problems += reshaped
     if problems:

@@ -23,11 +23,7 @@ def process_rank() -> int:
 
 
 def cluster_environment() -> ClusterEnvironment:
-    """Return Lightning's description of the processes, by what started this one.
-
-    Raises:
-        ValueError: If the processes were started in a way that Lightning does not know.
-    """
+    """Return Lightning's description of the processes, by what started this one."""
     started_by = launcher()
     if started_by == "torchrun":
         return TorchElasticEnvironment()
@@ -48,14 +44,7 @@ def cluster_environment() -> ClusterEnvironment:
 
 
 def check_processes(trainer: Trainer) -> None:
-    """Refuse another number of processes than the trainer has devices.
-
-    Args:
-        trainer: The run's trainer, which has not started.
-
-    Raises:
-        ValueError: Naming both numbers.
-    """
+    """Refuse another number of processes than the trainer has devices."""
     devices, nodes = trainer.num_devices, trainer.num_nodes
     started_by = launcher()
     if started_by is None:
@@ -78,14 +67,7 @@ def check_processes(trainer: Trainer) -> None:
 
 @contextmanager
 def meeting() -> Iterator[Rendezvous | None]:
-    """Meet the processes that torchrun or srun started for the same run.
-
-    Yields:
-        The place to meet; None for a process that was started alone.
-
-    Raises:
-        ConnectionError: If it cannot be reached.
-    """
+    """Meet the processes that torchrun or srun started for the same run."""
     if launcher() is None:
         yield None
         return

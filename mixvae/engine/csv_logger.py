@@ -19,9 +19,6 @@ class CsvLogger(Logger):
 
     Columns come as metrics do. Lightning's own CSVLogger overwrites its file on a resume and writes
     into version folders. Reading a number back gives the same float.
-
-    Args:
-        path: File to write; an existing one is continued.
     """
 
     def __init__(self, path: str) -> None:
@@ -75,7 +72,6 @@ class CsvLogger(Logger):
         """Drop the rows of this epoch and later ones: a resumed run writes them again.
 
         Args:
-            epoch: The epoch that training continues with, from 0.
             step: The step that it begins with, for rows without an epoch, such as those of
                 Lightning's LearningRateMonitor.
         """

@@ -1,4 +1,4 @@
-"""Training steps as CUDA graphs: recorded once, then launched whole."""
+"""Training steps as CUDA graphs: captured once, then replayed."""
 
 from __future__ import annotations
 
@@ -59,12 +59,7 @@ class CudaRecording:
 
 
 def run_beside(work: Callable[[], Any], device: torch.device) -> Any:
-    """Do the work on a stream of its own, as CUDA asks before it is recorded; return its result.
-
-    Args:
-        work: Launches kernels.
-        device: Where; on a CPU there are no streams.
-    """
+    """Do the work on a stream of its own, as CUDA asks before it is recorded; return its result."""
     if device.type != "cuda":
         return work()
     side = torch.cuda.Stream(device)
@@ -78,17 +73,14 @@ def run_beside(work: Callable[[], Any], device: torch.device) -> Any:
 class CapturedStrategy(SingleDeviceStrategy):
     """Trains on one GPU, each step one CUDA graph: forward, backward and optimiser.
 
-    A step of small networks is some hundreds of kernels of a few microseconds, which Python cannot
-    launch as fast as the GPU ends them. A graph holds them all. It also holds every number that
-    Python passed while it was recorded, so it is used for as long as `AbstractModule.moment` stays
-    what it was; while a schedule moves, steps are run as usual, to the same effect. The learning
-    rate may move: it is a tensor here.
-
-    Where a step cannot be recorded, training goes on without, and a warning says why.
+    A step of small networks is hundreds of kernels of a few microseconds, which Python launches
+    more slowly than the GPU runs them. A graph holds them all, and every number that Python passed
+    while it was captured. It is replayed while `AbstractModule.moment` stays the same; while a
+    schedule moves, steps run normally and give the same result. The learning rate is a tensor and
+    may change. If a step cannot be captured, mixvae logs a warning and runs it normally.
 
     Args:
-        device: The device.
-        record: Records work; None records CUDA graphs, and nothing where the device is a CPU.
+        record: Captures work; None captures CUDA graphs, on a CPU nothing.
     """
 
     def __init__(

@@ -43,12 +43,6 @@ LOCALHOST = "127.0.0.1"
 def following(rendezvous: Rendezvous) -> Iterator[dict[str, Any]]:
     """Take part in a run that rank zero leads, and print only errors that are this process's own.
 
-    Args:
-        rendezvous: Where rank zero is met.
-
-    Yields:
-        Rank zero's message.
-
     Raises:
         SystemExit: If this process failed, or rank zero did.
     """
@@ -112,12 +106,7 @@ class StopAtSigterm(Callback):
 
 
 class Workers:
-    """Processes that rank zero starts on its own machine, as torchrun would.
-
-    Args:
-        command: Arguments of `mixvae.train`.
-        rendezvous: Where they meet rank zero.
-    """
+    """Processes that rank zero starts on its own machine, as torchrun would."""
 
     def __init__(self, command: Sequence[str], rendezvous: Rendezvous) -> None:
         self._over = threading.Event()
@@ -140,11 +129,7 @@ class Workers:
         threading.Thread(target=self._watch, daemon=True).start()
 
     def check(self) -> None:
-        """Raise if a worker process ended with an error.
-
-        Raises:
-            RankError: Naming the first of them.
-        """
+        """Raise if a worker process ended with an error."""
         for rank, process in enumerate(self._processes, 1):
             status = process.poll()
             if status:
@@ -152,11 +137,7 @@ class Workers:
                 raise RankError(f"process {rank} of the run {how}")
 
     def end(self, seconds: float) -> None:
-        """Wait for the worker processes, and kill those that are not done by then.
-
-        Args:
-            seconds: How long to wait for them altogether.
-        """
+        """Wait for the worker processes, and kill those that are not done by then."""
         self._over.set()
         until = time.monotonic() + seconds
         for process in self._processes:
@@ -190,14 +171,10 @@ def sharing_the_run(
     On one device nothing is done. A process that was started alone starts the others.
 
     Args:
-        trainer: The run's trainer, which has not started.
         rendezvous: Where processes meet that another program started; None for the only process.
         message: Rank zero's to the others.
         command: Arguments of `mixvae.train` for a worker process, which hears the message.
         num_threads: CPU threads of each process; None shares the cores out.
-
-    Raises:
-        RankError: If another process failed first.
     """
     if not isinstance(trainer.strategy, ParallelStrategy):
         yield
@@ -273,11 +250,6 @@ def _variables(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def share_cores(num_threads: int | None, num_processes: int) -> None:
-    """Give each process its part of the cores, unless the user said how many threads to use.
-
-    Args:
-        num_threads: What the config says.
-        num_processes: How many processes train together on this machine.
-    """
+    """Give each process its part of the cores, unless the user said how many threads to use."""
     if num_threads is None and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(threads_for_each(num_processes))

@@ -1,4 +1,4 @@
-"""Jobs that run at the same time share a machine: its GPUs, one each, or its cores."""
+"""Shares a machine's GPUs and cores among the jobs that run at the same time."""
 
 from __future__ import annotations
 
@@ -18,9 +18,6 @@ def threads_for_each(num_jobs: int) -> int:
 
     Args:
         num_jobs: Jobs at a time; -1 for one per core, as joblib counts.
-
-    Returns:
-        Number of threads, at least 1.
     """
     cores = available_cores()
     return max(1, cores // (cores if num_jobs < 0 else max(num_jobs, 1)))
@@ -34,28 +31,18 @@ def available_cores() -> int:
 
 
 def visible_gpus(count: int) -> list[str]:
-    """Names of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES has them.
-
-    Args:
-        count: Number of GPUs that PyTorch sees.
-    """
+    """Names of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES has them."""
     named = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
     return named or [str(number) for number in range(count)]
 
 
 def take_gpu(folder: Path, gpus: list[str], num_jobs: int) -> str | None:
-    """Let this process see one GPU only, which no other worker of the sweep has.
+    """Let this process see one GPU only, before CUDA starts; locks in `folder` hold it.
 
-    To be called before CUDA starts. With more jobs at a time than GPUs, each GPU has as many
-    workers as are needed, the next one only when all have the same number.
-
-    Args:
-        folder: The sweep's folder, where the workers leave locks.
-        gpus: The GPUs, see `visible_gpus`.
-        num_jobs: Jobs at a time.
+    With more jobs at a time than GPUs, workers are spread evenly.
 
     Returns:
-        The GPU; None where there is none to share, or this process has one already.
+        The GPU; None if there is none to share, or this process has one already.
     """
     if not gpus or _held or not CAN_LOCK:
         return None

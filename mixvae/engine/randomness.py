@@ -1,4 +1,4 @@
-"""The one seed of a run, and the threads that decide in which order sums are taken."""
+"""The seed of a run, and its number of threads, on which the order of sums depends."""
 
 from __future__ import annotations
 
@@ -16,9 +16,6 @@ def seed_run(seed: int, num_threads: int | None = None) -> None:
     Args:
         seed: From 0 to 2^32 - 1; the same seed gives the same numbers on one CPU.
         num_threads: CPU threads of PyTorch; None leaves them as they are.
-
-    Raises:
-        ValueError: If the seed or the number of threads is out of range.
     """
     if not 0 <= seed <= LARGEST_SEED:
         raise ValueError(f"seed must lie between 0 and {LARGEST_SEED}, got {seed}")
@@ -28,8 +25,8 @@ def seed_run(seed: int, num_threads: int | None = None) -> None:
         torch.set_num_threads(num_threads)
     # cuBLAS is deterministic only with a workspace of fixed size, chosen before CUDA starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    # With deterministic algorithms torch also fills new memory with NaN, to find out kernels that
-    # read what nobody wrote. That changes no number, and takes 2 to 7 % of a step.
+    # With deterministic algorithms torch also fills new memory with NaN, to find kernels that read
+    # uninitialised memory. That changes no number and takes 2 to 7 % of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     seed_everything(seed, workers=True, verbose=False)
 
@@ -39,10 +36,6 @@ def part_randomness(seed: int, rank: int) -> None:
 
     To be called after the weights were drawn, which are the same in all processes. The first
     process draws on as if it were alone.
-
-    Args:
-        seed: The run's seed.
-        rank: Number of this process, from 0.
     """
     if rank > 0:
         torch.manual_seed(seed + rank * (LARGEST_SEED + 1))

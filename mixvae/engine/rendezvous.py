@@ -39,21 +39,7 @@ class RankError(RuntimeError):
 
 
 class Rendezvous:
-    """The store, and this process's place in it.
-
-    Args:
-        rank: Rank of this process.
-        world_size: Number of processes.
-        host: Host name of the store.
-        port: Port of the store; 0 for a free one where this process hosts it.
-        hosts: Whether this process hosts the store.
-
-    Attributes:
-        port: Port of the store.
-
-    Raises:
-        ConnectionError: If the store cannot be reached or hosted.
-    """
+    """The store, and this process's place in it."""
 
     def __init__(self, rank: int, world_size: int, host: str, port: int, *, hosts: bool) -> None:
         self.rank, self.world_size, self.host = rank, world_size, host
@@ -75,11 +61,7 @@ class Rendezvous:
         """Tell the other processes of the run, and wait until each has built its parts.
 
         Args:
-            message: Plain values.
             check: Called while waiting; it raises to end it.
-
-        Raises:
-            RankError: If a process failed meanwhile, or did not arrive in time.
         """
         until = time.monotonic() + ARRIVAL_SECONDS
         others = range(1, self.world_size)
@@ -122,11 +104,7 @@ class Rendezvous:
         self._store.set(self._key(f"ready/{self.rank}"), "")
 
     def begin(self, place: device) -> None:
-        """Start the process group, for Lightning to find.
-
-        Args:
-            place: This process's device.
-        """
+        """Start the process group, for Lightning to find."""
         self._store.set_timeout(COLLECTIVE)
         distributed.init_process_group(
             distributed.get_default_backend_for_device(place),

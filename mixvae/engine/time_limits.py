@@ -33,12 +33,7 @@ def heeding_time_limits() -> Iterator[None]:
 
 
 def time_is_over(trainer: Trainer, checkpoint: dict[str, Any] | None = None) -> bool:
-    """Whether a run has trained for all of its `trainer.max_time`.
-
-    Args:
-        trainer: Its trainer; after training, or before it goes on from a checkpoint.
-        checkpoint: That checkpoint.
-    """
+    """Whether a run has trained for all of its `trainer.max_time`."""
     for timer in (item for item in callbacks_of(trainer) if isinstance(item, Timer)):
         if checkpoint is not None:
             timer.load_state_dict(checkpoint["callbacks"].get(timer.state_key, {}))

@@ -1,4 +1,4 @@
-"""Weights & Biases: online where it can be, else offline, and never in the way of a run."""
+"""Weights & Biases: online if the server answers, else offline; it never delays a run for long."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import ssl
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 import wandb
@@ -19,7 +19,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from mixvae.engine.cluster import process_rank
 
 Mode = Literal["auto", "online", "offline", "disabled"]
-MODES = ("auto", "online", "offline", "disabled")
+MODES: tuple[str, ...] = get_args(Mode)
 PROBE_SECONDS = 3.0
 INIT_SECONDS = 8.0
 FINISH_SECONDS = 30.0
@@ -29,17 +29,11 @@ class WandbRun(WandbLogger):
     """One W&B run whose files lie in the run folder.
 
     Args:
-        project: W&B project.
-        name: Name shown for the run.
         save_dir: Folder that W&B's own folder `wandb` goes into.
-        tags: Words to find the run by.
         group: Group that the run belongs to; null: the sweep's name, if it is part of one.
         entity: W&B team or user; null: the login's own.
         mode: `auto` obeys WANDB_MODE, and else is `online` only if there is a login and the
             server answers within seconds.
-
-    Raises:
-        ValueError: If there is no such mode.
     """
 
     def __init__(
@@ -69,12 +63,7 @@ class WandbRun(WandbLogger):
         self.sync_folder: Path | None = None
 
     def identify(self, run_id: str, group: str | None) -> None:
-        """Say which run this is, before it starts, so that a resumed job goes on with its own.
-
-        Args:
-            run_id: W&B's id of the run.
-            group: Group to use where the config names none.
-        """
+        """Set id and, if the config has none, group; a resumed run continues its W&B run."""
         self._wandb_init["id"] = self._id = run_id
         self._wandb_init["group"] = self._wandb_init["group"] or group
 
@@ -99,12 +88,7 @@ class WandbRun(WandbLogger):
 
     @rank_zero_only
     def finish(self, summary: Mapping[str, Any], *, failed: bool) -> None:
-        """Write the summary and end the run; another may start in this process afterwards.
-
-        Args:
-            summary: Final values.
-            failed: Whether the run is to be marked as failed.
-        """
+        """Write the summary and end the run; the process can start another one."""
         if self._experiment is None:
             return
         plain = {name: value for name, value in summary.items() if value is not None}
@@ -123,27 +107,17 @@ def _settings() -> wandb.Settings:
 
 
 def choose_mode(mode: str) -> str:
-    """Return the mode to start W&B in: what was asked, or what `auto` finds possible.
-
-    Also `online` is offline where the server does not answer: W&B would have the run wait for it.
-
-    Args:
-        mode: See `WandbRun`.
-    """
+    """Return the mode to start W&B in; `online` becomes offline if the server does not answer."""
     asked = os.environ.get("WANDB_MODE", "").lower() if mode == "auto" else mode
     if asked and asked != "online":
         return "offline" if asked == "dryrun" else asked
     server = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
-    # Who asked for it is told where there is no login, by W&B.
+    # If `online` was asked for without a login, W&B says so.
     return "online" if (asked or has_login(server)) and answers(server) else "offline"
 
 
 def has_login(server: str) -> bool:
-    """Whether there is a key for the server, so that W&B would not ask for one.
-
-    Args:
-        server: URL of the W&B server.
-    """
+    """Whether there is a key for the server, so that W&B would not ask for one."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     host = urlsplit(server).hostname or ""
@@ -156,14 +130,7 @@ def has_login(server: str) -> bool:
 
 
 def answers(server: str, seconds: float = PROBE_SECONDS) -> bool:
-    """Whether the server, or the proxy in front of it, answers in this time.
-
-    A server that takes connections and then says nothing is the slowest of all to wait for.
-
-    Args:
-        server: URL of the W&B server.
-        seconds: Longest time to wait, looking up its name included.
-    """
+    """Whether the server, or the proxy in front of it, answers in time, name look-up included."""
     proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
     url = urlsplit(proxy or server)
     port = url.port or (80 if url.scheme == "http" else 443)
@@ -187,9 +154,9 @@ def answers(server: str, seconds: float = PROBE_SECONDS) -> bool:
 
 
 def _exchange(connection: socket.socket, host: str, *, secure: bool) -> None:
-    """Have the server say a byte."""
+    """Receive a byte: a server may accept connections and then stay silent."""
     if secure:
-        # The handshake is an answer; whose certificate it is, W&B will look at.
+        # The handshake is an answer; W&B checks the certificate.
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         context.wrap_socket(connection, server_hostname=host).close()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +22,7 @@ from mixvae.data.cell_matrices import CellMatrix
 from mixvae.data.cell_source import RAW, AnnDataSource, X
 from mixvae.data.preparation import Preparation
 from mixvae.evaluation.annotation import Annotation, describe, join
-from mixvae.files import replacing
+from mixvae.files import read_json, replacing
 from mixvae.runs.opening import TrainedRun, open_trained
 from mixvae.runs.recording import listening, shown
 
@@ -35,13 +33,7 @@ logger = logging.getLogger("mixvae")
 
 
 def annotate_file(request: AnnotateRequest) -> None:
-    """Annotate a file into another one.
-
-    Raises:
-        OSError: If a file or folder is missing or cannot be written.
-        ValueError: If the run was not trained on cells, the file is not AnnData, or they do not
-            fit.
-    """
+    """Annotate a file into another one."""
     path, out = request.path, request.out
     if out.suffix != ".h5ad":
         raise ValueError(f"out={out} must end in .h5ad")
@@ -59,12 +51,7 @@ def annotate_file(request: AnnotateRequest) -> None:
 
 
 def annotated_copy(adata: Any, options: AnnotateOptions) -> Any:
-    """Return an annotated copy of an AnnData object in memory.
-
-    Raises:
-        OSError: If the run or checkpoint is missing.
-        ValueError: If the run was not trained on cells, or the cells do not fit it.
-    """
+    """Return an annotated copy of an AnnData object in memory."""
     if not hasattr(adata, "obsm"):
         raise ValueError(f"annotate takes an AnnData object, got {type(adata).__name__}")
     if adata.isbacked:
@@ -76,24 +63,14 @@ def annotated_copy(adata: Any, options: AnnotateOptions) -> Any:
 
 @dataclass
 class Annotator:
-    """A run trained on cells, ready to annotate others.
-
-    Attributes:
-        run: The run.
-        preparation: How its cells were prepared.
-        model: Its model, in evaluation mode.
-    """
+    """A run trained on cells, ready to annotate others."""
 
     run: TrainedRun
     preparation: Preparation
     model: MixtureModel
 
     def annotate(self, adata: Any, options: AnnotateOptions) -> None:
-        """Annotate an AnnData object in place.
-
-        Raises:
-            ValueError: If the cells do not fit the run.
-        """
+        """Annotate an AnnData object in place."""
         matrix = _choose_matrix(adata, self.preparation, options.layer)
         adapted = self.preparation.adapt(matrix, options.max_missing, options.target_sum)
         batches = adapted.batches(matrix, options.batch_size)
@@ -113,13 +90,7 @@ class Annotator:
 
 
 def open_annotator(options: AnnotateOptions) -> Annotator:
-    """Open a run trained on cells; its training data are not needed.
-
-    Raises:
-        OSError: If the run or checkpoint is missing.
-        ValueError: If the run was not trained on cells, its model has no categories, or the agent
-            is unknown.
-    """
+    """Open a run trained on cells; its training data are not needed."""
     run = open_trained(options)
     preparation = Preparation.find(run.content)
     if preparation is None:
@@ -193,7 +164,12 @@ def _categorical(category: NDArray[np.int64]) -> Any:
 def _describe_run(run: TrainedRun) -> dict[str, Any]:
     """Return where the annotation comes from, in types that an .h5ad holds."""
     provenance = run.folder.read_provenance()
-    selection = _read_selection(run.folder.path / "model_order.json")
+    # Written by pruning; its table of rounds is left out.
+    selection = {
+        name: value
+        for name, value in read_json(run.folder.path / "model_order.json").items()
+        if isinstance(value, bool | int | float | str)
+    }
     return {
         "run": str(run.folder.path),
         "checkpoint": run.checkpoint_name,
@@ -202,13 +178,3 @@ def _describe_run(run: TrainedRun) -> dict[str, Any]:
         "git_commit": str(provenance.get("git_commit") or ""),
         **({"model_order_selection": selection} if selection else {}),
     }
-
-
-def _read_selection(path: Path) -> dict[str, Any]:
-    """Return the plain values of a pruning run's manifest; empty without pruning."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    items = content.items() if isinstance(content, dict) else ()
-    return {name: value for name, value in items if isinstance(value, bool | int | float | str)}

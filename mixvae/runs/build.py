@@ -45,13 +45,7 @@ MATMUL_PRECISIONS = ("highest", "high", "medium")
 
 @dataclass
 class Parts:
-    """What a run is made of.
-
-    Attributes:
-        data: The data module, set up.
-        model: The model, at its initial weights.
-        trainer: The trainer with callbacks and loggers; it has written nothing yet.
-    """
+    """The parts of a run: data set up, initial weights, a trainer that has written nothing."""
 
     data: LightningDataModule
     model: LightningModule
@@ -59,7 +53,7 @@ class Parts:
 
     @property
     def spec(self) -> DataSpec | MultimodalSpec:
-        """What the data are, as the data module says."""
+        """Description of the data."""
         spec = getattr(self.data, "spec", None)
         assert isinstance(spec, DataSpec | MultimodalSpec), "the model was built by it"
         return spec
@@ -68,16 +62,10 @@ class Parts:
 def build(cfg: DictConfig) -> Parts:
     """Build all parts; every value is checked by a constructor, and no run folder is touched.
 
-    What is cheap comes first, so that a wrong value is told before any data are fetched.
+    Cheap parts come first, so that a wrong value is refused before any data are fetched.
 
     Args:
         cfg: The run's config with `run_dir` set; what settings ask of others is changed in it.
-
-    Returns:
-        The parts.
-
-    Raises:
-        ValueError: If a value is out of range.
     """
     quieten_lightning()
     check_settings(cfg.trainer)
@@ -115,21 +103,10 @@ def build(cfg: DictConfig) -> Parts:
 
 
 def build_model(cfg: DictConfig, data: Any) -> LightningModule:
-    """Build the model for the data: its constructor is given what it asks for by name.
+    """Build the model for the data.
 
-    A constructor may ask for `shape` (of one sample), `spec` (of a data set of one array),
+    Its constructor may ask for `shape` (of one sample), `spec` (of a data set of one array),
     `modalities` (of a multimodal data set) and `augmenter`.
-
-    Args:
-        cfg: The run's config.
-        data: The data module.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: If model and data do not belong together, or the model takes no augmenter and
-            the config names one.
     """
     model = instantiate(cfg.model, _partial_=True, _convert_="all")
     wanted, _ = arguments_of(model.func)
@@ -168,19 +145,7 @@ def _check_optimizer(model: AbstractModule[Any]) -> None:
 
 
 def build_trainer(cfg: DictConfig, *, logs: bool = True) -> Trainer:
-    """Build the trainer with its callbacks and loggers, of which metrics.csv is always the first.
-
-    Args:
-        cfg: The run's config.
-        logs: Whether the trainer has loggers at all.
-
-    Returns:
-        The trainer.
-
-    Raises:
-        ValueError: If the number of processes is not that of the trainer's devices, or a run
-            cannot have the precision or strategy.
-    """
+    """Build the trainer with its callbacks and loggers; the first one writes metrics.csv."""
     callbacks: list[Callback] = _built(cfg.callbacks)
     if not cfg.trainer.get("enable_progress_bar", True):
         callbacks = [item for item in callbacks if not isinstance(item, ProgressBar)]

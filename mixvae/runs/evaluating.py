@@ -34,13 +34,6 @@ def evaluate(request: EvaluateRequest) -> dict[str, float]:
 
     On the run's own data and checkpoint, its predictions and figures are replaced in place. Other
     results go to `evaluations/<name>` inside the run folder.
-
-    Returns:
-        The test metrics.
-
-    Raises:
-        OSError: If the folder or checkpoint is missing.
-        ValueError: If it is not a run folder, or data and model do not fit.
     """
     run = open_trained(request)
     cfg = close(change(run.cfg, request.overrides))

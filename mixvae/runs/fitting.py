@@ -43,10 +43,8 @@ def carry_out(
     would only break its last words.
 
     Args:
-        run: The run, its folder written.
         group: W&B group of the sweep that the run is part of, if any.
         rendezvous: Where processes meet that another program started; None for the only process.
-        checkpoint: State to continue from; None for the initial weights.
 
     Returns:
         The metric `objective` of the config, None if it was not logged.

@@ -1,8 +1,7 @@
-"""The folder of a run: what it holds, when it may be made, and how its state is told."""
+"""The folder of a run: its files, its status, and when it may be made."""
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import re
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from mixvae.cli.schema import Checkpoint
-from mixvae.files import LEFTOVER, lock
+from mixvae.files import LEFTOVER, lock, read_json
 
 LOCK = ".lock"
 # A file system over the network may show a new file this late to another machine.
@@ -29,22 +28,18 @@ class HeldError(ValueError):
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One run's files, by name.
-
-    Attributes:
-        path: The folder, absolute.
-    """
+    """The files of a run, whose folder is an absolute path."""
 
     path: Path
 
     @property
     def config(self) -> Path:
-        """The config, resolved but for what refers to plain keys, `run_dir` and `seed` as well."""
+        """The config; references to plain keys, `run_dir` and `seed` are not resolved."""
         return self.path / "config.yaml"
 
     @property
     def overrides(self) -> Path:
-        """What the command line said."""
+        """Lines that the config was composed from."""
         return self.path / "overrides.txt"
 
     @property
@@ -54,7 +49,7 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        """Everything logged, one row per epoch."""
+        """Logged metrics, one row per epoch."""
         return self.path / "metrics.csv"
 
     @property
@@ -64,7 +59,7 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> dict[str, Path]:
-        """The checkpoints that can be tested, by name; not all of them need exist."""
+        """The checkpoints that can be tested, by name, whether they exist or not."""
         return {name: self.path / "checkpoints" / f"{name}.ckpt" for name in get_args(Checkpoint)}
 
     @property
@@ -84,11 +79,11 @@ class RunFolder:
 
     def read_summary(self) -> dict[str, Any]:
         """Return the summary; an empty one if there is none or it cannot be read."""
-        return _read_json(self.summary)
+        return read_json(self.summary)
 
     def read_provenance(self) -> dict[str, Any]:
         """Return the provenance; an empty one if there is none or it cannot be read."""
-        return _read_json(self.provenance)
+        return read_json(self.provenance)
 
     @property
     def status(self) -> str:
@@ -97,14 +92,7 @@ class RunFolder:
 
 
 def default_path(name: str) -> Path:
-    """Return a folder that does not exist: `runs/<name>/<date_time>`, numbered on a collision.
-
-    Args:
-        name: Name of the experiment.
-
-    Raises:
-        ValueError: If the name cannot be a folder's.
-    """
+    """Return a folder that does not exist: `runs/<name>/<date_time>`, numbered on a collision."""
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise ValueError(
             f"name is {name!r}, but it names a folder: use letters, digits, '_', '-' and '.'"
@@ -122,15 +110,7 @@ def free_path(base: Path) -> Path:
 
 
 def check_free(path: Path) -> None:
-    """Refuse a folder that a run may not be written into; nothing is made.
-
-    Args:
-        path: Where a new run wants to go.
-
-    Raises:
-        OSError: If it or a parent is a file, or cannot be written.
-        ValueError: If it holds another run or anything else.
-    """
+    """Refuse a folder that a run may not be written into; nothing is made."""
     for folder in (path, *path.parents):
         if folder.exists():
             break
@@ -162,17 +142,7 @@ def check_free(path: Path) -> None:
 
 
 def check_same(folder: RunFolder, run_id: str | None, asked: str | Path | None) -> None:
-    """Refuse a run folder that is not the one of the run's first process.
-
-    Args:
-        folder: The folder that the first process named.
-        run_id: The id in its provenance.
-        asked: Folder that this process's command line names; None for none.
-
-    Raises:
-        ValueError: If the command line names another folder, or the folder here is missing or
-            another one.
-    """
+    """Refuse another run folder than process 0 has; `asked` is named on this command line."""
     host = platform.node()
     if asked is not None and Path(asked).expanduser().absolute() != folder.path:
         raise ValueError(
@@ -191,14 +161,7 @@ def check_same(folder: RunFolder, run_id: str | None, asked: str | Path | None) 
 
 @contextmanager
 def claimed(folder: RunFolder) -> Iterator[None]:
-    """Hold a run folder, so that no second process continues the run meanwhile.
-
-    Args:
-        folder: An existing folder.
-
-    Raises:
-        HeldError: If another process holds it.
-    """
+    """Hold a run folder, so that no second process continues the run meanwhile."""
     with (folder.path / LOCK).open("a") as file:
         try:
             lock(file)
@@ -210,11 +173,3 @@ def claimed(folder: RunFolder) -> Iterator[None]:
             # Some network file systems know no locks; then there is no protection.
             pass
         yield
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

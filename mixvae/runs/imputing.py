@@ -28,12 +28,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def impute_files(request: ImputeRequest) -> None:
-    """Impute files into a file.
-
-    Raises:
-        OSError: If a file or folder is missing or cannot be written.
-        ValueError: If the run was not trained on several modalities, or the files do not fit it.
-    """
+    """Impute files into a file."""
     out = request.out
     check_free_path(out, request.overwrite)
     for name, file in request.files.items():
@@ -51,31 +46,9 @@ def impute_files(request: ImputeRequest) -> None:
     print(f"imputed        {shown(out.absolute())}: {counts or 'nothing was missing'}")
 
 
-def imputed_arrays(arrays: Mapping[str, NDArray[Any]], options: ImputeOptions) -> Arrays:
-    """Impute arrays in memory.
-
-    Args:
-        arrays: Array of each modality by name, shape (N, *shape_m).
-        options: The run and how to impute.
-
-    Returns:
-        The arrays of the file that `impute_files` would write.
-
-    Raises:
-        OSError: If the run or checkpoint is missing.
-        ValueError: If the run was not trained on several modalities, or the arrays do not fit it.
-    """
-    return open_imputer(options).impute(arrays, options)
-
-
 @dataclass
 class Imputer:
-    """A run trained on several modalities, ready to impute other events.
-
-    Attributes:
-        state: Shapes, classes and scales of the run's data.
-        model: Its model, in evaluation mode.
-    """
+    """A run trained on several modalities, ready to impute other events."""
 
     state: MultimodalState
     model: LightningModule
@@ -86,7 +59,11 @@ class Imputer:
         return [item.name for item in self.state.modalities]
 
     def impute(self, arrays: Mapping[str, NDArray[Any]], options: ImputeOptions) -> Arrays:
-        """Impute, see `imputed_arrays`."""
+        """Return the arrays that `impute_files` would write, by name.
+
+        Args:
+            arrays: Array of each modality by name, shape (N, *shape_m).
+        """
         samples, present = self._prepared(arrays)
         used = present
         if options.source is not None:
@@ -172,12 +149,7 @@ def _latents(
 
 
 def open_imputer(options: ImputeOptions) -> Imputer:
-    """Open a run trained on several modalities; its training data are not needed.
-
-    Raises:
-        OSError: If the run or checkpoint is missing.
-        ValueError: If the run was not trained on several modalities, or the source is unknown.
-    """
+    """Open a run trained on several modalities; its training data are not needed."""
     run = open_trained(options)
     state = MultimodalState.find(run.content)
     if state is None:

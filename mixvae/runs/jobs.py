@@ -29,7 +29,6 @@ def run_job(
 
     Args:
         cfg: Its closed and checked config; `resume` continues the run in that folder.
-        overrides: Lines that the config was composed from.
         flags: Options of `mixvae.train` that say where configs lie; with the overrides they run
             the same job again.
         folder: Folder of a job in a sweep; its status says what is left.

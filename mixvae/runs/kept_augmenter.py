@@ -26,12 +26,7 @@ def keep_augmenter(folder: RunFolder, cfg: DictConfig) -> None:
 
 
 def use_kept_augmenter(folder: RunFolder, cfg: DictConfig) -> None:
-    """Point the config of a run that is opened again to the copy in its folder, if one exists.
-
-    Args:
-        folder: The run's folder.
-        cfg: Its config, changed in place.
-    """
+    """Point the config of a run that is opened again to the copy in its folder, if one exists."""
     if _names_checkpoint(cfg) and folder.augmenter.is_file():
         cfg.augmenter[KEY] = str(folder.augmenter)
 

@@ -1,4 +1,4 @@
-"""Opens a trained run to use its model: the one way of evaluate, annotate and impute."""
+"""Opens a trained run for evaluate, annotate and impute."""
 
 from __future__ import annotations
 
@@ -23,13 +23,7 @@ from mixvae.suggestions import suggestion
 
 @dataclass
 class TrainedRun:
-    """A run and the checkpoint to use.
-
-    Attributes:
-        folder: Its folder.
-        cfg: Its config, closed.
-        checkpoint: File of the checkpoint.
-    """
+    """A run and the checkpoint to use."""
 
     folder: RunFolder
     cfg: DictConfig
@@ -53,14 +47,8 @@ class TrainedRun:
     def load_model(self, spec: DataSpec | MultimodalSpec) -> LightningModule:
         """Build the model without its augmenter and load its weights.
 
-        Args:
-            spec: Describes the data of the run.
-
         Returns:
             The model in evaluation mode; on the GPU if the run used one and one is available.
-
-        Raises:
-            ValueError: If the weights belong to another model.
         """
         cfg = self.cfg.copy()
         cfg.augmenter = {"_target_": "mixvae.augmenters.noise.Identity"}
@@ -78,12 +66,7 @@ class TrainedRun:
 
 
 def open_trained(request: RunRequest) -> TrainedRun:
-    """Open the run of a request; its training data are not needed.
-
-    Raises:
-        OSError: If the folder is missing.
-        ValueError: If it is not a run folder, or its config may not be built.
-    """
+    """Open the run of a request; its training data are not needed."""
     quieten_lightning()
     folder = RunFolder(request.run.expanduser().absolute())
     cfg = open_run(folder)
@@ -95,14 +78,6 @@ def choose_checkpoint(folder: RunFolder, cfg: DictConfig, asked: str | None) -> 
 
     A run that stopped before its test uses the first of these that exists: the checkpoint that it
     would have tested (`test_checkpoint`), best, last.
-
-    Args:
-        folder: The run's folder.
-        cfg: Its config.
-        asked: Name of a checkpoint; None for the default.
-
-    Raises:
-        ValueError: If the name is unknown.
     """
     paths = folder.checkpoints
     if asked is not None:

@@ -20,14 +20,7 @@ from mixvae import __version__
 
 
 def describe_provenance(command: Sequence[str]) -> dict[str, Any]:
-    """Return where a run comes from, and the command that runs it again.
-
-    Args:
-        command: Arguments of `python -m mixvae.train` that run the same job again.
-
-    Returns:
-        Plain values for a JSON file; `git_commit` is None outside a repository of mixvae.
-    """
+    """Return code, versions, machine and command; `git_commit` is None outside a checkout."""
     commit = _git("rev-parse", "HEAD")
     changes = _git("status", "--porcelain", "--untracked-files=no")
     return {

@@ -1,4 +1,4 @@
-"""What a run tells of itself: files at its start, its summary, warnings, the last words."""
+"""Records a run: files at its start, summary, warnings, and the result that is printed."""
 
 from __future__ import annotations
 
@@ -29,23 +29,17 @@ from mixvae.runs.build import Parts
 from mixvae.runs.folder import RunFolder
 from mixvae.runs.provenance import describe_provenance, imported_versions
 
-# What a run's last words tell, where it was measured.
+# Metrics that are printed at the end, where they were measured.
 HEADLINES = ("test/accuracy", "test/consensus", "test/probe_accuracy", "test/coherence")
 
 
 @dataclass
 class Run:
-    """A run on its way.
+    """A run in progress.
 
     Attributes:
-        folder: Where it writes.
-        cfg: Its config.
-        parts: What it is made of.
         tested: The checkpoint that was tested, relative to the folder; None for none.
-        warnings: What was warned of so far.
         metrics_before: Last metrics of a run that was resumed without a metrics.csv.
-        seconds_before: How long it ran before it was resumed.
-        started: When this process took it up, in seconds of the monotonic clock.
     """
 
     folder: RunFolder
@@ -59,7 +53,7 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """How long the run has taken so far, stops left out."""
+        """Training time so far, without the time between a stop and a resume."""
         return self.seconds_before + time.monotonic() - self.started
 
     @property
@@ -80,14 +74,7 @@ class Run:
 def write_start(
     folder: RunFolder, cfg: DictConfig, overrides: Sequence[str], command: Sequence[str]
 ) -> None:
-    """Write what is known before training; `provenance.json` also holds the run's id.
-
-    Args:
-        folder: An empty folder.
-        cfg: The run's config.
-        overrides: Lines that the config was composed from.
-        command: Arguments of `mixvae.train` that run the same again.
-    """
+    """Write what is known before training; `provenance.json` also holds the run's id."""
     remove_leftovers(folder.path)
     save_config(cfg, folder.config)
     accept(folder.path, [resolved(cfg)])
@@ -99,14 +86,7 @@ def write_start(
 def write_resumption(
     folder: RunFolder, cfg: DictConfig, epoch: int, command: Sequence[str]
 ) -> None:
-    """Write that a run goes on, and with what.
-
-    Args:
-        folder: The run's folder.
-        cfg: Its config, maybe with more epochs than before.
-        epoch: Number of the epoch that training goes on with, from 0.
-        command: Arguments of `mixvae.train` that resumed it.
-    """
+    """Record that a run is resumed at an epoch, counted from 0."""
     remove_leftovers(folder.path)
     save_config(cfg, folder.config)
     provenance = folder.read_provenance()
@@ -116,12 +96,7 @@ def write_resumption(
 
 
 def start_loggers(run: Run, group: str | None) -> None:
-    """Tell W&B which run this is and what its config is.
-
-    Args:
-        run: The run, its folder written.
-        group: Name of the sweep that the run is part of, if any.
-    """
+    """Give W&B the run's id, group and config."""
     run_id = str(run.folder.read_provenance().get("id", run.folder.path.name))
     for logger in run.parts.trainer.loggers:
         if isinstance(logger, WandbRun):
@@ -130,22 +105,12 @@ def start_loggers(run: Run, group: str | None) -> None:
 
 
 def write_trained(run: Run) -> None:
-    """Write what training logged, before the test: a run may be stopped there, and tested later.
-
-    Args:
-        run: The run, trained.
-    """
+    """Write the training metrics before the test, in which the run may be stopped."""
     write_json(run.folder.summary, {**run.folder.read_summary(), **run.metrics})
 
 
 def metrics_without_csv(folder: RunFolder, trainer: Trainer, epoch: int) -> dict[str, float]:
-    """Return the last metrics of a run to resume that has no metrics.csv, as older ones may.
-
-    Args:
-        folder: The run's folder.
-        trainer: The trainer that resumes it.
-        epoch: The epoch that training continues with, from 0.
-    """
+    """Return the last metrics of an older run that is resumed without a metrics.csv."""
     if epoch < (trainer.check_val_every_n_epoch or 1) or folder.metrics.is_file():
         return {}
     warn(
@@ -160,15 +125,7 @@ def metrics_without_csv(folder: RunFolder, trainer: Trainer, epoch: int) -> dict
 
 
 def write_summary(run: Run, status: str) -> dict[str, Any]:
-    """Write summary.json and end the loggers.
-
-    Args:
-        run: The run.
-        status: `finished`, `interrupted` or `failed`.
-
-    Returns:
-        The summary.
-    """
+    """Write summary.json and end the loggers."""
     trainer, checkpoints = run.parts.trainer, run.checkpoints
     summary = {
         "status": status,
@@ -196,11 +153,7 @@ def write_summary(run: Run, status: str) -> dict[str, Any]:
 
 
 def print_result(run: Run) -> None:
-    """Say where everything is.
-
-    Args:
-        run: A finished run.
-    """
+    """Print the headline metrics and the paths of the results."""
     print(f"run folder     {shown(run.folder.path)}")
     for name in HEADLINES:
         if name in run.metrics:
@@ -215,11 +168,7 @@ def print_result(run: Run) -> None:
 
 
 def tell_tested_split(data: object) -> None:
-    """Warn where what is called a test is none.
-
-    Args:
-        data: The data module.
-    """
+    """Warn if the test metrics are those of another split."""
     split = tested_split(data)
     if split != "test":
         warn(
@@ -229,11 +178,7 @@ def tell_tested_split(data: object) -> None:
 
 
 def shown(path: Path) -> str:
-    """Return a path as short as it can be typed from here.
-
-    Args:
-        path: Absolute path.
-    """
+    """Return a path as short as it can be typed from here."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
@@ -242,12 +187,7 @@ def shown(path: Path) -> str:
 
 @contextmanager
 def listening(warnings: list[str], summary: Path | None = None) -> Iterator[None]:
-    """Print what mixvae says of the data and of training, and keep its warnings.
-
-    Args:
-        warnings: Where to put them.
-        summary: File to write them into at once, so that a run that is killed has them.
-    """
+    """Print mixvae's log messages and keep its warnings, at once in `summary` if one is given."""
     logger = logging.getLogger("mixvae")
     keeper = _Keeper(warnings, summary if process_rank() == 0 else None)
     printer = logging.StreamHandler(sys.stderr)

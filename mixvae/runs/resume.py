@@ -18,15 +18,12 @@ from mixvae.runs.kept_augmenter import use_kept_augmenter
 
 @dataclass
 class StoppedRun:
-    """A run that can go on.
+    """A run that can be resumed.
 
     Attributes:
-        cfg: Its config.
-        checkpoint: The state to go on from; None where it stopped before there was one.
-        epoch: Number of the epoch to go on with, from 0.
-        step: Number of the step to go on with, from 0, as loggers count them.
-        warnings: What it warned of before it stopped.
-        seconds: How long it ran before it stopped, as far as it could tell.
+        checkpoint: None if it stopped before the first one.
+        epoch: The epoch to train next, from 0.
+        step: The step to train next, from 0, as loggers count them.
     """
 
     cfg: DictConfig
@@ -37,38 +34,14 @@ class StoppedRun:
     seconds: float
 
 
-def check_is_run(folder: RunFolder) -> None:
-    """Refuse a folder that is no run's.
-
-    Args:
-        folder: The folder.
-
-    Raises:
-        OSError: If there is no such folder.
-        ValueError: If it holds no run.
-    """
+def open_run(folder: RunFolder) -> DictConfig:
+    """Read and close the config of a run, which may be someone else's: only known code is built."""
     if not folder.path.exists():
         raise FileNotFoundError(f"there is no run folder {folder.path}")
     if not folder.path.is_dir():
         raise NotADirectoryError(f"{folder.path} is a file, not a run folder")
     if not folder.config.is_file():
         raise ValueError(f"{folder.path} is no run folder: it holds no {folder.config.name}")
-
-
-def open_run(folder: RunFolder) -> DictConfig:
-    """Read the config of a run; it may be someone else's, so it may not name just any code.
-
-    Args:
-        folder: The run's folder.
-
-    Returns:
-        The closed config, `run_dir` set to the folder.
-
-    Raises:
-        OSError: If there is no such folder.
-        ValueError: If it is no run's, or its config is not one that may be built.
-    """
-    check_is_run(folder)
     cfg = load_trusted(folder.config)
     use_kept_augmenter(folder, cfg)
     check_constructors(resolved(cfg))
@@ -76,20 +49,7 @@ def open_run(folder: RunFolder) -> DictConfig:
 
 
 def open_stopped(folder: RunFolder, max_epochs: int | None = None) -> StoppedRun:
-    """Open a stopped run.
-
-    Args:
-        folder: Its folder.
-        max_epochs: Train up to so many epochs instead.
-
-    Returns:
-        The run.
-
-    Raises:
-        OSError: If there is no such folder.
-        ValueError: If it is no run, or a finished one, or its pruning has ended and more epochs are
-            asked for, or its checkpoint cannot be read.
-    """
+    """Open a stopped run."""
     cfg = open_run(folder)
     path = folder.last_checkpoint
     if not path.exists() and folder.checkpoints["best"].exists():
@@ -142,13 +102,13 @@ def _logged_steps(checkpoint: dict[str, Any] | None) -> int:
 
 
 def _ended_of(checkpoint: dict[str, Any] | None) -> int | None:
-    """The max_epochs that training ended of; None where it has not ended."""
+    """Return the max_epochs at which training ended; None if it has not ended."""
     states = {} if checkpoint is None else checkpoint.get("callbacks", {})
     return ended_of(states.get(Checkpoints.__qualname__, {}))
 
 
 def _end_of_pruning(checkpoint: dict[str, Any] | None) -> str | None:
-    """Why pruning ended, and training with it; None where it did not."""
+    """Return why pruning ended, and training with it; None if it has not ended."""
     states = {} if checkpoint is None else checkpoint.get("callbacks", {})
     reason = states.get(Pruning.__qualname__, {}).get("reason")
     return None if reason is None else str(reason)

@@ -1,4 +1,4 @@
-"""Settings of the trainer that a run cannot have, or that would not do what they say."""
+"""Refuses trainer settings that a run cannot have, or that would have no effect."""
 
 from __future__ import annotations
 
@@ -14,27 +14,20 @@ from mixvae.cli.trust import built_nodes
 from mixvae.messages import inform
 from mixvae.runs.folder import RunFolder
 
-# What a run gives the trainer itself, and what to say instead.
+# Arguments that a run gives the trainer itself, and the setting to use instead.
 GIVEN = {
     "logger": "say ~logger for none, or choose one: logger=csv",
     "enable_checkpointing": "say ~callbacks.checkpoints for no checkpoints",
     "callbacks": "name one more in the group of callbacks: +callbacks.NAME._target_=...",
     "plugins": "a precision is named by trainer.precision",
 }
-# Counted in whole epochs or batches, of which none is no number.
+# Numbers of epochs or batches.
 AT_LEAST_ONE = ("check_val_every_n_epoch", "accumulate_grad_batches")
 MIXED = ("16", "bf16", "16-mixed", "bf16-mixed")
 
 
 def check_settings(trainer: DictConfig) -> None:
-    """Refuse settings of a new run's trainer that would have no effect, or end it later.
-
-    Args:
-        trainer: The config of the trainer.
-
-    Raises:
-        ValueError: Naming the setting, and what to say instead.
-    """
+    """Refuse settings that would have no effect, or fail later."""
     for key, advice in GIVEN.items():
         if key in trainer:
             raise ValueError(f"trainer.{key} has no effect here; {advice}")
@@ -45,15 +38,7 @@ def check_settings(trainer: DictConfig) -> None:
 
 
 def check_trainer(trainer: Trainer, strategy: object) -> None:
-    """Refuse a trainer that a run cannot have.
-
-    Args:
-        trainer: The trainer.
-        strategy: The strategy that the config names.
-
-    Raises:
-        ValueError: Naming the setting.
-    """
+    """Refuse a precision or strategy that a run cannot have; `strategy` is the config's."""
     if str(trainer.precision).endswith("16-true"):
         raise ValueError(
             f"trainer.precision is {trainer.precision}, but weights of 16 bits lose what the losses"
@@ -68,15 +53,7 @@ def check_trainer(trainer: Trainer, strategy: object) -> None:
 
 
 def check_checkpoints(trainer: Trainer, run_dir: Path) -> None:
-    """Refuse checkpoints that lie outside the run's folder, where none would be looked for.
-
-    Args:
-        trainer: The trainer.
-        run_dir: The run's folder.
-
-    Raises:
-        ValueError: Naming the folder.
-    """
+    """Refuse a checkpoint folder outside the run folder, which resume would not find."""
     place = RunFolder(run_dir).last_checkpoint.parent
     for callback in callbacks_of(trainer):
         if isinstance(callback, Checkpoints) and callback.dirpath.resolve() != place.resolve():
@@ -87,12 +64,9 @@ def check_checkpoints(trainer: Trainer, run_dir: Path) -> None:
 
 
 def unfuse_where_clipped(cfg: DictConfig) -> None:
-    """Have optimisers not be fused where gradients are clipped in mixed precision.
+    """Switch fused optimisers off where gradients are clipped in mixed precision.
 
-    Lightning clips there what an optimiser has not scaled itself, as a fused one may.
-
-    Args:
-        cfg: The run's config, changed in place.
+    Lightning cannot clip gradients that an optimiser unscales itself, as a fused one may.
     """
     trainer = cfg.trainer
     if not trainer.get("gradient_clip_val") or str(trainer.get("precision")) not in MIXED:

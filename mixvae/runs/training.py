@@ -47,8 +47,6 @@ def train(
     """Train, test and record a new run.
 
     Args:
-        cfg: A closed config.
-        overrides: Lines that it was composed from, to be kept.
         job_folder: Folder of this job in a sweep, whose parent's name is the W&B group.
         command: Arguments of `mixvae.train` that run the same again.
         callbacks: More callbacks than the config's; what is saved does not depend on them.
@@ -114,17 +112,10 @@ def resume(
     """Continue a stopped run to the same end as if it had never stopped.
 
     Args:
-        path: The run's folder.
         max_epochs: Train up to so many epochs, where that is more than the run was to have.
         group: W&B group of the sweep that the run is part of, if any.
-        callbacks: More callbacks than the config's, see `train`.
-
-    Returns:
-        The metric `objective` of the config, None if it was not logged.
 
     Raises:
-        OSError: If there is no such folder.
-        ValueError: If it is no run, or a finished one, or its checkpoint cannot be used.
         RunPruned: If one of `callbacks` stops the run; its summary then says so.
     """
     with meeting() as rendezvous:
@@ -197,10 +188,6 @@ def _take_part(rendezvous: Rendezvous, asked: str | Path | None) -> None:
     """Train in a run that rank zero leads, as one of its further devices.
 
     The config is the one in the run's folder.
-
-    Args:
-        rendezvous: Where rank zero is met.
-        asked: Run folder that this process's command line names; None for none.
     """
     with following(rendezvous) as message:
         folder = RunFolder(Path(message["folder"]))

@@ -19,19 +19,8 @@ def test_the_same_seed_gives_the_same_numbers(seed: int) -> None:
     first = draw()
     seed_run(seed)
     assert draw() == first
-
-
-def test_other_seeds_give_other_numbers() -> None:
-    seed_run(0)
-    first = draw()
-    seed_run(1)
+    seed_run((seed + 1) % 2**32)
     assert all(a != b for a, b in zip(first, draw(), strict=True))
-
-
-@pytest.mark.parametrize("seed", [-1, 2**32])
-def test_a_seed_out_of_range(seed: int) -> None:
-    with pytest.raises(ValueError, match=f"got {seed}"):
-        seed_run(seed)
 
 
 def test_the_number_of_threads() -> None:

@@ -11,14 +11,12 @@ from typing import Any
 
 import pytest
 import wandb
-from lightning.pytorch import Callback
 from wandb.proto import wandb_internal_pb2
 
 from mixvae import sweep
 from mixvae.engine import wandb_logger
 from mixvae.engine.wandb_logger import WandbRun, answers, choose_mode, has_login
-from mixvae.runs import training
-from mixvae.runs.build import build
+from tests.stopping import StopAt, stopping
 
 BLOCK = 32768
 
@@ -49,14 +47,10 @@ def records(path: Path) -> Iterator[Any]:
             yield record
 
 
-def read_back(folder: Path) -> dict[str, Any]:
-    """Read the run of a folder that was trained in one go."""
-    (path,) = files(folder)
-    return settled(path)
-
-
-def settled(path: Path, seconds: float = 20.0) -> dict[str, Any]:
-    """Read a run once W&B's own process has written all of it."""
+def read_back(path: Path, seconds: float = 20.0) -> dict[str, Any]:
+    """Read a run, from its folder or file, once W&B's own process has written all of it."""
+    if path.is_dir():
+        (path,) = files(path)
     end = time.monotonic() + seconds
     while True:
         found = gather(path)
@@ -152,34 +146,19 @@ def test_every_job_of_a_sweep_is_a_run_of_its_own_in_one_group(
     assert [item["exit"] for item in found] == [0, 0]
 
 
-class Interrupt(Callback):
-    """Press Ctrl-C in the second epoch."""
-
-    def on_train_batch_end(self, trainer: Any, *others: Any, **named: Any) -> None:
-        if trainer.current_epoch == 1:
-            raise KeyboardInterrupt
-
-
 def test_a_resumed_job_of_a_sweep_goes_on_with_its_own_run_in_its_group(
     train: Callable[..., Any],
     tiny: list[str],
     tmp_path: Path,
     read_json: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def build_interrupted(cfg: Any) -> Any:
-        parts = build(cfg)
-        parts.trainer.callbacks.insert(0, Interrupt())
-        return parts
-
     command = ["-m", *tiny, "trainer.max_epochs=2", "~callbacks.figures", "seed=0,1"]
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "build", build_interrupted)
+    with stopping(StopAt("on_train_batch_end", 1)):
         assert train(*command, "hydra.sweep.dir=sweep").status == 130
     outcome = train("-m", "sweep.resume=sweep")
     assert outcome.status == 0, outcome.err
-    first, again = map(settled, files(tmp_path / "sweep" / "0"))
-    (other,) = map(settled, files(tmp_path / "sweep" / "1"))
+    first, again = map(read_back, files(tmp_path / "sweep" / "0"))
+    (other,) = map(read_back, files(tmp_path / "sweep" / "1"))
     assert first["id"] == again["id"] == read_json(tmp_path / "sweep/0/provenance.json")["id"]
     assert other["id"] != first["id"]
     assert {item["group"] for item in (first, again, other)} == {"sweep"}
@@ -221,11 +200,6 @@ def test_wandb_alone_and_switched_off(
     assert not (tmp_path / "b" / "wandb").exists()
 
 
-def test_a_mode_that_there_is_not() -> None:
-    with pytest.raises(ValueError, match="use one of auto, online, offline, disabled"):
-        WandbRun(mode="onlin")  # type: ignore[arg-type]
-
-
 @pytest.fixture
 def no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """No login, no mode asked for; returns where a netrc would be."""
@@ -235,26 +209,19 @@ def no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "netrc"
 
 
-def test_without_a_login_it_is_offline(no_account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wandb_logger, "answers", lambda server: True)
-    assert choose_mode("auto") == "offline"
-
-
-def test_with_a_login_and_no_network_it_is_offline(
-    no_account: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("login", ["none", "key", "netrc"])
+@pytest.mark.parametrize("network", [False, True])
+def test_it_is_online_with_a_login_and_a_network(
+    no_account: Path, monkeypatch: pytest.MonkeyPatch, login: str, network: bool
 ) -> None:
-    monkeypatch.setattr(wandb_logger, "answers", lambda server: False)
-    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
-    assert choose_mode("auto") == "offline"
-
-
-def test_with_a_login_and_a_network_it_is_online(
-    no_account: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(wandb_logger, "answers", lambda server: True)
-    no_account.write_text("machine api.wandb.ai login user password secret\n")
-    no_account.chmod(0o600)
-    assert choose_mode("auto") == "online"
+    monkeypatch.setattr(wandb_logger, "answers", lambda server: network)
+    if login == "key":
+        monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    if login == "netrc":
+        no_account.write_text("machine api.wandb.ai login user password secret\n")
+        no_account.chmod(0o600)
+    expected = "online" if network and login != "none" else "offline"
+    assert choose_mode("auto") == expected
 
 
 @pytest.mark.parametrize("mode", ["online", "offline", "disabled"])

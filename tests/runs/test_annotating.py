@@ -241,8 +241,6 @@ BAD = {
     "folder": (("out=folder.h5ad",), "is a folder"),
     "in a file": (("out=text.h5ad/out.h5ad",), "no folder"),
     "layer": (("data.layer=count",), "has no matrix 'count'; it has X, counts"),
-    "agent": (("agent=2",), "agent is 2; it must be 0 to 1"),
-    "checkpoint": (("checkpoint=selected",), "there is no checkpoint"),
 }
 
 

@@ -96,14 +96,3 @@ def test_data_that_the_model_cannot_describe(small: Sequence[str], tmp_path: Pat
     counts = config(small, tmp_path, "model.likelihood._target_=" + NEGATIVE_BINOMIAL)
     with pytest.raises(ValueError, match="takes 2 parameters per feature, which is for vectors"):
         build(counts)
-
-
-def test_a_model_and_data_of_different_kinds(small: Sequence[str], tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="CplMixVAE is for one array of samples, which data"):
-        build(config(small, tmp_path, "data=hippocampus"))
-
-
-def test_an_augmenter_that_the_model_does_not_take(tmp_path: Path) -> None:
-    cfg = composed(["+experiment=hippocampus_mmvm", "augmenter=noise", f"run_dir={tmp_path}"])
-    with pytest.raises(ValueError, match="MMVM takes no augmenter, but augmenter is Noise"):
-        build(cfg)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -155,19 +154,9 @@ def test_another_checkpoint_goes_to_a_folder_of_its_own(run: Make, evaluate: Eva
     assert (folder / "evaluation.json").is_file()
 
 
-def test_a_moved_run_is_evaluated_where_it_is(
-    run: Make, evaluate: Evaluate, tmp_path: Path
-) -> None:
-    shutil.move(run("a"), tmp_path / "b")
-    assert evaluate("run=b")[0] == 0
-    assert (tmp_path / "b" / "evaluation.json").is_file()
-    assert not (tmp_path / "a").exists()
-
-
 WRONG = {
     "option": (("run=a", "data=digit"), "data has no option 'digit'; did you mean 'digits'?"),
     "several": (("run=a", "data=digits,mnist"), "names several values"),
-    "constructor": (("run=a", "+data.colour=red"), "unknown key 'data.colour'"),
     "type": (("run=a", "data.eval_batch_size=x"), "must be a whole number"),
     "value": (("run=a", "data.eval_batch_size=0"), "eval_batch_size"),
 }
@@ -184,25 +173,6 @@ def test_a_wrong_override_is_refused_and_leaves_the_folder_as_it_was(
     assert message in err
     assert len(err.splitlines()) == 1
     assert contents(folder) == before
-
-
-def test_a_model_that_does_not_fit_the_data(run: Make, evaluate: Evaluate, tmp_path: Path) -> None:
-    run("a")
-    status, _, err = evaluate("run=a", "data=mnist", "data.root=none")
-    assert status != 0
-    assert "is of another model" in err
-
-
-def test_a_damaged_checkpoint(run: Make, evaluate: Evaluate) -> None:
-    best = run("a") / "checkpoints" / "best.ckpt"
-    best.write_bytes(best.read_bytes()[:1000])
-    status, _, err = evaluate("run=a")
-    assert status != 0
-    assert "damaged or truncated" in err
-    best.unlink()
-    status, _, err = evaluate("run=a")
-    assert status != 0
-    assert "there is no checkpoint" in err
 
 
 def test_best_and_last_differ_here(run: Make) -> None:

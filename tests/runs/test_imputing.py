@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -183,11 +182,6 @@ def test_evaluation_goes_by_the_run_s_scales(
     # In a unit of its own each file would look the same; the model was trained in the run's.
     assert tested("doubled", "c", 2.0) > 1.5 * summary["test/reconstruction"]
     assert "a, b still come from the files that the run was trained on" in caplog.text
-
-
-def test_a_run_of_something_else_is_refused(run: Callable[..., Path]) -> None:
-    with pytest.raises(ValueError, match="trained on DigitsDataModule, not on several modalities"):
-        impute({"a": np.zeros((2, 3))}, run("digits"))
 
 
 def test_a_state_comes_back_from_plain_values(trained: Path) -> None:

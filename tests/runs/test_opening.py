@@ -101,8 +101,3 @@ def test_impute_uses_the_weights_that_evaluate_tests(train: Callable[..., object
     assert evaluate.main([f"run={folder}"]) == 0
     checkpoint = json.loads((folder / "evaluation.json").read_text())["checkpoint"]
     assert_loaded(open_imputer(ImputeOptions(run=folder)).model, folder / checkpoint)
-
-
-def test_an_unknown_checkpoint_is_refused(run: Run) -> None:
-    with pytest.raises(ValueError, match="checkpoint is 'worst'"):
-        open_trained(RunRequest(run=run("a", *CELLS), checkpoint="worst"))

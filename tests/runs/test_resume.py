@@ -1,77 +1,53 @@
 from __future__ import annotations
 
 import json
-import pickle
 import re
 import shlex
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from lightning.pytorch import Callback
 
 from mixvae import evaluate
-from mixvae.runs import fitting, training
+from mixvae.runs import fitting
+from tests.stopping import StopAt, stopping
 
 Make = Callable[..., Path]
 Train = Callable[..., Any]
 Read = Callable[[Path], dict[str, Any]]
 
 # Noise for each agent and labels that are matched: all that must be put back to be exact.
-EXACT = ("augmenter=noise", "model.align_epochs=[2]", "trainer.max_epochs=4")
-
-
-class StopAt(Callback):
-    """Raise at a moment of training."""
-
-    def __init__(self, hook: str, epoch: int, error: type[BaseException], batch: int = 0) -> None:
-        self.hook, self.epoch, self.error, self.batch = hook, epoch, error, batch
-
-    def _stop(self, hook: str, trainer: Any) -> None:
-        if hook == self.hook and trainer.current_epoch == self.epoch:
-            raise self.error
-
-    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        self._stop("on_train_epoch_start", trainer)
-
-    def on_train_batch_end(
-        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if batch_idx == self.batch:
-            self._stop("on_train_batch_end", trainer)
-
-    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
-        self._stop("on_validation_start", trainer)
-
-    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        self._stop("on_validation_end", trainer)
-
-    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        self._stop("on_train_epoch_end", trainer)
-
-    def on_test_start(self, trainer: Any, pl_module: Any) -> None:
-        self._stop("on_test_start", trainer)
+EXACT = ("augmenter=noise", "model.align_epochs=[1,2,3]", "trainer.max_epochs=4")
+IN_EPOCH_2 = StopAt("on_train_batch_end", 1, batch=2)
 
 
 @pytest.fixture
-def stopping(monkeypatch: pytest.MonkeyPatch) -> Callable[[StopAt | None], None]:
-    """Let runs be stopped: at the given moment, or with None no more."""
-    build = training.build
+def until(train: Train, small: Sequence[str]) -> Train:
+    """Train a small run into the folder `part` until it stops."""
 
-    def set_stop(stop: StopAt | None) -> None:
-        def build_with_stop(cfg: Any) -> Any:
-            parts = build(cfg)
-            if stop is not None:
-                parts.trainer.callbacks.insert(0, stop)
-            return parts
+    def command(stop: StopAt, *words: str, folder: str = "part") -> Any:
+        with stopping(stop):
+            return train(*small, *words, f"run_dir='{folder}'")
 
-        monkeypatch.setattr(training, "build", build_with_stop)
+    return command
 
-    return set_stop
+
+@pytest.fixture
+def part(tmp_path: Path) -> Path:
+    return tmp_path / "part"
+
+
+@pytest.fixture
+def stopped(run: Make, read_json: Read) -> Path:
+    """A run that can be resumed."""
+    folder = run("stopped")
+    summary = read_json(folder / "summary.json")
+    (folder / "summary.json").write_text(json.dumps({**summary, "status": "interrupted"}))
+    return folder
 
 
 def checkpoint(folder: Path) -> dict[str, Any]:
@@ -95,141 +71,123 @@ def assert_same_state(one: Any, other: Any, path: str = "") -> None:
         assert one == other, path
 
 
+def assert_same_tables(one: Path, other: Path) -> None:
+    for name in ("metrics.csv", "predictions.csv"):
+        assert (one / name).read_text() == (other / name).read_text(), name
+
+
 MOMENTS = {
-    "first epoch": ("on_train_batch_end", 0, 2),
-    "in an epoch": ("on_train_batch_end", 2, 3),
-    "epoch start": ("on_train_epoch_start", 2, 0),
-    "validation start": ("on_validation_start", 1, 0),
-    "validation end": ("on_validation_end", 1, 0),
-    "epoch end": ("on_train_epoch_end", 2, 0),
-    "last batch": ("on_train_batch_end", 3, 4),
-    "test": ("on_test_start", 4, 0),
+    "first epoch": StopAt("on_train_batch_end", 0, batch=2),
+    "in an epoch": StopAt("on_train_batch_end", 2, batch=3),
+    "epoch start": StopAt("on_train_epoch_start", 2),
+    "validation start": StopAt("on_validation_start", 1),
+    "validation end": StopAt("on_validation_end", 1),
+    "epoch end": StopAt("on_train_epoch_end", 2),
+    "last batch": StopAt("on_train_batch_end", 3, batch=4),
+    "test": StopAt("on_test_start", 4),
+    "failure": StopAt("on_train_epoch_start", 1, OSError),
 }
 
 
-@pytest.mark.parametrize(("hook", "epoch", "batch"), MOMENTS.values(), ids=MOMENTS.keys())
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_a_resumed_run_is_bit_for_bit_an_uninterrupted_one(
-    run: Make,
-    train: Train,
-    small: tuple[str, ...],
-    tmp_path: Path,
-    read_json: Read,
-    stopping: Callable[[StopAt | None], None],
-    hook: str,
-    epoch: int,
-    batch: int,
+    run: Make, train: Train, until: Train, part: Path, read_json: Read, moment: str
 ) -> None:
     whole = run("whole", *EXACT)
-    stopping(StopAt(hook, epoch, KeyboardInterrupt, batch))
-    outcome = train(*small, *EXACT, "run_dir=part")
-    assert outcome.status == 130
-    assert "to continue: python -m mixvae.train resume=part" in outcome.err
-    part = tmp_path / "part"
-    assert read_json(part / "summary.json")["status"] == "interrupted"
-    stopping(None)
+    outcome = until(MOMENTS[moment], *EXACT)
+    if moment == "failure":
+        assert outcome.status == 1
+    else:
+        assert outcome.status == 130
+        assert "to continue: python -m mixvae.train resume=part" in outcome.err
+        assert read_json(part / "summary.json")["status"] == "interrupted"
     assert train("resume=part").status == 0
-    assert (part / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
+    assert_same_tables(part, whole)
+    # Alignment uses the counts of the epoch before.
+    assert checkpoint(whole)["state_dict"]["joint_counts"].any()
     assert_same_state(checkpoint(part), checkpoint(whole))
-    assert (part / "predictions.csv").read_text() == (whole / "predictions.csv").read_text()
-    timeless = [
-        {
-            key: value
-            for key, value in read_json(folder / "summary.json").items()
-            if key != "seconds"
-        }
-        for folder in (part, whole)
-    ]
-    assert timeless[0] == timeless[1]
+    summaries = [read_json(folder / "summary.json") for folder in (part, whole)]
+    assert {**summaries[0], "seconds": 0} == {**summaries[1], "seconds": 0}
 
 
-def test_ctrl_c_ends_a_whole_sweep(
-    train: Train,
-    small: tuple[str, ...],
-    tmp_path: Path,
-    read_json: Read,
-    stopping: Callable[[StopAt | None], None],
+MONITOR = "+callbacks.lr._target_=lightning.pytorch.callbacks.LearningRateMonitor"
+STEPS = ("trainer.max_steps=13", "trainer.max_epochs=-1")
+# Schedules and centres of the baselines outlive a stop, and rows without an epoch come once.
+SETTINGS = {
+    "steps": STEPS,
+    "rate of each epoch": (MONITOR, "+callbacks.lr.logging_interval=epoch"),
+    "rate of each step": (MONITOR, "+callbacks.lr.logging_interval=step"),
+    "joint_vae": (
+        *("model=joint_vae", "trainer.max_epochs=3"),
+        *("model.state_capacity_epochs=3", "model.category_capacity_epochs=2.5"),
+    ),
+    "cascade_vae": (
+        *("model=cascade_vae", "trainer.max_epochs=3"),
+        *("model.dimension_epochs=0.8", "model.category_after=1"),
+    ),
+    "beta_vae": ("model=beta_vae", "trainer.max_epochs=3"),
+    "mix_vae": ("model=mix_vae", "augmenter=noise", "trainer.max_epochs=3"),
+}
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
+def test_other_settings_and_models_resume_exactly(
+    run: Make, train: Train, until: Train, part: Path, settings: tuple[str, ...]
 ) -> None:
-    stopping(StopAt("on_train_batch_end", 1, KeyboardInterrupt))
-    assert train("-m", *small, "seed=0,1").status == 130
-    (sweep,) = (tmp_path / "multirun" / "default").iterdir()
-    assert read_json(sweep / "0" / "summary.json")["status"] == "interrupted"
-    assert not (sweep / "1").exists()
-
-
-def test_a_run_limited_in_steps_resumes_exactly(
-    run: Make,
-    train: Train,
-    small: tuple[str, ...],
-    tmp_path: Path,
-    stopping: Callable[[StopAt | None], None],
-) -> None:
-    whole = run("whole", "trainer.max_steps=13", "trainer.max_epochs=-1")
-    stopping(StopAt("on_train_batch_end", 1, KeyboardInterrupt, batch=2))
-    train(*small, "trainer.max_steps=13", "trainer.max_epochs=-1", "run_dir=part")
-    stopping(None)
+    whole = run("whole", *settings)
+    assert until(IN_EPOCH_2, *settings).status == 130
     assert train("resume=part").status == 0
-    part = tmp_path / "part"
+    assert_same_tables(part, whole)
     assert_same_state(checkpoint(part)["state_dict"], checkpoint(whole)["state_dict"])
-    assert (part / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
+
+
+def test_a_run_of_so_many_steps_is_not_trained_longer(run: Make, train: Train) -> None:
+    run("whole", *STEPS)
     refused = train("resume=whole", "trainer.max_epochs=99")
     assert refused.status == 1
     assert "it has made the 13 steps of its trainer.max_steps" in refused.err
 
 
-@pytest.mark.parametrize("interval", ["epoch", "step"])
-def test_what_is_logged_without_an_epoch_is_logged_once(
-    run: Make,
-    train: Train,
-    small: tuple[str, ...],
-    tmp_path: Path,
-    stopping: Callable[[StopAt | None], None],
-    interval: str,
+def test_ctrl_c_ends_a_whole_sweep(
+    train: Train, small: Sequence[str], tmp_path: Path, read_json: Read
 ) -> None:
-    monitor = "lightning.pytorch.callbacks.LearningRateMonitor"
-    settings = (f"+callbacks.lr._target_={monitor}", f"+callbacks.lr.logging_interval={interval}")
-    whole = run("whole", *settings)
-    stopping(StopAt("on_train_batch_end", 1, KeyboardInterrupt, batch=2))
-    train(*small, *settings, "run_dir=part")
-    stopping(None)
-    assert train("resume=part").status == 0
-    assert (tmp_path / "part" / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
+    with stopping(IN_EPOCH_2):
+        assert train("-m", *small, "seed=0,1").status == 130
+    (sweep,) = (tmp_path / "multirun" / "default").iterdir()
+    assert read_json(sweep / "0" / "summary.json")["status"] == "interrupted"
+    assert not (sweep / "1").exists()
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemError])
 def test_an_older_run_without_metrics_csv_keeps_the_metrics_of_its_summary(
     run: Make,
     train: Train,
-    small: tuple[str, ...],
-    tmp_path: Path,
+    until: Train,
+    part: Path,
     read_json: Read,
-    stopping: Callable[[StopAt | None], None],
     monkeypatch: pytest.MonkeyPatch,
     error: type[BaseException],
 ) -> None:
     whole = read_json(run("whole", "~logger") / "summary.json")
-    stopping(StopAt("on_test_start", 2, error))
-    if error is SystemError:  # stands for a kill, after which nothing more is written
-        monkeypatch.setattr(fitting, "write_summary", lambda run, status: None)
-    train(*small, "~logger", "run_dir=part")
-    stopping(None)
-    monkeypatch.undo()
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "part" / "metrics.csv").unlink()
-    keep_curves_as_before(tmp_path / "part" / "checkpoints")
+    with monkeypatch.context() as patch:
+        if error is SystemError:  # stands for a kill, after which nothing more is written
+            patch.setattr(fitting, "write_summary", lambda run, status: None)
+        until(StopAt("on_test_start", 2, error), "~logger")
+    (part / "metrics.csv").unlink()
+    keep_curves_as_before(part / "checkpoints")
     assert train("resume=part").status == 0
-    part = read_json(tmp_path / "part" / "summary.json")
-    missing, *_ = part["warnings"]
+    found = read_json(part / "summary.json")
+    missing, *_ = found["warnings"]
     assert "metrics.csv is missing: metrics and learning curves of the first 2 epochs" in missing
-    assert {**part, "seconds": 0, "warnings": []} == {**whole, "seconds": 0, "warnings": []}
+    assert {**found, "seconds": 0, "warnings": []} == {**whole, "seconds": 0, "warnings": []}
 
 
 def test_an_older_run_without_metrics_csv_is_evaluated_and_trained_further(
-    run: Make, train: Train, read_json: Read, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    run: Make, train: Train
 ) -> None:
     folder = run("a", "trainer.max_epochs=2")
     (folder / "metrics.csv").unlink()
     keep_curves_as_before(folder / "checkpoints")
-    monkeypatch.chdir(tmp_path)
     assert evaluate.main(["run=a"]) == 0
     assert train("resume=a", "trainer.max_epochs=3").status == 0
     rows = (folder / "metrics.csv").read_text().splitlines()
@@ -254,15 +212,8 @@ def keep_curves_as_before(folder: Path) -> None:
         ("~callbacks.checkpoints", "after 3 whole epochs, none of them saved; to continue"),
     ],
 )
-def test_a_stopped_run_says_what_it_goes_on_from(
-    train: Train,
-    small: tuple[str, ...],
-    stopping: Callable[[StopAt | None], None],
-    override: str,
-    told: str,
-) -> None:
-    stopping(StopAt("on_train_batch_end", 3, KeyboardInterrupt))
-    outcome = train(*small, override, "trainer.max_epochs=4", "run_dir=part")
+def test_a_stopped_run_says_what_it_goes_on_from(until: Train, override: str, told: str) -> None:
+    outcome = until(StopAt("on_train_batch_end", 3), override, "trainer.max_epochs=4")
     assert told in outcome.err
 
 
@@ -277,25 +228,16 @@ EARLY = (
 
 @pytest.mark.parametrize("checkpoint", ["best", "last"])
 def test_a_run_that_ended_early_and_was_stopped_in_its_test_is_tested(
-    run: Make,
-    train: Train,
-    small: tuple[str, ...],
-    tmp_path: Path,
-    read_json: Read,
-    stopping: Callable[[StopAt | None], None],
-    checkpoint: str,
+    run: Make, train: Train, until: Train, part: Path, read_json: Read, checkpoint: str
 ) -> None:
     settings = (*EARLY, f"test_checkpoint={checkpoint}")
     whole = run("whole", *settings)
     assert read_json(whole / "summary.json")["epochs"] == 2
-    stopping(StopAt("on_test_start", 2, KeyboardInterrupt))
-    assert train(*small, *settings, "run_dir=part").status == 130
-    stopping(None)
-    part = tmp_path / "part"
+    assert until(StopAt("on_test_start", 2), *settings).status == 130
     before = (part / "checkpoints" / "last.ckpt").read_bytes()
     assert train("resume=part").status == 0
     assert (part / "checkpoints" / "last.ckpt").read_bytes() == before
-    assert (part / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
+    assert_same_tables(part, whole)
     first, second = (read_json(folder / "summary.json") for folder in (part, whole))
     assert {**first, "seconds": 0} == {**second, "seconds": 0}
     refused = train("resume=part", "trainer.max_epochs=6")
@@ -307,30 +249,10 @@ def test_a_run_that_ended_early_and_was_stopped_in_its_test_is_tested(
     assert read_json(part / "summary.json")["epochs"] == 3
 
 
-def test_a_failed_run_can_be_resumed(
-    run: Make,
-    train: Train,
-    small: tuple[str, ...],
-    tmp_path: Path,
-    stopping: Callable[[StopAt | None], None],
-) -> None:
-    whole = run("whole")
-    stopping(StopAt("on_train_epoch_start", 1, OSError))
-    assert train(*small, "run_dir=part").status == 1
-    stopping(None)
-    assert train("resume=part").status == 0
-    assert_same_state(checkpoint(tmp_path / "part"), checkpoint(whole))
-
-
 def test_the_command_that_goes_on_can_be_pasted(
-    train: Train,
-    small: tuple[str, ...],
-    tmp_path: Path,
-    stopping: Callable[[StopAt | None], None],
+    train: Train, small: Sequence[str], until: Train, tmp_path: Path
 ) -> None:
-    stopping(StopAt("on_train_batch_end", 1, KeyboardInterrupt))
-    told = train(*small, "run_dir='it s'").err
-    stopping(None)
+    told = until(IN_EPOCH_2, folder="it s").err
     (command,) = re.findall(r"to continue: python -m mixvae\.train (.*)", told)
     assert shlex.split(command) == ["resume=it s"]
     refused = train(*small, "run_dir='it s'").err
@@ -340,38 +262,30 @@ def test_the_command_that_goes_on_can_be_pasted(
 
 
 def test_a_moved_run_goes_on_where_it_is(
-    run: Make,
-    train: Train,
-    small: tuple[str, ...],
-    tmp_path: Path,
-    stopping: Callable[[StopAt | None], None],
+    run: Make, train: Train, until: Train, part: Path, tmp_path: Path
 ) -> None:
     whole = run("whole")
-    stopping(StopAt("on_train_batch_end", 1, KeyboardInterrupt))
-    train(*small, "run_dir=part")
-    stopping(None)
+    until(IN_EPOCH_2)
     moved = tmp_path / "else" / "where"
-    shutil.move(tmp_path / "part", moved)
+    shutil.move(part, moved)
     assert train(f"resume={moved}").status == 0
     assert_same_state(checkpoint(moved), checkpoint(whole))
     assert (moved / "checkpoints" / "best.ckpt").is_file()
-    assert not (tmp_path / "part").exists()
+    assert not part.exists()
 
 
 def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(
-    run: Make, train: Train, tmp_path: Path, read_json: Read
+    run: Make, train: Train, stopped: Path
 ) -> None:
-    whole, part = run("whole"), run("part")
-    shutil.rmtree(part / "checkpoints")
-    summary = read_json(part / "summary.json")
-    (part / "summary.json").write_text(json.dumps({**summary, "status": "running"}))
-    assert train("resume=part").status == 0
-    assert (part / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
-    assert_same_state(checkpoint(part), checkpoint(whole))
+    whole = run("whole")
+    shutil.rmtree(stopped / "checkpoints")
+    assert train("resume=stopped").status == 0
+    assert_same_tables(stopped, whole)
+    assert_same_state(checkpoint(stopped), checkpoint(whole))
 
 
 def test_a_finished_run_is_refused_and_can_be_extended(
-    run: Make, train: Train, tmp_path: Path, read_json: Read
+    run: Make, train: Train, read_json: Read
 ) -> None:
     longer, short = run("longer", "trainer.max_epochs=4"), run("short")
     refused = train("resume=short")
@@ -380,7 +294,7 @@ def test_a_finished_run_is_refused_and_can_be_extended(
     assert "trainer.max_epochs=4" in refused.err
     assert train("resume=short", "trainer.max_epochs=4").status == 0
     assert_same_state(checkpoint(short), checkpoint(longer))
-    assert (short / "metrics.csv").read_text() == (longer / "metrics.csv").read_text()
+    assert_same_tables(short, longer)
     assert yaml.safe_load((short / "config.yaml").read_text())["trainer"]["max_epochs"] == 4
     assert len(read_json(short / "provenance.json")["resumed"]) == 1
     again = train("resume=short", "trainer.max_epochs=3")
@@ -389,10 +303,7 @@ def test_a_finished_run_is_refused_and_can_be_extended(
 
 
 WRONG = {
-    "missing": (("resume=none",), "there is no run folder"),
     "a file": (("resume=file",), "is a file, not a run folder"),
-    "no run": (("resume=empty",), "is no run folder: it holds no config.yaml"),
-    "other key": (("resume=empty", "seed=1"), "seed cannot be changed"),
     "several": (("-m", "resume=empty,none"), "leave out -m"),
     "nothing": (("resume=",), "resume needs the folder of a run"),
     "epochs": (("resume=empty", "trainer.max_epochs=many"), "must be a whole number"),
@@ -413,43 +324,6 @@ def test_what_cannot_be_resumed(
     assert list((tmp_path / "empty").iterdir()) == []
 
 
-class Bomb:
-    """What a pickle can do."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> Any:
-        return Path.touch, (self.path,)
-
-
-@pytest.fixture
-def stopped(run: Make, read_json: Read) -> Path:
-    """A run that can be resumed."""
-    folder = run("stopped")
-    summary = read_json(folder / "summary.json")
-    (folder / "summary.json").write_text(json.dumps({**summary, "status": "interrupted"}))
-    return folder
-
-
-@pytest.mark.parametrize("writer", ["torch", "pickle"])
-def test_a_checkpoint_that_would_run_code_is_refused_and_not_run(
-    stopped: Path, train: Train, tmp_path: Path, writer: str
-) -> None:
-    last, trace = stopped / "checkpoints" / "last.ckpt", tmp_path / "trace"
-    bad = {"state_dict": {}, "epoch": 0, "bomb": Bomb(trace)}
-    if writer == "torch":
-        torch.save(bad, last)
-    else:
-        last.write_bytes(pickle.dumps(bad))
-    outcome = train("resume=stopped")
-    assert outcome.status != 0
-    assert "last.ckpt" in outcome.err
-    assert "names code that reading it would run" in outcome.err
-    assert len(outcome.err.splitlines()) == 1
-    assert not trace.exists()
-
-
 @pytest.mark.parametrize("kept", [0, 100, 5000])
 def test_a_truncated_checkpoint_is_refused(stopped: Path, train: Train, kept: int) -> None:
     last = stopped / "checkpoints" / "last.ckpt"
@@ -457,7 +331,6 @@ def test_a_truncated_checkpoint_is_refused(stopped: Path, train: Train, kept: in
     outcome = train("resume=stopped")
     assert outcome.status != 0
     assert "damaged or truncated" in outcome.err
-    assert len(outcome.err.splitlines()) == 1
 
 
 def test_the_checkpoint_of_another_model_is_refused(stopped: Path, train: Train, run: Make) -> None:
@@ -467,28 +340,18 @@ def test_the_checkpoint_of_another_model_is_refused(stopped: Path, train: Train,
     outcome = train("resume=stopped", "trainer.max_epochs=9")
     assert outcome.status != 0
     assert "is of another model" in outcome.err
-    assert len(outcome.err.splitlines()) == 1
     assert (stopped / "metrics.csv").read_text() == before
 
 
 @pytest.mark.parametrize(
     ("key", "value", "message"),
-    [
-        (("data", "_target_"), "os.system", "data._target_ is 'os.system'"),
-        (("callbacks", "progress", "_target_"), "builtins.eval", "builtins.eval"),
-        (("seeed",), 1, "unknown key 'seeed'; did you mean 'seed'?"),
-        (("seed",), "x", "seed"),
-    ],
+    [("seeed", 1, "unknown key 'seeed'; did you mean 'seed'?"), ("seed", "x", "seed")],
 )
-def test_a_config_that_was_tampered_with_is_refused(
-    stopped: Path, train: Train, key: tuple[str, ...], value: Any, message: str
+def test_a_config_that_was_edited_wrongly_is_refused(
+    stopped: Path, train: Train, key: str, value: Any, message: str
 ) -> None:
     config = yaml.safe_load((stopped / "config.yaml").read_text())
-    node = config
-    for part in key[:-1]:
-        node = node[part]
-    node[key[-1]] = value
-    (stopped / "config.yaml").write_text(yaml.safe_dump(config))
+    (stopped / "config.yaml").write_text(yaml.safe_dump({**config, key: value}))
     outcome = train("resume=stopped")
     assert outcome.status != 0
     assert message in outcome.err

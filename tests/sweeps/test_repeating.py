@@ -20,7 +20,7 @@ MEASURED = ("epochs", "best_epoch", "seed", "status")
 
 
 def single(train: Train, small: Sequence[str], interrupted: Interrupted) -> str:
-    assert train(*small, "seed=3", 'name="it\'s, ü"', "run_dir=run").status == 0
+    assert train(*small, "seed=3", "tags=['it s, ü']", "run_dir=run").status == 0
     return "run"
 
 

@@ -221,11 +221,7 @@ def plain_config(cfg: DictConfig) -> dict[str, Any]:
 
 
 def config_text(command: Command) -> str:
-    """Return the config of a command as YAML: the part that `command.show` names.
-
-    Raises:
-        UsageError: If it cannot be composed.
-    """
+    """Return the config of a command as YAML: the part that `command.show` names."""
     if command.multirun:
         raise UsageError("--cfg shows the config of one run; leave out -m")
     job = compose_jobs(command)[0]

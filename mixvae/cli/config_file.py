@@ -94,11 +94,7 @@ def save_config(cfg: DictConfig, path: Path) -> None:
 def load_config(path: Path) -> DictConfig:
     """Read the config.yaml of a run folder; classes that moved since then are renamed.
 
-    Returns:
-        The closed config; `run_dir` is the folder of the file.
-
-    Raises:
-        ValueError: If it is not a config of mixvae.
+    `run_dir` becomes the folder of the file.
     """
     try:
         content = OmegaConf.load(path)
@@ -119,11 +115,7 @@ def load_config(path: Path) -> DictConfig:
 
 
 def load_trusted(path: Path) -> DictConfig:
-    """Read the config of a run folder to build it; see `cli.trust` for what it may name.
-
-    Raises:
-        ValueError: If it is not a config of mixvae, or names code or files that it may not.
-    """
+    """Read the config of a run folder to build it; see `cli.trust` for what it may name."""
     cfg = load_config(path)
     try:
         check_trusted(resolved(cfg), path.parent)

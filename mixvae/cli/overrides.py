@@ -16,11 +16,7 @@ from mixvae.cli.explain import one_line
 
 
 def parse_overrides(overrides: Sequence[str]) -> list[Override]:
-    """Parse overrides; where Hydra is initialised, globs of options can be expanded.
-
-    Raises:
-        UsageError: Naming the line that cannot be read.
-    """
+    """Parse overrides; where Hydra is initialised, globs of options can be expanded."""
     hydra = GlobalHydra.instance()
     parser = OverridesParser.create(hydra.config_loader() if hydra.is_initialized() else None)
     parsed = []

@@ -77,11 +77,7 @@ def check_trusted(config: Mapping[str, Any], folder: Path | None = None) -> None
 
 
 def check_kept_lines(lines: Sequence[str], folder: Path) -> None:
-    """Refuse the lines about configs or Hydra that a sweep's folder has kept, except plain ones.
-
-    Raises:
-        ValueError: Naming the line.
-    """
+    """Refuse the lines about configs or Hydra that a sweep's folder has kept, except plain ones."""
     _refuse(_line_doubts(lines), folder)
 
 

@@ -29,7 +29,6 @@ def run_multirun(command: Command) -> None:
     """Run every job of a sweep, or what is left of a stopped one.
 
     Raises:
-        UsageError: If the command cannot be run; then nothing was created.
         JobsFailedError: If jobs have not finished; each has said why.
     """
     check_started_alone("a sweep")

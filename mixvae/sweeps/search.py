@@ -38,12 +38,7 @@ def launch_sweep(arguments: Sequence[str]) -> None:
 
 
 def search(request: SearchRequest) -> None:
-    """Run a search, or continue it.
-
-    Raises:
-        UsageError: If it cannot run; then nothing was made.
-        ValueError: If no trial has finished.
-    """
+    """Run a search, or continue it; a wrong one is refused before anything is made."""
     check_started_alone("a search")
     if find_spec("optuna") is None:
         raise UsageError("a search needs Optuna: pip install mixvae[sweep]")

@@ -229,7 +229,7 @@ def test_what_the_user_wrote_is_accepted_on_this_machine_and_nowhere_else(
     monkeypatch.syspath_prepend(here)
     monkeypatch.setenv("OWN_NAME", "mine")
     write_own_parts(here)
-    own = ["--config-dir", "conf", "+experiment=own", "seed=${oc.decode:3}", "run_dir=run"]
+    own = ["--config-dir", "conf", "+experiment=own", "seed=${oc.decode:'3'}", "run_dir=run"]
     assert train.main([*TINY, *own]) == 0
     config = yaml.safe_load((here / "run" / "config.yaml").read_text())
     assert (config["name"], config["seed"]) == ("mine", 3)
@@ -246,7 +246,8 @@ def test_what_the_user_wrote_is_accepted_on_this_machine_and_nowhere_else(
     # Another user, or machine, has another key.
     monkeypatch.setenv("XDG_STATE_HOME", str(here / "elsewhere"))
     assert "own_parts.Own" in refused(train, "resume=again", "trainer.max_epochs=9")
-    assert "own_parts.Own" in refused(train, *repeat, "run_dir=new")
+    again = ["--config-dir", "again", "--config-name", "config"]
+    assert "own_parts.Own" in refused(train, *again, "run_dir=new")
     assert not Path("new").exists()
 
 

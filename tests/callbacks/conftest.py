@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import lightning
@@ -24,6 +25,7 @@ from mixvae.contracts import (
     MultimodalSpec,
     MultimodalStep,
 )
+from tests.callbacks.interrupting import Interrupted, interrupt_and_resume
 
 
 class TinyMixture(lightning.LightningModule):
@@ -336,3 +338,9 @@ def make_multimodal() -> Callable[..., TinyMultimodal]:
 def make_multimodal_data() -> Callable[..., TinyMultimodalData]:
     """Build a multimodal data module."""
     return TinyMultimodalData
+
+
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> Interrupted:
+    """Interrupt a run and resume it."""
+    return partial(interrupt_and_resume, monkeypatch)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
-from lightning.pytorch import Callback
 
 from mixvae.callbacks.merging import Merging
-from mixvae.runs import training
 from mixvae.train import main
+from tests.callbacks.interrupting import Interrupted, assert_same, load
 
 SMALL = (
     "callbacks=merging",
@@ -34,28 +31,12 @@ SMALL = (
 )
 
 
-def load(folder: Path, name: str = "last") -> dict[str, Any]:
-    return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was never interrupted."""
     folder = tmp_path_factory.mktemp("run") / "whole"
     assert main([*SMALL, f"run_dir={folder}"]) == 0
     return folder
-
-
-class StopAt(Callback):
-    """Interrupt at a hook of an epoch."""
-
-    def __init__(self, hook: str, epoch: int) -> None:
-        self.epoch = epoch
-        setattr(self, hook, self._stop)
-
-    def _stop(self, trainer: Any, *_: object) -> None:
-        if trainer.current_epoch == self.epoch:
-            raise KeyboardInterrupt
 
 
 def test_a_run_merges_once_and_ends_with_the_categories_asked_for(whole: Path) -> None:
@@ -88,64 +69,32 @@ PRUNED = (
 )
 
 
-def interrupt(
-    monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], stop: StopAt, place: int | None
-) -> None:
-    """A run that is interrupted, and then resumed; `place` is the stop's among the callbacks."""
-    build = training.build
-
-    def build_with_stop(cfg: Any) -> Any:
-        built = build(cfg)
-        callbacks = built.trainer.callbacks
-        callbacks.insert(len(callbacks) if place is None else place, stop)
-        return built
-
-    monkeypatch.setattr(training, "build", build_with_stop)
-    assert main([*options, "run_dir=parts"]) == 130
-    monkeypatch.setattr(training, "build", build)
-    assert main(["resume=parts"]) == 0
-
-
-def assert_same(whole: Path, parts: Path, *names: str) -> None:
-    """Records, weights and the optimiser's moments, which merging moves with the categories."""
-    assert (parts / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
-    for name in names:
-        one, other = load(whole, name), load(parts, name)
-        assert one["epoch"] == other["epoch"]
-        for key, tensor in one["state_dict"].items():
-            assert torch.equal(tensor, other["state_dict"][key]), (name, key)
-        for first, second in zip(one["optimizer_states"], other["optimizer_states"], strict=True):
-            for a, b in zip(first["state"].values(), second["state"].values(), strict=True):
-                assert all(torch.equal(a[key], b[key]) for key in a)
-
-
 @pytest.mark.parametrize(("hook", "epoch", "place"), MOMENTS.values(), ids=MOMENTS.keys())
 def test_a_run_killed_about_its_merging_ends_as_one_that_was_not(
     tmp_path: Path,
     whole: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    interrupted: Interrupted,
     hook: str,
     epoch: int,
     place: int | None,
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    interrupt(monkeypatch, SMALL, StopAt(hook, epoch), place)
+    assert interrupted(SMALL, tmp_path / "parts", hook, epoch, place) == 0
     assert_same(whole, tmp_path / "parts", "last", "best")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("hook", "epoch"), [("on_train_batch_end", 3), ("on_train_epoch_end", 2)])
 def test_a_run_killed_in_a_round_of_pruning_after_its_merging(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hook: str, epoch: int
+    tmp_path: Path, interrupted: Interrupted, hook: str, epoch: int
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
     options = (*(one for one in SMALL if not one.startswith("callbacks")), *PRUNED)
-    assert main([*options, "run_dir=whole"]) == 0
-    record = json.loads(Path("whole/model_order.json").read_text())
+    assert main([*options, f"run_dir={whole}"]) == 0
+    record = json.loads((whole / "model_order.json").read_text())
     assert [one["num_categories"] for one in record["rounds"]] == [5, 4, 3]
-    interrupt(monkeypatch, options, StopAt(hook, epoch), 0)
-    assert_same(Path("whole"), Path("parts"), "last", "selected")
-    assert json.loads(Path("parts/model_order.json").read_text()) == record
+    assert interrupted(options, parts, hook, epoch) == 0
+    assert_same(whole, parts, "last", "selected")
+    assert json.loads((parts / "model_order.json").read_text()) == record
 
 
 @pytest.mark.parametrize(

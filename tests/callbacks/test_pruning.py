@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Callback
 
 from mixvae.callbacks.pruning import Pruning
-from mixvae.runs import training
 from mixvae.train import main
+from tests.callbacks.interrupting import Interrupted, assert_same, load
 
 # Three agents that are aligned, copies that are drawn, a first measurement after two epochs, then
 # three prunings of two epochs each.
@@ -44,37 +43,6 @@ SMALL = (
 )
 
 
-class StopAt(Callback):
-    """Interrupt at a hook of an epoch, before the other callbacks."""
-
-    def __init__(self, hook: str, epoch: int) -> None:
-        self.epoch = epoch
-        setattr(self, hook, self._stop)
-
-    def _stop(self, trainer: Any, *_: object) -> None:
-        if trainer.current_epoch == self.epoch:
-            raise KeyboardInterrupt
-
-
-@pytest.fixture
-def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """A run that is interrupted at a moment and then resumed."""
-    build = training.build
-
-    def run(folder: Path, hook: str, epoch: int, *arguments: str) -> int:
-        def build_with_stop(cfg: Any) -> Any:
-            parts = build(cfg)
-            parts.trainer.callbacks.insert(0, StopAt(hook, epoch))
-            return parts
-
-        monkeypatch.setattr(training, "build", build_with_stop)
-        assert main([*SMALL, *arguments, f"run_dir={folder}"]) == 130
-        monkeypatch.setattr(training, "build", build)
-        return main([f"resume={folder}"])
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was never interrupted."""
@@ -85,10 +53,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def manifest(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "model_order.json").read_text())
-
-
-def load(folder: Path, name: str = "last") -> dict[str, Any]:
-    return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
 
 
 def test_each_round_is_recorded_and_prunes_one(whole: Path) -> None:
@@ -142,27 +106,20 @@ def test_the_selected_weights_are_tested_and_are_those_of_their_round(whole: Pat
     ],
 )
 def test_a_run_killed_within_a_round_ends_as_one_that_was_not(
-    tmp_path: Path, whole: Path, interrupted: Callable[..., int], hook: str, epoch: int
+    tmp_path: Path, whole: Path, interrupted: Interrupted, hook: str, epoch: int
 ) -> None:
     parts = tmp_path / "parts"
-    assert interrupted(parts, hook, epoch) == 0
+    assert interrupted(SMALL, parts, hook, epoch) == 0
     assert manifest(parts) == manifest(whole)
-    for name in ("last", "selected"):
-        one, other = load(whole, name), load(parts, name)
-        assert one["epoch"] == other["epoch"]
-        for key, tensor in one["state_dict"].items():
-            assert torch.equal(tensor, other["state_dict"][key]), (name, key)
-        for first, second in zip(one["optimizer_states"], other["optimizer_states"], strict=True):
-            for a, b in zip(first["state"].values(), second["state"].values(), strict=True):
-                assert all(torch.equal(a[key], b[key]) for key in a)
+    assert_same(whole, parts, "last", "selected")
 
 
 def test_pruning_ends_where_all_agree_and_the_run_trains_no_further(
-    tmp_path: Path, interrupted: Callable[..., int], capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, interrupted: Interrupted, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "run"
     enough = ("callbacks.pruning.min_consensus=0", "callbacks.pruning.threshold=0")
-    assert interrupted(folder, "on_test_start", 2, *enough) == 0
+    assert interrupted((*SMALL, *enough), folder, "on_test_start", 2) == 0
     record = manifest(folder)
     assert record["reason"] == "min_consensus"
     assert (record["selected_order"], record["threshold_met"]) == (6, True)

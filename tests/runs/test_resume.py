@@ -15,7 +15,7 @@ import yaml
 from lightning.pytorch import Callback
 
 from mixvae import evaluate
-from mixvae.runs import training
+from mixvae.runs import fitting, training
 
 Make = Callable[..., Path]
 Train = Callable[..., Any]
@@ -209,7 +209,7 @@ def test_an_older_run_without_metrics_csv_keeps_the_metrics_of_its_summary(
     whole = read_json(run("whole", "~logger") / "summary.json")
     stopping(StopAt("on_test_start", 2, error))
     if error is SystemError:  # stands for a kill, after which nothing more is written
-        monkeypatch.setattr(training, "write_summary", lambda run, status: None)
+        monkeypatch.setattr(fitting, "write_summary", lambda run, status: None)
     train(*small, "~logger", "run_dir=part")
     stopping(None)
     monkeypatch.undo()

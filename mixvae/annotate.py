@@ -5,13 +5,12 @@ In memory: `from mixvae.annotate import annotate; adata = annotate(adata, run="r
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mixvae.cli.errors import run_as_process, run_guarded
-from mixvae.cli.requests import help_of, read_request
+from mixvae.cli.errors import run_as_process
+from mixvae.cli.requests import run_request
 from mixvae.cli.run_requests import AnnotateOptions, AnnotateRequest
 from mixvae.cli.schema import register
 
@@ -36,12 +35,10 @@ def annotate(adata: Any, run: str | Path, **options: Any) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line (None: the process's own) and return its exit status."""
-    given = sys.argv[1:] if arguments is None else arguments
-    return run_guarded(lambda: _annotate(given), given, lambda: help_of(AnnotateRequest))
+    return run_request(AnnotateRequest, _annotate, arguments)
 
 
-def _annotate(arguments: Sequence[str]) -> None:
-    request = read_request(AnnotateRequest, arguments)
+def _annotate(request: AnnotateRequest) -> None:
     # Imports PyTorch, which takes seconds: only for a command line that can be run.
     from mixvae.runs.annotating import annotate_file
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from mixvae.cli.errors import run_as_process, run_guarded
-from mixvae.cli.requests import help_of, read_request
+from mixvae.cli.errors import run_as_process
+from mixvae.cli.requests import run_request
 from mixvae.cli.run_requests import EvaluateRequest
 from mixvae.cli.schema import register
 
@@ -16,12 +15,10 @@ register()
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line (None: the process's own) and return its exit status."""
-    given = sys.argv[1:] if arguments is None else arguments
-    return run_guarded(lambda: _evaluate(given), given, lambda: help_of(EvaluateRequest))
+    return run_request(EvaluateRequest, _evaluate, arguments)
 
 
-def _evaluate(arguments: Sequence[str]) -> None:
-    request = read_request(EvaluateRequest, arguments)
+def _evaluate(request: EvaluateRequest) -> None:
     # Imports PyTorch, which takes seconds: only for a command line that can be run.
     from mixvae.runs.evaluating import evaluate
 

@@ -5,13 +5,12 @@ In memory: `from mixvae.impute import impute; filled = impute({"a": a}, run="run
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mixvae.cli.errors import run_as_process, run_guarded
-from mixvae.cli.requests import help_of, read_request
+from mixvae.cli.errors import run_as_process
+from mixvae.cli.requests import run_request
 from mixvae.cli.run_requests import ImputeOptions, ImputeRequest
 from mixvae.cli.schema import register
 
@@ -37,12 +36,10 @@ def impute(arrays: Mapping[str, Any], run: str | Path, **options: Any) -> dict[s
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line (None: the process's own) and return its exit status."""
-    given = sys.argv[1:] if arguments is None else arguments
-    return run_guarded(lambda: _impute(given), given, lambda: help_of(ImputeRequest))
+    return run_request(ImputeRequest, _impute, arguments)
 
 
-def _impute(arguments: Sequence[str]) -> None:
-    request = read_request(ImputeRequest, arguments)
+def _impute(request: ImputeRequest) -> None:
     # Imports PyTorch, which takes seconds: only for a command line that can be run.
     from mixvae.runs.imputing import impute_files
 

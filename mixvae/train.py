@@ -13,11 +13,7 @@ from mixvae.cli.help_text import train_help
 
 
 def launch(command: Command) -> None:
-    """Compose, check, and run one job or several.
-
-    Raises:
-        UsageError: If the command line cannot be run; then nothing was created.
-    """
+    """Compose, check, and run one job or several; a command line is refused before that."""
     if command.show is not None:
         print(config_text(command), end="")
     elif command.multirun:

@@ -23,17 +23,10 @@ from mixvae import annotate, evaluate, impute, sweep, train
 from mixvae.data.__main__ import main as data_main
 from mixvae.data.cell_generator import generate_cells
 from mixvae.data.cells_synthetic import write_cells
+from tests.conftest import SMALL
 
 SECONDS = 15.0
-TINY = (
-    "model.agents.encoder.hidden=[8]",
-    "model.agents.decoder.hidden=[8]",
-    "model.state_dim=2",
-    "trainer.max_epochs=1",
-    "num_threads=1",
-    "logger=csv",
-    "~callbacks.figures",
-)
+TINY = (*SMALL, "trainer.max_epochs=1")
 ARRAYS = "+experiment=multimodal_mmvm data.modalities={a:a.npy,b:b.npy}"
 RATS = "+experiment=hippocampus_mmvm"
 MNIST = "+experiment=mnist_cpl data_root=empty data.download=false"
@@ -252,8 +245,6 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "sweep": sweep.main,
     "data": data_main,
 }
-TRIED: list[Wrong] = []
-TOOK: dict[str, float] = {}
 
 
 @pytest.fixture(scope="module")
@@ -269,10 +260,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     write_runs()
     yield folder
     os.chdir(before)
-    if TOOK:
-        slowest = max(TOOK, key=lambda words: TOOK[words])
-        print(f"wrong inputs refused: {len(TOOK)} of {len(TRIED)}, the slowest after", end=" ")
-        print(f"{TOOK[slowest]:.1f} s: {slowest}")
 
 
 def write_arrays() -> None:
@@ -345,7 +332,6 @@ def test_it_is_refused_in_one_message(
     wrong: Wrong, place: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     before = contents(place)
-    TRIED.append(wrong)
     capfd.readouterr()
     started = time.monotonic()
     try:
@@ -355,7 +341,6 @@ def test_it_is_refused_in_one_message(
     seconds = time.monotonic() - started
     check(wrong, status, capfd.readouterr().err, seconds)
     assert contents(place) == before
-    TOOK[f"{wrong.command} {wrong.words}"] = seconds
 
 
 def test_there_are_sixty_or_more_and_no_two_the_same() -> None:

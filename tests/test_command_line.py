@@ -16,15 +16,9 @@ from typing import Any
 import pytest
 import torch
 
-SMALL = (
-    "model.agents.encoder.hidden=[16,8]",
-    "model.agents.decoder.hidden=[16]",
-    "model.state_dim=2",
-    "num_threads=1",
-    "logger=csv",
-    "augmenter=noise",
-    "~callbacks.figures",
-)
+from tests.conftest import SMALL
+
+NOISY = (*SMALL, "augmenter=noise", "trainer.max_epochs=60")
 
 
 @pytest.fixture
@@ -56,7 +50,7 @@ def start(tmp_path: Path, environment: dict[str, str]) -> Iterator[Callable[...,
 
     def begin(*arguments: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "mixvae.train", *SMALL, *arguments],
+            [sys.executable, "-m", "mixvae.train", *arguments],
             cwd=tmp_path,
             env=environment,
             stdout=subprocess.PIPE,
@@ -138,9 +132,9 @@ def test_pickled_configs_are_not_taken(command: Callable[..., Any], tmp_path: Pa
 def test_ctrl_c_saves_says_how_to_go_on_and_going_on_is_exact(
     start: Callable[..., Any], command: Callable[..., Any], tmp_path: Path
 ) -> None:
-    whole = command("train", *SMALL, "trainer.max_epochs=60", "run_dir=whole")
+    whole = command("train", *NOISY, "run_dir=whole")
     assert whole.returncode == 0, whole.stderr
-    process = start("trainer.max_epochs=60", "run_dir=part")
+    process = start(*NOISY, "run_dir=part")
     wait_for(process, "epoch 2/60")
     process.send_signal(signal.SIGINT)
     time.sleep(0.01)

@@ -18,17 +18,10 @@ import yaml
 from mixvae import annotate, evaluate, sweep, train
 from mixvae.data.cell_generator import generate_cells
 from mixvae.data.cells_synthetic import write_cells
+from tests.conftest import SMALL
 
 Offer = Callable[..., str]
-TINY = (
-    "model.agents.encoder.hidden=[8]",
-    "model.agents.decoder.hidden=[8]",
-    "model.state_dim=2",
-    "trainer.max_epochs=1",
-    "num_threads=1",
-    "logger=csv",
-    "~callbacks.figures",
-)
+TINY = (*SMALL, "trainer.max_epochs=1")
 
 
 class Bomb:
@@ -41,28 +34,19 @@ class Bomb:
         return os.system, (f"touch {self.trace}",)
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run."""
-    folder = tmp_path_factory.mktemp("template") / "run"
-    assert train.main([*TINY, f"run_dir={folder}"]) == 0
+@pytest.fixture
+def sent(run: Callable[..., Path]) -> Path:
+    """A folder that looks like a run that someone else has sent, which may be resumed."""
+    folder = run("run")
+    (folder / "summary.json").write_text('{"status": "interrupted"}')
     return folder
 
 
 @pytest.fixture
-def run(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that looks like a run that someone else has sent, which may be resumed."""
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, in which the test runs."""
     monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "run"
-    for path in sorted(template.rglob("*")):
-        target = folder / path.relative_to(template)
-        if path.is_dir():
-            target.mkdir(parents=True)
-        else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(path.read_bytes())
-    (folder / "summary.json").write_text('{"status": "interrupted"}')
-    return folder
+    return tmp_path
 
 
 @pytest.fixture
@@ -108,10 +92,10 @@ def bombs(trace: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("kind", ["zip", "old", "pickle"])
-def test_a_checkpoint_with_code(kind: str, run: Path, trace: Path, refused: Offer) -> None:
+def test_a_checkpoint_with_code(kind: str, sent: Path, trace: Path, refused: Offer) -> None:
     for name in ("last", "best"):
-        (run / "checkpoints" / f"{name}.ckpt").write_bytes(bombs(trace)[kind])
-    (train_command, resume), (test_command, test), _ = commands(run)
+        (sent / "checkpoints" / f"{name}.ckpt").write_bytes(bombs(trace)[kind])
+    (train_command, resume), (test_command, test), _ = commands(sent)
     assert "names code" in refused(train_command, *resume)
     assert "names code" in refused(test_command, *test)
     for source in ("run", "run/checkpoints/best.ckpt"):
@@ -121,16 +105,15 @@ def test_a_checkpoint_with_code(kind: str, run: Path, trace: Path, refused: Offe
 
 
 def test_annotating_with_a_checkpoint_that_holds_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trace: Path, refused: Offer
+    here: Path, trace: Path, refused: Offer
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_cells(generate_cells(300, 120, 3), tmp_path / "cells.h5ad")
+    write_cells(generate_cells(300, 120, 3), here / "cells.h5ad")
     cells = ["data=cells", "data.path=cells.h5ad", "data.batch_size=50", "likelihood=gaussian"]
     assert train.main([*TINY, *cells, "run_dir=run"]) == 0
-    (tmp_path / "run" / "checkpoints" / "best.ckpt").write_bytes(bombs(trace)["zip"])
+    (here / "run" / "checkpoints" / "best.ckpt").write_bytes(bombs(trace)["zip"])
     ask = ["run=run", "data.path=cells.h5ad", "out=out.h5ad"]
     assert "names code" in refused(annotate, *ask)
-    assert not (tmp_path / "out.h5ad").exists()
+    assert not (here / "out.h5ad").exists()
 
 
 def call(function: str, *arguments: Any, **named: Any) -> dict[str, Any]:
@@ -193,13 +176,13 @@ def put(config: dict[str, Any], key: str, value: Any) -> None:
 
 @pytest.mark.parametrize("name", attacks(Path("trace")))
 def test_a_config_that_would_do_more_than_a_run(
-    name: str, run: Path, trace: Path, refused: Offer
+    name: str, sent: Path, trace: Path, refused: Offer
 ) -> None:
     key, value = attacks(trace)[name]
-    config = yaml.safe_load((run / "config.yaml").read_text())
+    config = yaml.safe_load((sent / "config.yaml").read_text())
     put(config, key, value)
-    (run / "config.yaml").write_text(yaml.safe_dump(config))
-    for command, arguments in commands(run):
+    (sent / "config.yaml").write_text(yaml.safe_dump(config))
+    for command, arguments in commands(sent):
         refused(command, *arguments)
     refused(train, "--config-dir", "run", "--config-name", "config", "run_dir=new")
     if key == "hydra":
@@ -215,10 +198,12 @@ YAMLS = {
 
 
 @pytest.mark.parametrize("text", YAMLS.values(), ids=YAMLS.keys())
-def test_yaml_that_builds_python_objects(text: str, run: Path, trace: Path, refused: Offer) -> None:
-    config = (run / "config.yaml").read_text()
-    (run / "config.yaml").write_text(f"{config}\ntags: {text.format(trace=trace)}\n")
-    for command, arguments in commands(run):
+def test_yaml_that_builds_python_objects(
+    text: str, sent: Path, trace: Path, refused: Offer
+) -> None:
+    config = (sent / "config.yaml").read_text()
+    (sent / "config.yaml").write_text(f"{config}\ntags: {text.format(trace=trace)}\n")
+    for command, arguments in commands(sent):
         refused(command, *arguments)
     refused(train, "--config-dir", "run", "--config-name", "config", "run_dir=new")
 
@@ -239,40 +224,38 @@ def write_own_parts(folder: Path) -> None:
 
 
 def test_what_the_user_wrote_is_accepted_on_this_machine_and_nowhere_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Offer
+    here: Path, monkeypatch: pytest.MonkeyPatch, refused: Offer
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(here)
     monkeypatch.setenv("OWN_NAME", "mine")
-    write_own_parts(tmp_path)
+    write_own_parts(here)
     own = ["--config-dir", "conf", "+experiment=own", "seed=${oc.decode:'3'}", "run_dir=run"]
     assert train.main([*TINY, *own]) == 0
-    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    config = yaml.safe_load((here / "run" / "config.yaml").read_text())
     assert (config["name"], config["seed"]) == ("mine", 3)
     # The run goes on, is tested, and is repeated, also after it was moved.
-    (tmp_path / "run").rename(tmp_path / "moved")
+    (here / "run").rename(here / "moved")
     assert train.main(["resume=moved", "trainer.max_epochs=2"]) == 0
     assert evaluate.main(["run=moved"]) == 0
     repeat = ["--config-dir", "moved", "--config-name", "config"]
     assert train.main([*repeat, "run_dir=again"]) == 0
     # Nothing else was accepted with it.
     config["callbacks"]["other"] = call("own_parts.Path")
-    (tmp_path / "moved" / "config.yaml").write_text(yaml.safe_dump(config))
+    (here / "moved" / "config.yaml").write_text(yaml.safe_dump(config))
     assert "own_parts.Path" in refused(evaluate, "run=moved")
     # Another user, or machine, has another key.
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(here / "elsewhere"))
     assert "own_parts.Own" in refused(train, "resume=again", "trainer.max_epochs=9")
     again = ["--config-dir", "again", "--config-name", "config"]
     assert "own_parts.Own" in refused(train, *again, "run_dir=new")
     assert not Path("new").exists()
 
 
-def test_a_run_folder_is_no_config_folder(run: Path, trace: Path, refused: Offer) -> None:
-    (run / "experiment").mkdir()
-    content = {"callbacks": {"x": call("os.system", f"touch {trace}")}}
-    (run / "experiment" / "nice.yaml").write_text("# @package _global_\n" + yaml.safe_dump(content))
-    (run / "data").mkdir()
-    (run / "data" / "digits.yaml").write_text(yaml.safe_dump(content))
+def test_a_run_folder_is_no_config_folder(sent: Path, trace: Path, refused: Offer) -> None:
+    content = yaml.safe_dump({"callbacks": {"x": call("os.system", f"touch {trace}")}})
+    for name in ("experiment/nice", "data/digits"):
+        (sent / name).parent.mkdir()
+        (sent / f"{name}.yaml").write_text(f"# @package _global_\n{content}")
     repeat = ["--config-dir", "run", "--config-name", "config", "run_dir=new"]
     assert "nice" in refused(train, *repeat, "+experiment=nice")
     assert "data" in refused(train, *repeat, "data=digits")
@@ -297,10 +280,7 @@ def arrays_of_objects(trace: Path) -> tuple[bytes, bytes]:
     return one.getvalue(), several.getvalue()
 
 
-def test_arrays_of_objects(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trace: Path, refused: Offer
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_arrays_of_objects(here: Path, trace: Path, refused: Offer) -> None:
     one, several = arrays_of_objects(trace)
     Path("x.npy").write_bytes(one)
     Path("x.npz").write_bytes(several)
@@ -312,10 +292,7 @@ def test_arrays_of_objects(
     assert "arrays of objects" in refused(train, *arguments, "data.labels=x.npy")
 
 
-def test_a_folder_of_rats_with_objects(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trace: Path, refused: Offer
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_folder_of_rats_with_objects(here: Path, trace: Path, refused: Offer) -> None:
     one, _ = arrays_of_objects(trace)
     for ending in ("spike_data_binned", "trial_info"):
         Path(f"superchris_{ending}.npy").write_bytes(one)
@@ -323,12 +300,9 @@ def test_a_folder_of_rats_with_objects(
     assert "superchris" in refused(train, *arguments)
 
 
-def test_cells_with_a_pickle_inside_and_one_beside(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trace: Path, refused: Offer
-) -> None:
+def test_cells_with_a_pickle_inside_and_one_beside(here: Path, trace: Path, refused: Offer) -> None:
     import h5py
 
-    monkeypatch.chdir(tmp_path)
     cells = ["data=cells", "data.path=cells.h5ad", "likelihood=gaussian", "data.batch_size=50"]
     # Not HDF5 at all, though it is called so.
     Path("cells.h5ad").write_bytes(pickle.dumps(Bomb(trace)))
@@ -345,10 +319,10 @@ def test_cells_with_a_pickle_inside_and_one_beside(
     assert not trace.exists()
 
 
-def test_a_sweep_folder_from_someone_else(run: Path, trace: Path, refused: Offer) -> None:
+def test_a_sweep_folder_from_someone_else(sent: Path, trace: Path, refused: Offer) -> None:
     jobs = Path("theirs")
     jobs.mkdir()
-    run.rename(jobs / "0")
+    sent.rename(jobs / "0")
     config = yaml.safe_load((jobs / "0" / "config.yaml").read_text())
     config["data"] = call("os.system", f"touch {trace}")
     (jobs / "0" / "config.yaml").write_text(yaml.safe_dump(config))
@@ -361,8 +335,8 @@ def test_a_sweep_folder_from_someone_else(run: Path, trace: Path, refused: Offer
         refused(train, "-m", "sweep.resume=theirs")
 
 
-def test_a_zip_that_climbs_out_is_no_checkpoint(run: Path, refused: Offer) -> None:
-    last = run / "checkpoints" / "last.ckpt"
+def test_a_zip_that_climbs_out_is_no_checkpoint(sent: Path, refused: Offer) -> None:
+    last = sent / "checkpoints" / "last.ckpt"
     with zipfile.ZipFile(last, "w") as archive:
         archive.writestr("../../trace", "x")
     assert "damaged" in refused(train, "resume=run", "trainer.max_epochs=9")

@@ -24,10 +24,8 @@ class Command:
     Attributes:
         overrides: Lines `key=value`, `+key=value` or `~key`.
         config_dir: A config folder of the user's, absolute.
-        config_name: Name of the composition root, mixvae's own `train` if None.
-        multirun: Whether several values of a key mean several jobs.
+        config_name: Name of the composition root; None: mixvae's own `train`.
         show: Part of the config to print instead of running: `job`, `hydra` or `all`.
-        resolve: Whether to resolve references in the printed config.
     """
 
     overrides: list[str] = field(default_factory=list)
@@ -69,14 +67,7 @@ class _Parser(ArgumentParser):
 
 
 def parse(arguments: Sequence[str]) -> Command:
-    """Parse a command line.
-
-    Args:
-        arguments: The command line without the program's name.
-
-    Raises:
-        UsageError: If an option is unknown or refused.
-    """
+    """Parse a command line without the program's name."""
     parser = _Parser(prog="mixvae.train", add_help=False, allow_abbrev=False)
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--multirun", "-m", action="store_true")

@@ -48,14 +48,11 @@ class Root(NamedTuple):
 
 
 def compose_jobs(command: Command, kept_in: Path | None = None) -> list[Job]:
-    """Compose and check the config of every job.
+    """Compose and check the config of every job: one, or several under `multirun`.
 
     Args:
         command: The command line.
-        kept_in: The sweep's folder that the command comes from, if the user has not typed it.
-
-    Returns:
-        One job, or several under `multirun`.
+        kept_in: The sweep's folder that the command comes from; None: the user typed it.
 
     Raises:
         UsageError: Naming the first wrong key or value, and the nearest right one.
@@ -78,13 +75,6 @@ def change(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """Change the config of an earlier run, with the same checks as a new command line.
 
     Of another trainer only the machine is taken.
-
-    Args:
-        cfg: A closed config.
-        overrides: Options of groups, and keys that the config has.
-
-    Raises:
-        UsageError: Naming the first wrong word.
     """
     changed = cfg.copy()
     with composing(Command()) as root:
@@ -126,23 +116,19 @@ def composing(command: Command) -> Iterator[Root]:
                     f"--config-dir {own} is a run's folder; its run is repeated by"
                     f" --config-dir {own} --config-name config"
                 )
-            name = _store(_load(file))
+            # The folder may be someone else's: Hydra reads no file of it.
+            try:
+                cfg = load_trusted(file)
+            except (OSError, ValueError) as error:
+                raise UsageError(str(error)) from error
+            cfg.run_dir = None
+            name = _store(cfg)
         else:
             folders.insert(0 if file.is_file() else 1, own)
     # The root must lie in the first folder; Hydra searches the others after it.
     places = [quoted(f"file://{folder.absolute()}") for folder in folders[1:]]
     with initialize_config_dir(str(folders[0].absolute()), version_base="1.3"):
         yield Root(name, [f"hydra.searchpath=[{place}]" for place in places])
-
-
-def _load(file: Path) -> DictConfig:
-    """Load a run's config, which may be someone else's, so that Hydra reads no file of it."""
-    try:
-        cfg = load_trusted(file)
-    except (OSError, ValueError) as error:
-        raise UsageError(str(error)) from error
-    cfg.run_dir = None
-    return cfg
 
 
 def _store(cfg: DictConfig) -> str:
@@ -235,11 +221,7 @@ def plain_config(cfg: DictConfig) -> dict[str, Any]:
 
 
 def config_text(command: Command) -> str:
-    """Return the config of a command as YAML: the part that `command.show` names.
-
-    Raises:
-        UsageError: If it cannot be composed.
-    """
+    """Return the config of a command as YAML: the part that `command.show` names."""
     if command.multirun:
         raise UsageError("--cfg shows the config of one run; leave out -m")
     job = compose_jobs(command)[0]

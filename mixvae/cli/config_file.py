@@ -41,13 +41,7 @@ MOVED = {
 
 
 def close(cfg: DictConfig) -> DictConfig:
-    """Return the config under its schema, which `+key=value` on the command line bypasses.
-
-    Args:
-        cfg: A composed config.
-
-    Returns:
-        The same content, typed by `RunConfig`.
+    """Return a composed config typed by `RunConfig`, which `+key=value` bypasses.
 
     Raises:
         ValueError: If a top-level key is unknown, a value is missing or of a wrong type, or a
@@ -60,12 +54,13 @@ def close(cfg: DictConfig) -> DictConfig:
         assert isinstance(closed, DictConfig)
         OmegaConf.to_container(closed, resolve=True, throw_on_missing=True)
     except ConfigKeyError as error:
-        key = str(error.key)
-        raise ValueError(f"unknown key {key!r}{suggestion(key, _fields())}") from error
+        near = suggestion(str(error.key), RunConfig.__dataclass_fields__)
+        raise ValueError(f"unknown key {str(error.key)!r}{near}") from error
     except MissingMandatoryValue as error:
         raise ValueError(f"{error.full_key} has no value; give one") from error
     except InterpolationKeyError as error:
-        key, other = str(error.full_key), _quoted(error)
+        # OmegaConf's message quotes the reference.
+        key, other = str(error.full_key), first_line(error).split("'")[1]
         choice = f" or choose another {other.partition('.')[0]}=" if "." in other else ""
         raise ValueError(
             f"{key} takes its value from {other}, which is not there; give it one{choice}"
@@ -76,34 +71,17 @@ def close(cfg: DictConfig) -> DictConfig:
     return closed
 
 
-def _fields() -> list[str]:
-    return list(RunConfig.__dataclass_fields__)
-
-
-def _quoted(error: BaseException) -> str:
-    """What OmegaConf's message puts in quotation marks."""
-    return first_line(error).partition("'")[2].partition("'")[0]
-
-
 def resolved(cfg: DictConfig) -> dict[str, Any]:
-    """Return the config as plain values, references resolved.
-
-    Args:
-        cfg: A closed config.
-    """
+    """Return a closed config as plain values, references resolved."""
     content = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}
 
 
 def save_config(cfg: DictConfig, path: Path) -> None:
-    """Write the config resolved, except for references to plain top-level keys.
+    """Write a closed config resolved, except for references to plain top-level keys.
 
     Among them is `run_dir`: a run folder may be moved.
-
-    Args:
-        cfg: A closed config.
-        path: File to write.
     """
     marked = _replace(OmegaConf.to_container(cfg, resolve=False), _marked) | {"run_dir": PLACE}
     content = OmegaConf.to_container(OmegaConf.create(marked), resolve=True)
@@ -114,16 +92,9 @@ def save_config(cfg: DictConfig, path: Path) -> None:
 
 
 def load_config(path: Path) -> DictConfig:
-    """Read the config of a run folder; classes that moved since it was written are renamed.
+    """Read the config.yaml of a run folder; classes that moved since then are renamed.
 
-    Args:
-        path: Its config.yaml.
-
-    Returns:
-        The closed config; `run_dir` is the folder of the file.
-
-    Raises:
-        ValueError: If it is not a config of mixvae.
+    `run_dir` becomes the folder of the file.
     """
     try:
         content = OmegaConf.load(path)
@@ -144,11 +115,7 @@ def load_config(path: Path) -> DictConfig:
 
 
 def load_trusted(path: Path) -> DictConfig:
-    """Read the config of a run folder to build it; see `cli.trust` for what it may name.
-
-    Raises:
-        ValueError: If it is not a config of mixvae, or names code or files that it may not.
-    """
+    """Read the config of a run folder to build it; see `cli.trust` for what it may name."""
     cfg = load_config(path)
     try:
         check_trusted(resolved(cfg), path.parent)

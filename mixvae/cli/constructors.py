@@ -6,7 +6,7 @@ import inspect
 import os
 import typing
 from collections.abc import Iterable as AbstractIterable
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -45,10 +45,9 @@ def _check_node(path: str, node: Mapping[str, Any]) -> None:
                 near = suggestion(f"{path}.{key}", [f"{path}.{name}" for name in hints])
                 raise ValueError(f"unknown key '{path}.{key}'{near}")
         elif not accepts(hints[key], value):
-            raise ValueError(
-                f"{path}.{key} is {value!r}; it must be {describe(hints[key])}"
-                + _near_literal(hints[key], value)
-            )
+            words = _literals(hints[key]) if isinstance(value, str) else []
+            near = suggestion(value, words) if words else ""
+            raise ValueError(f"{path}.{key} is {value!r}; it must be {describe(hints[key])}{near}")
 
 
 def arguments_of(target: Any) -> tuple[dict[str, Any], bool]:
@@ -82,12 +81,7 @@ def _hints(target: Any) -> dict[str, Any]:
 
 
 def accepts(hint: Any, value: Any) -> bool:
-    """Whether a plain value from a config suits a type; True where the type says too little.
-
-    Args:
-        hint: A type from a signature.
-        value: A plain value, or a mapping that will be built into an object.
-    """
+    """Whether a plain value from a config suits a type; True where the type says too little."""
     origin, arguments = get_origin(hint), get_args(hint)
     if hint is Any:
         return True
@@ -130,11 +124,7 @@ def _accepts_scalar(kind: type, value: Any) -> bool:
 
 
 def describe(hint: Any) -> str:
-    """Return a type in the words of a config file.
-
-    Args:
-        hint: A type from a signature.
-    """
+    """Return a type in the words of a config file."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return " or ".join(dict.fromkeys(describe(argument) for argument in arguments))
@@ -155,15 +145,9 @@ def describe(hint: Any) -> str:
     return getattr(kind, "__name__", str(kind))
 
 
-def _near_literal(hint: Any, value: Any) -> str:
-    """Return the nearest of the words that a type allows, if any."""
-    words = [word for word in _literals(hint) if isinstance(word, str)]
-    return suggestion(value, words) if words and isinstance(value, str) else ""
-
-
-def _literals(hint: Any) -> Iterator[Any]:
+def _literals(hint: Any) -> list[str]:
+    """Return the words that a type allows."""
     if get_origin(hint) is Literal:
-        yield from get_args(hint)
-    elif get_origin(hint) in (Union, UnionType):
-        for argument in get_args(hint):
-            yield from _literals(argument)
+        return [word for word in get_args(hint) if isinstance(word, str)]
+    parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else ()
+    return [word for part in parts for word in _literals(part)]

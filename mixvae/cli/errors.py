@@ -35,11 +35,6 @@ def run_guarded(
 ) -> int:
     """Do the work of a command, or print its help; an error becomes one message and a status.
 
-    Args:
-        work: Reads the command line and does what it asks for.
-        arguments: The command line, which may ask for help or for tracebacks (`debug=true`).
-        help_text: Returns the help.
-
     Returns:
         0 if all went well, 1 if it failed, 2 if the command line was refused, 130 after Ctrl-C.
     """
@@ -86,21 +81,13 @@ def _end(status: int) -> NoReturn:
 
 
 def wants_traceback(arguments: Sequence[str]) -> bool:
-    """Whether the user asked for the traceback of an error.
-
-    Args:
-        arguments: The command line.
-    """
+    """Whether the user asked for the traceback of an error."""
     asked = any(line.lstrip("+").lower() == "debug=true" for line in arguments)
     return asked or os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
 def message_of(error: BaseException) -> str:
-    """Return what went wrong in the words of its first cause.
-
-    Args:
-        error: An exception.
-    """
+    """Return the message of an error's first cause."""
     while isinstance(error, InstantiationException) and error.__cause__ is not None:
         error = error.__cause__
     name, text = type(error).__name__, str(error).strip()

@@ -46,7 +46,7 @@ NOT_THERE = re.compile(r"Could not delete from config\. '(\S+)' does not exist")
 def explain(
     error: Exception, overrides: Sequence[str], without: Callable[[list[str]], DictConfig]
 ) -> str:
-    """Explain an error of composing; to be called where Hydra is initialised.
+    """Explain Hydra's error of composing these overrides; Hydra must be initialised.
 
     Args:
         error: Hydra's error.

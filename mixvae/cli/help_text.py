@@ -65,14 +65,7 @@ def _keys() -> list[str]:
 
 def _entry(name: str, words: str) -> str:
     width = min(shutil.get_terminal_size((100, 24)).columns, 100)
-    indent = " " * 20
-    return (
-        textwrap.fill(
-            words,
-            width,
-            initial_indent=f"  {name:<17} ",
-            subsequent_indent=indent,
-            break_on_hyphens=False,
-        )
-        or f"  {name}"
+    first, other = f"  {name:<17} ", " " * 20
+    return textwrap.fill(
+        words, width, initial_indent=first, subsequent_indent=other, break_on_hyphens=False
     )

@@ -12,14 +12,11 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
 from mixvae.cli.errors import UsageError
+from mixvae.cli.explain import one_line
 
 
 def parse_overrides(overrides: Sequence[str]) -> list[Override]:
-    """Parse overrides; where Hydra is initialised, globs of options can be expanded.
-
-    Raises:
-        UsageError: Naming the line that cannot be read.
-    """
+    """Parse overrides; where Hydra is initialised, globs of options can be expanded."""
     hydra = GlobalHydra.instance()
     parser = OverridesParser.create(hydra.config_loader() if hydra.is_initialized() else None)
     parsed = []
@@ -30,12 +27,10 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
             (override,) = parser.parse_overrides([line])
         except HydraException as error:
             key, _, value = line.partition("=")
-            text = " ".join(str(error).partition("See https")[0].split())
-            text = text.removeprefix("LexerNoViableAltException: ")
-            hint = (
-                "" if value.startswith(("'", '"')) else f"; a text may need quotes: \"{key}='...'\""
-            )
-            raise UsageError(f"{line} cannot be read: {text}{hint}") from error
+            text = one_line(error).removeprefix("LexerNoViableAltException: ")
+            if not value.startswith(("'", '"')):
+                text += f"; a text may need quotes: \"{key}='...'\""
+            raise UsageError(f"{line} cannot be read: {text}") from error
         if not override.is_delete() and override.value() in (None, "null") and is_group(override):
             raise UsageError(f"{line}: to take a group out, write ~{override.key_or_group}")
         parsed.append(override)
@@ -50,10 +45,6 @@ def is_group(override: Override) -> bool:
 
 def expand(parsed: Sequence[Override], *, multirun: bool) -> list[list[str]]:
     """Return the overrides of each job: the product of all lists of values.
-
-    Args:
-        parsed: Parsed overrides.
-        multirun: Whether lists of values are allowed.
 
     Raises:
         UsageError: If a line names several values without `multirun`, a range, or no value.
@@ -77,8 +68,3 @@ def expand(parsed: Sequence[Override], *, multirun: bool) -> list[list[str]]:
 def quoted(text: str) -> str:
     """Quote a text as the value of an override."""
     return QuotedString(text, Quote.single).with_quotes()
-
-
-def value_of(line: str) -> str:
-    """Return the value of an override that was parsed before, without its quotes."""
-    return str(OverridesParser.create().parse_override(line).value())

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
@@ -20,36 +21,33 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from mixvae.cli.errors import UsageError
+from mixvae.cli.errors import UsageError, run_guarded
 from mixvae.cli.explain import one_line
 from mixvae.suggestions import suggestion
 
 NUMBERS = {int: "a whole number", float: "a number"}
 T = TypeVar("T")
+M = TypeVar("M")
 
 
 class Overrides:
-    """Marks the field that collects override lines of a config, in their order.
-
-    Args:
-        *roots: First parts of their keys: groups of the config and its top-level keys.
-    """
+    """Marks the field that collects override lines of these groups and top-level keys."""
 
     def __init__(self, *roots: str) -> None:
         self.roots = roots
 
 
 def read_request(kind: Callable[..., T], arguments: Sequence[str]) -> T:
-    """Return the request that a command line makes.
-
-    Args:
-        kind: A dataclass of keys.
-        arguments: The command line without the program's name.
-
-    Raises:
-        UsageError: If a key is unknown, missing or repeated, or its value has the wrong type.
-    """
+    """Return the request that a command line makes, as a dataclass of its keys."""
     return kind(**read_keywords(kind, arguments))
+
+
+def run_request(
+    kind: type[T], work: Callable[[T], Any], arguments: Sequence[str] | None = None
+) -> int:
+    """Run a command line (None: the process's own) and return its exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    return run_guarded(lambda: work(read_request(kind, given)), given, lambda: help_of(kind))
 
 
 def read_keywords(
@@ -63,12 +61,12 @@ def read_keywords(
         partial: Whether required keys may be missing.
 
     Raises:
-        UsageError: See `read_request`.
+        UsageError: If a key is unknown, missing or repeated, or its value has the wrong type.
     """
     parameters = inspect.signature(target).parameters
     hints = get_type_hints(target, include_extras=True)
-    keys = {_key_of(name, hints[name]): name for name in parameters}
-    collectors = {name: mark for name in parameters if (mark := _overrides_of(hints[name]))}
+    keys = {_mark_of(hints[name], str) or name: name for name in parameters}
+    collectors = {name: mark for name in parameters if (mark := _mark_of(hints[name], Overrides))}
     names = [key for key, name in keys.items() if name not in collectors]
     roots = {root: name for name, mark in collectors.items() for root in mark.roots}
     found: dict[str, Any] = {name: [] for name in collectors}
@@ -112,14 +110,10 @@ def unquoted(text: str) -> str:
     return text[1:-1].replace(f"\\{mark}", mark)
 
 
-def _key_of(name: str, hint: Any) -> str:
+def _mark_of(hint: Any, kind: type[M]) -> M | None:
+    """Return what annotates a field: its key, or `Overrides`."""
     marks = getattr(hint, "__metadata__", ())
-    return next((mark for mark in marks if isinstance(mark, str)), name)
-
-
-def _overrides_of(hint: Any) -> Overrides | None:
-    marks = getattr(hint, "__metadata__", ())
-    return next((mark for mark in marks if isinstance(mark, Overrides)), None)
+    return next((mark for mark in marks if isinstance(mark, kind)), None)
 
 
 def _usage_of(target: Callable[..., Any], key: str) -> str:

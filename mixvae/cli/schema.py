@@ -63,11 +63,7 @@ def register() -> None:
 
 
 def conf_dir() -> Path:
-    """Folder of the configs: `conf/` beside the package in a checkout, inside it in a wheel.
-
-    Raises:
-        FileNotFoundError: If neither exists.
-    """
+    """Folder of the configs: `conf/` beside the package in a checkout, inside it in a wheel."""
     package = Path(__file__).resolve().parents[1]
     for folder in (package.parent / "conf", package / "conf"):
         if (folder / "train.yaml").is_file():

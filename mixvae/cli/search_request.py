@@ -11,6 +11,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+from mixvae.cli.command import key_of
 from mixvae.cli.errors import UsageError, first_line
 from mixvae.cli.requests import Overrides, read_keywords
 from mixvae.cli.schema import RunConfig, conf_dir
@@ -109,12 +110,7 @@ class SweepRequest(SearchConfig):
 
 @dataclass
 class SearchRequest:
-    """A search to run.
-
-    Attributes:
-        config: Its file, changed by the command line.
-        folder: Its folder.
-    """
+    """A search to run: its file, changed by the command line, and its folder."""
 
     config: SearchConfig
     folder: Path
@@ -144,17 +140,7 @@ def as_text(value: Scalar) -> str:
 
 
 def parse_sweep(arguments: Sequence[str]) -> Path | SearchRequest:
-    """Read the command line of `mixvae.sweep`.
-
-    Args:
-        arguments: The command line without the program's name.
-
-    Returns:
-        The sweep's folder to collect, or the search to run.
-
-    Raises:
-        UsageError: If a key or value is wrong.
-    """
+    """Return the sweep's folder to collect, or the search to run."""
     said = read_keywords(SweepRequest, arguments, partial=True)
     overrides = said.pop("overrides")
     if said.get("collect") is not None and not overrides and len(said) == 1:
@@ -226,10 +212,9 @@ def _check(config: SearchConfig, file: Path) -> None:
         )
     if not config.space:
         raise UsageError(f"{file}: space is empty")
-    fixed = [line.lstrip("+~").partition("=")[0] for line in config.overrides]
+    fixed = [key_of(line) for line in config.overrides]
     for key in (*fixed, *config.space):
         if key in DECIDED:
             raise UsageError(f"{key}: the search sets it; write {DECIDED[key]}")
-    for key in config.space:
-        if key in fixed:
-            raise UsageError(f"{key} is searched, so it cannot be set as well")
+    if twice := [key for key in config.space if key in fixed]:
+        raise UsageError(f"{twice[0]} is searched, so it cannot be set as well")

@@ -15,12 +15,13 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.utils import get_object
 
+from mixvae.cli.command import is_hydras
 from mixvae.files import write_json
 
 # Where classes may come from. Not all of Lightning: its command line builds what it is told to.
@@ -56,14 +57,9 @@ RECORD = ".accepted.json"
 
 
 class Doubt(NamedTuple):
-    """Part of a config that is refused unless the user is known to have written it.
+    """Part of a config that is refused unless the user is known to have written it."""
 
-    Attributes:
-        part: `key=value`, as the record lists it.
-        message: Why it is refused.
-    """
-
-    part: str
+    part: str  # `key=value`, as the record lists it
     message: str
 
 
@@ -77,37 +73,25 @@ def check_trusted(config: Mapping[str, Any], folder: Path | None = None) -> None
     Raises:
         ValueError: Naming the key.
     """
-    accepted = None
-    for doubt in _doubts(config):
-        accepted = _accepted(folder) if accepted is None else accepted
-        if doubt.part not in accepted:
-            raise ValueError(doubt.message)
+    _refuse(_doubts(config), folder)
 
 
 def check_kept_lines(lines: Sequence[str], folder: Path) -> None:
-    """Refuse a sweep folder's lines about configs or Hydra, except for plain ones.
+    """Refuse the lines about configs or Hydra that a sweep's folder has kept, except plain ones."""
+    _refuse(_line_doubts(lines), folder)
 
-    Args:
-        lines: The command line that the folder has kept.
-        folder: The sweep's folder.
 
-    Raises:
-        ValueError: Naming the line.
-    """
-    accepted = _accepted(folder)
-    for doubt in _line_doubts(lines):
+def _refuse(doubts: Iterable[Doubt], folder: Path | None) -> None:
+    """Refuse the first doubt that the record of the folder does not list."""
+    found = list(doubts)
+    accepted = _accepted(folder) if found else set()
+    for doubt in found:
         if doubt.part not in accepted:
             raise ValueError(doubt.message)
 
 
 def accept(folder: Path, configs: Sequence[Mapping[str, Any]], lines: Sequence[str] = ()) -> None:
-    """Record in a folder that its user wrote what the checks would refuse.
-
-    Args:
-        folder: A new run's or sweep's folder.
-        configs: Configs as plain values, references resolved.
-        lines: A sweep's command line.
-    """
+    """Record in a folder that its user wrote these configs and a sweep's command line."""
     doubts = [*_line_doubts(lines), *(doubt for config in configs for doubt in _doubts(config))]
     parts = sorted({doubt.part for doubt in doubts})
     key = _key() if parts else None
@@ -154,8 +138,8 @@ def check_references(config: Any, path: str = "") -> None:
     """Refuse references that read more than the config, such as `${oc.env:TOKEN}`.
 
     Args:
-        config: A config as plain values, references not resolved.
-        path: Key of it, for the message.
+        config: Plain values, references not resolved.
+        path: Their key, for the message.
 
     Raises:
         ValueError: Naming the key.
@@ -174,12 +158,7 @@ def check_references(config: Any, path: str = "") -> None:
 
 
 def built_nodes(value: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield every node that names what to build, with its path.
-
-    Args:
-        value: A config as plain values.
-        path: Where it stands.
-    """
+    """Yield every node of plain values that names what to build, with its path."""
     if isinstance(value, Mapping):
         if "_target_" in value:
             yield path, value
@@ -214,8 +193,7 @@ def _doubts(config: Mapping[str, Any]) -> Iterator[Doubt]:
 
 def _line_doubts(lines: Sequence[str]) -> Iterator[Doubt]:
     for line in lines:
-        about_hydra = line.lstrip("+~").startswith(("hydra.", "hydra/"))
-        if line.startswith("-") or (about_hydra and not PLAIN.fullmatch(line)):
+        if line.startswith("-") or (is_hydras(line) and not PLAIN.fullmatch(line)):
             yield Doubt(
                 line,
                 f"the sweep's folder has kept {line}, which may be someone else's; if it is yours,"
@@ -225,7 +203,9 @@ def _line_doubts(lines: Sequence[str]) -> Iterator[Doubt]:
 
 def _refusal(target: str) -> str | None:
     """Why a target is refused, after its name; None if it is not."""
-    if target in NAMED or _lies_in(target, own_packages()):
+    names = os.environ.get(VARIABLE, "").split(",")
+    own = [name.strip() for name in names if name.strip()]
+    if target in NAMED or _lies_in(target, own):
         return None
     advice = (
         ", which the config of a run folder may not name; allowed are classes of"
@@ -240,12 +220,6 @@ def _refusal(target: str) -> str | None:
         return ", which does not exist"
     trusted = inspect.isclass(found) and _lies_in(f"{found.__module__}.", TRUSTED)
     return None if trusted else advice
-
-
-def own_packages() -> tuple[str, ...]:
-    """Packages that the user trusts beside ours."""
-    names = os.environ.get(VARIABLE, "").split(",")
-    return tuple(name.strip() for name in names if name.strip())
 
 
 def _lies_in(target: str, packages: Sequence[str]) -> bool:

@@ -24,9 +24,6 @@ from mixvae.sweeps.resuming import read_command
 def run_sweep_job(cfg: DictConfig) -> float | None:
     """Run a job of a multirun; its failure is printed, and the other jobs go on.
 
-    Args:
-        cfg: The config that the launcher composed.
-
     Returns:
         The metric `objective` of the config; None if the job failed or another process has it.
     """
@@ -65,13 +62,7 @@ def _share_machine(cfg: DictConfig, num_jobs: int | None, sweep: Path) -> None:
 
 
 def record_failure(folder: RunFolder, overrides: list[str], message: str) -> None:
-    """Record that a job failed, also where it failed before it wrote anything.
-
-    Args:
-        folder: Its folder.
-        overrides: Its overrides.
-        message: Why it failed.
-    """
+    """Record that a job failed, also where it failed before it wrote anything."""
     # Where another process has it meanwhile, it has not failed.
     with suppress(OSError, HeldError):
         folder.path.mkdir(parents=True, exist_ok=True)

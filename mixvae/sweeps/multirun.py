@@ -15,7 +15,8 @@ from hydra.types import HydraContext, RunMode
 from mixvae.cli.command import Command, is_hydras
 from mixvae.cli.compose import Job, compose_jobs, composing
 from mixvae.cli.errors import JobsFailedError, UsageError
-from mixvae.cli.overrides import quoted, value_of
+from mixvae.cli.overrides import quoted
+from mixvae.cli.requests import unquoted
 from mixvae.ranks import check_started_alone
 from mixvae.runs.folder import free_path
 from mixvae.sweeps.resuming import begin, finish, resumed_command, split_resume
@@ -28,7 +29,6 @@ def run_multirun(command: Command) -> None:
     """Run every job of a sweep, or what is left of a stopped one.
 
     Raises:
-        UsageError: If the command cannot be run; then nothing was created.
         JobsFailedError: If jobs have not finished; each has said why.
     """
     check_started_alone("a sweep")
@@ -41,11 +41,12 @@ def run_multirun(command: Command) -> None:
     folder = stopped or _sweep_folder(command, jobs[0].cfg.name)
     if stopped is None:
         begin(folder, command, jobs)
+    counts: dict[str, int] = {}
     try:
         _launch(command, jobs, folder)
     finally:
-        begun = any(path.is_dir() for path in folder.iterdir())
-        counts = finish(folder) if begun else {}
+        if any(path.is_dir() for path in folder.iterdir()):
+            counts = finish(folder)
     _check_all_finished(counts)
 
 
@@ -70,11 +71,11 @@ def _launch(command: Command, jobs: list[Job], folder: Path) -> None:
 
 def _check_all_finished(counts: Mapping[str, int]) -> None:
     """Raise where jobs of a sweep have not finished."""
-    running = counts.get("running", 0)
-    failed = sum(counts.values()) - counts.get("finished", 0) - running
-    problems = [f"{failed} of {sum(counts.values())} jobs of the sweep failed"] if failed else []
+    all_jobs, running = sum(counts.values()), counts.get("running", 0)
+    failed = all_jobs - counts.get("finished", 0) - running
+    problems = [f"{failed} of {all_jobs} jobs of the sweep failed"] if failed else []
     if running:
-        problems.append(f"{running} of {sum(counts.values())} are run by another process")
+        problems.append(f"{running} of {all_jobs} are run by another process")
     if problems:
         raise JobsFailedError(", ".join(problems))
 
@@ -83,7 +84,7 @@ def _sweep_folder(command: Command, name: str) -> Path:
     """Return the folder asked for, or one of its own, though two may start in one second."""
     for line in command.overrides:
         if line.startswith("hydra.sweep.dir="):
-            folder = value_of(line)
+            folder = unquoted(line.partition("=")[2])
             if "${" in folder:
                 raise UsageError(f"{line}: write the sweep's folder out")
             return Path(folder).expanduser()

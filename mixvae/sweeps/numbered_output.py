@@ -5,18 +5,14 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import TextIO
 
 
 class NumberedLines(io.TextIOBase):
     """Passes a text on in whole lines, each behind a prefix, so that jobs do not mix.
 
-    It is no terminal, so nobody draws a bar that the others' lines would break.
-
-    Args:
-        target: Where the lines go.
-        prefix: What each begins with.
+    It is not a terminal, so no progress bar is drawn that the others' lines would break.
     """
 
     def __init__(self, target: TextIO, prefix: str) -> None:
@@ -49,17 +45,11 @@ class NumberedLines(io.TextIOBase):
 
 @contextmanager
 def numbered_output(prefix: str) -> Iterator[None]:
-    """Put a prefix before every line that is printed meanwhile.
-
-    Args:
-        prefix: What each line begins with.
-    """
-    before = sys.stdout, sys.stderr
-    out, err = NumberedLines(before[0], prefix), NumberedLines(before[1], prefix)
-    sys.stdout, sys.stderr = out, err
+    """Put a prefix before every line that is printed meanwhile."""
+    out, err = NumberedLines(sys.stdout, prefix), NumberedLines(sys.stderr, prefix)
     try:
-        yield
+        with redirect_stdout(out), redirect_stderr(err):
+            yield
     finally:
-        sys.stdout, sys.stderr = before
         out.finish()
         err.finish()

@@ -1,9 +1,10 @@
-"""Sweeps from the command line: where they are kept, how they go on, their tables."""
+"""The folder of a sweep: the command that it keeps, how it goes on, its tables."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,14 +23,7 @@ ENDED = ("finished", "pruned")
 
 
 def split_resume(command: Command) -> tuple[Path | None, Command]:
-    """Part `sweep.resume=FOLDER` from the rest of a command.
-
-    Returns:
-        The folder, None if none is named, and the command without it.
-
-    Raises:
-        UsageError: If the folder is not a sweep's.
-    """
+    """Return the folder of `sweep.resume=FOLDER`, if any, and the command without it."""
     folders = [unquoted(text) for text in command.values(RESUME_KEY)]
     others = [line for line in command.overrides if key_of(line) != RESUME_KEY]
     if not folders:
@@ -55,22 +49,17 @@ def resumed_command(folder: Path, said: Command) -> Command:
     Args:
         folder: The sweep's folder.
         said: The command line beside `sweep.resume`: nothing, or the same command again.
-
-    Raises:
-        UsageError: If the command line is another one, or the folder's may be someone else's.
     """
     before = read_command(folder)
     added = [line for line in said.lines if line not in before.lines]
     # Flags need not be given again, and nothing else where nothing is given.
     left = [line for line in before.overrides if line not in said.overrides]
     if added or (said.overrides and sorted(said.overrides) != sorted(before.overrides)):
-        left = left if said.overrides else []
+        differences = {"adds": added, "leaves out": left if said.overrides else []}
+        told = [f"{verb} {shlex.join(lines)}" for verb, lines in differences.items() if lines]
         raise UsageError(
-            f"{RESUME_KEY} goes on with the same jobs, but the command line"
-            + (f" adds {shlex.join(added)}" if added else "")
-            + (" and" if added and left else "")
-            + (f" leaves out {shlex.join(left)}" if left else "")
-            + f"; say only -m {_going_on(folder)}"
+            f"{RESUME_KEY} goes on with the same jobs, but the command line {' and '.join(told)};"
+            f" say only -m {_going_on(folder)}"
         )
     if not said.overrides:
         try:
@@ -86,17 +75,8 @@ def _going_on(folder: Path) -> str:
 
 
 def begin(folder: Path, command: Command, jobs: Sequence[Job]) -> None:
-    """Make a new sweep's folder and keep its command line in it.
-
-    Args:
-        folder: The sweep's folder.
-        command: The command.
-        jobs: Its jobs, whose user wrote them.
-
-    Raises:
-        UsageError: If the folder already holds something.
-    """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    """Make a new sweep's folder and keep its command line in it."""
+    if is_taken(folder):
         raise UsageError(
             f"the sweep's folder {folder} is not empty; choose another hydra.sweep.dir,"
             f" or go on with the sweep in it: -m {_going_on(folder)}"
@@ -106,26 +86,18 @@ def begin(folder: Path, command: Command, jobs: Sequence[Job]) -> None:
     write_text(folder / COMMAND, "".join(f"{line}\n" for line in command.lines))
 
 
+def is_taken(folder: Path) -> bool:
+    """Whether a folder for new files is a file, or not empty."""
+    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+
+
 def finish(folder: Path) -> dict[str, int]:
-    """Write a sweep's tables and say where they are.
-
-    Args:
-        folder: The sweep's folder.
-
-    Returns:
-        Number of jobs of each status.
-
-    Raises:
-        OSError: If there is no such folder, or it cannot be written.
-        ValueError: If it holds no job.
-    """
+    """Write a sweep's tables, print their paths, and return the number of jobs by status."""
     # Here, so that a wrong command line is refused before matplotlib is imported.
     from mixvae.sweeps.tables import collect
 
     jobs = collect(folder)
-    counts: dict[str, int] = {}
-    for job in jobs:
-        counts[job.status] = counts.get(job.status, 0) + 1
+    counts = Counter(job.status for job in jobs)
     told = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     print(f"sweep          {folder}: {told}")
     for name in ("sweep.csv", "aggregate.csv", "sweep.png"):

@@ -19,7 +19,7 @@ from mixvae.cli.search_request import Scalar, SearchRequest, as_text, parse_swee
 from mixvae.files import write_text
 from mixvae.ranks import check_started_alone
 from mixvae.runs.folder import RunFolder, claimed
-from mixvae.sweeps.resuming import finish
+from mixvae.sweeps.resuming import finish, is_taken
 from mixvae.sweeps.search_record import best_command, jobs_of, write_trials
 from mixvae.sweeps.search_study import corners, has_value, opened_study, seed_sampler, suggest
 
@@ -29,11 +29,7 @@ MAY_CHANGE = ("num_trials", "timeout_min")
 
 
 def launch_sweep(arguments: Sequence[str]) -> None:
-    """Run the command line of `mixvae.sweep`, given without the program's name.
-
-    Raises:
-        UsageError: If it is wrong; then nothing was made.
-    """
+    """Run the command line of `mixvae.sweep`, given without the program's name."""
     request = parse_sweep(arguments)
     if isinstance(request, SearchRequest):
         search(request)
@@ -42,12 +38,7 @@ def launch_sweep(arguments: Sequence[str]) -> None:
 
 
 def search(request: SearchRequest) -> None:
-    """Run a search, or continue it.
-
-    Raises:
-        UsageError: If it cannot run; then nothing was made.
-        ValueError: If no trial has finished.
-    """
+    """Run a search, or continue it; a wrong one is refused before anything is made."""
     check_started_alone("a search")
     if find_spec("optuna") is None:
         raise UsageError("a search needs Optuna: pip install mixvae[sweep]")
@@ -67,11 +58,7 @@ def search(request: SearchRequest) -> None:
 
 
 def check_space(request: SearchRequest) -> None:
-    """Compose and check a run at every end of the searched ranges, and with every choice.
-
-    Raises:
-        UsageError: If a range is wrong, a key is unknown, or a value has the wrong type.
-    """
+    """Compose and check a run at every end of the searched ranges, and with every choice."""
     ends = {key: corners(key, node) for key, node in request.config.space.items()}
     for index in range(max(map(len, ends.values()))):
         values = {key: options[index % len(options)] for key, options in ends.items()}
@@ -79,11 +66,7 @@ def check_space(request: SearchRequest) -> None:
 
 
 def begin(request: SearchRequest) -> None:
-    """Make the search's folder, or check that it holds this search.
-
-    Raises:
-        UsageError: If the folder holds something else, or another search.
-    """
+    """Make the search's folder, or check that it holds this search."""
     folder, config = request.folder, asdict(request.config)
     record = folder / RECORD
     if record.is_file():
@@ -94,7 +77,7 @@ def begin(request: SearchRequest) -> None:
                     f"{folder} holds a search with {key}={before.get(key)}, not {value}; continue"
                     " that one, or choose another out=FOLDER"
                 )
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif is_taken(folder):
         raise UsageError(f"{folder} is not empty and holds no search; choose another out=FOLDER")
     folder.mkdir(parents=True, exist_ok=True)
     write_text(record, "# The search in this folder.\n" + yaml.safe_dump(config, sort_keys=False))

@@ -12,12 +12,7 @@ from matplotlib.figure import Figure
 def study_figures(study: Any, metric: str) -> dict[str, Figure]:
     """Draw the metric trial by trial, and against each setting; pruned trials are left out.
 
-    Args:
-        study: An Optuna study with at least one complete trial.
-        metric: Name of its objective.
-
-    Returns:
-        The figures `history` and `settings`.
+    The study needs a complete trial; the figures are `history` and `settings`.
     """
     from optuna.visualization.matplotlib import plot_optimization_history, plot_slice
 

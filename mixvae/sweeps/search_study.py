@@ -25,7 +25,7 @@ SEED_STRIDE = 100_003
 
 
 def corners(key: str, node: Any) -> list[Scalar]:
-    """Check one entry of a search's space and return the values at its ends, or all choices.
+    """Return the values at the ends of a searched range, or all choices.
 
     Args:
         key: The searched key.
@@ -83,17 +83,11 @@ def suggest(trial: Any, space: Mapping[str, Mapping[str, Any]]) -> dict[str, Sca
 
 @contextmanager
 def opened_study(path: Path, config: SearchConfig) -> Iterator[Any]:
-    """Open the study of a search, or begin one.
+    """Open the study of a search, which runs stopped trials first, or begin one.
 
     Args:
         path: SQLite database, or a journal if the suffix is `.journal`; made if missing.
         config: The search.
-
-    Yields:
-        The study; it runs the trials that were stopped before new ones.
-
-    Raises:
-        UsageError: If the file is not Optuna's.
     """
     import optuna
     from optuna.storages.journal import JournalFileBackend

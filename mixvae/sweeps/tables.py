@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mixvae.cli.command import key_of
 from mixvae.cli.config_file import load_config
 from mixvae.figures.sweep import sweep_figure
 from mixvae.files import replacing, write_table
@@ -25,10 +26,9 @@ class JobRecord:
 
     Attributes:
         name: Name of its folder: the job's number in the sweep.
-        overrides: The job's overrides, `key=value`.
+        overrides: Lines `key=value`.
         status: `finished`, `pruned`, `interrupted`, `failed`, `running`, or `missing` before its
             start.
-        error: The error that ended it, empty without one.
         metrics: The numbers of its summary.
     """
 
@@ -41,17 +41,11 @@ class JobRecord:
     @property
     def varied(self) -> dict[str, str]:
         """The overrides as a mapping."""
-        pairs = (line.lstrip("+~").partition("=") for line in self.overrides)
-        return {key: value for key, _, value in pairs}
+        return {key_of(line): line.partition("=")[2] for line in self.overrides}
 
 
 def read_jobs(sweep: Path) -> list[JobRecord]:
-    """Read the job folders of a sweep, in the order of their numbers.
-
-    Raises:
-        OSError: If the folder is missing.
-        ValueError: If it holds no job.
-    """
+    """Read the job folders of a sweep, in the order of their numbers."""
     if not sweep.is_dir():
         raise FileNotFoundError(f"the sweep's folder {sweep} is missing")
     folders = [path for path in sweep.iterdir() if path.is_dir() and _is_job(path)]
@@ -83,17 +77,11 @@ def _read_job(path: Path) -> JobRecord:
 
 @dataclass
 class Aggregate:
-    """The finished jobs that differ in nothing but the seed.
+    """The finished jobs that differ in nothing but the seed."""
 
-    Attributes:
-        varied: The other overrides, by key.
-        seeds: Their seeds, as on the command line.
-        values: The values of each metric, one per job that has it.
-    """
-
-    varied: dict[str, str]
-    seeds: list[str]
-    values: dict[str, list[float]]
+    varied: dict[str, str]  # the other overrides, by key
+    seeds: list[str]  # as on the command line
+    values: dict[str, list[float]]  # of each metric, one per job that has it
 
     def mean(self, name: str) -> float:
         """Mean of a metric over the seeds; NaN without a value."""
@@ -120,12 +108,7 @@ def aggregate(jobs: Iterable[JobRecord]) -> list[Aggregate]:
 
 
 def collect(sweep: Path) -> list[JobRecord]:
-    """Write `sweep.csv`, `aggregate.csv` and `sweep.png` from a sweep's jobs, and return these.
-
-    Raises:
-        OSError: If the folder is missing, or a file cannot be written.
-        ValueError: If the folder holds no job.
-    """
+    """Write `sweep.csv`, `aggregate.csv` and `sweep.png` from a sweep's jobs, and return these."""
     jobs = read_jobs(sweep)
     groups = aggregate(jobs)
     _write_jobs(sweep / "sweep.csv", jobs)

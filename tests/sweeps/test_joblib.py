@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mixvae.runs.folder import RunFolder
+from tests.sweeps.conftest import statuses
 
 pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
 pytestmark = pytest.mark.slow
@@ -31,11 +31,6 @@ def start(folder: Path, repo_root: Path, *arguments: str) -> subprocess.Popen[st
         text=True,
         start_new_session=True,
     )
-
-
-def statuses(sweep: Path) -> list[str]:
-    with (sweep / "sweep.csv").open(newline="") as file:
-        return [row["status"] for row in csv.DictReader(file)]
 
 
 def test_a_job_that_fails_leaves_the_others_alone_and_lines_are_numbered(

@@ -1,49 +1,22 @@
 from __future__ import annotations
 
-import csv
-import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lightning.pytorch import Callback
 
 from mixvae import sweep
 from mixvae.cli.config_file import load_config
 from mixvae.files import write_json
-from mixvae.runs import training
-from mixvae.runs.build import build
 from mixvae.runs.folder import RunFolder, claimed
 from mixvae.sweeps.jobs import record_failure
 from mixvae.sweeps.tables import JobRecord, aggregate, read_jobs, varying_keys
+from tests.sweeps.conftest import Interrupted, read_csv
 
 Train = Callable[..., Any]
 ONE_EPOCH = ("trainer.max_epochs=1", "hydra.sweep.dir=sweep")
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-class Interrupt(Callback):
-    """Press Ctrl-C in the second epoch."""
-
-    def on_train_batch_end(self, trainer: Any, *others: Any, **named: Any) -> None:
-        if trainer.current_epoch == 1:
-            raise KeyboardInterrupt
-
-
-def build_interrupted(cfg: Any) -> Any:
-    parts = build(cfg)
-    parts.trainer.callbacks.insert(0, Interrupt())
-    return parts
-
-
-def status_of(sweep_folder: Path, job: int) -> str:
-    return json.loads((sweep_folder / str(job) / "summary.json").read_text())["status"]
 
 
 def written(folder: Path) -> dict[Path, int]:
@@ -118,19 +91,13 @@ def test_a_failed_job_is_recorded_and_runs_again(
     assert [job.name for job in read_jobs(folder)] == ["0", "1"]
 
 
-def test_the_traceback_of_a_job_is_shown_where_it_is_asked_for(
-    train: Train, small: Sequence[str], monkeypatch: pytest.MonkeyPatch
+def test_a_job_that_fails_before_its_run_begins_is_recorded_too(
+    train: Train, small: Sequence[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    outcome = train("-m", *small, *ONE_EPOCH, "model.num_categories=1")
+    outcome = train("-m", *small, *ONE_EPOCH, "model.num_categories=1,10")
     assert outcome.status == 1
     assert "Traceback (most recent call last)" in outcome.err
-
-
-def test_a_job_that_fails_before_its_run_begins_is_recorded_too(
-    train: Train, small: Sequence[str], tmp_path: Path
-) -> None:
-    assert train("-m", *small, *ONE_EPOCH, "model.num_categories=1,10").status == 1
     (failed, finished) = read_jobs(tmp_path / "sweep")
     assert (failed.status, finished.status) == ("failed", "finished")
     assert failed.error == "model.num_categories must be at least 2, got 1"
@@ -138,17 +105,13 @@ def test_a_job_that_fails_before_its_run_begins_is_recorded_too(
 
 
 def test_a_stopped_sweep_goes_on_to_the_same_end(
-    train: Train,
-    small: Sequence[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    train: Train, small: Sequence[str], tmp_path: Path, interrupted: Interrupted
 ) -> None:
     command = ["-m", *small, "trainer.max_epochs=2", "seed=0,1,2"]
     assert train(*command, "hydra.sweep.dir=whole").status == 0
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "build", build_interrupted)
+    with interrupted():
         assert train(*command, "hydra.sweep.dir=part").status == 130
-    assert status_of(tmp_path / "part", 0) == "interrupted"
+    assert RunFolder(tmp_path / "part" / "0").status == "interrupted"
     assert not (tmp_path / "part" / "1").exists()
     outcome = train(*command, "hydra.sweep.dir=part", "sweep.resume=part")
     assert outcome.status == 0, outcome.err
@@ -212,12 +175,11 @@ def test_a_failure_is_not_recorded_over_another_process(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_sweep_of_a_run_s_config_goes_on_with_that_config(
-    train: Train, run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    train: Train, run: Callable[..., Path], tmp_path: Path, interrupted: Interrupted
 ) -> None:
     run("before", "model.num_agents=1")
     config = ("--config-dir", "before", "--config-name", "config")
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "build", build_interrupted)
+    with interrupted():
         assert train("-m", *config, "seed=0,1", "hydra.sweep.dir=part").status == 130
     others = train("-m", "--config-dir", ".", "sweep.resume=part")
     assert others.status == 2

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 import os
 import shlex
@@ -16,7 +14,6 @@ from typing import Any
 
 import pytest
 import yaml
-from lightning.pytorch import Callback
 from omegaconf import OmegaConf
 
 from mixvae import sweep
@@ -25,12 +22,12 @@ from mixvae.cli.command import Command
 from mixvae.cli.compose import Job
 from mixvae.cli.search_request import SearchRequest, parse_sweep
 from mixvae.files import write_json, write_text
-from mixvae.runs import jobs, training
-from mixvae.runs.build import build
+from mixvae.runs import jobs
 from mixvae.runs.folder import RunFolder
 from mixvae.sweeps import search as search_driver
 from mixvae.sweeps import search_figures, tables
 from tests.composed import composed
+from tests.sweeps.conftest import Interrupted, read_csv
 
 Search = Callable[..., Any]
 LR = "model.optimizer.lr"
@@ -43,19 +40,11 @@ EPOCHS = 4
 
 
 class FakeRun:
-    """A run that takes no time: the further the learning rate is from 1e-3, the worse.
-
-    Attributes:
-        done: The overrides of every run, in order.
-        stop_at: Number of the run that is stopped in its third epoch.
-        stop: The exception that stops it.
-        seconds: Time that a run takes.
-        fail: Whether a run with these overrides fails.
-    """
+    """A run that takes no time: the further the learning rate is from 1e-3, the worse."""
 
     def __init__(self) -> None:
-        self.done: list[list[str]] = []
-        self.stop_at: int | None = None
+        self.done: list[list[str]] = []  # the overrides of every run
+        self.stop_at: int | None = None  # number of the run that is stopped in its third epoch
         self.stop: BaseException = SystemExit(130)
         self.seconds = 0.0
         self.fail: Callable[[list[str]], bool] = lambda overrides: False
@@ -136,11 +125,6 @@ def search(
         return status, *capfd.readouterr()
 
     return command
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as table:
-        return list(csv.DictReader(table))
 
 
 # --- The driver ---------------------------------------------------------------------------------
@@ -240,7 +224,11 @@ def test_failures_are_recorded_and_the_search_goes_on(
     assert trials[1]["error"] == "the loss became NaN"
     assert "error in trial 1: the loss became NaN" in err
     assert "Traceback" not in err
-    assert json.loads((tmp_path / "s" / "1" / "summary.json").read_text())["status"] == "failed"
+    assert RunFolder(tmp_path / "s" / "1").status == "failed"
+    fake.fail = lambda overrides: True
+    status, _, err = search(f"search={file()}", "out=none")
+    assert status == 1
+    assert "no trial of the search has finished" in err
 
 
 @pytest.mark.usefixtures("quick")
@@ -250,16 +238,6 @@ def test_a_search_by_labels_says_so(
     for metric, noted in (("val/accuracy", True), ("val/consensus", False)):
         out = search(f"search={file(metric=metric)}", f"out={metric[4:]}", "num_trials=1")[1]
         assert (f"note: {metric} compares with labels" in out) == noted
-
-
-@pytest.mark.usefixtures("quick")
-def test_a_search_without_a_value_says_so(
-    search: Search, fake: FakeRun, file: Callable[..., Path]
-) -> None:
-    fake.fail = lambda overrides: True
-    status, _, err = search(f"search={file()}", "out=s")
-    assert status == 1
-    assert "no trial of the search has finished" in err
 
 
 @pytest.mark.usefixtures("quick")
@@ -300,14 +278,6 @@ def test_no_trial_begins_after_the_time_is_up(
 # --- Real runs ----------------------------------------------------------------------------------
 
 
-class Interrupt(Callback):
-    """Press Ctrl-C in the second epoch."""
-
-    def on_train_batch_end(self, trainer: Any, *others: Any, **named: Any) -> None:
-        if trainer.current_epoch == 1:
-            raise KeyboardInterrupt
-
-
 @pytest.fixture
 def real(file: Callable[..., Path], small: Sequence[str]) -> tuple[str, ...]:
     """A search of small runs on digits."""
@@ -317,18 +287,11 @@ def real(file: Callable[..., Path], small: Sequence[str]) -> tuple[str, ...]:
 
 @pytest.mark.usefixtures("plain")
 def test_an_interrupted_run_of_a_search_resumes_and_ends_the_same(
-    search: Search, real: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    search: Search, real: tuple[str, ...], tmp_path: Path, interrupted: Interrupted
 ) -> None:
     status, _, err = search(*real, "out=whole")
     assert status == 0, err
-
-    def build_interrupted(cfg: Any) -> Any:
-        parts = build(cfg)
-        parts.trainer.callbacks.insert(0, Interrupt())
-        return parts
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "build", build_interrupted)
+    with interrupted():
         assert search(*real, "out=part")[0] == 130
     assert RunFolder(tmp_path / "part" / "0").status == "interrupted"
     status, out, err = search(*real, "out=part")

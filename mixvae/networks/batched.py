@@ -212,6 +212,17 @@ def random_bytes(shape: torch.Size, device: torch.device) -> Tensor:
 
 
 @contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Put a network into evaluation mode."""
+    was = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(was)
+
+
+@contextmanager
 def frozen_statistics(network: nn.Module) -> Iterator[None]:
     """Keep the running statistics of batch norms unchanged, for perturbed passes."""
     norms = [layer for layer in network.modules() if isinstance(layer, BatchedBatchNorm)]

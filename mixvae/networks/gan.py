@@ -128,13 +128,8 @@ class CopyNetwork(nn.Module):
         return 0.5 * (there - back)
 
     def decode(self, latent: Tensor, trained: bool = True) -> Tensor:
-        """Samples (..., *shape) from latents (..., L).
-
-        Args:
-            trained: False gives the decoder's parameters no gradient; the latents get theirs.
-        """
-        fixed = {name: value.detach() for name, value in self.decoder.named_parameters()}
-        y = self.decoder(latent) if trained else functional_call(self.decoder, fixed, latent)
+        """Samples (..., *shape) from latents (..., L); untrained, see `apply_network`."""
+        y = apply_network(self.decoder, latent, trained=trained)
         if self.value_range is None:
             y = self.standardise.inverse(y)
         else:
@@ -205,6 +200,15 @@ class Discriminator(nn.Module):
         if self.training and self.input_noise > 0:
             x = x + self.input_noise * torch.randn_like(x)
         return self.layers(x).squeeze(-1)
+
+
+def apply_network(network: nn.Module, x: Tensor, *, trained: bool) -> Tensor:
+    """The output for x; untrained, the network's parameters get no gradient, and x gets its own."""
+    if trained:
+        output: Tensor = network(x)
+        return output
+    fixed = {name: value.detach() for name, value in network.named_parameters()}
+    return functional_call(network, fixed, (x,))
 
 
 def freeze(network: nn.Module) -> None:

@@ -132,7 +132,7 @@ class AugmenterVAEGAN(AbstractModule[Batch]):
         return apply_network(self.discriminator, flat, trained=trained)
 
     def copies(self, x: Tensor, num_copies: int, strength: float = 1.0, seed: int = 0) -> Tensor:
-        """Copies of x, shape (B, *shape), as (num_copies, B, *shape), the same ones at each call."""
+        """Copies of x, shape (B, *shape), as (num_copies, B, *shape), the same at each call."""
         with torch.no_grad():
             copied: Tensor = self.network(x, self._fixed_noise(num_copies, x, seed), strength)
         return copied

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -15,6 +14,7 @@ from mixvae.networks.modality import ModalityNetworks
 from mixvae.objectives.likelihoods import Likelihood
 from mixvae.objectives.mixture_prior import present_or_zero
 from mixvae.objectives.terms import Terms
+from mixvae.suggestions import suggestion
 
 NetworksFactory = Callable[..., ModalityNetworks]
 
@@ -228,12 +228,7 @@ def _by_name(
     given = {str(name): value for name, value in (values or {}).items()}  # YAML reads 1 as a number
     for name in given:
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ValueError(
-                f"model.{key} names {name!r}, which is not a modality{hint}"
-                f" The modalities are {', '.join(names)}"
-            )
+            raise ValueError(f"model.{key}.{name} is not a modality{suggestion(name, names)}")
     return given
 
 

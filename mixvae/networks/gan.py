@@ -78,9 +78,6 @@ class CopyNetwork(nn.Module):
         hidden: Widths of the encoder's layers; the decoder has them in reverse.
         dropout: Probability of dropping an input feature while training.
         residual: Share of the reconstruction's error that the copy keeps, in [0, 1].
-
-    Raises:
-        ValueError: If a size is below 1, or dropout or residual out of its range.
     """
 
     def __init__(
@@ -175,9 +172,6 @@ class Discriminator(nn.Module):
     Args:
         dropout: Probability of dropping an input feature while training.
         input_noise: Standard deviation of the noise, in standard deviations of the features.
-
-    Raises:
-        ValueError: If a width is below 1, or dropout or input_noise out of its range.
     """
 
     def __init__(

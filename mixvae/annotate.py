@@ -23,7 +23,6 @@ def annotate(adata: Any, run: str | Path, **options: Any) -> Any:
 
     Args:
         adata: Cells, in memory; not changed.
-        run: The run's folder.
         **options: `checkpoint`, `agent`, `layer`, `target_sum`, `max_missing` and `batch_size` as
             on the command line.
 

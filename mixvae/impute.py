@@ -24,7 +24,6 @@ def impute(arrays: Mapping[str, Any], run: str | Path, **options: Any) -> dict[s
     Args:
         arrays: Array of each modality by name, shape (N, *shape_m); row i of each belongs to event
             i. A row of NaN is missing, and so is a modality without an array.
-        run: The run's folder.
         **options: `checkpoint`, `source` and `batch_size` as on the command line.
 
     Returns:

@@ -11,7 +11,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / "mixvae"
 MAX_MODULE_LINES = 300
 MAX_BODY_LINES = 50
-MAX_ENTRY_LINES = 60
+MAX_ENTRY_LINES = 65
 MAX_RETURNED = 3
 ENTRIES = {"train", "evaluate", "annotate", "impute", "sweep"}
 # The rooms that read a config; all others are built from parts.
@@ -93,7 +93,7 @@ def test_each_rule_can_fail() -> None:
     long = "def f():\n" + "    x = 1\n" * 51
     bad = [
         ("cli/utils.py", "", "a vague name"),
-        ("train.py", "x = 1\n" * 61, "more than 60"),
+        ("train.py", "x = 1\n" * 66, "more than 65"),
         ("data/a.py", "x = 1\n" * 301, "more than 300"),
         ("data/a.py", long, "f has 51 lines"),
         ("data/a.py", "def f():\n    return 1, 2, 3, 4", "a tuple of 4"),

@@ -168,6 +168,17 @@ def test_mixtures_keep_the_contract_and_a_pruned_category_has_no_part(name: str)
     assert model.settled_loss(step).isfinite()
 
 
+@pytest.mark.parametrize("name", ["gmvae", "imsat", "info_gan", "augmenter"])
+def test_every_parameter_gets_a_gradient(name: str) -> None:
+    model = MODELS[name]()
+    model.terms(batch()).total().backward()
+    for key, parameter in model.named_parameters():
+        assert parameter.grad is not None, key
+        # The decoder of a Gaussian mixture sees category 0, so nothing trains that layer.
+        untrained = name == "gmvae" and key == "agents.code_from_category.weight"
+        assert bool(parameter.grad.any()) or untrained or name == "info_gan", key
+
+
 @pytest.mark.parametrize("name", [*MIXTURES, "augmenter"])
 def test_labels_have_no_part_in_training(name: str) -> None:
     totals = []

@@ -19,12 +19,9 @@ class Affine(nn.Module):
 
     Args:
         rotation: Largest rotation, degrees.
-        scale: Largest relative change of size: 0.1 draws factors from 0.9 to 1.1.
+        scale: Largest relative change of size, below 1: 0.1 draws factors from 0.9 to 1.1.
         shear: Largest horizontal shear, as a slope.
         shift: Largest shift in each direction, as a fraction of the image's size.
-
-    Raises:
-        ValueError: If a limit is negative, or scale is not below 1.
     """
 
     def __init__(
@@ -40,11 +37,7 @@ class Affine(nn.Module):
         self.rotation, self.scale, self.shear, self.shift = rotation, scale, shear, shift
 
     def forward(self, x: Tensor, num_agents: int, log_q: LogQ, strength: float = 1.0) -> Tensor:
-        """Affine copies of images x, shape (B, C, H, W), as (A, B, C, H, W), limits x strength.
-
-        Raises:
-            ValueError: If x is not a batch of images.
-        """
+        """Affine copies of images x, shape (B, C, H, W), as (A, B, C, H, W), limits x strength."""
         self.check_samples(x)
         maps = self.draw(num_agents * x.shape[0], x.device, x.dtype, strength)
         images = x.expand(num_agents, *x.shape).flatten(0, 1)
@@ -53,14 +46,7 @@ class Affine(nn.Module):
         return copies.unflatten(0, (num_agents, x.shape[0]))
 
     def check_samples(self, x: Tensor) -> None:
-        """Reject samples that are not images.
-
-        Args:
-            x: Samples, shape (B, ...).
-
-        Raises:
-            ValueError: If each is not of shape (channels, height, width).
-        """
+        """Raise ValueError for samples (B, ...) that are not images (channels, height, width)."""
         if x.dim() != 4:
             raise ValueError(
                 f"augmenter=affine needs images (channels, height, width), got samples of shape "
@@ -73,11 +59,8 @@ class Affine(nn.Module):
         """Random maps from output to input coordinates (both in [-1, 1]), shape (count, 2, 3)."""
 
         def uniform(limit: float) -> Tensor:
-            return (
-                torch.empty(count, device=device, dtype=dtype)
-                .uniform_(-limit, limit)
-                .mul_(strength)
-            )
+            amount = torch.empty(count, device=device, dtype=dtype)
+            return amount.uniform_(-limit, limit).mul_(strength)
 
         angle = uniform(math.radians(self.rotation))
         size = 1 + uniform(self.scale)

@@ -30,10 +30,6 @@ class Learned(nn.Module):
         checkpoint: Folder of a run of `cells_augmenter`, `digits_augmenter` or the like, of which
             `best.ckpt` is loaded (`last.ckpt` if it is missing), or a checkpoint of one.
         scale: Factor on the length of shifts, at least 0; 1 is the trained length.
-
-    Raises:
-        FileNotFoundError: If the folder or file is missing.
-        ValueError: If it is not a checkpoint of an augmenter, or the scale is below 0.
     """
 
     def __init__(self, checkpoint: str | None, scale: float = 1.0) -> None:
@@ -56,11 +52,7 @@ class Learned(nn.Module):
         self.train(False)
 
     def check_data(self, spec: DataSpec) -> None:
-        """Refuse data of another shape, range or other features than it was trained on.
-
-        Raises:
-            ValueError: Naming the difference.
-        """
+        """Raise ValueError for another shape, range or features than it was trained on."""
         where = f"the augmenter {self.path} was trained on {self.data}"
         if tuple(spec.shape) != self.network.shape:
             raise ValueError(
@@ -83,14 +75,7 @@ class Learned(nn.Module):
 
     @torch.no_grad()
     def check_samples(self, x: Tensor) -> None:
-        """Reject samples in another unit, such as log-CPM after training on log counts per 10,000.
-
-        Args:
-            x: Some samples, shape (B, *shape).
-
-        Raises:
-            ValueError: If their means are far from those of the training samples.
-        """
+        """Raise ValueError for samples, (B, *shape), in another unit: their means are far off."""
         away = self.network.standardise(x.flatten(start_dim=1).float()).mean(dim=0).abs().mean()
         if not away <= LARGEST_SHIFT:
             own = float(self.network.standardise.mean.mean())
@@ -114,14 +99,7 @@ class Learned(nn.Module):
 
 
 def find_checkpoint(path: Path) -> Path:
-    """The checkpoint of a path: itself, or the best or else the last of a run folder.
-
-    Args:
-        path: A file, or a run folder.
-
-    Raises:
-        FileNotFoundError: If there is none.
-    """
+    """The checkpoint of a path: itself, or the best or else the last of a run folder."""
     if path.is_file():
         return path
     candidates = [path / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]

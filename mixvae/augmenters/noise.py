@@ -21,9 +21,6 @@ class Noise(nn.Module):
 
     Args:
         scale: Standard deviation of the noise, in units of the data.
-
-    Raises:
-        ValueError: If scale is negative.
     """
 
     def __init__(self, scale: float) -> None:
@@ -35,6 +32,5 @@ class Noise(nn.Module):
     def forward(self, x: Tensor, num_agents: int, log_q: LogQ, strength: float = 1.0) -> Tensor:
         """Noisy copies of x, shape (B, *shape), as (A, B, *shape)."""
         shape = (num_agents, *x.shape)
-        return (
-            torch.randn(shape, device=x.device, dtype=x.dtype).mul_(self.scale * strength).add_(x)
-        )
+        noise = torch.randn(shape, device=x.device, dtype=x.dtype)
+        return noise.mul_(self.scale * strength).add_(x)

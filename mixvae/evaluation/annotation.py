@@ -66,9 +66,6 @@ def describe(posterior: MixturePosterior, agent: int = 0) -> Annotation:
     """Summarise the posterior of A agents over a batch.
 
     States are those of one agent: agents order their states differently, so a mean is meaningless.
-
-    Returns:
-        The annotation of the batch.
     """
     probs = posterior.probs.float()
     category, consensus = probs.argmax(dim=-1), vote(probs)
@@ -88,11 +85,7 @@ def describe(posterior: MixturePosterior, agent: int = 0) -> Annotation:
 
 
 def join(parts: Sequence[Annotation]) -> Annotation:
-    """Join the annotations of batches, in their order.
-
-    Args:
-        parts: At least one.
-    """
+    """Join the annotations of batches, in their order."""
     return Annotation(
         *(
             np.concatenate(arrays, axis=1 if name == "category" else 0)

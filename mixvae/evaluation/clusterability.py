@@ -23,9 +23,6 @@ def mixture_latent(
         probs: q(c|x) of each agent, shape (A, N, K); their mean over agents is taken.
         state_mean: Mean states, shape (A, N, S); those of one agent are taken: a mean over
             agents would mix unrelated dimensions.
-
-    Returns:
-        Shape (N, K + S).
     """
     latent: NDArray[np.float32] = np.concatenate([probs.mean(axis=0), state_mean[agent]], axis=-1)
     return latent

@@ -1,7 +1,7 @@
 """Agreement of categories with labels, from a contingency table of counts, shape (K, C).
 
-Row k counts the samples in category k, by label class. These measures need only the
-table, so tables may be summed over batches and ranks before they are scored.
+Row k counts the samples in category k, by label class, so tables may be summed over batches and
+ranks before they are scored. All raise ValueError for a table of other axes or without a sample.
 """
 
 from __future__ import annotations
@@ -27,14 +27,8 @@ def _as_counts(table: ArrayLike) -> NDArray[np.int64]:
 def match_classes(table: ArrayLike) -> NDArray[np.int64]:
     """Match each category to at most one class, so that most samples fall on matched pairs.
 
-    Args:
-        table: Counts of samples, shape (K, C).
-
     Returns:
         Class of each category, shape (K,), -1 where K > C leaves a category without a class.
-
-    Raises:
-        ValueError: If `table` does not have two axes or holds no sample.
 
     Source:
         The Hungarian assignment, Kuhn 1955, in `scipy.optimize.linear_sum_assignment`.
@@ -49,15 +43,9 @@ def match_classes(table: ArrayLike) -> NDArray[np.int64]:
 def order_by_class(table: ArrayLike) -> NDArray[np.int64]:
     """Order the categories by their class, so that matched counts lie on the diagonal.
 
-    Args:
-        table: Counts of samples, shape (K, C).
-
     Returns:
         Numbers of the categories, shape (K,): first those with a class, see `match_classes`, in
         the order of the classes; then those left over, the largest first.
-
-    Raises:
-        ValueError: If `table` does not have two axes or holds no sample.
     """
     counts = _as_counts(table)
     matched = match_classes(counts)
@@ -70,16 +58,7 @@ def clustering_accuracy(table: ArrayLike) -> float:
     """Share of samples whose category is matched to their class, under the best matching.
 
     The matching is one to one, also where K differs from C: with K > C the samples in the
-    categories left over count as wrong, with K < C so do those of the classes left over.
-
-    Args:
-        table: Counts of samples, shape (K, C).
-
-    Returns:
-        Accuracy in [0, 1].
-
-    Raises:
-        ValueError: If `table` does not have two axes or holds no sample.
+    categories left over count as wrong, with K < C so do those of the classes left over. In [0, 1].
     """
     counts = _as_counts(table)
     matched = match_classes(counts)
@@ -96,15 +75,9 @@ def _entropy(counts: NDArray[np.int64]) -> float:
 def normalised_mutual_information(table: ArrayLike) -> float:
     """Mutual information of categories and classes over the mean of their entropies.
 
-    Args:
-        table: Counts of samples, shape (K, C).
-
     Returns:
         A value in [0, 1]; 0 where all samples share one category but not one class (or the
         reverse), 1 where they share both.
-
-    Raises:
-        ValueError: If `table` does not have two axes or holds no sample.
 
     Source:
         Strehl & Ghosh 2002, with the arithmetic mean, as scikit-learn's default.
@@ -120,14 +93,8 @@ def normalised_mutual_information(table: ArrayLike) -> float:
 def adjusted_rand_index(table: ArrayLike) -> float:
     """Share of sample pairs on which categories and classes agree, corrected for chance.
 
-    Args:
-        table: Counts of samples, shape (K, C).
-
     Returns:
         A value in [-0.5, 1]: 0 is what chance gives, 1 is perfect agreement.
-
-    Raises:
-        ValueError: If `table` does not have two axes or holds no sample.
 
     Source:
         Hubert & Arabie 1985.

@@ -38,11 +38,7 @@ def coherence_matrix(
 
 
 def mean_coherence(matrix: NDArray[np.floating[Any]]) -> float:
-    """Mean over pairs of different modalities; NaN if there are none.
-
-    Args:
-        matrix: Coherence [m, n], shape (M, M), NaN where it is not known.
-    """
+    """Mean over pairs of different modalities; NaN if there are none."""
     others = matrix[~np.eye(len(matrix), dtype=bool)]
     others = others[~np.isnan(others)]
     return float(others.mean()) if others.size else float("nan")

@@ -48,23 +48,12 @@ def consensus_matrix(joint: ArrayLike) -> NDArray[np.float64]:
 
 
 def mean_consensus_matrix(joint: ArrayLike) -> NDArray[np.float64]:
-    """Mean over the pairs of agents a < b of their `consensus_matrix`.
+    """Mean over the pairs of agents a < b of their `consensus_matrix`, in [0, 1], shape (K, K).
 
     Args:
-        joint: Counts of joint assignments of every two agents, shape (A, A, K, K).
-
-    Returns:
-        Values in [0, 1], shape (K, K).
-
-    Raises:
-        ValueError: If there are fewer than two agents.
+        joint: Counts of joint assignments of every two agents, shape (A, A, K, K), A at least 2.
     """
-    counts = np.asarray(joint)
-    num_agents = counts.shape[0]
-    if num_agents < 2:
-        raise ValueError(f"consensus needs at least two agents; got {num_agents}")
-    pairs = combinations(range(num_agents), 2)
-    mean: NDArray[np.float64] = np.mean([consensus_matrix(counts[a, b]) for a, b in pairs], axis=0)
+    mean: NDArray[np.float64] = np.mean(_pairs(joint), axis=0)
     return mean
 
 
@@ -81,15 +70,16 @@ def category_consensus(joint: ArrayLike, quantile: float | None = None) -> NDArr
 
     Returns:
         Values in [0, 1], shape (K,).
-
-    Raises:
-        ValueError: If there are fewer than two agents.
     """
     if quantile is None:
         return np.diagonal(mean_consensus_matrix(joint)).copy()
+    diagonals = [np.diagonal(matrix) for matrix in _pairs(joint)]
+    return np.asarray(np.quantile(diagonals, quantile, axis=0), dtype=np.float64)
+
+
+def _pairs(joint: ArrayLike) -> list[NDArray[np.float64]]:
+    """The consensus matrix of each pair of agents."""
     counts = np.asarray(joint)
     if len(counts) < 2:
         raise ValueError(f"consensus needs at least two agents; got {len(counts)}")
-    pairs = combinations(range(len(counts)), 2)
-    diagonals = [np.diagonal(consensus_matrix(counts[a, b])) for a, b in pairs]
-    return np.asarray(np.quantile(diagonals, quantile, axis=0), dtype=np.float64)
+    return [consensus_matrix(counts[a, b]) for a, b in combinations(range(len(counts)), 2)]

@@ -1,7 +1,9 @@
 """Disentanglement of the generative factors in a code: FactorVAE score, MIG and DCI.
 
-Codes are numbers per sample, such as state means, and optionally one category per sample, which is
-one more code. Factors with a single value are left out.
+`codes` are numbers, such as state means, shape (N, S). `category`, shape (N,), whole numbers, is
+one more code. `factors`, shape (N, F), whole numbers, hold what the samples were made of; those
+with a single value are left out. Each score raises ValueError if the shapes differ, a code is not
+finite, or no factor varies.
 """
 
 from __future__ import annotations
@@ -47,16 +49,8 @@ def factor_vae_score(
     over all samples. The code with the smallest ratio votes for the factor; a classifier that names
     for each code the majority factor in one half of the votes is scored on the other half.
 
-    Args:
-        codes: Numeric codes, shape (N, S).
-        factors: Values of the factors, shape (N, F), whole numbers.
-        category: Category of each sample, shape (N,), whole numbers; None if there is none.
-
     Returns:
         Share of correct votes, in [0, 1]; about 1 / F for uninformative codes.
-
-    Raises:
-        ValueError: If the shapes differ, or no factor varies.
 
     Source:
         Kim & Mnih 2018, section 4. Departs: votes that are scored are not those that were fitted,
@@ -87,16 +81,8 @@ def mutual_information_gap(
 ) -> float:
     """Gap in mutual information between the best and second-best code, mean over factors.
 
-    Args:
-        codes: Numeric codes, shape (N, S); each is cut into 20 bins of equal width.
-        factors: Values of the factors, shape (N, F), whole numbers.
-        category: Category of each sample, shape (N,), whole numbers; None if there is none.
-
     Returns:
         Gap of the mutual informations as a share of the factor's entropy, in [0, 1].
-
-    Raises:
-        ValueError: If the shapes differ, or no factor varies.
 
     Source:
         Chen et al. 2018 (beta-TCVAE), eq. 6, estimated by a histogram of the codes as Locatello et
@@ -123,17 +109,7 @@ def dci(
     """DCI: importances of codes in random forests that predict each factor from all codes.
 
     Args:
-        codes: Numeric codes, shape (N, S).
-        factors: Values of the factors, shape (N, F), whole numbers.
-        category: Category of each sample, shape (N,), whole numbers; None if there is none.
         seed: Of the samples held out, of the at most 2,000 used in all, and of the forests.
-
-    Returns:
-        The three measures.
-
-    Raises:
-        ValueError: If the shapes differ, no factor varies, or there are fewer than
-            two samples.
 
     Source:
         Eastwood & Williams 2018, section 2, with random forests' importances. Every factor is

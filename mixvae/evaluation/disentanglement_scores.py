@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from mixvae.contracts import MixturePosterior
 from mixvae.evaluation.disentanglement import dci, factor_vae_score, mutual_information_gap
+from mixvae.evaluation.latents import joined
 
 STATES = "states"
 
 
 class DisentanglementScores(Metric):
-    """Collects codes and factors; grows with the number of samples up to `max_samples`.
+    """Collects codes and factors; scores at most `max_samples` samples, at least 2.
 
     An agent's codes are the means of its states and its most probable category. A sample that a
     distributed sampler repeats to even out the ranks is kept once.
-
-    Args:
-        max_samples: Largest number of samples measured; more are subsampled.
-
-    Raises:
-        ValueError: If `max_samples` is below 2.
     """
 
     full_state_update = False
-    higher_is_better = True
-    is_differentiable = False
 
     index: list[Tensor]
     factors: list[Tensor]
@@ -70,13 +60,13 @@ class DisentanglementScores(Metric):
             `factor_vae/states`, `mig/states` of the states alone; empty if fewer than two
             samples or no factor that varies was seen.
         """
-        index, first = np.unique(_joined(self.index), return_index=True)
+        index, first = np.unique(joined(self.index), return_index=True)
         random = np.random.default_rng(self.seed)
         rows = first[np.sort(random.permutation(len(index))[: self.max_samples])]
-        factors = _joined(self.factors)[rows]
+        factors = joined(self.factors)[rows]
         if len(rows) < 2 or (factors == factors[0]).all():
             return {}
-        category, state_mean = _joined(self.category)[rows], _joined(self.state_mean)[rows]
+        category, state_mean = joined(self.category)[rows], joined(self.state_mean)[rows]
         agents = [
             self._scores(state_mean[:, a], factors, category[:, a])
             for a in range(category.shape[1])
@@ -104,9 +94,3 @@ class DisentanglementScores(Metric):
             values[f"factor_vae/{STATES}"] = factor_vae_score(states, factors, seed=self.seed)
             values[f"mig/{STATES}"] = mutual_information_gap(states, factors)
         return values
-
-
-def _joined(parts: list[Tensor]) -> NDArray[Any]:
-    """All batches of all ranks as one array."""
-    joined: NDArray[Any] = dim_zero_cat(parts).cpu().numpy()
-    return joined

@@ -18,8 +18,6 @@ class SetScore(NamedTuple):
     """Change of the genes of one set, compared with all others.
 
     Attributes:
-        name: Name of the set.
-        num_genes: Number of its genes in the data.
         inside: Mean size of the change of its genes, in the unit of the data.
         outside: Mean size of the change of the other genes.
         z: Rank-sum z score of the sizes; above 0 where its genes change more than the others.
@@ -38,17 +36,8 @@ def read_gene_sets(path: Path) -> GeneSets:
     """Read gene sets from a GMT file, or from a TOML file of arrays.
 
     GMT: one set a line, `name<TAB>description<TAB>gene<TAB>gene...`. TOML (Python 3.11 and later):
-    `name = ["gene", "gene"]`, at the top level. A gene named twice in a set counts once.
-
-    Args:
-        path: A .gmt or .toml file.
-
-    Returns:
-        Genes of each set, in the order of the file.
-
-    Raises:
-        FileNotFoundError: If the file is missing.
-        ValueError: Naming the line or the set, if the file is invalid.
+    `name = ["gene", "gene"]`, at the top level. A gene named twice in a set counts once. An invalid
+    file raises ValueError, naming the line or the set.
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no file of gene sets {path}")
@@ -104,15 +93,7 @@ def _read_toml(text: str, path: Path) -> GeneSets:
 
 
 def find_members(sets: Mapping[str, Sequence[str]], genes: Sequence[str]) -> NDArray[np.bool_]:
-    """Find the genes of the data in each set.
-
-    Args:
-        sets: Genes of each set, G of them.
-        genes: Names of the data's genes, length D.
-
-    Returns:
-        Membership, shape (G, D).
-    """
+    """Membership of D genes in G sets, shape (G, D)."""
     names = np.asarray(genes, dtype=object)
     rows = [np.isin(names, np.asarray(members, dtype=object)) for members in sets.values()]
     return np.stack(rows) if rows else np.zeros((0, len(names)), dtype=bool)

@@ -27,10 +27,6 @@ def count_populated(occupancy: ArrayLike, share: float = POPULATED_SHARE) -> int
 
     Args:
         occupancy: Number of samples in each category, shape (K,).
-        share: Least share of the even split of all samples over K categories.
-
-    Returns:
-        Number of populated categories, 0 to K.
     """
     counts = np.asarray(occupancy)
     least = max(1.0, share * counts.sum() / counts.size)
@@ -45,7 +41,7 @@ def diagnose_collapse(
     balance: Balance | None = None,
     terms: Mapping[str, float] | None = None,
 ) -> str | None:
-    """Describe a collapse of the categorical posterior and its likely cause in one sentence.
+    """Describe a collapse of the categorical posterior in one sentence; None if it is healthy.
 
     Flat: the mean entropy is at least nine tenths of log K, so the categories say nothing of the
     sample. Nearly empty: fewer than half of the categories are populated, or only one.
@@ -58,9 +54,6 @@ def diagnose_collapse(
             do the categories' work.
         balance: Settings that act on q(c|x), if known; they make the cause specific.
         terms: Mean of each term of the objective in the last training epoch, unweighted, nats.
-
-    Returns:
-        The sentence, or None for a healthy posterior.
 
     Source:
         Ours; K = 120 with too large a tau silently left MMIDAS 11 populated categories.
@@ -78,12 +71,10 @@ def diagnose_collapse(
         )
     if empty:
         reasons.append(f"only {populated} of {num_categories} categories are populated")
-    if reconstruction is not None and reconstruction[1] < reconstruction[0]:
-        reasons.append(
-            f"the reconstruction improves all the same ({reconstruction[0]:.1f} to"
-            f" {reconstruction[1]:.1f} nats)"
-        )
     states_suffice = reconstruction is not None and reconstruction[1] < reconstruction[0]
+    if reconstruction is not None and states_suffice:
+        first, now = reconstruction
+        reasons.append(f"the reconstruction improves all the same ({first:.1f} to {now:.1f} nats)")
     cause = _likely_cause(flat, states_suffice)
     if balance is not None:
         terms = terms or {}

@@ -63,8 +63,6 @@ class LatentCollector(Metric):
     """Collects inferences over batches and ranks; grows with the number of events."""
 
     full_state_update = False
-    higher_is_better = None
-    is_differentiable = False
 
     index: list[Tensor]
     label: list[Tensor]
@@ -93,16 +91,16 @@ class LatentCollector(Metric):
 
     def compute(self) -> LatentTable:
         """Join all batches of all ranks, ordered by index; a repeated event is kept once."""
-        index, first = np.unique(_joined(self.index), return_index=True)
+        index, first = np.unique(joined(self.index), return_index=True)
         has_joint = len(self.joint_mean) > 0
         return LatentTable(
             index=index,
-            label=_joined(self.label)[first],
-            rows=_joined(self.rows)[first],
-            mean=_joined(self.mean)[first].transpose(1, 0, 2),
-            logvar=_joined(self.logvar)[first].transpose(1, 0, 2),
-            joint_mean=_joined(self.joint_mean)[first] if has_joint else None,
-            joint_logvar=_joined(self.joint_logvar)[first] if has_joint else None,
+            label=joined(self.label)[first],
+            rows=joined(self.rows)[first],
+            mean=joined(self.mean)[first].transpose(1, 0, 2),
+            logvar=joined(self.logvar)[first].transpose(1, 0, 2),
+            joint_mean=joined(self.joint_mean)[first] if has_joint else None,
+            joint_logvar=joined(self.joint_logvar)[first] if has_joint else None,
         )
 
 
@@ -129,8 +127,6 @@ class SampleCollector(Metric):
     """
 
     full_state_update = False
-    higher_is_better = None
-    is_differentiable = False
 
     def __init__(self, num_modalities: int, max_samples: int) -> None:
         super().__init__()
@@ -161,15 +157,15 @@ class SampleCollector(Metric):
         """Join the samples of all ranks, one table for each modality."""
         tables = []
         for m in range(self.num_modalities):
-            row, first = np.unique(_joined(getattr(self, f"row{m}")), return_index=True)
+            row, first = np.unique(joined(getattr(self, f"row{m}")), return_index=True)
             kept = first[np.sort(_spread(row, self.max_samples))]
-            columns = (_joined(getattr(self, f"{name}{m}"))[kept] for name in Samples._fields)
+            columns = (joined(getattr(self, f"{name}{m}"))[kept] for name in Samples._fields)
             tables.append(Samples(*columns))
         return tables
 
     def _thin_out(self, m: int) -> None:
         """Drop what cannot be among those that are kept; a row met again is dropped again."""
-        row = _joined(getattr(self, f"row{m}"))
+        row = joined(getattr(self, f"row{m}"))
         kept = torch.from_numpy(_spread(row, self.max_samples))
         for name in Samples._fields:
             parts = getattr(self, f"{name}{m}")
@@ -182,5 +178,6 @@ def _spread(row: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return np.argsort(mixed, kind="stable")[:count]
 
 
-def _joined(parts: list[Tensor]) -> NDArray[Any]:
+def joined(parts: list[Tensor]) -> NDArray[Any]:
+    """All batches of all ranks as one array."""
     return dim_zero_cat(parts).cpu().numpy()

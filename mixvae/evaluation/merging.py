@@ -16,13 +16,12 @@ SMALLEST_MASS = 1e-9
 
 
 class Groups(NamedTuple):
-    """Groups of each agent's categories; A agents, K categories, G groups.
+    """G groups of each agent's categories.
 
     Attributes:
         order: For each agent a permutation of its categories, shape (A, K), int64: first the
             largest of each of the G groups, then the others.
         name: Group of each category in that order, shape (A, K), int64; 0..G-1 in the first G.
-        num_groups: G.
     """
 
     order: NDArray[np.int64]
@@ -43,13 +42,7 @@ def group_categories(
     Args:
         overlap: Sums over samples of q(i|x) q(j|x) of each agent, shape (A, K, K).
         max_overlap: Categories that overlap more are merged, in (0, 1).
-        num_groups: Number of groups, if known; `max_overlap` is then ignored.
-
-    Returns:
-        The groups.
-
-    Raises:
-        ValueError: If `num_groups` is above the number of categories or below two.
+        num_groups: Number of groups, if known, from 2 to K; `max_overlap` is then ignored.
 
     Source:
         Ours; merging mixture components by the doubt between them is Baudry et al. 2010's idea,

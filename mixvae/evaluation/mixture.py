@@ -57,12 +57,9 @@ class MixtureEvaluation(Metric):
         num_classes: Number of label classes C, 0 without labels.
         mask: Categories that are kept (True), shape (K,); pruned ones are neither counted as empty
             nor averaged in. None keeps all.
-        can_decode: True if the model has a decoder, and so a reconstruction and a KL.
     """
 
     full_state_update = False
-    higher_is_better = None
-    is_differentiable = False
 
     occupancy: Tensor
     labels: Tensor
@@ -102,7 +99,6 @@ class MixtureEvaluation(Metric):
         """Add a batch.
 
         Args:
-            step: Return value of the model's validation or test step.
             label: Classes, shape (B,), int64; negative where unknown.
         """
         probs = step.posterior.probs.float()
@@ -159,9 +155,6 @@ class MixtureEvaluation(Metric):
             agents, nats; consensus is a mean over kept categories, see `category_consensus`;
             `entropy_fraction` is of the logarithm of their number; `populated_categories` are those
             of the vote, `populated_by_agents` the mean over agents of those of each.
-
-        Raises:
-            ValueError: If no sample was added.
         """
         num_samples = int(self.num_samples)
         if num_samples == 0:

@@ -41,7 +41,6 @@ class ModelOrder(NamedTuple):
     """The selected round.
 
     Attributes:
-        selected: The round.
         threshold_met: Whether its mean consensus reaches the threshold.
     """
 
@@ -50,14 +49,7 @@ class ModelOrder(NamedTuple):
 
 
 def check_num_per_round(num_per_round: float) -> None:
-    """Reject values that are neither a number nor a share of categories.
-
-    Args:
-        num_per_round: See `num_to_prune`.
-
-    Raises:
-        ValueError: If it is not.
-    """
+    """Raise ValueError for values that `num_to_prune` does not take."""
     if num_per_round <= 0 or (num_per_round >= 1 and num_per_round != int(num_per_round)):
         raise ValueError(
             "num_per_round must be a number of categories, 1 or more, or a share of the kept ones"
@@ -77,13 +69,7 @@ def num_to_prune(num_kept: int, num_per_round: float) -> int:
 
 
 def fewest_categories(num_categories: int, num_per_round: float, max_rounds: int) -> int:
-    """Smallest number of categories that pruning can leave.
-
-    Args:
-        num_categories: Categories before the first round.
-        num_per_round: See `num_to_prune`.
-        max_rounds: Largest number of prunings.
-    """
+    """Smallest number of categories that pruning can leave."""
     for _ in range(max_rounds):
         num_categories -= num_to_prune(num_categories, num_per_round)
     return num_categories
@@ -102,8 +88,6 @@ def choose_pruned(
         consensus: Consensus of each category, shape (K,); 0 where no agent uses it.
         occupancy: Samples in each category, over agents, shape (K,): the fewest first of equals.
         kept: Whether each category is still kept, shape (K,), bool.
-        min_consensus: Categories of this consensus or more are never chosen.
-        num_per_round: See `num_to_prune`.
 
     Returns:
         Their numbers in the order of choice; none where all reach `min_consensus`.
@@ -123,12 +107,6 @@ def select_order(rounds: Sequence[Round], threshold: float) -> ModelOrder:
 
     If none does, the round of the largest mean consensus is selected and marked as not meeting
     the threshold.
-
-    Args:
-        rounds: The rounds, K falling; at least one.
-
-    Returns:
-        The selected round.
 
     Source:
         MMIDAS (Marghi et al. 2024), where the threshold is 0.95.

@@ -18,8 +18,6 @@ class MultimodalEvaluation(Metric):
     """
 
     full_state_update = False
-    higher_is_better = None
-    is_differentiable = False
 
     reconstruction: Tensor
     present: Tensor
@@ -43,7 +41,6 @@ class MultimodalEvaluation(Metric):
         """Add a batch.
 
         Args:
-            step: Return value of the model's validation or test step.
             present: Modalities present in each event, shape (B, M), bool.
         """
         there = present.T
@@ -65,9 +62,6 @@ class MultimodalEvaluation(Metric):
             have m, `reconstruction` the sum of these over modalities; `imputation/<m>_to_<n>` is
             the mean over the events that have both, `imputation` the mean of these over pairs of
             different modalities; `kl` is the mean over events. Others are left out.
-
-        Raises:
-            ValueError: If no event was added.
         """
         if int(self.num_events) == 0:
             raise ValueError("nothing to evaluate: the data split holds no events")

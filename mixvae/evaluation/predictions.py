@@ -56,8 +56,6 @@ class PredictionCollector(Metric):
     """
 
     full_state_update = False
-    higher_is_better = None
-    is_differentiable = False
 
     index: list[Tensor]
     label: list[Tensor]
@@ -94,11 +92,7 @@ class PredictionCollector(Metric):
 
 
 def tabulate(table: PredictionTable, num_classes: int) -> MixtureCounts:
-    """Count the samples of a table by category, class and pairs of agents.
-
-    Returns:
-        The counts; samples of unknown label are left out of `labels` only.
-    """
+    """Count the samples of a table by category, class and pairs of agents."""
     num_agents, _, num_categories = table.probs.shape
     chosen = np.eye(num_categories, dtype=np.int64)[table.category]
     voted = np.eye(num_categories, dtype=np.int64)[table.consensus]

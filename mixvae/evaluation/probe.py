@@ -26,7 +26,6 @@ class Labelled(NamedTuple):
 
     Attributes:
         x: Points, shape (N, *shape).
-        label: Classes, shape (N,), int64.
     """
 
     x: NDArray[np.floating[Any]]
@@ -34,12 +33,7 @@ class Labelled(NamedTuple):
 
 
 def known(x: NDArray[np.floating[Any]], label: NDArray[np.int64]) -> Labelled:
-    """Keep the points whose class is known.
-
-    Args:
-        x: Points, shape (N, *shape).
-        label: Classes, shape (N,), negative where unknown.
-    """
+    """The points whose class is known, not negative."""
     return Labelled(x[label >= 0], label[label >= 0])
 
 
@@ -49,15 +43,7 @@ def fit_logistic(data: Labelled, c: float = PROBE_C, max_iterations: int = 500) 
     It is deterministic: the same data give the same classifier.
 
     Args:
-        data: Training points, at least two classes among them.
         c: Inverse strength of the squared penalty on the weights, above 0.
-        max_iterations: Largest number of optimiser steps; reaching it is not an error.
-
-    Returns:
-        The classifier.
-
-    Raises:
-        ValueError: If there are fewer than two classes.
     """
     model = LogisticRegression(C=c, max_iter=max_iterations)
     return _fit(make_pipeline(StandardScaler(), model), data)
@@ -67,15 +53,6 @@ def fit_mlp(data: Labelled, seed: int = 0) -> Classifier:
     """Fit a network with one hidden layer of 128 units on standardised features, 30 epochs.
 
     For data whose classes are not linearly separable, such as images.
-
-    Args:
-        data: Training points, at least two classes among them.
-
-    Returns:
-        The classifier.
-
-    Raises:
-        ValueError: If there are fewer than two classes.
     """
     network = MLPClassifier((128,), batch_size=min(128, len(data.label)), max_iter=30)
     network.set_params(random_state=seed, alpha=1e-3)
@@ -83,20 +60,12 @@ def fit_mlp(data: Labelled, seed: int = 0) -> Classifier:
 
 
 def accuracy(classify: Classifier, data: Labelled) -> float:
-    """Share of points classified correctly.
-
-    Args:
-        data: Test points, at least one.
-    """
+    """Share of points classified correctly."""
     return float((classify(data.x) == data.label).mean())
 
 
 def balanced_accuracy(classify: Classifier, data: Labelled) -> float:
-    """Mean over the classes that occur of the recall of the class.
-
-    Args:
-        data: Test points, at least one.
-    """
+    """Mean over the classes that occur of the recall of the class."""
     found = classify(data.x) == data.label
     return float(np.mean([found[data.label == k].mean() for k in np.unique(data.label)]))
 

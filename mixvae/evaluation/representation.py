@@ -22,12 +22,7 @@ Fit = Callable[[Labelled], Classifier]
 
 
 class SplitInference(NamedTuple):
-    """Inferences of a model for a split, and its samples.
-
-    Attributes:
-        latents: The inferences.
-        samples: The samples of each modality, length M.
-    """
+    """Inferences of a model for a split, and the samples of each of its M modalities."""
 
     latents: LatentTable
     samples: Sequence[Samples]
@@ -50,13 +45,7 @@ class Judges(NamedTuple):
 
 
 def fit_judges(train: SplitInference, fit_samples: Fit) -> Judges:
-    """Fit every classifier that the measures need on the training split.
-
-    Args:
-        train: The training split, each sample of a modality counted once.
-
-    Returns:
-        The judges.
+    """Fit every classifier that the measures need on the training split, each sample once.
 
     Raises:
         ValueError: If no modality has training samples of two known classes.
@@ -77,11 +66,7 @@ def fit_judges(train: SplitInference, fit_samples: Fit) -> Judges:
 def measure_probes(
     judges: Judges, latents: LatentTable, modalities: Sequence[str]
 ) -> dict[str, float]:
-    """Test the probes on the posterior means of a split.
-
-    Args:
-        judges: From `fit_judges`.
-        latents: Inferences of the split; each sample of a modality counts once.
+    """Test the probes on the posterior means of a split, each sample of a modality once.
 
     Returns:
         Shares of samples by name: `probe_accuracy/<m>`, `probe_balanced_accuracy/<m>` (mean over
@@ -109,11 +94,7 @@ def measure_probes(
 def measure_coherence(
     judges: Judges, split: SplitInference, modalities: Sequence[str], decode: Decode
 ) -> dict[str, float]:
-    """Test what is decoded across modalities with classifiers of real data.
-
-    Args:
-        judges: From `fit_judges`.
-        split: The split; each sample of a modality counts once.
+    """Test decodings across modalities with classifiers of real data, each sample once.
 
     Returns:
         Shares by name: `classifier_accuracy/<n>` on real samples of the split, its mean over

@@ -64,17 +64,8 @@ def traverse_states(
     Args:
         category: Most probable category of each agent, shape (A, N).
         state_mean: Mean state at that category, shape (A, N, S).
-        categories: Numbers of the J categories.
-        num_categories: Number of categories K of the decoders.
         num_steps: Values of the state on the path, at least 2.
-        percentiles: Ends of the path, as percentiles of the category's samples.
         min_samples: Smallest number of samples for a meaningful range.
-
-    Returns:
-        The changes.
-
-    Raises:
-        ValueError: If there are fewer than 2 steps, or no state dimension.
     """
     num_agents, _, state_dim = state_mean.shape
     if num_steps < 2:
@@ -122,10 +113,7 @@ def _changes(
 
 
 def rank_features(change: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Order features by the size of their change, the largest first.
-
-    Args:
-        change: Changes, shape (..., D); their sign does not count.
+    """Order features by the size of their change (..., D), the largest first.
 
     Returns:
         Indices of features, shape (..., D); of equals the first comes first.
@@ -135,10 +123,7 @@ def rank_features(change: NDArray[np.floating]) -> NDArray[np.int64]:
 
 
 def top_share(traversal: StateTraversal, num_top: int, agent: int = 0) -> NDArray[np.float64]:
-    """Share of the other agents that rank a feature among their top, in each category.
-
-    Args:
-        num_top: Number of top features of an agent, by their total change.
+    """Share of the other agents that rank a feature among their `num_top`, in each category.
 
     Returns:
         Values in [0, 1], shape (J, D); NaN in a category that no other agent knows.
@@ -163,9 +148,6 @@ def overlap_at(traversal: StateTraversal, num_top: int, agent: int = 0) -> NDArr
     """Overlap of an agent's top features with those of the other agents, by category.
 
     Its chance level is `num_top` over the number of features.
-
-    Args:
-        num_top: Number of top features of an agent, by their total change.
 
     Returns:
         Mean over the other agents, in [0, 1], shape (J,); NaN where there is none.

@@ -15,6 +15,7 @@ from mixvae.figures.style import (
     MAX_NUMBERED,
     add_colour_bar,
     label_ticks,
+    legend_beside,
     new_figure,
     tidy,
     with_gaps,
@@ -36,12 +37,8 @@ def coherence_heat_map(
 
     Args:
         matrix: Coherence [m, n] from modality m to n, shape (M, M), NaN where it is not known.
-        names: Names of the modalities, length M.
         coherence: Mean over pairs of different modalities, for the title.
         latents: Name of the decoded latents, such as `shared latents`.
-
-    Returns:
-        A figure with a heat map and its colour bar.
     """
     side = float(np.clip(0.75 * len(names), 2.5, 9.0))
     figure = new_figure(side + 2.4, side + 1.2)
@@ -72,13 +69,9 @@ def accuracy_bars(
 
     Args:
         series: For each classifier, its accuracy in each modality, length M, NaN for none.
-        names: Names of the modalities, length M.
         largest: Share of each modality's largest class, the accuracy of always guessing it, drawn
             as a line, length M, NaN for none.
         samples: Name of the samples, such as `held-out samples`.
-
-    Returns:
-        A figure with one group of bars per modality.
     """
     figure = new_figure(float(np.clip(1.1 * len(names) + 3.2, 5.0, 15.0)), 3.4)
     axes = figure.add_subplot()
@@ -97,5 +90,5 @@ def accuracy_bars(
         axes.tick_params(axis="x", rotation=90)
     axes.set_ylim(0, 1)
     tidy(axes, "What classifiers find in each modality", y=f"accuracy on {samples}")
-    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    legend_beside(axes)
     return figure

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from mixvae.figures.samples import draw_mosaic
 from mixvae.figures.style import COLOURS, FAINT, new_figure, tidy
 
 Array = NDArray[np.floating[Any]]
@@ -24,26 +25,13 @@ def image_copies(
             as colours where there are three.
         copies: Copies of each, shape (C, N, channels, height, width).
         value_range: Smallest and largest value, None where unbounded.
-
-    Returns:
-        A mosaic of C+1 rows and N columns.
     """
     images = np.concatenate([samples[None], copies])
-    num_rows, num_columns, channels, height, width = images.shape
     low, high = value_range or (float(images.min()), float(images.max()))
-    shown = images if channels == 3 else images[:, :, :1]
-    tiled = np.moveaxis(np.pad(shown, [(0, 0)] * 3 + [(0, 1)] * 2, constant_values=high), 2, -1)
-    canvas = tiled.swapaxes(1, 2).reshape(num_rows * (height + 1), num_columns * (width + 1), -1)
-    canvas = np.clip((canvas - low) / max(high - low, 1e-12), 0, 1)
-    figure = new_figure(0.7 * num_columns + 1.2, 0.7 * num_rows * height / width + 0.8)
-    axes = figure.add_subplot()
-    axes.imshow(canvas.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    rows = ["sample", *(f"copy {number}" for number in range(1, len(images)))]
+    limits = (low, max(high, low + 1e-6))
+    figure, axes = draw_mosaic(images, rows, [""] * len(samples), limits)
     tidy(axes, TITLE)
-    rows = ["sample", *(f"copy {number}" for number in range(1, num_rows))]
-    axes.set_yticks([row * (height + 1) + (height - 1) / 2 for row in range(num_rows)], rows)
-    axes.set_xticks([])
-    axes.tick_params(length=0)
-    axes.spines[["bottom", "left"]].set_visible(False)
     return figure
 
 
@@ -53,9 +41,6 @@ def copy_plane(samples: Array, copies: Array) -> Figure:
     Args:
         samples: Samples, shape (N, D), N at least 2.
         copies: Copies of the first n of them, shape (C, n, D).
-
-    Returns:
-        A scatter plot with a line from each of the n samples to each of its copies.
     """
     centre = samples.mean(axis=0)
     _, _, axes_of_data = np.linalg.svd(samples - centre, full_matrices=False)

@@ -143,16 +143,6 @@ def learning_curves(curves: Curves, num_categories: int) -> Figure:
     """Draw the objective, its terms and the measures of a mixture model over epochs.
 
     Metrics without a panel are not drawn, and a panel without its metrics is left out.
-
-    Args:
-        curves: Metrics over epochs.
-        num_categories: Number of categories K, for the bounds of entropy and categories.
-
-    Returns:
-        A figure with up to eight axes.
-
-    Raises:
-        ValueError: If no panel has a metric.
     """
     return _draw(_mixture_panels(curves, num_categories), curves)
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mixvae.figures.style import INK, add_colour_bar, label_ticks, new_figure, tidy, with_gaps
+from mixvae.figures.style import add_colour_bar, label_ticks, new_figure, tidy, with_gaps
 
 MAX_ROWS = 40
 MAX_COLUMNS = 60
@@ -29,14 +29,7 @@ def state_genes(
     Args:
         change: Signed change of each gene in each category, in the unit of the data, shape (J, D).
         categories: Number of the category of each row, length J, at least 1.
-        gene_names: Names of the genes, length D.
         per_category: Leading genes of each category to draw, fewer where there are many categories.
-
-    Returns:
-        A figure with a heat map and its colour bar.
-
-    Raises:
-        ValueError: If there is no category.
     """
     if len(categories) == 0:
         raise ValueError("no category to draw genes of")
@@ -53,9 +46,8 @@ def state_genes(
     image = axes.imshow(values, vmin=-limit, vmax=limit, cmap=with_gaps("PuOr"), aspect="auto")
     add_colour_bar(figure, image, axes, "change over the state's range\n(unit of the data)")
     label_ticks(axes, rows, [str(gene_names[g]) for g in genes])
-    # Every gene is labelled, whatever their number: the names are the result.
+    # The names are the result, so every gene is labelled.
     axes.set_xticks(range(len(genes)), [str(gene_names[g]) for g in genes], rotation=90)
-    axes.tick_params(axis="x", labelsize=6, colors=INK)
     tidy(axes, "Genes that the state changes within a category", x="gene", y="category")
     axes.tick_params(axis="x", labelsize=6)
     return figure

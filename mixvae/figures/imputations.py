@@ -11,7 +11,15 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mixvae.figures.style import INK, add_colour_bar, new_figure, tidy, with_gaps, wrapped
+from mixvae.figures.style import (
+    INK,
+    add_colour_bar,
+    new_figure,
+    tidy,
+    value_limits,
+    with_gaps,
+    wrapped,
+)
 
 MAX_MODALITIES = 6
 COLUMN, ROW = 2.3, 1.75  # size of one picture, inches
@@ -50,7 +58,7 @@ def imputations(
     grid = figure.subplots(count, count + 1, squeeze=False)
     for n in range(count):
         parts = [_drawn(part) for part in (samples[n], *decoded[n][:count])]
-        low, high = _limits(parts)
+        low, high = value_limits(np.concatenate([part.ravel() for part in parts]))
         pictures = [_picture(part, low, high) for part in parts]
         for column, picture in enumerate(pictures):
             axes = grid[n, column]
@@ -114,12 +122,3 @@ def _picture(samples: Array, low: float, high: float) -> Array:
         return picture[..., 0]
     scaled = np.clip((picture - low) / (high - low), 0, 1)
     return np.where(np.isnan(picture), 1.0, scaled)
-
-
-def _limits(parts: Sequence[Array]) -> tuple[float, float]:
-    values = np.concatenate([part.ravel() for part in parts])
-    values = values[~np.isnan(values)]
-    if values.size == 0:
-        return 0.0, 1.0
-    low, high = np.percentile(values, [1, 99])
-    return float(low), float(max(high, low + 1e-6))

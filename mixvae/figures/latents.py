@@ -24,7 +24,6 @@ class LatentCloud(NamedTuple):
     """Posterior means to show in one panel.
 
     Attributes:
-        name: Its title.
         mean: Posterior means, shape (N, L), L at least 1.
         label: Class of each, -1 where unknown, shape (N,).
     """
@@ -48,9 +47,6 @@ def latent_planes(
     Args:
         class_names: Names of the classes, length C; empty without labels.
         joint: The joint posterior, in a separate panel; None if the model has none.
-
-    Returns:
-        A figure with M + 1 panels, or M + 2.
     """
     clouds = [*modalities, *([] if joint is None else [joint])]
     plane = find_plane(np.concatenate([cloud.mean for cloud in clouds]), "latent")

@@ -36,17 +36,7 @@ class Measured(Protocol):
 
 
 def model_order(rounds: Sequence[Measured], selected: int, threshold: float) -> Figure:
-    """Draw the consensus and the reconstruction of each round against its number of categories.
-
-    Args:
-        rounds: The rounds, at least one, each with another K.
-
-    Returns:
-        A figure with three axes: consensus, reconstruction, populated categories.
-
-    Raises:
-        ValueError: If there is no round.
-    """
+    """Draw the consensus and the reconstruction of each round against its number of categories."""
     if not rounds:
         raise ValueError("no model order to draw: no round was measured")
     rounds = sorted(rounds, key=lambda one: one.num_categories)

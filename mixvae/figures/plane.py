@@ -13,8 +13,6 @@ class Plane(NamedTuple):
 
     Attributes:
         points: Coordinates, shape (N, 2).
-        x: Label of the first coordinate.
-        y: Label of the second coordinate.
     """
 
     points: NDArray[np.float64]

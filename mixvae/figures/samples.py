@@ -15,17 +15,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mixvae.figures.style import COLOURS, INK, add_colour_bar, new_figure, tidy, with_gaps
+from mixvae.figures.style import (
+    COLOURS,
+    INK,
+    add_colour_bar,
+    new_figure,
+    tidy,
+    value_limits,
+    with_gaps,
+)
 
 Range = tuple[float, float] | None
 Array = NDArray[np.floating[Any]]
-
-
-def _limits(values: Array, value_range: Range) -> tuple[float, float]:
-    if value_range is not None:
-        return value_range
-    low, high = np.nanpercentile(values, [1, 99])
-    return float(low), float(max(high, low + 1e-6))
 
 
 def _mosaic(images: Array, value_range: Range) -> Array:
@@ -36,7 +37,7 @@ def _mosaic(images: Array, value_range: Range) -> Array:
     """
     rows, columns, channels, height, width = images.shape
     if channels == 3:
-        low, high = _limits(images, value_range)
+        low, high = value_limits(images, value_range)
         shown = np.clip((images - low) / (high - low), 0, 1)
     else:
         shown = images[:, :, :1]
@@ -57,14 +58,15 @@ def _short(values: Array) -> list[str]:
     return [f"{np.round(value, decimals) + 0.0:.{decimals}f}" for value in values]
 
 
-def _draw_mosaic(
+def draw_mosaic(
     images: Array, rows: Sequence[str], columns: Sequence[str], value_range: Range
 ) -> tuple[Figure, Axes]:
+    """Draw images, shape (rows, columns, channels, height, width), in a named grid."""
     num_rows, num_columns, _, height, width = images.shape
     cell = float(np.clip(11.0 / num_columns, 0.3, 0.75))
     figure = new_figure(cell * num_columns + 1.4, cell * num_rows * height / width + 1.1)
     axes = figure.add_subplot()
-    low, high = _limits(images, value_range)
+    low, high = value_limits(images, value_range)
     canvas = _mosaic(images, value_range)
     axes.imshow(canvas, cmap=with_gaps("gray"), vmin=low, vmax=high, interpolation="nearest")
     axes.set_yticks([row * (height + 1) + (height - 1) / 2 for row in range(num_rows)], rows)
@@ -81,7 +83,7 @@ def _draw_heat_maps(
     num_columns = min(3, len(panels))
     num_rows = math.ceil(len(panels) / num_columns)
     figure = new_figure(3.6 * num_columns + 0.8, 1.7 * num_rows + 0.6)
-    low, high = _limits(np.concatenate([panel.ravel() for panel in panels]), value_range)
+    low, high = value_limits(np.concatenate([panel.ravel() for panel in panels]), value_range)
     drawn = []
     for number, (panel, title) in enumerate(zip(panels, titles, strict=True)):
         axes = figure.add_subplot(num_rows, num_columns, number + 1)
@@ -109,7 +111,6 @@ def reconstructions(
         samples: Samples, shape (N, *shape).
         decoded: Reconstructions of each agent, shape (A, N, *shape).
         categories: Consensus category of each sample, length N.
-        value_range: Smallest and largest value a sample can take, None where unbounded.
 
     Returns:
         A mosaic of A+1 rows and N columns for images; for other data axes for each of the first
@@ -120,9 +121,8 @@ def reconstructions(
         images = np.concatenate([samples[None], decoded])
         rows = ["sample", *(f"agent {a}" for a in range(len(decoded)))]
         columns = [str(category) for category in categories]
-        figure, axes = _draw_mosaic(images, rows, columns, value_range)
+        figure, axes = draw_mosaic(images, rows, columns, value_range)
         tidy(axes, title, x="consensus category")
-        axes.spines[["bottom", "left"]].set_visible(False)
         return figure
     count = min(12, len(samples))
     num_columns = min(3, count)
@@ -154,18 +154,13 @@ def traversal(
         decoded: Decoded data, shape (K', steps, *shape), for the categories shown.
         values: Values of the state dimension, shape (steps,).
         categories: Numbers of the categories shown, length K'.
-        value_range: Smallest and largest value a sample can take, None where unbounded.
-
-    Returns:
-        A mosaic with a row per category for images; for other data a heat map per category.
     """
     title = f"Traversal of state {state} by agent {agent}"
     x = f"value of state {state} (prior standard deviations), others at the category's mean"
     if decoded.ndim == 5:
         rows = [str(category) for category in categories]
-        figure, axes = _draw_mosaic(decoded, rows, _short(values), value_range)
+        figure, axes = draw_mosaic(decoded, rows, _short(values), value_range)
         tidy(axes, title, x=x, y="category")
-        axes.spines[["bottom", "left"]].set_visible(False)
         return figure
     titles = [f"category {category}" for category in categories]
     span = f"state {state}\n{' to '.join(_short(values)[:: len(values) - 1])}"
@@ -182,10 +177,6 @@ def category_samples(
     Args:
         samples: Samples of each category shown, each of shape (n, *shape), where n may differ and
             be 0, but not for all.
-        value_range: Smallest and largest value a sample can take, None where unbounded.
-
-    Returns:
-        A mosaic with a row per category for images; for other data a heat map per category.
     """
     title = "Samples of each consensus category, most confident first"
     longest = max(len(row) for row in samples)
@@ -195,9 +186,8 @@ def category_samples(
         row[: len(members)] = members
     if grid.ndim == 5:
         rows = [str(category) for category in categories]
-        figure, axes = _draw_mosaic(grid, rows, [""] * longest, value_range)
+        figure, axes = draw_mosaic(grid, rows, [""] * longest, value_range)
         tidy(axes, title, y="category")
-        axes.spines[["bottom", "left"]].set_visible(False)
         return figure
     titles = [f"category {category}" for category in categories]
     figure = _draw_heat_maps(list(grid), titles, "samples", value_range)

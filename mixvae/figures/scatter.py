@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mixvae.figures.plane import find_plane
-from mixvae.figures.style import COLOURS, MARKERS, new_figure, tidy
+from mixvae.figures.style import COLOURS, MARKERS, legend_beside, new_figure, tidy
 
 MAX_POINTS = 5000
 MAX_IN_LEGEND = 30
@@ -28,14 +28,7 @@ def state_scatter(
 
     Args:
         state: Mean states, shape (N, S), S at least 1.
-        category: Category of each sample, shape (N,).
         num_categories: Number of categories K; each number has a fixed colour and marker.
-
-    Returns:
-        A figure with one set of points for each category that holds a sample.
-
-    Raises:
-        ValueError: If there is no state dimension.
     """
     if state.shape[1] == 0:
         raise ValueError("no state to draw: the model has state_dim 0")
@@ -65,13 +58,6 @@ def state_scatter(
         y=plane.y,
     )
     if len(axes.collections) <= MAX_IN_LEGEND:
-        axes.legend(
-            title="category",
-            title_fontsize=8,
-            fontsize=8,
-            frameon=False,
-            loc="center left",
-            bbox_to_anchor=(1.0, 0.5),
-            ncols=1 + len(axes.collections) // 16,
-        )
+        columns = 1 + len(axes.collections) // 16
+        legend_beside(axes, title="category", title_fontsize=8, ncols=columns)
     return figure

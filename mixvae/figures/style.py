@@ -24,27 +24,14 @@ MAX_NUMBERED = 20
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Make an empty figure that draws itself without a display or global state.
-
-    Args:
-        width: Width, inches.
-        height: Height, inches.
-
-    Returns:
-        The figure, laid out so that nothing overlaps.
-    """
+    """Make an empty figure that draws itself without a display or global state."""
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def tidy(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
-    """Label axes, and remove the upper and right spines.
-
-    Args:
-        x: Label of the horizontal axis, with its unit.
-        y: Label of the vertical axis, with its unit.
-    """
+    """Label axes, and remove the upper and right spines."""
     axes.set_title(title, loc="left", fontsize=10, color=INK)
     axes.set_xlabel(x, fontsize=9, color=INK)
     axes.set_ylabel(y, fontsize=9, color=INK)
@@ -53,23 +40,14 @@ def tidy(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
 
 
 def add_colour_bar(figure: Figure, image: AxesImage, axes: Axes | list[Axes], label: str) -> None:
-    """Draw the colour bar of a heat map beside it.
-
-    Args:
-        image: The heat map, or one of several that share their colours.
-        label: What the colours measure, with its unit.
-    """
+    """Draw the colour bar of a heat map beside it."""
     bar = figure.colorbar(image, ax=axes, shrink=0.8)
     bar.set_label(label, fontsize=9, color=INK)
     bar.ax.tick_params(labelsize=8, colors=INK)
 
 
 def label_ticks(axes: Axes, rows: list[str], columns: list[str]) -> None:
-    """Label the rows and columns of a heat map, every n-th if there are too many to read.
-
-    Args:
-        axes: Axes with one row and one column per unit.
-    """
+    """Label the rows and columns of a heat map, every n-th if there are too many to read."""
     for axis, names in ((axes.yaxis, rows), (axes.xaxis, columns)):
         every = int(np.ceil(len(names) / 40))
         axis.set_ticks(range(0, len(names), every), names[::every])
@@ -93,13 +71,26 @@ def write_numbers(axes: Axes, values: NDArray[Any], texts: NDArray[np.str_], mid
 
 
 def wrapped(name: str, letters: int) -> str:
-    """Break a name into lines, between words and after underscores.
-
-    Args:
-        letters: Largest length of a line.
-    """
+    """Break a name into lines, between words and after underscores."""
     lines = textwrap.wrap(name.replace("_", "_ "), letters)
     return "\n".join(line.replace("_ ", "_") for line in lines)
+
+
+def value_limits(
+    values: NDArray[Any], value_range: tuple[float, float] | None = None
+) -> tuple[float, float]:
+    """Ends of a colour scale: the range, or the 1st and 99th percentile of what is not NaN."""
+    if value_range is not None:
+        return value_range
+    if np.isnan(values).all():
+        return 0.0, 1.0
+    low, high = np.nanpercentile(values, [1, 99])
+    return float(low), float(max(high, low + 1e-6))
+
+
+def legend_beside(axes: Axes, **options: Any) -> None:
+    """Draw the legend to the right of the axes."""
+    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), **options)
 
 
 def with_gaps(name: str) -> Colormap:

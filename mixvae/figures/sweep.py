@@ -13,15 +13,7 @@ MAX_ROWS = 60
 
 
 def sweep_figure(names: Sequence[str], values: Sequence[Sequence[float]], metric: str) -> Figure:
-    """Draw a metric of a sweep: each job a point, the mean over seeds a bar across.
-
-    Args:
-        names: The settings that differ, one text for each row.
-        values: The metric of each row's jobs, one per seed.
-
-    Returns:
-        The figure; of more than 60 rows the first 60, which the title says.
-    """
+    """Draw a metric of a sweep: each job a point, the mean over seeds a bar across."""
     shown = min(len(names), MAX_ROWS)
     figure = new_figure(7.0, 1.2 + 0.28 * shown)
     axes = figure.subplots()

@@ -16,6 +16,7 @@ from mixvae.figures.style import (
     MAX_NUMBERED,
     add_colour_bar,
     label_ticks,
+    legend_beside,
     new_figure,
     tidy,
     with_gaps,
@@ -35,10 +36,6 @@ def consensus_matrix(
     Args:
         matrix: Mean over pairs of agents a < b of their consensus, shape (K, K); rows are the
             categories of a, columns those of b.
-        categories: Numbers of the categories; None numbers them from 0.
-
-    Returns:
-        A figure with a heat map and its colour bar.
     """
     num_categories = len(matrix)
     side = _side(num_categories)
@@ -71,11 +68,6 @@ def category_label_table(
 
     Args:
         counts: Samples per category and class, shape (K, C), rows in the order to draw.
-        class_names: Names of the classes, length C.
-        accuracy: Clustering accuracy of these counts, for the title.
-
-    Returns:
-        A figure with a heat map of each category's shares, the counts written in, and a colour bar.
     """
     num_rows, num_columns = counts.shape
     figure = new_figure(_side(num_columns) + 2.4, _side(num_rows) + 1.4)
@@ -104,10 +96,6 @@ def samples_per_category(
 
     Args:
         occupancy: Number of samples, the vote last, shape (A+1, K).
-        categories: Numbers of the categories; None numbers them from 0.
-
-    Returns:
-        A figure with one group of bars per category and a line at the even split.
     """
     num_voters, num_categories = occupancy.shape
     figure = new_figure(float(np.clip(0.12 * occupancy.size + 3.0, 6.0, 15.0)), 3.2)
@@ -130,11 +118,5 @@ def samples_per_category(
     names = [str(k) for k in (range(num_categories) if categories is None else categories)]
     axes.set_xticks(range(0, num_categories, every), names[::every])
     tidy(axes, "Samples per category", x="category", y="samples")
-    axes.legend(
-        fontsize=8,
-        frameon=False,
-        loc="center left",
-        bbox_to_anchor=(1.0, 0.5),
-        ncols=math.ceil((num_voters + 1) / 12),
-    )
+    legend_beside(axes, ncols=math.ceil((num_voters + 1) / 12))
     return figure

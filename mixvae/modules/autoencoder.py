@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from torch import Tensor
-
-from mixvae.contracts import MultimodalBatch, MultimodalPosterior, MultimodalStep
+from mixvae.contracts import MultimodalBatch
 from mixvae.modules.multimodal import AbstractMultimodalModule
 from mixvae.objectives.terms import Terms
 
@@ -36,18 +32,3 @@ class Autoencoder(AbstractMultimodalModule):
         terms = Terms(self.weights(self.epoch))
         terms.add("reconstruction", self.weighted(self.reconstruction(mean, batch)), axes="B")
         return terms
-
-    def infer(self, x: Sequence[Tensor], present: Tensor) -> MultimodalPosterior:
-        """The codes of x, M tensors (B, *shape_m), as means."""
-        return MultimodalPosterior(*self.encode(x, present))
-
-    def predict_step(self, batch: MultimodalBatch, batch_idx: int = 0) -> MultimodalStep:
-        """Encode, reconstruct and impute a batch."""
-        posterior = self.infer(batch.x, batch.present)
-        reconstruction = self.reconstruction(posterior.mean, batch)
-        return MultimodalStep(
-            posterior=posterior,
-            reconstruction=reconstruction,
-            imputation=self.imputation(posterior.mean, batch),
-            kl=reconstruction.new_zeros(reconstruction.shape[1]),
-        )

@@ -1,8 +1,7 @@
 """What every LightningModule of mixvae shares: optimiser, time in epochs, and per-epoch logs.
 
-A new term of an objective is three edits: its weight in the constructor, documented there; its
-factor in `weights` and its value in `terms`, or in `shared_terms` where validation measures it too;
-its key in `conf/model`.
+A new term of an objective is three edits: its weight in the constructor; its factor in `weights`
+and value in `terms`, or in `shared_terms` if validation measures it too; its key in `conf/model`.
 """
 
 from __future__ import annotations
@@ -156,11 +155,7 @@ class AbstractModule(LightningModule, ABC, Generic[BatchT]):
 
 
 def weight_schedule(name: str, value: float | Schedule) -> Schedule:
-    """A weight of the objective, named as in the config, as a schedule.
-
-    Raises:
-        ValueError: If the weight ever goes below 0.
-    """
+    """A weight of the objective, named as in the config, as a schedule."""
     return as_schedule(value, name=f"model.{name}", at_least=0)
 
 

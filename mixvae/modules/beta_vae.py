@@ -17,9 +17,6 @@ from mixvae.objectives.relaxation import reparametrise
 from mixvae.objectives.schedules import Schedule
 from mixvae.objectives.terms import Terms
 
-# Training samples that are encoded at once for the centres.
-CHUNK = 1000
-
 
 class BetaVAE(AbstractMixture):
     """One agent with states only; a sample's category is the centre nearest to its mean state.
@@ -104,11 +101,7 @@ class BetaVAE(AbstractMixture):
         if self._samples is None or self._found_at == self.trainer.global_step:
             return
         self._found_at = self.trainer.global_step
-        was = self.agents.training
-        self.agents.eval()
-        chunks = self._samples.to(self.centres).split(CHUNK)
-        means = torch.cat([self.agents.state_of(x)[0][0] for x in chunks])
-        self.agents.train(was)
+        means = self.state_means(self._samples)
         centres = k_means(means, self.num_categories, generator=torch.Generator().manual_seed(0))
         self.centres.copy_(centres)
         distance = torch.cdist(means, centres).amin(dim=-1)

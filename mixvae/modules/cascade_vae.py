@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,6 +11,7 @@ from torch.nn import functional
 from mixvae.contracts import Batch, MixturePosterior
 from mixvae.modules.base import Moment, plain_number
 from mixvae.modules.mixture import AbstractMixture
+from mixvae.networks.batched import evaluating
 from mixvae.objectives.assignment import assign_balanced
 from mixvae.objectives.divergences import kl_to_standard_normal
 from mixvae.objectives.relaxation import reparametrise
@@ -42,10 +41,6 @@ class CascadeVAE(AbstractMixture):
         category_after: Dimensions released before there are categories, in [0, S].
         pair_cost: Nats for each pair of a batch in one category, at least 0.
         **shared: See `AbstractMixture`; the likelihood is of the values that the encoder sees.
-
-    Raises:
-        ValueError: If a weight or a length is out of its range, or the likelihood is of raw counts,
-            which inference does not have.
 
     Source:
         CascadeVAE (Jeong & Song 2019), algorithm 1, and its public code, which starts Adam afresh
@@ -133,7 +128,7 @@ class CascadeVAE(AbstractMixture):
     def _assign(self, x: Tensor, state: Tensor) -> Tensor:
         """The categories of a batch of all processes at least cost, one-hot, shape (1, B, K)."""
         # A sample's cost must not depend on the others' decoding with wrong categories.
-        with _evaluating(self.agents.decoder):
+        with evaluating(self.agents.decoder):
             cost = self._costs(x, state)
         cost = cost.masked_fill(~self.category_mask, torch.inf)
         whole = gather_over_processes(cost)
@@ -156,13 +151,3 @@ class CascadeVAE(AbstractMixture):
         mean, logvar = self.agents.state_of(x)
         probs = self.log_posterior(-self._costs(x, mean).unsqueeze(0)).exp()
         return MixturePosterior(probs, mean, logvar)
-
-
-@contextmanager
-def _evaluating(network: torch.nn.Module) -> Iterator[None]:
-    was = network.training
-    network.eval()
-    try:
-        yield
-    finally:
-        network.train(was)

@@ -54,22 +54,14 @@ class CplMixVAE(AbstractMixture):
         double_softmax: Reproduces MMIDAS, q(c|x) = softmax(softmax(logits) / tau).
         temperature: Of the Gumbel-softmax sample of c, a number or a schedule over epochs.
         straight_through: Decode the one-hot sample, with the gradient of the relaxed one.
-        beta: Weight of the states' KL divergence.
         coupling: Distance between the agents' categories, see `objectives.coupling`.
-        coupling_weight: Its weight lambda.
         entropy_weight: Weight of the entropy of q(c|x); the paper's objective has 1.
-        consistency_weight: Weight of the divergence between q(c|x) and q(c|x_a).
-        adversarial_weight: Weight of the divergence between q(c|x) and q(c|x + r_a).
         adversary: Makes x + r_a; needed if adversarial_weight is above 0.
-        information_weight: Weight of the information term.
         marginal_weight: Weight of the entropy of the mean of q(c|x) in it, a number.
         align_epochs: Epochs at whose start the agents' labels are matched.
         copy_strength: Factor on the distance of the copies of `augmenter` and `adversary` from the
             sample, a number or a schedule over epochs.
         **shared: See `AbstractMixture`.
-
-    Raises:
-        ValueError: If a size, a weight, tau or the temperature is out of its range.
 
     Source:
         cpl-mixVAE (Marghi et al., arXiv:2007.09880); for A = 1 the paper's sum over pairs is

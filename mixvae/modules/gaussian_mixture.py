@@ -26,9 +26,6 @@ class AbstractGaussianMixture(AbstractMixture, ABC):
     Args:
         beta: Weight of both divergences, a number or a schedule over epochs.
         **shared: See `AbstractMixture`; state_dim, at least 1, is the number of dimensions S of z.
-
-    Raises:
-        ValueError: If beta or a size is out of its range.
     """
 
     # Merged categories would have one name and several Gaussians: not `contracts.Mergeable`.
@@ -71,12 +68,6 @@ class AbstractGaussianMixture(AbstractMixture, ABC):
         return terms
 
     def describe(self, log_q: Tensor, mean: Tensor, logvar: Tensor) -> MixturePosterior:
-        """The posterior as `contracts.MixturePosterior`.
-
-        Args:
-            log_q: log q(c|x), nats, shape (1, B, K).
-            mean: Mean of z at the most probable category, shape (1, B, S).
-            logvar: Its log-variance, natural log, shape (1, B, S).
-        """
+        """The posterior by log q(c|x), (1, B, K), and z at the most probable c, (1, B, S)."""
         probs = log_q.exp()
         return MixturePosterior(probs, *self.prior.state(most_probable(probs), mean, logvar))

@@ -38,20 +38,14 @@ class IMSAT(AbstractMixture):
     alone gets. Each weight is a number or a schedule over epochs; 0 switches a divergence off.
 
     Args:
-        shape: See `AbstractMixture`, as for `num_categories`, `optimizer` and `learning_rate`.
         agents: Builds the networks; only the encoder and the categorical head are kept.
         augmenter: Makes the copy x' of the sample x.
         tau: q(c|x) = softmax(logits / tau); `auto` is 1.
-        consistency_weight: Weight of the divergence between sample and copy.
-        adversarial_weight: Weight of the divergence under the adversary's step.
         adversary: Makes x + r; needed if adversarial_weight is above 0.
-        information_weight: Weight of the information term.
         marginal_weight: Weight of the entropy of the mean of q(c|x) in it, a number.
         copy_strength: Factor on the distance of the copies of `augmenter` and `adversary` from the
             sample, a number or a schedule over epochs.
-
-    Raises:
-        ValueError: If a weight or tau is out of its range.
+        shape, num_categories, optimizer, learning_rate: See `AbstractMixture`.
 
     Source:
         Hu et al. 2017, section 3, with the weights of the public code by default. The radius is

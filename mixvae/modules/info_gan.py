@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional
 
 from mixvae.contracts import Batch, MixtureStep
 from mixvae.modules.base import plain_number, weight_schedule
 from mixvae.modules.mixture import AbstractMixture, Tau
 from mixvae.networks.batched import BatchedLinear, frozen_statistics
+from mixvae.networks.gan import apply_network
 from mixvae.objectives.mutual_bound import category_information, state_information
 from mixvae.objectives.schedules import Schedule
 from mixvae.objectives.terms import Terms
@@ -45,16 +45,11 @@ class InfoGAN(AbstractMixture):
         state_dim: Number of state dimensions S, at least 0.
         noise_dim: Length of the noise, at least 0.
         tau: q(c|x) = softmax(logits / tau); `auto` is 1.
-        category_weight: Weight of the information of x~ on c.
-        state_weight: Weight of the information of x~ on s.
         input_noise: Standard deviation of the noise added to all that D and Q see while training,
             in units of the data, a number or a schedule over epochs.
         generator_rate: Learning rate of G as a multiple of the others', above 0.
         **shared: See `AbstractMixture`; the likelihood's mean of the decoder's output is what G
             makes, and the likelihood measures reconstructions.
-
-    Raises:
-        ValueError: If a size, a weight, a rate or tau is out of its range.
 
     Source:
         Chen et al. 2016, eq. (6), with its weights and rates by default. States are normal and not
@@ -155,11 +150,8 @@ class InfoGAN(AbstractMixture):
 
     def _judge(self, x: Tensor, trained: bool = True) -> Tensor:
         """Logits of "a sample" for x, (1, B, *shape), as (1, B); untrained D gets no gradient."""
-        parts: list[nn.Module] = [self.agents.encoder, self.verdict]
-        for part in parts:
-            fixed = {} if trained else {n: p.detach() for n, p in part.named_parameters()}
-            x = functional_call(part, fixed, (x,))
-        return x.squeeze(-1)
+        features = apply_network(self.agents.encoder, x, trained=trained)
+        return apply_network(self.verdict, features, trained=trained).squeeze(-1)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimiser, with a rate of its own for the generator."""

@@ -46,10 +46,6 @@ class JointPosteriorVAE(AbstractMultimodalModule):
         beta: Weight of the KL divergence, a number or a schedule over epochs.
         **shared: See `AbstractMultimodalModule`.
 
-    Raises:
-        ValueError: If a value is out of its range, or `mopoe` has too many modalities to
-            enumerate their sets.
-
     Source:
         The baselines of MMVM (Sutter et al. 2024); see `objectives.posteriors` for each. In
         mmvmvae the joint KL is counted once for each modality: here once. Its MoE and MoPoE give

@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 
 from mixvae.contracts import Batch, DataSpec
 from mixvae.modules.base import SETTLED, AbstractModule, plain_number, weight_schedule
-from mixvae.networks.gan import CopyNetwork, Discriminator
+from mixvae.networks.gan import CopyNetwork, Discriminator, apply_network
 from mixvae.objectives.adversarial import neighbour_radius
 from mixvae.objectives.divergences import kl_to_standard_normal
 from mixvae.objectives.relaxation import reparametrise
@@ -46,20 +45,13 @@ class AugmenterVAEGAN(AbstractModule[Batch]):
     close together copies stay close. The discriminator has the shift follow the data.
 
     Args:
-        spec: Of the data.
         network: Builds the copying network from shape and value_range.
         discriminator: Builds the discriminator from shape.
         beta: Weight of the KL divergence, a number or a schedule over epochs.
-        adversarial_weight: Weight of the discriminator's verdict on copies.
-        triplet_weight: Weight of the triplet term.
         margin: Share of the reconstruction's squared distance by which copies are to be nearer.
-        distance_weight: Weight of the latent distance term.
         radius: Length of a shift as a share of the distance to the neighbour.
         neighbour: Which neighbour of the batch: 1 is the nearest.
         **shared: See `AbstractModule`.
-
-    Raises:
-        ValueError: If a weight, margin, radius or neighbour is out of its range.
 
     Source:
         MMIDAS (Marghi et al. 2024), whose augmenter has the same parts. Ours departs: normal noise,
@@ -137,22 +129,10 @@ class AugmenterVAEGAN(AbstractModule[Batch]):
     def _judge(self, x: Tensor, trained: bool = True) -> Tensor:
         """The discriminator's logits of "a sample", shape (B,); untrained it gets no gradient."""
         flat = self.network.standardise(x.flatten(start_dim=1))
-        if trained:
-            logits: Tensor = self.discriminator(flat)
-            return logits
-        fixed = {name: value.detach() for name, value in self.discriminator.named_parameters()}
-        verdict: Tensor = functional_call(self.discriminator, fixed, flat)
-        return verdict
+        return apply_network(self.discriminator, flat, trained=trained)
 
     def copies(self, x: Tensor, num_copies: int, strength: float = 1.0, seed: int = 0) -> Tensor:
-        """Copies of x, shape (B, *shape), as (num_copies, B, *shape), the same ones at each call.
-
-        Args:
-            x: Samples.
-            num_copies: Copies of each sample.
-            strength: Factor on the shifts by noise.
-            seed: Of the noise.
-        """
+        """Copies of x, shape (B, *shape), as (num_copies, B, *shape), the same at each call."""
         with torch.no_grad():
             copied: Tensor = self.network(x, self._fixed_noise(num_copies, x, seed), strength)
         return copied

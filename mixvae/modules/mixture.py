@@ -13,12 +13,15 @@ from torch import Tensor
 from mixvae.contracts import Batch, MixtureModel, MixturePosterior, MixtureStep
 from mixvae.modules.base import SETTLED, AbstractModule, Moment, plain_number
 from mixvae.networks.agents import Agents, join_categories, permute_categories
+from mixvae.networks.batched import evaluating
 from mixvae.objectives.assignment import align_agents
 from mixvae.objectives.divergences import kl_to_standard_normal
 from mixvae.objectives.likelihoods import Likelihood, decoded_shape
 from mixvae.objectives.relaxation import most_probable
 from mixvae.objectives.terms import Terms
 
+CHUNK = 1000
+"""Samples that `AbstractMixture.state_means` encodes at once."""
 AgentsFactory = Callable[..., Agents]
 Tau = float | Literal["auto"]
 
@@ -32,16 +35,9 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
 
     Args:
         num_agents: Number of agents A, at least 1. Positional: most subclasses have one agent.
-        shape: Shape of one sample.
         agents: Builds the networks from shape, num_agents, num_categories, state_dim,
             decoded_shape and state_sees_category.
-        likelihood: p(x|s, c).
-        num_categories: Number of categories K, at least 2.
-        state_dim: Number of state dimensions S, at least 0.
         **shared: See `AbstractModule`.
-
-    Raises:
-        ValueError: If a size is out of its range, or the likelihood is not for such samples.
     """
 
     can_decode = True
@@ -87,11 +83,7 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
         self.register_load_state_dict_post_hook(_count_kept)  # type: ignore[no-untyped-call]
 
     def set_tau(self, tau: Tau, double_softmax: bool = False) -> None:
-        """Set the divisor of the logits.
-
-        Raises:
-            ValueError: If tau is neither a number above 0 nor `auto`.
-        """
+        """Set the divisor of the logits."""
         if tau == "auto":
             tau = 1 / self.num_categories if double_softmax else 1.0
         elif isinstance(tau, str) or not 0 < tau < float("inf"):
@@ -104,7 +96,6 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
         """The terms that training and validation share, at an epoch's weights.
 
         Args:
-            epoch: Of the weights.
             reconstruction: -log p(x|s, c) of each agent, shape (A, B), nats.
             kl: The states' KL divergence, shape (A, B), nats.
             log_q: Log q(c|x), shape (A, B, K).
@@ -201,6 +192,13 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
         mean, logvar = self.agents.state(features, most_probable(probs))
         return MixturePosterior(probs, mean, logvar)
 
+    @torch.no_grad()
+    def state_means(self, x: Tensor) -> Tensor:
+        """Means of the first agent's q(s|x) in evaluation mode, (N, S), of x, (N, *shape)."""
+        parts = x.to(self.agents.category_head.weight).split(CHUNK)
+        with evaluating(self.agents):
+            return torch.cat([self.agents.state_of(part)[0][0] for part in parts])
+
     def decoded(self, category: Tensor, state: Tensor) -> Tensor:
         """Parameters of p(x|s, c), (A, B, *decoded_shape), from (A, B, K) and (A, B, S)."""
         return self.agents.decode(category, state)
@@ -282,9 +280,6 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
             order: For each agent a permutation of its categories, the largest of each of the G
                 groups first, shape (A, K), int64.
             name: Group of each category in that order, shape (A, K), int64.
-
-        Raises:
-            ValueError: If categories were merged or pruned before.
         """
         if self.merged or self.num_kept < self.num_categories:
             raise ValueError("categories can be merged once, and before any is pruned")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import torch
@@ -90,21 +89,7 @@ class MMVM(AbstractMultimodalModule):
             return pairwise_kl(mean, logvar, present)
         return mixture_kl(mean, logvar, sample, present)
 
-    def infer(self, x: Sequence[Tensor], present: Tensor) -> MultimodalPosterior:
-        """The unimodal posteriors of x, M tensors (B, *shape_m), without a joint one."""
-        return MultimodalPosterior(*self.encode(x, present))
-
-    def predict_step(self, batch: MultimodalBatch, batch_idx: int = 0) -> MultimodalStep:
-        """Infer, reconstruct and impute a batch from the means of the unimodal posteriors."""
-        posterior = self.infer(batch.x, batch.present)
-        return MultimodalStep(
-            posterior=posterior,
-            reconstruction=self.reconstruction(posterior.mean, batch),
-            imputation=self.imputation(posterior.mean, batch),
-            kl=self._settled_kl(posterior, batch.present),
-        )
-
-    def _settled_kl(self, posterior: MultimodalPosterior, present: Tensor) -> Tensor:
+    def regulariser(self, posterior: MultimodalPosterior, present: Tensor) -> Tensor:
         """The regulariser at the last alpha, shape (B,), nats.
 
         `mixture` is estimated with one fixed set of draws for all events: a test is repeatable, an

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -16,6 +14,7 @@ from mixvae.networks.modality import ModalityNetworks
 from mixvae.objectives.likelihoods import Likelihood
 from mixvae.objectives.mixture_prior import present_or_zero
 from mixvae.objectives.terms import Terms
+from mixvae.suggestions import suggestion
 
 NetworksFactory = Callable[..., ModalityNetworks]
 
@@ -30,17 +29,12 @@ class AbstractMultimodalModule(AbstractModule[MultimodalBatch]):
     Args:
         private_dim: Number of further dimensions of each modality alone, at least 0. Positional:
             most subclasses have none.
-        modalities: Name and shape of each modality.
         networks: Builds the networks from shapes and latent_dim.
         likelihood: p(x_m|z) of every modality without one of its own.
         latent_dim: Number of latent dimensions L, at least 1.
         likelihoods: p(x_m|z) of some modalities, by name.
         weights: Weight of the reconstruction of some modalities, by name, at least 0; 1 for others.
         **shared: See `AbstractModule`.
-
-    Raises:
-        ValueError: If a size or a weight is out of its range, a name is not a modality's, or a
-            likelihood cannot describe one modality's array.
     """
 
     modality_weights: Tensor
@@ -78,13 +72,23 @@ class AbstractMultimodalModule(AbstractModule[MultimodalBatch]):
         shapes = [modality.shape for modality in modalities]
         self.networks = networks(shapes=shapes, latent_dim=latent_dim + private_dim)
 
-    @abstractmethod
     def infer(self, x: Sequence[Tensor], present: Tensor) -> MultimodalPosterior:
-        """Infer the latents of x, M tensors (B, *shape_m), where `present`, (B, M), says so."""
+        """The unimodal posteriors of x, M tensors (B, *shape_m), where `present`, (B, M)."""
+        return MultimodalPosterior(*self.encode(x, present))
 
-    @abstractmethod
+    def regulariser(self, posterior: MultimodalPosterior, present: Tensor) -> Tensor:
+        """The regulariser of a measured batch, shape (B,), nats; none here."""
+        return posterior.mean.new_zeros(len(present))
+
     def predict_step(self, batch: MultimodalBatch, batch_idx: int = 0) -> MultimodalStep:
-        """Infer, reconstruct and impute a batch without sampling."""
+        """Infer, reconstruct and impute a batch from the unimodal means, without sampling."""
+        posterior = self.infer(batch.x, batch.present)
+        return MultimodalStep(
+            posterior=posterior,
+            reconstruction=self.reconstruction(posterior.mean, batch),
+            imputation=self.imputation(posterior.mean, batch),
+            kl=self.regulariser(posterior, batch.present),
+        )
 
     def shared_terms(
         self, weights: Mapping[str, float], reconstruction: Tensor, kl: Tensor
@@ -92,7 +96,6 @@ class AbstractMultimodalModule(AbstractModule[MultimodalBatch]):
         """The terms that training and validation share.
 
         Args:
-            weights: Factors of the terms.
             reconstruction: -log p(x_m|z) of each modality, shape (M, B), nats.
             kl: The regulariser, shape (B,), nats.
         """
@@ -225,12 +228,7 @@ def _by_name(
     given = {str(name): value for name, value in (values or {}).items()}  # YAML reads 1 as a number
     for name in given:
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ValueError(
-                f"model.{key} names {name!r}, which is not a modality{hint}"
-                f" The modalities are {', '.join(names)}"
-            )
+            raise ValueError(f"model.{key}.{name} is not a modality{suggestion(name, names)}")
     return given
 
 

@@ -128,21 +128,13 @@ class VaDE(AbstractGaussianMixture):
 
     @torch.no_grad()
     def fit_prior(self) -> None:
-        """Fit the prior to the training samples' codes; the same in every process.
-
-        Raises:
-            ValueError: If `prepare` was not called.
-        """
+        """Fit the prior to the training samples' codes; the same in every process."""
         if self._samples is None:
             raise ValueError(
                 "the prior has no samples to fit to: call model.prepare with the training"
                 " batches before training, as python -m mixvae.train does"
             )
-        training = self.training
-        self.eval()
-        parts = self._samples.to(self.prior.mean).split(1000)
-        codes = torch.cat([self.latent(part)[0][0] for part in parts])
-        self.train(training)
+        codes = self.state_means(self._samples)
         fitted = fit_components(codes, self.num_kept, num_starts=self.num_starts)
         kept = self.category_mask
         self.prior.mean[0, kept] = fitted.mean

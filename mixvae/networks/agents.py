@@ -13,16 +13,8 @@ from mixvae.networks.mlp import MLPDecoder
 from mixvae.networks.wide_input import is_wide
 
 
-class EncoderFactory(Protocol):
-    """Builds an encoder with attribute `out_features` from the number of agents and a shape."""
-
-    def __call__(self, *, num_agents: int, shape: Sequence[int]) -> nn.Module:
-        """Build the network."""
-        ...
-
-
-class DecoderFactory(Protocol):
-    """Builds a decoder with attribute `in_features` from the number of agents and a shape."""
+class NetworkFactory(Protocol):
+    """Builds an encoder with attribute `out_features`, or a decoder with `in_features`."""
 
     def __call__(self, *, num_agents: int, shape: Sequence[int]) -> nn.Module:
         """Build the network."""
@@ -53,7 +45,30 @@ class CategoryAxis(NamedTuple):
     axis: int
 
 
-class Agents(nn.Module):
+class _Categories(nn.Module):
+    """The encoder and the categorical head of A agents."""
+
+    encoder: nn.Module
+    category_head: BatchedLinear
+
+    def features(self, x: Tensor) -> Tensor:
+        """Features of x, shape (A, B, *shape), or (B, *shape) seen by all, as (A, B, H)."""
+        return self.encoder(x)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Unnormalised log q(c|x), shape (A, B, K), from features (A, B, H)."""
+        return in_full_precision(self.category_head, features)
+
+    def category_axes(self) -> list[CategoryAxis]:
+        """Every parameter that has a category axis, with the number of that axis."""
+        assert self.category_head.bias is not None
+        return [
+            CategoryAxis(self.category_head.weight, 2),
+            CategoryAxis(self.category_head.bias, 2),
+        ]
+
+
+class Agents(_Categories):
     """A agents, each with q(c|x), q(s|x, c) and p(x|s, c), side by side on one tensor axis.
 
     Layers that take the category are separate from those that take features or states
@@ -61,8 +76,6 @@ class Agents(nn.Module):
     whole axes of parameters.
 
     Args:
-        encoder: Builds sample -> features.
-        decoder: Builds code -> parameters of p(x|s, c).
         decoded_shape: Shape of these parameters; None is that of the sample.
         state_dropout: Probability of dropping a state dimension at the decoder's input
             (MMIDAS: 0.2).
@@ -76,8 +89,8 @@ class Agents(nn.Module):
         num_agents: int,
         num_categories: int,
         state_dim: int,
-        encoder: EncoderFactory,
-        decoder: DecoderFactory,
+        encoder: NetworkFactory,
+        decoder: NetworkFactory,
         decoded_shape: Sequence[int] | None = None,
         state_dropout: float = 0.0,
         state_sees_category: bool = True,
@@ -103,19 +116,10 @@ class Agents(nn.Module):
         self.code_from_category = BatchedLinear(num_agents, num_categories, code, fan_in=fan_in)
         self.code_from_state = BatchedLinear(num_agents, state_dim, code, bias=False, fan_in=fan_in)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Features of x, shape (A, B, *shape), or (B, *shape) seen by all, as (A, B, H)."""
-        return self.encoder(x)
-
-    def logits(self, features: Tensor) -> Tensor:
-        """Unnormalised log q(c|x), shape (A, B, K), from features (A, B, H)."""
-        return in_full_precision(self.category_head, features)
-
     def state(self, features: Tensor, category: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(s|x, c), each (A, B, S).
 
         Args:
-            features: Shape (A, B, H).
             category: Probabilities or a relaxed sample, shape (A, B, K); not needed, and of no
                 effect, where the state does not see it.
         """
@@ -140,9 +144,6 @@ class Agents(nn.Module):
             category: Shape (A, B, K).
             state: Shape (A, B, S).
             x: What is to be explained, shape (A, B, *shape), or (B, *shape) of all agents.
-
-        Returns:
-            Shape (A, B), nats, summed over features.
         """
         decoder, code = self.decoder, self._code(category, state)
         if isinstance(likelihood, LayerFamily) and isinstance(decoder, MLPDecoder):
@@ -158,47 +159,22 @@ class Agents(nn.Module):
 
     def category_axes(self) -> list[CategoryAxis]:
         """Every parameter that has a category axis, with the number of that axis."""
-        assert self.category_head.bias is not None
-        axes = [
-            CategoryAxis(self.category_head.weight, 2),
-            CategoryAxis(self.category_head.bias, 2),
-            CategoryAxis(self.code_from_category.weight, 1),
-        ]
+        first, last = super().category_axes(), [CategoryAxis(self.code_from_category.weight, 1)]
         if self.state_from_category is not None:
-            axes.insert(2, CategoryAxis(self.state_from_category.weight, 1))
-        return axes
+            last.insert(0, CategoryAxis(self.state_from_category.weight, 1))
+        return first + last
 
 
-class Categorisers(nn.Module):
-    """A agents without decoder: the encoder and the categorical head of `Agents`.
-
-    Args:
-        agents: Source of both; its other layers are dropped.
-    """
+class Categorisers(_Categories):
+    """A agents without decoder: the encoder and the categorical head of `agents`."""
 
     def __init__(self, agents: Agents) -> None:
         super().__init__()
         self.encoder, self.category_head = agents.encoder, agents.category_head
 
-    def features(self, x: Tensor) -> Tensor:
-        """Features of x, shape (A, B, *shape), or (B, *shape) seen by all, as (A, B, H)."""
-        return self.encoder(x)
-
-    def logits(self, features: Tensor) -> Tensor:
-        """Unnormalised log q(c|x), shape (A, B, K), from features (A, B, H)."""
-        return in_full_precision(self.category_head, features)
-
     def state(self, features: Tensor, category: Tensor) -> tuple[Tensor, Tensor]:
-        """The state that there is not: two tensors of shape (A, B, 0)."""
+        """Empty state (S = 0): two tensors of shape (A, B, 0)."""
         return features[..., :0], features[..., :0]
-
-    def category_axes(self) -> list[CategoryAxis]:
-        """Every parameter that has a category axis, with the number of that axis."""
-        assert self.category_head.bias is not None
-        return [
-            CategoryAxis(self.category_head.weight, 2),
-            CategoryAxis(self.category_head.bias, 2),
-        ]
 
 
 @torch.no_grad()
@@ -210,7 +186,6 @@ def permute_categories(
     """Rename each agent's categories in place, in its parameters and in the optimiser's moments.
 
     Args:
-        axes: What `Agents.category_axes` returns.
         permutations: New category k of agent a is its old category permutations[a, k], (A, K).
         optimizer: Its per-parameter state of the same shape (Adam's moments) is renamed too.
     """
@@ -225,15 +200,12 @@ def permute_categories(
 
 
 def join_categories(log_q: Tensor, name: Tensor, kept: Tensor) -> Tensor:
-    """Add up the probabilities of categories that share a name.
+    """Add up the probabilities of categories that share a name; -inf where it is not in use.
 
     Args:
         log_q: Log-probabilities of each agent's categories, shape (A, B, K).
         name: Name of each agent's categories, shape (A, K), int64.
         kept: Names in use, each of at least one category of every agent, shape (K,), bool.
-
-    Returns:
-        Log-probabilities by name, shape (A, B, K); -inf where a name is not in use.
     """
     member = name.unsqueeze(1) == torch.arange(name.shape[1], device=name.device)[:, None]
     parts = log_q.unsqueeze(2).masked_fill(~member.unsqueeze(1), -torch.inf)

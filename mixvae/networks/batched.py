@@ -47,14 +47,7 @@ class BatchedLinear(nn.Module):
             nn.init.uniform_(parameter, -bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply each agent's layer.
-
-        Args:
-            x: Shape (A, B, in), or (B, in) where all agents share the input.
-
-        Returns:
-            Shape (A, B, out).
-        """
+        """Apply each agent's layer to (A, B, in), or to (B, in) that all share: (A, B, out)."""
         if x.dim() == 3 and x.stride(0) == 0:
             x = x[0]  # expanded, not copied: the same input for all
         if x.dim() == 2:
@@ -70,17 +63,10 @@ class BatchedLinear(nn.Module):
         return torch.baddbmm(self.bias, x, self.weight)
 
     def in_parts(self, x: Tensor, parts: int) -> Tensor:
-        """Apply each agent's layer to equal parts of the batch, as if each part were an agent.
+        """`forward` on (A, B, in) in equal parts of the batch, as if each part were an agent.
 
         The gradient of the weights is a sum over the batch. A GPU sums that of a small layer on
         few processors, one sample after the other; here each part is a separate product.
-
-        Args:
-            x: Shape (A, B, in).
-            parts: Number of parts, a divisor of B.
-
-        Returns:
-            Shape (A, B, out), equal to `forward`.
         """
         weight: Tensor = self.weight
         if self.bias is not None:
@@ -168,9 +154,6 @@ class ByteDropout(nn.Module):
 
     Args:
         p: Probability of dropping an entry, in [0, 1).
-
-    Raises:
-        ValueError: If p is outside [0, 1).
     """
 
     def __init__(self, p: float) -> None:
@@ -209,6 +192,17 @@ def random_bytes(shape: torch.Size, device: torch.device) -> Tensor:
     # random_() alone leaves the sign bit unused, and so half of every eighth byte.
     words.random_(-(2**63), None)
     return words.view(torch.uint8)[:count].view(shape)
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Put a network into evaluation mode."""
+    was = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(was)
 
 
 @contextmanager

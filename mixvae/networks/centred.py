@@ -23,12 +23,8 @@ class CentredEncoder(nn.Module):
 
     Args:
         shape: (channels, height, width).
-        batch_norm: `none`, or `before` or `after` the activation.
         size: Height and width of the cut image, pixels.
         share: Square root of the mass as a share of that size.
-
-    Raises:
-        ValueError: If shape is not an image's, or a size or share is out of its range.
     """
 
     def __init__(

@@ -28,13 +28,9 @@ class PrincipalComponents(nn.Module):
     `fit` is called once, before training; its result is part of every checkpoint.
 
     Args:
-        shape: Shape of one sample; it is flattened to D features.
         num_components: Largest number of components, at least 1; those that are not above the noise
             are 0, see `NOISE_MARGIN`.
         standardise: Divide each feature by its standard deviation first.
-
-    Raises:
-        ValueError: If there are more components than features, or none.
     """
 
     offset: Tensor
@@ -63,8 +59,7 @@ class PrincipalComponents(nn.Module):
     def fit(self, x: Tensor) -> None:
         """Find the components of samples x, shape (N, *shape); a function of x alone.
 
-        Raises:
-            ValueError: If the samples span fewer dimensions than there are components.
+        Raises ValueError if the samples span fewer dimensions than there are components.
         """
         x = x.flatten(1)
         offset = x.mean(dim=0)
@@ -87,11 +82,7 @@ class PrincipalComponents(nn.Module):
         self.fitted = True
 
     def forward(self, x: Tensor) -> Tensor:
-        """Components of x, shape (..., *shape), as (..., num_components).
-
-        Raises:
-            ValueError: If `fit` was not called.
-        """
+        """Components of x, shape (..., *shape), as (..., num_components)."""
         if not self.fitted:
             raise ValueError(
                 "the principal components were not fitted: call model.prepare with the training"
@@ -127,17 +118,7 @@ def _leading_axes(centred: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class ComponentEncoder(nn.Module):
-    """Sample to features: principal components, then fully connected layers.
-
-    Args:
-        num_agents: Number of agents A; they share the components, not the layers.
-        shape: Shape of one sample; it is flattened to D features.
-        num_components: Largest number of components; too few hide
-            types.
-        standardise: Divide each feature by its standard deviation first.
-        hidden: Widths of the layers; the last one is the number of output features.
-        batch_norm: `none`, or `before` or `after` the activation.
-    """
+    """Sample to features: `PrincipalComponents`, which the agents share, then `MLPEncoder`."""
 
     def __init__(
         self,

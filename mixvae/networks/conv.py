@@ -40,9 +40,6 @@ class ConvEncoder(nn.Module):
         shape: (channels, height, width).
         channels: Output channels of each convolution.
         features: Width of the fully connected layer, the number of output features.
-
-    Raises:
-        ValueError: If shape is not an image's, or too small for that many layers.
     """
 
     def __init__(
@@ -88,9 +85,6 @@ class ConvDecoder(nn.Module):
         shape: (channels, height, width).
         channels: Channels of each layer, from the smallest image to the largest.
         features: Width of the input code.
-
-    Raises:
-        ValueError: If shape is not an image's, or too small for that many layers.
     """
 
     def __init__(

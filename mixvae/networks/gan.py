@@ -78,9 +78,6 @@ class CopyNetwork(nn.Module):
         hidden: Widths of the encoder's layers; the decoder has them in reverse.
         dropout: Probability of dropping an input feature while training.
         residual: Share of the reconstruction's error that the copy keeps, in [0, 1].
-
-    Raises:
-        ValueError: If a size is below 1, or dropout or residual out of its range.
     """
 
     def __init__(
@@ -128,13 +125,8 @@ class CopyNetwork(nn.Module):
         return 0.5 * (there - back)
 
     def decode(self, latent: Tensor, trained: bool = True) -> Tensor:
-        """Samples (..., *shape) from latents (..., L).
-
-        Args:
-            trained: False gives the decoder's parameters no gradient; the latents get theirs.
-        """
-        fixed = {name: value.detach() for name, value in self.decoder.named_parameters()}
-        y = self.decoder(latent) if trained else functional_call(self.decoder, fixed, latent)
+        """Samples (..., *shape) from latents (..., L); untrained, see `apply_network`."""
+        y = apply_network(self.decoder, latent, trained=trained)
         if self.value_range is None:
             y = self.standardise.inverse(y)
         else:
@@ -180,9 +172,6 @@ class Discriminator(nn.Module):
     Args:
         dropout: Probability of dropping an input feature while training.
         input_noise: Standard deviation of the noise, in standard deviations of the features.
-
-    Raises:
-        ValueError: If a width is below 1, or dropout or input_noise out of its range.
     """
 
     def __init__(
@@ -205,6 +194,15 @@ class Discriminator(nn.Module):
         if self.training and self.input_noise > 0:
             x = x + self.input_noise * torch.randn_like(x)
         return self.layers(x).squeeze(-1)
+
+
+def apply_network(network: nn.Module, x: Tensor, *, trained: bool) -> Tensor:
+    """The output for x; untrained, the network's parameters get no gradient, and x gets its own."""
+    if trained:
+        output: Tensor = network(x)
+        return output
+    fixed = {name: value.detach() for name, value in network.named_parameters()}
+    return functional_call(network, fixed, (x,))
 
 
 def freeze(network: nn.Module) -> None:

@@ -35,12 +35,6 @@ class GaussianPrior(nn.Module):
         return mean + (0.5 * logvar).exp() * state
 
     def state(self, category: Tensor, mean: Tensor, logvar: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of the state, from those of z, all (A, B, S).
-
-        Args:
-            category: Shape (A, B, K).
-            mean: Mean of q(z|x).
-            logvar: Its log-variance, natural log.
-        """
+        """Mean and log-variance of the state, from those of z, all (A, B, S)."""
         of_mean, of_logvar = self.of(category)
         return (mean - of_mean) * (-0.5 * of_logvar).exp(), logvar - of_logvar

@@ -43,8 +43,6 @@ class MLPEncoder(nn.Module):
     Args:
         shape: Shape of one sample; it is flattened to D features.
         hidden: Widths of the layers; the last one is the number of output features.
-        batch_norm: `none`, or `before` or `after` the activation.
-        input_dropout: Probability of dropping an input feature.
     """
 
     def __init__(
@@ -79,7 +77,6 @@ class MLPDecoder(nn.Module):
 
     Args:
         hidden: Widths of the layers; the first one is the width of the input code.
-        batch_norm: `none`, or `before` or `after` the activation.
     """
 
     def __init__(
@@ -107,10 +104,6 @@ class MLPDecoder(nn.Module):
 
 
 def check_widths(name: str, widths: Sequence[int]) -> None:
-    """Reject an empty list of widths, or a width below 1.
-
-    Raises:
-        ValueError: Naming the list and its values.
-    """
+    """Raise ValueError for an empty list of widths, or a width below 1."""
     if len(widths) == 0 or min(widths) < 1:
         raise ValueError(f"{name} must hold at least one width of at least 1, got {list(widths)}")

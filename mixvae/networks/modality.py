@@ -87,7 +87,6 @@ class ModalityNetworks(nn.Module):
     """One encoder and one decoder for each of M modalities.
 
     Args:
-        shapes: Shape of a sample of each modality, M of them.
         encoder: Builds an encoder from `shape` and `latent_dim`.
         decoder: Builds a decoder from `shape` and `latent_dim`.
     """

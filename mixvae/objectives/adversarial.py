@@ -40,9 +40,6 @@ def virtual_adversarial_copy(
     Returns:
         x + radius * d with |d| = 1 per agent and sample, shape (A, B, *shape), without gradient.
 
-    Raises:
-        ValueError: If `xi` is not above 0 or `num_power_steps` below 1.
-
     Source:
         Miyato et al. 2018, section 3.3 and algorithm 1; IMSAT (Hu et al. 2017), which uses
         xi = 10, one step and a radius per sample. Such a probe is far from infinitesimal.
@@ -83,9 +80,6 @@ def neighbour_radius(x: Tensor, ratio: float, k: int) -> Tensor:
 
     Returns:
         Shape (B,), Euclidean, in units of x, without gradient; 0 in a batch of one.
-
-    Raises:
-        ValueError: If `ratio` is not above 0 or `k` below 1.
 
     Source:
         IMSAT (Hu et al. 2017), with ratio .25 and k = 10 over the whole data set; in the

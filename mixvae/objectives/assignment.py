@@ -47,9 +47,6 @@ def match_categories(counts: ArrayLike) -> NDArray[np.int64]:
     Returns:
         The column of each row, shape (K,), int64: a permutation.
 
-    Raises:
-        ValueError: If `counts` is not square, or has negative or non-finite entries.
-
     Source:
         Kuhn 1955, as in scipy; the preference among equals is ours.
     """
@@ -78,9 +75,6 @@ def align_agents(joint: ArrayLike, reference: int | None = None) -> NDArray[np.i
     Returns:
         Permutations, shape (A, K), int64: the new category k of agent a is its old category
         `[a, k]`. The reference keeps the identity.
-
-    Raises:
-        ValueError: If `joint` is not of shape (A, A, K, K), or `reference` is not an agent.
 
     Source:
         Ours: agents that first find their categories alone end with much the same ones in another
@@ -111,9 +105,6 @@ def assign_balanced(cost: ArrayLike, pair_cost: float) -> NDArray[np.int64]:
 
     Returns:
         The category of each sample, shape (B,), int64: an exact minimum.
-
-    Raises:
-        ValueError: If `cost` is not a finite table, or `pair_cost` is below 0.
 
     Source:
         CascadeVAE (Jeong & Song 2019), eq. (6), there solved as a minimum-cost flow over rounded

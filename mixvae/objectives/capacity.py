@@ -19,9 +19,6 @@ def capacity_penalty(kl: Tensor, capacity: float) -> Tensor:
     Returns:
         |mean over B of kl - capacity|, nats, at least 0, shape (A,).
 
-    Raises:
-        ValueError: If `capacity` is below 0.
-
     Source:
         JointVAE (Dupont 2018), eq. (7), without its weight gamma. The batch is averaged inside the
         absolute value, as in the public code: a sample may carry more than another.

@@ -68,22 +68,17 @@ class NegativeBinomial:
 
 
 @dataclass(frozen=True)
-class ZeroInflatedNegativeBinomial:
+class ZeroInflatedNegativeBinomial(NegativeBinomial):
     """Negative binomial counts of which some are lost; the decoder also gives dropout logits.
 
     A count is 0 with probability sigmoid(dropout logit), whatever it would have been; otherwise it
-    is `NegativeBinomial`.
-
-    Attributes:
-        target_sum: The sum of decoded profiles over the genes of the model, see `log_profile`.
+    is `NegativeBinomial`. The mean profile is that before dropout.
 
     Source:
         Lopez et al. 2018 (scVI), supplementary note 1, as for `NegativeBinomial`.
     """
 
     params_per_feature: ClassVar[int] = 3
-    counts: ClassVar[bool] = True
-    target_sum: float = PER_MILLION
 
     def nll(self, params: Tensor, x: Tensor) -> Tensor:
         """-log p(x | library of x), shape (A, B), nats, summed over genes.
@@ -98,18 +93,6 @@ class ZeroInflatedNegativeBinomial:
         )
         log_prob = torch.where(x == 0, torch.logaddexp(F.logsigmoid(dropout), kept), kept)
         return -log_prob.sum(dim=-1)
-
-    def mean(self, params: Tensor) -> Tensor:
-        """Log1p of the mean profile before dropout, shape (A, B, D)."""
-        return log_profile(_blocks(params, self.params_per_feature)[0], self.target_sum)
-
-    def check(self, x: Tensor) -> None:
-        """Raise ValueError if a value is not a count."""
-        check_counts(x)
-
-    def nearest(self, x: Tensor) -> Tensor:
-        """Return x itself: raw counts are never altered."""
-        return x
 
 
 def log_mean(logits: Tensor, x: Tensor) -> Tensor:

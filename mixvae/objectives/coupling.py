@@ -37,9 +37,6 @@ def coupling(
         Shape (B,), summed over pairs and kept categories: squared nats for `aitchison`, without
         unit otherwise. With A = 1 exactly 0, with gradient 0.
 
-    Raises:
-        ValueError: If `kind` is not one of `COUPLING_KINDS`.
-
     Source:
         cpl-mixVAE (Marghi et al., arXiv:2007.09880), the coupling and its "perturbed" form. The
         public code loops over pairs and adds 1e-8 under the deviation, so that an empty or pruned
@@ -97,9 +94,6 @@ def batch_deviation(q: Tensor, floor: float | None = None) -> Tensor:
 
     Returns:
         Shape (A, K), as probabilities; population deviation, so a batch of one gives the floor.
-
-    Raises:
-        ValueError: If `floor` is not above 0.
 
     Source:
         cpl-mixVAE (Marghi et al., arXiv:2007.09880), sigma of the perturbed distance. The public

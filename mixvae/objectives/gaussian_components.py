@@ -55,7 +55,7 @@ def kl_to_components(mean: Tensor, logvar: Tensor, of_mean: Tensor, of_logvar: T
 
 
 class FittedComponents(NamedTuple):
-    """What `fit_components` found.
+    """A mixture of K Gaussians in S dimensions.
 
     Attributes:
         mean: Means, shape (K, S).
@@ -86,16 +86,10 @@ def fit_components(
     arguments alone: the global generator is neither used nor moved.
 
     Args:
-        z: Points, shape (N, S).
+        z: Points, shape (N, S), finite.
         num_components: Number of components K, at most N.
         num_starts: Starts, at least 1.
         num_steps: Steps of each, at least 1.
-
-    Returns:
-        The components.
-
-    Raises:
-        ValueError: If there are fewer points than components, or a point is not finite.
 
     Source:
         Dempster et al. 1977; the start by Arthur & Vassilvitskii 2007. VaDE (Jiang et al. 2017)

@@ -23,9 +23,6 @@ def information(log_q: Tensor, marginal_weight: float = 4.0) -> Tensor:
         Shape (A,), nats, at most marginal_weight * log K. The batch is reduced here because the
         first entropy is of its mean.
 
-    Raises:
-        ValueError: If `marginal_weight` is below 0.
-
     Source:
         IMSAT (Hu et al. 2017), the regularised information maximisation term, whose public code
         weighs the marginal entropy by 4. Not part of cpl-mixVAE.

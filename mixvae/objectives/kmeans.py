@@ -26,9 +26,6 @@ def k_means(
     Returns:
         Centres, shape (K, S), in the unit of x. A centre without points stays where it was.
 
-    Raises:
-        ValueError: If there are fewer points than centres.
-
     Source:
         Lloyd 1982; starts by k-means++ (Arthur & Vassilvitskii 2007).
     """

@@ -66,9 +66,6 @@ class Likelihood(Protocol):
 def decoded_shape(shape: Sequence[int], likelihood: Likelihood) -> Sequence[int]:
     """Shape of a decoder's output, see `Likelihood`.
 
-    Returns:
-        The shape, without agents and batch.
-
     Raises:
         ValueError: If the family has several parameters per feature and samples are not vectors.
 
@@ -103,7 +100,7 @@ class Bernoulli:
     def nll(self, params: Tensor, x: Tensor) -> Tensor:
         """-log p(x) from logits (A, B, *shape): shape (A, B), nats, summed over features."""
         x = x.expand_as(params)
-        return _sum_features(F.binary_cross_entropy_with_logits(params, x, reduction="none"))
+        return sum_features(F.binary_cross_entropy_with_logits(params, x, reduction="none"))
 
     def mean(self, params: Tensor) -> Tensor:
         """Probability of a one, from logits, of their shape."""
@@ -124,7 +121,33 @@ class Bernoulli:
 
 
 @dataclass(frozen=True)
-class Gaussian:
+class Unbounded:
+    """What families of any real number share, whose decoder gives the mean.
+
+    Source:
+        Ours.
+    """
+
+    params_per_feature: ClassVar[int] = 1
+    counts: ClassVar[bool] = False
+
+    def mean(self, params: Tensor) -> Tensor:
+        """The decoder's output itself."""
+        return params
+
+    def check(self, x: Tensor) -> None:
+        """Raise ValueError if a value is not finite."""
+        bad = int((~torch.isfinite(x)).sum())
+        if bad:
+            raise ValueError(f"the likelihood needs finite values, got {bad} that are not")
+
+    def nearest(self, x: Tensor) -> Tensor:
+        """Return x itself: the support is unbounded."""
+        return x
+
+
+@dataclass(frozen=True)
+class Gaussian(Unbounded):
     """Independent normal features of one fixed variance; the decoder gives means.
 
     Args:
@@ -135,9 +158,6 @@ class Gaussian:
     """
 
     variance: float = 1.0
-
-    params_per_feature: ClassVar[int] = 1
-    counts: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not 0 < self.variance < math.inf:
@@ -153,30 +173,15 @@ class Gaussian:
         constant = 0.5 * weight.shape[2] * math.log(2 * math.pi * self.variance)
         return linear_squared_error(hidden, weight, bias, x) / (2 * self.variance) + constant
 
-    def mean(self, params: Tensor) -> Tensor:
-        """The means themselves."""
-        return params
-
-    def check(self, x: Tensor) -> None:
-        """Raise ValueError if a value is not finite."""
-        _check_finite(x)
-
-    def nearest(self, x: Tensor) -> Tensor:
-        """Return x itself: the support is unbounded."""
-        return x
-
 
 @dataclass(frozen=True)
-class SquaredError:
+class SquaredError(Unbounded):
     """Sum of squared errors: `Gaussian(variance=0.5)` without its constant, D/2 * log(pi) nats.
 
     Source:
         MMIDAS (Marghi et al. 2024), the reconstruction loss `MSE` of its public code, which also
         sums over features.
     """
-
-    params_per_feature: ClassVar[int] = 1
-    counts: ClassVar[bool] = False
 
     def nll(self, params: Tensor, x: Tensor) -> Tensor:
         """Squared error of means (A, B, *shape): shape (A, B), nats, summed over features."""
@@ -186,29 +191,16 @@ class SquaredError:
         """`nll` of what a linear layer gives, see `linear_squared_error`."""
         return linear_squared_error(hidden, weight, bias, x)
 
-    def mean(self, params: Tensor) -> Tensor:
-        """The means themselves."""
-        return params
-
-    def check(self, x: Tensor) -> None:
-        """Raise ValueError if a value is not finite."""
-        _check_finite(x)
-
-    def nearest(self, x: Tensor) -> Tensor:
-        """Return x itself: the support is unbounded."""
-        return x
-
 
 def _squared_error(params: Tensor, x: Tensor) -> Tensor:
     # One pass forward and one backward; written out it would be eight.
-    return _sum_features(F.mse_loss(params, x.expand_as(params), reduction="none"))
+    return sum_features(F.mse_loss(params, x.expand_as(params), reduction="none"))
 
 
-def _sum_features(values: Tensor) -> Tensor:
+def sum_features(values: Tensor) -> Tensor:
+    """Sum over the features: (A, B, *shape) to (A, B).
+
+    Source:
+        Ours.
+    """
     return values.flatten(start_dim=2).sum(dim=-1)
-
-
-def _check_finite(x: Tensor) -> None:
-    bad = int((~torch.isfinite(x)).sum())
-    if bad:
-        raise ValueError(f"the likelihood needs finite values, got {bad} that are not")

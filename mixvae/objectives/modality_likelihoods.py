@@ -13,11 +13,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from mixvae.objectives.likelihoods import Unbounded, sum_features
 from mixvae.objectives.precision import at_least_single
 
 
 @dataclass(frozen=True)
-class Laplace:
+class Laplace(Unbounded):
     """Independent Laplace features of one fixed scale; the decoder gives their medians.
 
     Args:
@@ -29,9 +30,6 @@ class Laplace:
 
     scale: float = 0.75
 
-    params_per_feature: ClassVar[int] = 1
-    counts: ClassVar[bool] = False
-
     def __post_init__(self) -> None:
         if not 0 < self.scale < math.inf:
             raise ValueError(f"the Laplace scale must be above 0 and finite, got {self.scale}")
@@ -39,21 +37,7 @@ class Laplace:
     def nll(self, params: Tensor, x: Tensor) -> Tensor:
         """-log p(x) from medians (A, B, *shape): shape (A, B), nats, summed over features."""
         constant = math.prod(params.shape[2:]) * math.log(2 * self.scale)
-        return _sum_features((params - x).abs()) / self.scale + constant
-
-    def mean(self, params: Tensor) -> Tensor:
-        """The medians, which are the means."""
-        return params
-
-    def check(self, x: Tensor) -> None:
-        """Raise ValueError if a value is not finite."""
-        bad = int((~torch.isfinite(x)).sum())
-        if bad:
-            raise ValueError(f"the likelihood needs finite values, got {bad} that are not")
-
-    def nearest(self, x: Tensor) -> Tensor:
-        """Return x itself: the support is unbounded."""
-        return x
+        return sum_features((params - x).abs()) / self.scale + constant
 
 
 @dataclass(frozen=True)
@@ -71,7 +55,7 @@ class Poisson:
     def nll(self, params: Tensor, x: Tensor) -> Tensor:
         """-log p(x) from log-rates (A, B, *shape): shape (A, B), nats, summed over features."""
         params = at_least_single(params)
-        return _sum_features(params.exp() - x * params + torch.lgamma(x + 1))
+        return sum_features(params.exp() - x * params + torch.lgamma(x + 1))
 
     def mean(self, params: Tensor) -> Tensor:
         """The rates, in counts."""
@@ -109,7 +93,7 @@ class Categorical:
 
     def nll(self, params: Tensor, x: Tensor) -> Tensor:
         """-log p(x) from logits (A, B, *shape): shape (A, B), nats, summed over the choices."""
-        return _sum_features(-x * at_least_single(params).log_softmax(dim=-1))
+        return sum_features(-x * at_least_single(params).log_softmax(dim=-1))
 
     def mean(self, params: Tensor) -> Tensor:
         """Probabilities of the categories, from logits, of their shape."""
@@ -136,7 +120,3 @@ class Categorical:
     def nearest(self, x: Tensor) -> Tensor:
         """Values clamped to [0, 1]; their sum may differ from 1."""
         return x.clamp(0, 1)
-
-
-def _sum_features(values: Tensor) -> Tensor:
-    return values.flatten(start_dim=2).sum(dim=-1)

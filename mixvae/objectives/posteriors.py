@@ -58,10 +58,6 @@ def aggregate(
     Returns:
         The joint posterior; N(0, I) where no modality is present.
 
-    Raises:
-        ValueError: If `kind` is not one of `AGGREGATE_KINDS`, or there are more modalities than
-            `mopoe` can enumerate sets of.
-
     Source:
         AVG: Hosoya 2018, as in the baselines of MMVM (Sutter et al. 2024). PoE: Wu & Goodman 2018,
         whose prior expert is optional here. MoE: Shi et al. 2019. MoPoE: Sutter et al. 2021, eq.
@@ -99,13 +95,9 @@ def subsets(num_modalities: int, device: torch.device | None = None) -> Tensor:
 
     Args:
         num_modalities: Number of modalities M, from 1 to `MAX_SUBSET_MODALITIES`.
-        device: Device of the result; None is the CPU.
 
     Returns:
         Modalities of each set, shape (2^M - 1, M), bool.
-
-    Raises:
-        ValueError: If M is too large to enumerate them.
 
     Source:
         Sutter et al. 2021 (MoPoE), the powerset without the empty set.

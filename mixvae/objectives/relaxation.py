@@ -21,9 +21,6 @@ def gumbel_softmax(
     Returns:
         Points of the simplex, shape (..., K); 0 where masked; exactly one-hot if `hard`.
 
-    Raises:
-        ValueError: If `temperature` is not above 0.
-
     Source:
         Jang et al. 2017; Maddison et al. 2017; straight-through: Bengio et al. 2013. The noise is
         -log of a unit exponential, which is Gumbel and needs one logarithm where the usual

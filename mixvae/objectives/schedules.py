@@ -194,18 +194,7 @@ def as_schedule(
     at_least: float | None = None,
     above: float | None = None,
 ) -> Schedule:
-    """Take a plain number as a constant schedule, and check the range of either.
-
-    Args:
-        value: A number or a schedule.
-        at_least: Smallest value that is accepted.
-        above: Values must lie above this.
-
-    Returns:
-        The schedule.
-
-    Raises:
-        ValueError: If it is neither, or out of range.
+    """A number as a constant schedule, or a schedule; ValueError if it is neither or out of range.
 
     Source:
         Ours.

@@ -48,16 +48,6 @@ def test_batches_join_to_the_whole(posterior: MixturePosterior) -> None:
         np.testing.assert_array_equal(one, other)
 
 
-def test_agents_of_one_mind_agree_and_are_sure() -> None:
-    probs = torch.eye(K).expand(A, K, K)
-    result = describe(MixturePosterior(probs, torch.zeros(A, K, 0), torch.zeros(A, K, 0)))
-    assert result.consensus.tolist() == list(range(K))
-    assert (result.agreement == 1).all()
-    assert (result.probability == 1).all()
-    assert (result.entropy == 0).all()
-    assert result.latent.shape == (K, K)
-
-
 def test_the_plane_is_what_its_description_says(posterior: MixturePosterior) -> None:
     result, kept = describe(posterior), np.array([0, 1, 3])
     plane = result.plane(kept)

@@ -63,14 +63,6 @@ def test_empty_categories_and_classes_change_nothing(measure) -> None:
     assert measure(padded) == pytest.approx(measure(table), abs=1e-12)
 
 
-def test_one_category_for_all_classes_is_worth_nothing() -> None:
-    table = np.zeros((3, 3), dtype=np.int64)
-    table[1] = [10, 5, 5]
-    assert normalised_mutual_information(table) == 0.0
-    assert adjusted_rand_index(table) == 0.0
-    assert clustering_accuracy(table) == 0.5
-
-
 def test_with_more_categories_than_classes_the_ones_left_over_count_as_wrong() -> None:
     # Each of two classes is split in two: pure categories, but only half can be matched.
     table = np.array([[6, 0], [4, 0], [0, 7], [0, 3]])

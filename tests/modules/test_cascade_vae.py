@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import toys
-from toys import agents_of
+from toys import agents_of, at
 
 from mixvae.contracts import MixtureModel
 from mixvae.modules import cascade_vae
@@ -26,11 +26,6 @@ make = partial(
     dimension_epochs=2.0,
     category_after=2,
 )
-
-
-def at(model: CascadeVAE, epoch: float, monkeypatch: pytest.MonkeyPatch) -> CascadeVAE:
-    monkeypatch.setattr(CascadeVAE, "epoch", property(lambda self: epoch))
-    return model
 
 
 def test_dimensions_then_categories_then_the_other_dimensions() -> None:

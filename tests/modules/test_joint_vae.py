@@ -8,17 +8,12 @@ from functools import partial
 import pytest
 import torch
 import toys
-from toys import batch
+from toys import at, batch
 
 from mixvae.modules.joint_vae import JointVAE
 
 K = 5
 make = partial(toys.make, JointVAE, num_categories=K)
-
-
-def at(model: JointVAE, epoch: float, monkeypatch: pytest.MonkeyPatch) -> JointVAE:
-    monkeypatch.setattr(JointVAE, "epoch", property(lambda self: epoch))
-    return model
 
 
 @pytest.mark.parametrize(

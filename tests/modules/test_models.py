@@ -114,8 +114,8 @@ BAD = [
     ("ae", {"likelihoods": {"cat": NegativeBinomial()}}, "'cat'", "NegativeBinomial"),
     ("mmvm", {"alpha": -0.5}, "model.alpha", "got -0.5"),
     ("mmvm", {"alpha": Linear(2.0, 0.0, length=3)}, "model.alpha", "got 2"),
-    ("mmvm", {"weights": {"mous": 1.0}}, "model.weights", "'mous'"),
-    ("mmvm", {"likelihoods": {"dog": Poisson()}}, "model.likelihoods", "'dog'"),
+    ("mmvm", {"weights": {"mous": 1.0}}, "model.weights.mous", "'mouse'"),
+    ("mmvm", {"likelihoods": {"dog": Poisson()}}, "model.likelihoods.dog", "rat"),
     ("poe", {"beta": Linear(1.0, -1.0, length=3)}, "model.beta", "got -1"),
     ("poe", {"aggregate": "sum"}, "model.aggregate", "'sum'"),
     ("poe", {"aggregate": "moe", "prior_expert": True}, "model.prior_expert", "moe"),
@@ -166,6 +166,17 @@ def test_mixtures_keep_the_contract_and_a_pruned_category_has_no_part(name: str)
     step = model.eval().predict_step(batch())
     assert not step.posterior.probs[..., 1].any()
     assert model.settled_loss(step).isfinite()
+
+
+@pytest.mark.parametrize("name", ["gmvae", "imsat", "info_gan", "augmenter"])
+def test_every_parameter_gets_a_gradient(name: str) -> None:
+    model = MODELS[name]()
+    model.terms(batch()).total().backward()
+    for key, parameter in model.named_parameters():
+        assert parameter.grad is not None, key
+        # The decoder of a Gaussian mixture sees category 0, so nothing trains that layer.
+        untrained = name == "gmvae" and key == "agents.code_from_category.weight"
+        assert bool(parameter.grad.any()) or untrained or name == "info_gan", key
 
 
 @pytest.mark.parametrize("name", [*MIXTURES, "augmenter"])

@@ -309,18 +309,6 @@ def test_names_that_yaml_reads_as_numbers_are_texts() -> None:
     assert model.modality_weights.flatten().tolist() == [3.0, 1.0]
 
 
-@every_model
-def test_its_networks_learn(name: str) -> None:
-    model, data = make(name, **({} if name == "ae" else {"beta": 0.01})), batch()
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    first = model.terms(data)["reconstruction"].mean().item()
-    for _ in range(60):
-        optimizer.zero_grad()
-        model.terms(data).total().backward()
-        optimizer.step()
-    assert model.terms(data)["reconstruction"].mean().item() < 0.9 * first
-
-
 def test_check_names_the_modality_that_its_likelihood_contradicts() -> None:
     model = make("mmvm", likelihoods={"mouse": Poisson()})
     data = batch()

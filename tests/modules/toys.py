@@ -5,8 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import pytest
 import torch
+from torch import Tensor
 
+from mixvae.augmenters.adversarial import Adversarial
 from mixvae.augmenters.noise import Identity
 from mixvae.contracts import Batch, ModalitySpec
 from mixvae.modules.cpl_mixvae import CplMixVAE
@@ -31,6 +34,13 @@ SHARED: dict[str, Any] = {
     "agents": agents_of(),
     "optimizer": partial(torch.optim.Adam, lr=1e-2),
     "num_categories": K,
+}
+OURS: dict[str, Any] = {  # the terms that cpl-mixVAE does not have
+    "consistency_weight": 3.0,
+    "adversarial_weight": 2.0,
+    "adversary": Adversarial(radius=0.5),
+    "information_weight": 1.5,
+    "marginal_weight": 4.0,
 }
 SPECS = (ModalitySpec("rat", (6,)), ModalitySpec("mouse", (4, 2)), ModalitySpec("cat", (3,)))
 EVENTS: dict[str, Any] = {
@@ -66,3 +76,24 @@ def spread(model: Any, x: torch.Tensor, factor: float = 100) -> None:
     head = model.agents.category_head
     head.weight.mul_(factor)
     head.bias.sub_(model.agents.logits(model.agents.features(x)).mean(1, keepdim=True))
+
+
+def parts_reached(model: Any, parts: dict[str, tuple[str, ...]], term: Tensor) -> set[str]:
+    """The parts, by the beginnings of their parameters' names, with a gradient from a term."""
+    model.zero_grad()
+    term.backward()
+    return {
+        part
+        for part, prefixes in parts.items()
+        if any(
+            parameter.grad is not None and parameter.grad.any()
+            for key, parameter in model.named_parameters()
+            if key.startswith(prefixes)
+        )
+    }
+
+
+def at(model: Any, epoch: float, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The model at an epoch of its schedules."""
+    monkeypatch.setattr(type(model), "epoch", property(lambda self: epoch))
+    return model

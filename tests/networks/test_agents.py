@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mixvae.networks import wide_input
-from mixvae.networks.agents import Agents, permute_categories
+from mixvae.networks.agents import Agents, Categorisers, permute_categories
 from mixvae.networks.conv import ConvDecoder, ConvEncoder
 from mixvae.networks.mlp import MLPDecoder, MLPEncoder
 from mixvae.objectives.likelihoods import Bernoulli, Gaussian, Likelihood, SquaredError
@@ -189,3 +189,16 @@ def test_categories_and_states_are_inferred_in_float32_under_mixed_precision() -
     assert logits.dtype == state[0].dtype == state[1].dtype == torch.float32
     exact = agents.category_head(features.float())
     assert torch.equal(logits, exact)
+
+
+def test_categorisers_name_as_their_agents_do_and_keep_nothing_else() -> None:
+    agents = make(MLP, (7,), state_dim=0).eval()
+    categorisers = Categorisers(agents)
+    x = torch.randn(B, 7).double()
+    features = categorisers.features(x)
+    assert torch.equal(categorisers.logits(features), agents.logits(agents.features(x)))
+    assert [part.shape for part in categorisers.state(features, features)] == [(A, B, 0)] * 2
+    kept = {name.split(".")[0] for name, _ in categorisers.named_parameters()}
+    assert kept == {"encoder", "category_head"}
+    for parameter, axis in categorisers.category_axes():
+        assert parameter.shape[axis] == K

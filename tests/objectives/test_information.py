@@ -42,12 +42,6 @@ def test_equals_the_mutual_information_of_the_joint_table() -> None:
     torch.testing.assert_close(information(log_q, 1.0), expected)
 
 
-def test_each_agent_for_itself() -> None:
-    log_q = posteriors()
-    alone = torch.cat([information(log_q[agent : agent + 1]) for agent in range(2)])
-    torch.testing.assert_close(information(log_q), alone)
-
-
 @pytest.mark.parametrize("low", [-torch.inf, -300.0])
 def test_empty_category_gives_finite_value_and_gradient(low: float) -> None:
     logits = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()

@@ -73,12 +73,6 @@ def test_linear_form_equals_the_double_sum_with_its_gradient(
             assert error < tolerance, (dtype, float(error))
 
 
-def test_pairwise_gradcheck() -> None:
-    mean, logvar = (value.requires_grad_() for value in posteriors(3, size=2))
-    present = torch.tensor([[True, False, True], [True, True, True]])
-    assert torch.autograd.gradcheck(lambda m, v: pairwise_kl(m, v, present), (mean, logvar))
-
-
 def test_the_cost_is_linear_in_the_number_of_modalities() -> None:
     # By what is held for the gradient, which a busy machine does not change.
     def held(num_modalities: int) -> int:
@@ -155,17 +149,6 @@ class TestBoth:
         mean, logvar = (value[:1].expand(M, B, L) for value in posteriors(1, offset=50.0))
         got = self.value(regulariser, mean, logvar)
         torch.testing.assert_close(got, torch.zeros(B).double(), rtol=0, atol=1e-12)
-
-    def test_the_order_of_modalities_does_not_matter(self, regulariser: str) -> None:
-        mean, logvar = posteriors()
-        present, order = some_missing(), torch.tensor([3, 0, 4, 1, 2])
-        if regulariser == "pairwise":
-            got = pairwise_kl(mean[order], logvar[order], present[:, order])
-            torch.testing.assert_close(got, pairwise_kl(mean, logvar, present))
-        else:
-            draw = reparametrise(mean, logvar)
-            got = mixture_kl(mean[order], logvar[order], draw[order], present[:, order])
-            torch.testing.assert_close(got, mixture_kl(mean, logvar, draw, present))
 
     def test_what_is_missing_is_as_if_it_did_not_exist(self, regulariser: str) -> None:
         mean, logvar = posteriors()

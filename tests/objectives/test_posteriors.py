@@ -84,15 +84,6 @@ def test_the_order_of_modalities_does_not_matter(kind: str) -> None:
 
 
 @every_kind
-def test_the_order_of_samples_does_not_matter(kind: str) -> None:
-    mean, logvar = experts()
-    order = torch.randperm(B)
-    got = aggregate(mean[:, order], logvar[:, order], everything(), kind)
-    want = aggregate(mean, logvar, everything(), kind)
-    torch.testing.assert_close(got.mean, want.mean[:, order])
-
-
-@every_kind
 def test_what_is_missing_is_as_if_it_did_not_exist(kind: str) -> None:
     mean, logvar = experts()
     present = everything()

@@ -17,12 +17,6 @@ def rows(n: int) -> Tensor:
     return torch.tensor([0.5, 0.3, 0.15, 0.05]).log().expand(n, 4)
 
 
-def test_draws_lie_on_the_simplex() -> None:
-    draw = gumbel_softmax(rows(1000), 0.7, generator=generator())
-    assert draw.ge(0).all()
-    torch.testing.assert_close(draw.sum(-1), torch.ones(1000))
-
-
 def test_low_temperature_is_one_hot() -> None:
     draw = gumbel_softmax(rows(1000), 1e-4, generator=generator())
     assert draw.amax(-1).gt(0.999).float().mean() > 0.995

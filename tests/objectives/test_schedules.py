@@ -5,7 +5,6 @@ import pickle
 from itertools import pairwise
 
 import pytest
-from hydra.utils import instantiate
 
 from mixvae.objectives.schedules import (
     AbstractRamp,
@@ -57,15 +56,6 @@ def test_shapes_between_the_ends() -> None:
     assert Cosine(1, 3, length=8)(4) == pytest.approx(2)
     assert Geometric(16, 1, length=8)(2) == pytest.approx(8)
     assert Constant(0.25)(17.3) == 0.25
-
-
-@pytest.mark.parametrize("name", ["Linear", "Cosine", "Geometric"])
-def test_hydra_builds_them(name: str) -> None:
-    node = {"_target_": f"mixvae.objectives.schedules.{name}", "start": 1, "end": 2, "length": 4}
-    schedule = instantiate(node)
-    assert schedule(0) == 1
-    assert schedule(4) == 2
-    assert isinstance(schedule(4), float)
 
 
 def test_value_objects() -> None:

@@ -55,14 +55,6 @@ def test_weight_zero_touches_neither_loss_nor_gradient() -> None:
     assert terms.means()["off"].item() == torch.inf
 
 
-def test_lookup() -> None:
-    terms = example()
-    assert len(terms) == 4
-    assert "kl" not in terms
-    assert terms["coupling"].weight == 10.0
-    assert terms["coupling"].axes == "B"
-
-
 def test_misuse_is_caught() -> None:
     terms = example()
     with pytest.raises(AssertionError):

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -126,10 +126,7 @@ class AbstractDSpritesDataModule(AbstractResidentDataModule, ABC):
         subset: For each factor n, which keeps every n-th value, or a list of values to keep.
         label_factor: The factor that is the label.
         test_fraction: Share of the images that tests, in (0, 1).
-        val_fraction: Share of the rest that validates, in (0, 1).
-
-    Raises:
-        ValueError: If a setting is out of its range.
+        **shared: See `AbstractResidentDataModule`.
     """
 
     name: str
@@ -137,17 +134,14 @@ class AbstractDSpritesDataModule(AbstractResidentDataModule, ABC):
 
     def __init__(
         self,
-        seed: int,
-        root: str | Path | None,
+        *,
         subset: Subset,
-        label_factor: str,
-        batch_size: int,
-        test_fraction: float,
-        val_fraction: float,
-        eval_batch_size: int,
-        predict_split: Split,
+        root: str | Path | None = None,
+        label_factor: str = "shape",
+        test_fraction: float = 0.1,
+        **shared: Any,
     ) -> None:
-        super().__init__(seed, batch_size, val_fraction, eval_batch_size, predict_split)
+        super().__init__(**shared)
         check_fraction("test_fraction", test_fraction)
         _check_factor("label_factor", label_factor)
         self.values = kept_values(subset)

@@ -81,18 +81,6 @@ def fetch(
         raise
 
 
-def unavailable(
-    name: str, looked: str, failures: str, folder: str | Path, command: str
-) -> FetchError:
-    """One message: the missing files, the failures, and a command that needs no download."""
-    failed = "\n".join(f"  {line}" for line in failures.splitlines())
-    return FetchError(
-        f"{name} was not found and not downloaded. Looked for\n{looked}\nWhat failed\n{failed}\n"
-        "Put the files there, or set data_root or MIXVAE_DATA_DIR to the folder that holds"
-        f" {folder}. Without a download:\n  {command}"
-    )
-
-
 def _make_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)

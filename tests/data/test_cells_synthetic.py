@@ -54,18 +54,17 @@ def test_splits_are_disjoint_share_out_every_type_and_keep_the_test_cells():
 
 
 def test_the_seed_of_the_cells_is_its_own():
-    first, second = (SyntheticCellsDataModule(0, cells_seed=seed, **SMALL) for seed in (0, 1))
+    first, second = (SyntheticCellsDataModule(seed=0, cells_seed=k, **SMALL) for k in (0, 1))
     assert (first.truth.counts != second.truth.counts).nnz > 0
-    assert (first.truth.counts != SyntheticCellsDataModule(5, **SMALL).truth.counts).nnz == 0
+    assert (first.truth.counts != SyntheticCellsDataModule(seed=5, **SMALL).truth.counts).nnz == 0
 
 
 def test_a_written_file_gives_the_same_batches(data, tmp_path):
     path = tmp_path / "cells.h5ad"
     write_cells(data.truth, path)
     for layer in ("X", "counts"):  # one is log-CPM, of the other log-CPM is made
-        other = CellDataModule(
-            0, str(path), layer, counts_layer="counts", label_key="type", batch_size=50
-        )
+        settings = {"layer": layer, "counts_layer": "counts", "label_key": "type"}
+        other = CellDataModule(seed=0, path=str(path), batch_size=50, **settings)
         other.setup()
         assert other.spec.feature_names == data.spec.feature_names
         assert other.spec.class_names == data.spec.class_names

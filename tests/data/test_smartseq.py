@@ -77,8 +77,8 @@ def test_the_file_is_that_of_the_contract(tables):
 def test_the_data_module_reads_it(tables):
     import_smartseq(**tables)
     data = CellDataModule(
-        0,
-        tables["out"],
+        seed=0,
+        path=tables["out"],
         label_key="cluster",
         counts_layer="counts",
         stratify=False,

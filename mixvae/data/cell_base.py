@@ -26,10 +26,8 @@ class CellTable:
     """Cells as a run uses them, N of them with G genes.
 
     Attributes:
-        cells: The cells of which batches are cut.
         label: Class of each cell, shape (N,), int64; `UNKNOWN_LABEL` where it has none.
         class_names: Names of the classes; empty without labels.
-        preparation: Genes and unit.
     """
 
     cells: Resident
@@ -119,11 +117,7 @@ class AbstractCellDataModule(AbstractResidentDataModule):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Refuse to resume with other genes, or with values of another unit.
-
-        Raises:
-            ValueError: If the checkpoint's cells were prepared otherwise.
-        """
+        """Refuse to resume with other genes, or with values of another unit."""
         run, present = Preparation.from_plain(state), self.table.preparation
         differing = {
             "genes": (run.genes, present.genes),

@@ -63,11 +63,7 @@ class DesignStrengths:
 def draw_design(
     random: np.random.Generator, sizes: DesignSizes, strengths: DesignStrengths
 ) -> CellDesign:
-    """Draw which genes are markers, which a state moves, and how large each type is.
-
-    Raises:
-        ValueError: If there are too few genes for the types.
-    """
+    """Draw which genes are markers, which a state moves, and how large each type is."""
     genes = _draw_genes(random, sizes)
     profile = _draw_profile(random, genes, strengths.marker)
     rich = _richest(genes.free, profile[0])

@@ -89,9 +89,6 @@ def generate_cells(
     `python -m experiments.cells_hardness` prints both, over seeds.
 
     Args:
-        num_cells: Number of cells N.
-        num_genes: Number of genes G.
-        num_types: Number of types K.
         num_states: Number of state dimensions S of each type.
         marker_strength: Log fold change of a type's own markers.
         programme_strength: Change of log expression by a unit of state, up or down.
@@ -107,9 +104,6 @@ def generate_cells(
 
     Returns:
         The cells, in random order; a function of the arguments.
-
-    Raises:
-        ValueError: If a number is out of range, or there are too few genes or cells for the types.
     """
     check_seed(seed)
     check_count("num_cells", num_cells)

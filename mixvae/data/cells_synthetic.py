@@ -99,9 +99,6 @@ def to_anndata(cells: SyntheticCells, target_sum: float = 1e6) -> Any:
     Returns:
         `X` log-CPM; layer `counts`; obs `type`, `state0`, `state1`, ..., `library`; var `marker`
         and `programme`, the types, comma-separated, of which a gene is a marker or which move it.
-
-    Raises:
-        ImportError: If anndata is not installed.
     """
     anndata = require_anndata()
     import pandas  # comes with anndata
@@ -128,12 +125,7 @@ def to_anndata(cells: SyntheticCells, target_sum: float = 1e6) -> Any:
 
 
 def write_cells(cells: SyntheticCells, path: Path, overwrite: bool = False) -> None:
-    """Write synthetic cells as an .h5ad file, see `to_anndata`.
-
-    Raises:
-        ValueError: If the file exists and may not be replaced.
-        OSError: If it cannot be written.
-    """
+    """Write synthetic cells as an .h5ad file, see `to_anndata`."""
     check_free_path(path, overwrite)
     with replacing(path) as temporary:
         to_anndata(cells).write_h5ad(temporary)

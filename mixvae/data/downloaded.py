@@ -57,12 +57,7 @@ class AbstractDownloadedDataModule(AbstractResidentDataModule, ABC):
         return data_root(self.root) / self.folder
 
     def prepare_data(self) -> None:
-        """Download the missing files.
-
-        Raises:
-            ValueError: If the data root is a file, or files are missing and it is not writable.
-            FetchError: If files are missing and no mirror gives them.
-        """
+        """Download the missing files, or raise a FetchError that names them."""
         missing = self.missing_files()
         if not missing:
             return

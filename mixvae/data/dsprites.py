@@ -21,6 +21,7 @@ from torch.nn import functional
 from mixvae.contracts import Batch, DataSpec
 from mixvae.data.base import AbstractResidentDataModule, Split, SplitRows
 from mixvae.data.checks import check_fraction
+from mixvae.data.resident import Resident
 from mixvae.data.splits import split_indices
 
 FACTOR_SIZES = {"shape": 3, "scale": 6, "orientation": 40, "x": 32, "y": 32}
@@ -49,11 +50,7 @@ class Grid(NamedTuple):
 
 
 def kept_values(subset: Subset) -> tuple[tuple[int, ...], ...]:
-    """The values that a subset keeps of each factor, ascending; all of a factor not named.
-
-    Raises:
-        ValueError: If a factor or a value is unknown, or no image is left.
-    """
+    """The values that a subset keeps of each factor, ascending; all of a factor not named."""
     for name in subset:
         _check_factor("subset", name)
     return tuple(_kept(name, size, subset.get(name, 1)) for name, size in FACTOR_SIZES.items())
@@ -69,7 +66,7 @@ def grid(values: Sequence[Sequence[int]]) -> Grid:
 
 
 @dataclass(frozen=True)
-class PackedImages:
+class PackedImages(Resident):
     """Binary images, eight pixels in a byte: all of dSprites take 0.4 GB of memory, not 3.
 
     Attributes:
@@ -103,10 +100,6 @@ class PackedImages:
             index=self.rows.index_select(0, rows),
             factors=self.factors.index_select(0, rows),
         )
-
-    def at_epoch(self, epoch: int) -> PackedImages:
-        """Return the same images: they do not change from epoch to epoch."""
-        return self
 
     def to(self, device: torch.device) -> PackedImages:
         """Return the same images on `device`."""

@@ -73,13 +73,9 @@ def read_dsprites(
     """Read the images of a grid, flattened and packed, shape (N, 512).
 
     Args:
-        path: The npz.
         images: The images to take, their rows ascending.
         md5: The file's md5; None takes any file of this layout.
         sizes: Number of values of each factor of the file, the colour left out.
-
-    Raises:
-        ValueError: If the file is not whole, or does not hold dSprites.
     """
     if md5 is not None:
         _check_md5(path, md5)

@@ -59,11 +59,7 @@ class RenderedDSpritesDataModule(AbstractDSpritesDataModule):
         super().__init__(subset=subset, **shared)
 
     def prepare_data(self) -> None:
-        """Draw the images and keep them, where that has not been done and the folder allows it.
-
-        Raises:
-            ValueError: If the data root is a file.
-        """
+        """Draw the images and keep them, where that has not been done and the folder allows it."""
         images = grid(self.values)
         path = self._path()
         if _read(path, images) is None:

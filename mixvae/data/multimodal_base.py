@@ -83,11 +83,7 @@ class AbstractMultimodalDataModule(AbstractResidentDataModule):
         return MultimodalState.of(self.spec, self._scales).as_plain()
 
     def go_by(self, checkpoint: Mapping[str, Any]) -> None:
-        """Take over the state of a trained run, before `setup`, if its checkpoint holds one.
-
-        Raises:
-            ValueError: If these data have other modalities.
-        """
+        """Take over the state of a trained run, before `setup`, if its checkpoint holds one."""
         state = MultimodalState.find(checkpoint)
         if state is not None:
             self.take_state(state)
@@ -97,11 +93,7 @@ class AbstractMultimodalDataModule(AbstractResidentDataModule):
         self.take_state(MultimodalState.from_plain(state))
 
     def take_state(self, run: MultimodalState) -> None:
-        """Go by a run's state, or compare it with that of data already read.
-
-        Raises:
-            ValueError: If the data have other modalities, or were standardised otherwise.
-        """
+        """Go by a run's state, or compare it with that of data already read."""
         run.check_names(self.spec.modalities)
         if self._splits:
             run.check_scales(self._scales)

@@ -17,7 +17,8 @@ from scipy import sparse
 from torch import Tensor
 
 from mixvae.contracts import Batch
-from mixvae.data.expression import Matrix
+from mixvae.data.expression import Matrix, canonical
+from mixvae.data.resident import Resident
 
 # Share of a device's free memory that dense rows may take.
 MOST_OF_DEVICE = 0.25
@@ -134,15 +135,11 @@ def as_rows(matrix: Matrix) -> Rows:
     """Keep a numpy array or CSR matrix, shape (N, D), in memory in its form, as float32."""
     if not sparse.issparse(matrix):
         return DenseRows(torch.from_numpy(np.ascontiguousarray(matrix, dtype=np.float32)))
-    matrix = sparse.csr_matrix(matrix).astype(np.float32, copy=False)
-    if not matrix.has_canonical_format:
-        matrix = matrix.copy()
-        matrix.sum_duplicates()
-    return SparseRows(matrix)
+    return SparseRows(canonical(matrix).astype(np.float32, copy=False))
 
 
 @dataclass(frozen=True)
-class ResidentCells:
+class ResidentCells(Resident):
     """Cells in memory: prepared expression and, where a run needs them, raw counts.
 
     Attributes:
@@ -163,10 +160,6 @@ class ResidentCells:
             index=rows,
             counts=None if self.counts is None else self.counts.dense(rows),
         )
-
-    def at_epoch(self, epoch: int) -> ResidentCells:
-        """Return the same cells: they do not change from epoch to epoch."""
-        return self
 
     def to(self, device: torch.device) -> ResidentCells:
         """Return the same cells on `device`."""

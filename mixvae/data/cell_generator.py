@@ -25,22 +25,13 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SyntheticCells:
-    """N cells with everything that is known of them.
+    """N cells with everything that is known of them."""
 
-    Attributes:
-        counts: Counts, CSR of shape (N, G), float32 of whole numbers.
-        type: Type of each cell, shape (N,), int64, in 0..K-1.
-        state: State of each cell within its type, shape (N, S), uniform, mean 0, variance 1.
-        activity: Activities of each cell, shape (N, F), standard normal, independent of the type.
-        library: Expected counts of each cell before dropout, shape (N,).
-        design: Which genes make types and states.
-    """
-
-    counts: sparse.csr_matrix
-    type: NDArray[np.int64]
-    state: Array
-    activity: Array
-    library: Array
+    counts: sparse.csr_matrix  # shape (N, G), float32 of whole numbers
+    type: NDArray[np.int64]  # shape (N,), in 0..K-1
+    state: Array  # within the type, shape (N, S), uniform, mean 0, variance 1
+    activity: Array  # shape (N, F), standard normal, independent of the type
+    library: Array  # expected counts before dropout, shape (N,)
     design: CellDesign = field(repr=False)
 
     @property

@@ -58,7 +58,7 @@ class CellSource(ABC):
         return matrix
 
     def words(self, column: str, what: str) -> list[str | None]:
-        """The values of a column of obs as words, None where missing; the setting `what` names it."""
+        """The values of a column of obs as words, None where missing, for the setting `what`."""
         if column not in self.columns:
             there = ", ".join(self.columns) or "none"
             raise ValueError(

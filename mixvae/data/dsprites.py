@@ -36,17 +36,11 @@ Subset = Mapping[str, int | Sequence[int]]
 
 
 class Grid(NamedTuple):
-    """The images that a subset keeps, in the order of the whole grid.
+    """The images that a subset keeps, in the order of the whole grid."""
 
-    Attributes:
-        values: The kept values of each factor, from 0 in the whole grid, ascending.
-        rows: Row of each image in the whole grid, shape (N,), int64, ascending.
-        factors: Number of each image's value among the kept ones, shape (N, F), int64.
-    """
-
-    values: tuple[tuple[int, ...], ...]
-    rows: NDArray[np.int64]
-    factors: NDArray[np.int64]
+    values: tuple[tuple[int, ...], ...]  # kept of each factor, from 0 in the whole grid, ascending
+    rows: NDArray[np.int64]  # of each image in the whole grid, shape (N,), ascending
+    factors: NDArray[np.int64]  # number of its value among the kept ones, shape (N, F)
 
 
 def kept_values(subset: Subset) -> tuple[tuple[int, ...], ...]:

@@ -68,15 +68,12 @@ def check_counts(matrix: Matrix, name: str = "the counts") -> None:
 class Extent(NamedTuple):
     """The extremes of a matrix or of a part of it, which tell its kind.
 
-    Attributes:
-        smallest: Smallest value, 0 where a sparse matrix leaves entries out.
-        largest: Largest value, likewise.
-        whole: Whether all values are whole numbers.
+    The values that a sparse matrix leaves out count as 0.
     """
 
     smallest: float
     largest: float
-    whole: bool
+    whole: bool  # all values are whole numbers
 
     def joined(self, other: Extent) -> Extent:
         """Return the extent of both parts together."""

@@ -98,8 +98,7 @@ def find_genes(
         max_missing: Largest share of the wanted genes that may be missing, from 0 to 1.
         consequence: Fate of the missing genes, for the warning that names them.
     """
-    if isinstance(max_missing, str) or not 0 <= max_missing <= 1:
-        raise ValueError(f"max_missing is {max_missing!r}; it must lie between 0 and 1")
+    _check_share(max_missing)
     check_unique(names, "gene")
     check_unique(wanted, "gene")
     place = {name: column for column, name in enumerate(names)}
@@ -132,8 +131,7 @@ class GeneChoice:
     def __post_init__(self) -> None:
         if self.num_highly_variable is not None:
             check_count("num_highly_variable", self.num_highly_variable)
-        if not 0 <= self.max_missing <= 1:
-            raise ValueError(f"max_missing is {self.max_missing!r}; it must lie between 0 and 1")
+        _check_share(self.max_missing)
 
     def candidates(self, names: Sequence[str], varies: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Columns of the genes of the list, or of all; constant genes are left out with a warning.
@@ -159,12 +157,13 @@ class GeneChoice:
         return kept
 
 
-def gene_range(matrix: Matrix) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Measure the smallest and largest value of each gene of a dense or CSR matrix.
+def _check_share(max_missing: float) -> None:
+    if isinstance(max_missing, str) or not 0 <= max_missing <= 1:
+        raise ValueError(f"max_missing is {max_missing!r}; it must lie between 0 and 1")
 
-    Returns:
-        Smallest and largest, each of shape (G,), in the unit of the matrix.
-    """
+
+def gene_range(matrix: Matrix) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Measure the smallest and largest value of each gene of a dense or CSR matrix, shape (G,)."""
     low = np.full(matrix.shape[1], np.inf)
     high = np.full(matrix.shape[1], -np.inf)
     for start in range(0, matrix.shape[0], ROWS):

@@ -13,15 +13,10 @@ Groups = Mapping[int, np.ndarray]
 
 
 class Events(NamedTuple):
-    """A table of events.
+    """A table of events."""
 
-    Attributes:
-        rows: Row of each modality's sample, shape (N, M), int64; -1 where missing.
-        label: Class of each event, shape (N,), int64.
-    """
-
-    rows: np.ndarray
-    label: np.ndarray
+    rows: np.ndarray  # of each modality's sample, shape (N, M), int64; -1 where missing
+    label: np.ndarray  # class of each event, shape (N,), int64
 
 
 def pair_by_class(groups: Sequence[Groups], generator: np.random.Generator) -> Events:

@@ -18,12 +18,7 @@ Groups = dict[int, np.ndarray]
 
 
 class Kept(NamedTuple):
-    """The trials of one rat that are kept.
-
-    Attributes:
-        trial: Row of each in the recording, shape (T,), int64.
-        label: Class of each, shape (T,), int64.
-    """
+    """The trials of one rat that are kept: row in the recording and class, shape (T,), int64."""
 
     trial: np.ndarray
     label: np.ndarray
@@ -49,15 +44,9 @@ class RatWindows(NamedTuple):
 
 @dataclass(frozen=True)
 class TrialFilter:
-    """Which trials are kept.
+    """Which trials are kept."""
 
-    Attributes:
-        odours: Odours, of A to E; their order numbers the classes.
-        correct_only: Whether the response must be correct.
-        in_sequence_only: Whether the odour must have come in its place.
-    """
-
-    odours: tuple[str, ...]
+    odours: tuple[str, ...]  # of A to E; their order numbers the classes
     correct_only: bool
     in_sequence_only: bool
 

@@ -63,18 +63,11 @@ class SparseRows:
 
 @dataclass(frozen=True)
 class DeviceSparseRows:
-    """A CSR matrix of N rows and D columns, as tensors on any device.
+    """A CSR matrix of N rows and D columns, as tensors on any device."""
 
-    Attributes:
-        starts: Where each row begins in the other two, shape (N + 1,), int64.
-        columns: Column of each stored value, int32 or int64; no column twice in a row.
-        values: The stored values, float32.
-        num_columns: D.
-    """
-
-    starts: Tensor
-    columns: Tensor
-    values: Tensor
+    starts: Tensor  # of each row in the other two, shape (N + 1,), int64
+    columns: Tensor  # of each stored value, int32 or int64; no column twice in a row
+    values: Tensor  # float32
     num_columns: int
 
     def dense(self, rows: Tensor) -> Tensor:

@@ -26,19 +26,6 @@ def test_batches_are_log_cpm_of_their_counts_with_the_type_as_label(data):
     assert np.array_equal(batch.counts, data.truth.counts[batch.index.numpy()].toarray())
 
 
-def test_spec_names_genes_and_types(data):
-    assert data.spec.feature_names == data.truth.gene_names
-    assert data.spec.class_names == ("type000", "type001", "type002")
-    assert data.spec.shape == (150,)
-    assert not data.spec.is_image
-
-
-def test_counts_are_left_out_unless_asked_for():
-    data = SyntheticCellsDataModule(seed=0, batch_size=50, **SMALL)
-    data.setup()
-    assert next(iter(data.val_dataloader())).counts is None
-
-
 def test_splits_are_disjoint_share_out_every_type_and_keep_the_test_cells():
     tests = []
     for seed in (0, 1):

@@ -34,20 +34,20 @@ __all__ = [
 ]
 
 _HOME = {
-    "CellDataModule": "mixvae.data.cells",
-    "DSpritesDataModule": "mixvae.data.dsprites_file",
-    "DigitsDataModule": "mixvae.data.digits",
-    "FetchError": "mixvae.data.fetch",
-    "HippocampusDataModule": "mixvae.data.hippocampus",
-    "MNISTDataModule": "mixvae.data.mnist",
-    "MultimodalDataModule": "mixvae.data.multimodal",
-    "RatSimulator": "mixvae.data.rat_simulator",
-    "RenderedDSpritesDataModule": "mixvae.data.dsprites_rendered",
-    "SyntheticCellsDataModule": "mixvae.data.cells_synthetic",
+    "CellDataModule": "cells",
+    "DSpritesDataModule": "dsprites_file",
+    "DigitsDataModule": "digits",
+    "FetchError": "fetch",
+    "HippocampusDataModule": "hippocampus",
+    "MNISTDataModule": "mnist",
+    "MultimodalDataModule": "multimodal",
+    "RatSimulator": "rat_simulator",
+    "RenderedDSpritesDataModule": "dsprites_rendered",
+    "SyntheticCellsDataModule": "cells_synthetic",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

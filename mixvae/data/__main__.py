@@ -18,12 +18,7 @@ from mixvae.suggestions import suggestion
 
 
 class Command(NamedTuple):
-    """One command.
-
-    Attributes:
-        function: `module:name`, imported only when the command is run.
-        summary: One line.
-    """
+    """A function, `module:name`, imported only when the command is run, and its summary."""
 
     function: str
     summary: str
@@ -83,13 +78,8 @@ def _help() -> str:
 
 
 def _command_help(command: str, function: Callable[..., Any]) -> str:
-    lines = [
-        f"usage: python -m mixvae.data {command} key=value ...",
-        "",
-        COMMANDS[command].summary,
-        "",
-    ]
-    lines.append("keys:")
+    usage = f"usage: python -m mixvae.data {command} key=value ..."
+    lines = [usage, "", COMMANDS[command].summary, "", "keys:"]
     for name, parameter in inspect.signature(function).parameters.items():
         required = parameter.default is parameter.empty
         default = "null" if parameter.default is None else str(parameter.default)

@@ -22,10 +22,6 @@ def read_array(name: str) -> np.ndarray:
             row for each sample, values between commas, nothing or `nan` where one is missing, and
             may begin with a line of column names. A first column that this line leaves without a
             name, such as pandas' index, is left out with a warning.
-
-    Raises:
-        FileNotFoundError: If the file is missing.
-        ValueError: If it holds something else.
     """
     path, key = _located(name)
     array = _csv_numbers(path) if path.suffix == ".csv" else _numpy_array(path, key)
@@ -40,14 +36,9 @@ def read_labels(name: str, num_samples: int) -> np.ndarray:
     Args:
         name: Path as in `read_array`; a `.csv` has a label in each line, and may begin with the
             column's name.
-        num_samples: Number of samples N.
 
     Returns:
-        Whole numbers or texts, shape (N,).
-
-    Raises:
-        FileNotFoundError: If the file is missing.
-        ValueError: If it holds something else, or another number of labels.
+        Whole numbers or texts, shape (num_samples,).
     """
     path, key = _located(name)
     if path.suffix == ".csv":

@@ -24,21 +24,19 @@ from mixvae.data.cell_matrices import CellMatrix
 from mixvae.data.cell_source import H5adSource, X
 from mixvae.data.expression import Matrix
 from mixvae.data.preparation import Preparation
-from mixvae.data.resident import EpochOrder
+from mixvae.data.resident import EpochOrder, Resident
 
 
-class BackedCells:
+class BackedCells(Resident):
     """Cells of an .h5ad file, read when a batch asks for them.
 
     The chunks of the last batches stay in memory, prepared and in the file's own form, dense or
     CSR: no more than `buffer_chunks` of them.
 
     Args:
-        path: The file.
         preparations: How x is prepared and, where a run needs them, raw counts.
         label: Labels, shape (N,), int64.
         chunk_rows: Neighbouring rows that are read at a time.
-        buffer_chunks: Most chunks that stay in memory.
     """
 
     def __init__(
@@ -82,10 +80,6 @@ class BackedCells:
             counts=counts[0] if counts else None,
         )
 
-    def at_epoch(self, epoch: int) -> BackedCells:
-        """Return the same cells: they do not change from epoch to epoch."""
-        return self
-
     def to(self, device: torch.device) -> BackedCells:
         """Return the same cells, whose batches are then copied to `device`."""
         label = self.label.to(device)
@@ -118,7 +112,6 @@ class ChunkedOrder(EpochOrder):
     """A permutation of rows that goes through a file by buffers of chunks."""
 
     def __init__(self, rows: Tensor, seed: int, chunk_rows: int, buffer_chunks: int) -> None:
-        """Hold the rows, shape (N,), at epoch 0."""
         super().__init__(rows, seed)
         self.chunk_rows = chunk_rows
         self.buffer_chunks = buffer_chunks

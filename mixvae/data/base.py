@@ -35,13 +35,11 @@ class AbstractResidentDataModule(LightningDataModule, ABC):
         val_fraction: Share of the samples outside the test set that validates, in (0, 1).
         eval_batch_size: Largest number of samples per evaluation step.
         predict_split: Split that is tested and predicted after training.
-
-    Raises:
-        ValueError: If a setting is out of its range.
     """
 
     def __init__(
         self,
+        *,
         seed: int,
         batch_size: int = 250,
         val_fraction: float = 0.1,

@@ -26,10 +26,8 @@ class CellTable:
     """Cells as a run uses them, N of them with G genes.
 
     Attributes:
-        cells: The cells of which batches are cut.
         label: Class of each cell, shape (N,), int64; `UNKNOWN_LABEL` where it has none.
         class_names: Names of the classes; empty without labels.
-        preparation: Genes and unit.
     """
 
     cells: Resident
@@ -44,6 +42,12 @@ class AbstractCellDataModule(AbstractResidentDataModule):
     The test cells are drawn with a fixed seed, so results of different seeds are on the same cells;
     the run's seed parts validation from training. Where there are labels, every class is shared out
     over the three splits; nothing else but evaluation sees them.
+
+    Args:
+        target_sum: Sum of each library after scaling, before the log; 1e6 gives log-CPM.
+        test_fraction: Share of the cells that test, in (0, 1); the same whatever the seed.
+        stratify: Share out every class of the labels over the splits.
+        **shared: See `AbstractResidentDataModule`.
     """
 
     name: str
@@ -51,16 +55,13 @@ class AbstractCellDataModule(AbstractResidentDataModule):
 
     def __init__(
         self,
-        seed: int,
-        batch_size: int,
-        val_fraction: float,
-        test_fraction: float,
-        eval_batch_size: int,
-        predict_split: Split,
-        target_sum: float,
-        stratify: bool,
+        *,
+        target_sum: float = 1e6,
+        test_fraction: float = 0.2,
+        stratify: bool = True,
+        **shared: Any,
     ) -> None:
-        super().__init__(seed, batch_size, val_fraction, eval_batch_size, predict_split)
+        super().__init__(**shared)
         check_fraction("test_fraction", test_fraction)
         check_target_sum(target_sum)
         self.test_fraction = test_fraction
@@ -116,11 +117,7 @@ class AbstractCellDataModule(AbstractResidentDataModule):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Refuse to resume with other genes, or with values of another unit.
-
-        Raises:
-            ValueError: If the checkpoint's cells were prepared otherwise.
-        """
+        """Refuse to resume with other genes, or with values of another unit."""
         run, present = Preparation.from_plain(state), self.table.preparation
         differing = {
             "genes": (run.genes, present.genes),

@@ -21,21 +21,15 @@ Columns = NDArray[np.int64]
 class CellDesign:
     """Which genes make types and states: K types, G genes, S state dimensions, F activities.
 
-    Attributes:
-        profile: Log expression of each type at state 0, shape (K, G), natural log.
-        effects: Change of log expression by a unit of each state, shape (K, S, G).
-        activities: Change of log expression by a unit of each activity, shape (F, G).
-        family: Family of each type, shape (K,): sisters have the same number.
-        markers: For each type the columns of its own markers.
-        proportions: Share of the cells that each type has, shape (K,), sums to 1.
+    Expression is in natural log.
     """
 
-    profile: Array
-    effects: Array
-    activities: Array
-    family: NDArray[np.int64]
-    markers: tuple[Columns, ...]
-    proportions: Array
+    profile: Array  # of each type at state 0, shape (K, G)
+    effects: Array  # change by a unit of each state, shape (K, S, G)
+    activities: Array  # change by a unit of each activity, shape (F, G)
+    family: NDArray[np.int64]  # of each type, shape (K,): sisters have the same number
+    markers: tuple[Columns, ...]  # columns of each type's own markers
+    proportions: Array  # share of the cells that each type has, shape (K,), sums to 1
 
 
 @dataclass(frozen=True)
@@ -63,11 +57,7 @@ class DesignStrengths:
 def draw_design(
     random: np.random.Generator, sizes: DesignSizes, strengths: DesignStrengths
 ) -> CellDesign:
-    """Draw which genes are markers, which a state moves, and how large each type is.
-
-    Raises:
-        ValueError: If there are too few genes for the types.
-    """
+    """Draw which genes are markers, which a state moves, and how large each type is."""
     genes = _draw_genes(random, sizes)
     profile = _draw_profile(random, genes, strengths.marker)
     rich = _richest(genes.free, profile[0])

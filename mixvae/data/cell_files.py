@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,30 +13,23 @@ INSTALL = "pip install mixvae[cells]"
 
 def require_anndata() -> ModuleType:
     """Import anndata; the `ImportError` says how to install it."""
-    try:
-        import anndata
-    except ImportError as error:
-        raise ImportError(f"cells need anndata, which is not installed: {INSTALL}") from error
-    return anndata
+    return _required("anndata")
 
 
 def require_scanpy() -> ModuleType:
     """Import scanpy; the `ImportError` says how to install it."""
+    return _required("scanpy")
+
+
+def _required(name: str) -> ModuleType:
     try:
-        import scanpy
+        return import_module(name)
     except ImportError as error:
-        raise ImportError(f"this needs scanpy, which is not installed: {INSTALL}") from error
-    return scanpy
+        raise ImportError(f"cells need {name}, which is not installed: {INSTALL}") from error
 
 
 def read_cells(path: Path) -> Any:
-    """Read an .h5ad file into an AnnData object; sparse stays sparse.
-
-    Raises:
-        ImportError: If anndata is not installed.
-        FileNotFoundError: If the file is missing.
-        ValueError: If it is a folder, not an AnnData file, or truncated.
-    """
+    """Read an .h5ad file into an AnnData object; sparse stays sparse."""
     anndata = require_anndata()
     if path.is_dir():
         raise ValueError(f"{path} is a folder; name an .h5ad file")
@@ -51,12 +45,7 @@ def read_cells(path: Path) -> Any:
 
 
 def check_free_path(path: Path, overwrite: bool) -> None:
-    """Refuse an output file that may not be replaced, or whose folder cannot be written to.
-
-    Raises:
-        ValueError: If the file exists and may not be replaced, or is a folder.
-        OSError: If its folder is missing or may not be written to.
-    """
+    """Refuse an output file that may not be replaced, or whose folder cannot be written to."""
     if path.is_dir():
         raise ValueError(f"{path} is a folder; name a file, such as {path / 'cells.h5ad'}")
     if path.exists() and not overwrite:

@@ -25,22 +25,13 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SyntheticCells:
-    """N cells with everything that is known of them.
+    """N cells with everything that is known of them."""
 
-    Attributes:
-        counts: Counts, CSR of shape (N, G), float32 of whole numbers.
-        type: Type of each cell, shape (N,), int64, in 0..K-1.
-        state: State of each cell within its type, shape (N, S), uniform, mean 0, variance 1.
-        activity: Activities of each cell, shape (N, F), standard normal, independent of the type.
-        library: Expected counts of each cell before dropout, shape (N,).
-        design: Which genes make types and states.
-    """
-
-    counts: sparse.csr_matrix
-    type: NDArray[np.int64]
-    state: Array
-    activity: Array
-    library: Array
+    counts: sparse.csr_matrix  # shape (N, G), float32 of whole numbers
+    type: NDArray[np.int64]  # shape (N,), in 0..K-1
+    state: Array  # within the type, shape (N, S), uniform, mean 0, variance 1
+    activity: Array  # shape (N, F), standard normal, independent of the type
+    library: Array  # expected counts before dropout, shape (N,)
     design: CellDesign = field(repr=False)
 
     @property
@@ -89,9 +80,6 @@ def generate_cells(
     `python -m experiments.cells_hardness` prints both, over seeds.
 
     Args:
-        num_cells: Number of cells N.
-        num_genes: Number of genes G.
-        num_types: Number of types K.
         num_states: Number of state dimensions S of each type.
         marker_strength: Log fold change of a type's own markers.
         programme_strength: Change of log expression by a unit of state, up or down.
@@ -107,9 +95,6 @@ def generate_cells(
 
     Returns:
         The cells, in random order; a function of the arguments.
-
-    Raises:
-        ValueError: If a number is out of range, or there are too few genes or cells for the types.
     """
     check_seed(seed)
     check_count("num_cells", num_cells)

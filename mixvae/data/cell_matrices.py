@@ -20,7 +20,6 @@ class Contents(NamedTuple):
     """The contents of a matrix.
 
     Attributes:
-        kind: See `expression.kind_of`.
         varies: Whether each gene differs between any two cells, shape (G,).
         scale: Of log data, see `expression.common_scale`.
     """
@@ -34,9 +33,7 @@ class CellMatrix(ABC):
     """One matrix of a source; rows are read by their range, as float32, dense or CSR.
 
     Attributes:
-        name: Name for messages.
-        layer: Name in its source.
-        genes: Names of the genes, unique.
+        layer: Name in its source; `name` is for messages.
         shape: Cells and genes, (N, G).
         num_rows: Rows that `parts` reads at a time.
     """
@@ -62,11 +59,7 @@ class CellMatrix(ABC):
             yield rows, self.read(rows.start, rows.stop)
 
     def look_through(self) -> Contents:
-        """Read and check every value once.
-
-        Raises:
-            ValueError: If a value is not finite.
-        """
+        """Read and check every value once."""
         extent: Extent | None = None
         scale: float | None = None
         low = np.full(self.shape[1], np.inf)
@@ -109,9 +102,6 @@ class MatrixOnDisk(CellMatrix):
 
     At first only the places where the rows of a CSR matrix begin are read. A CSC matrix is read
     whole each time.
-
-    Raises:
-        ValueError: If it is neither dense nor CSR or CSC, or broken.
     """
 
     def __init__(self, node: Any, genes: Sequence[str], layer: str, name: str) -> None:

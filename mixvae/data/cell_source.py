@@ -21,19 +21,12 @@ NOT_CELLS = "it is not an AnnData file (.h5ad) that anndata 0.8 or newer has wri
 
 
 class CellSource(ABC):
-    """Names, matrices and columns that describe cells.
+    """Names, matrices and columns that describe cells."""
 
-    Attributes:
-        name: Name for messages.
-        cells: Names of the cells, length N.
-        layers: Names of the matrices.
-        columns: Names of the columns of obs.
-    """
-
-    name: str
+    name: str  # for messages
     cells: list[str]
     layers: tuple[str, ...]
-    columns: tuple[str, ...]
+    columns: tuple[str, ...]  # of obs
 
     @abstractmethod
     def _genes(self, layer: str) -> list[str]:
@@ -48,11 +41,7 @@ class CellSource(ABC):
         """A column of obs: an array or pandas categorical, length N."""
 
     def matrix(self, layer: str) -> CellMatrix:
-        """A matrix by name.
-
-        Raises:
-            ValueError: If it is unknown, empty, or two of its genes have one name.
-        """
+        """A matrix by name; refused if unknown or empty, or if two genes have one name."""
         if layer not in self.layers:
             there = ", ".join(self.layers) or "no matrix"
             raise ValueError(f"{self.name} has no matrix {layer!r}; it has {there}")
@@ -69,15 +58,7 @@ class CellSource(ABC):
         return matrix
 
     def words(self, column: str, what: str) -> list[str | None]:
-        """The values of a column of obs as words, None where one is missing.
-
-        Args:
-            column: Name of the column.
-            what: Setting that names it, for a message.
-
-        Raises:
-            ValueError: If the column is unknown.
-        """
+        """The values of a column of obs as words, None where missing, for the setting `what`."""
         if column not in self.columns:
             there = ", ".join(self.columns) or "none"
             raise ValueError(
@@ -121,13 +102,7 @@ class AnnDataSource(CellSource):
 
 
 class H5adSource(CellSource):
-    """Cells of an .h5ad file. A context manager, which closes the file at its end.
-
-    Raises:
-        FileNotFoundError: If the file is missing.
-        ValueError: If it is not an .h5ad file, or broken.
-        ImportError: If anndata is not installed.
-    """
+    """Cells of an .h5ad file. A context manager, which closes the file at its end."""
 
     def __init__(self, path: Path) -> None:
         require_anndata()

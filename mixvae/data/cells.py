@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from mixvae.contracts import UNKNOWN_LABEL
 from mixvae.data.backed import BackedCells, ChunkedOrder
-from mixvae.data.base import Split
 from mixvae.data.cell_base import AbstractCellDataModule, CellTable
 from mixvae.data.cell_files import require_scanpy
 from mixvae.data.cell_matrices import CellMatrix, MatrixOnDisk
@@ -42,7 +41,6 @@ class CellDataModule(AbstractCellDataModule):
         normalize: `log_cpm` makes log-CPM, also of log data that were scaled otherwise; `none`
             leaves values as they are; `auto` makes log-CPM of counts and of linear expression,
             and leaves log data as they are.
-        target_sum: Sum of each library after scaling, before the log; 1e6 gives log-CPM.
         genes: `all`, or a text file with one gene name a line. Of `all`, genes that are the
             same in all cells are left out.
         num_highly_variable: Number of genes to keep, chosen on the training cells.
@@ -52,22 +50,16 @@ class CellDataModule(AbstractCellDataModule):
         backed: Leave the cells on disk.
         chunk_rows: Neighbouring rows that are read from disk at a time.
         buffer_chunks: Chunks whose rows are shuffled together and held in memory.
-        val_fraction: Share of the cells outside the test set that validates, in (0, 1).
-        test_fraction: Share of the cells that test, in (0, 1); the same whatever the seed.
-        stratify: Share out every class of the labels over the splits.
-
-    Raises:
-        ValueError: If a setting is out of its range.
+        **shared: See `AbstractCellDataModule`.
     """
 
     def __init__(
         self,
-        seed: int,
+        *,
         path: str | None = None,
         layer: str | None = None,
         counts_layer: str | None = None,
         normalize: Normalization = "auto",
-        target_sum: float = 1e6,
         genes: str = ALL,
         num_highly_variable: int | None = None,
         max_missing: float = MAX_MISSING,
@@ -76,23 +68,9 @@ class CellDataModule(AbstractCellDataModule):
         backed: bool = False,
         chunk_rows: int = 64,
         buffer_chunks: int = 128,
-        batch_size: int = 250,
-        val_fraction: float = 0.1,
-        test_fraction: float = 0.2,
-        stratify: bool = True,
-        eval_batch_size: int = 1000,
-        predict_split: Split = "test",
+        **shared: Any,
     ) -> None:
-        super().__init__(
-            seed,
-            batch_size,
-            val_fraction,
-            test_fraction,
-            eval_batch_size,
-            predict_split,
-            target_sum,
-            stratify,
-        )
+        super().__init__(**shared)
         check_count("chunk_rows", chunk_rows)
         check_count("buffer_chunks", buffer_chunks)
         if normalize not in ("auto", "log_cpm", "none"):

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from mixvae.data.base import Split
 from mixvae.data.cell_base import AbstractCellDataModule, CellTable
 from mixvae.data.cell_files import check_free_path, require_anndata
 from mixvae.data.cell_generator import SyntheticCells, generate_cells
@@ -29,21 +28,16 @@ class SyntheticCellsDataModule(AbstractCellDataModule):
 
     `truth` has everything that is known of them, its rows being `Batch.index`.
 
-    Args (see `generate_cells` for the others, which make the cells):
-        cells_seed: Seed of the cells.
+    Args:
+        cells_seed: Seed of the cells; the arguments from `num_cells` to `depth` are those of
+            `generate_cells`.
         counts_layer: `counts` gives raw counts too, for likelihoods of counts.
-        target_sum: Sum of each library after scaling, before the log; 1e6 gives log-CPM.
-        val_fraction: Share of the cells outside the test set that validates, in (0, 1).
-        test_fraction: Share of the cells that test, in (0, 1).
-        stratify: Share out every type over the splits.
-
-    Raises:
-        ValueError: If a setting is out of its range.
+        **shared: See `AbstractCellDataModule`.
     """
 
     def __init__(
         self,
-        seed: int,
+        *,
         cells_seed: int = 0,
         num_cells: int = 5000,
         num_genes: int = 500,
@@ -56,24 +50,9 @@ class SyntheticCellsDataModule(AbstractCellDataModule):
         dropout: float = 0.3,
         depth: float = 20.0,
         counts_layer: Literal["counts"] | None = None,
-        target_sum: float = 1e6,
-        batch_size: int = 250,
-        val_fraction: float = 0.1,
-        test_fraction: float = 0.2,
-        stratify: bool = True,
-        eval_batch_size: int = 1000,
-        predict_split: Split = "test",
+        **shared: Any,
     ) -> None:
-        super().__init__(
-            seed,
-            batch_size,
-            val_fraction,
-            test_fraction,
-            eval_batch_size,
-            predict_split,
-            target_sum,
-            stratify,
-        )
+        super().__init__(**shared)
         check_seed(cells_seed)
         if counts_layer not in (None, COUNTS_LAYER):
             raise ValueError(
@@ -120,9 +99,6 @@ def to_anndata(cells: SyntheticCells, target_sum: float = 1e6) -> Any:
     Returns:
         `X` log-CPM; layer `counts`; obs `type`, `state0`, `state1`, ..., `library`; var `marker`
         and `programme`, the types, comma-separated, of which a gene is a marker or which move it.
-
-    Raises:
-        ImportError: If anndata is not installed.
     """
     anndata = require_anndata()
     import pandas  # comes with anndata
@@ -149,12 +125,7 @@ def to_anndata(cells: SyntheticCells, target_sum: float = 1e6) -> Any:
 
 
 def write_cells(cells: SyntheticCells, path: Path, overwrite: bool = False) -> None:
-    """Write synthetic cells as an .h5ad file, see `to_anndata`.
-
-    Raises:
-        ValueError: If the file exists and may not be replaced.
-        OSError: If it cannot be written.
-    """
+    """Write synthetic cells as an .h5ad file, see `to_anndata`."""
     check_free_path(path, overwrite)
     with replacing(path) as temporary:
         to_anndata(cells).write_h5ad(temporary)

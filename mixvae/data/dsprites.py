@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from torch.nn import functional
 from mixvae.contracts import Batch, DataSpec
 from mixvae.data.base import AbstractResidentDataModule, Split, SplitRows
 from mixvae.data.checks import check_fraction
+from mixvae.data.resident import Resident
 from mixvae.data.splits import split_indices
 
 FACTOR_SIZES = {"shape": 3, "scale": 6, "orientation": 40, "x": 32, "y": 32}
@@ -35,25 +36,15 @@ Subset = Mapping[str, int | Sequence[int]]
 
 
 class Grid(NamedTuple):
-    """The images that a subset keeps, in the order of the whole grid.
+    """The images that a subset keeps, in the order of the whole grid."""
 
-    Attributes:
-        values: The kept values of each factor, from 0 in the whole grid, ascending.
-        rows: Row of each image in the whole grid, shape (N,), int64, ascending.
-        factors: Number of each image's value among the kept ones, shape (N, F), int64.
-    """
-
-    values: tuple[tuple[int, ...], ...]
-    rows: NDArray[np.int64]
-    factors: NDArray[np.int64]
+    values: tuple[tuple[int, ...], ...]  # kept of each factor, from 0 in the whole grid, ascending
+    rows: NDArray[np.int64]  # of each image in the whole grid, shape (N,), ascending
+    factors: NDArray[np.int64]  # number of its value among the kept ones, shape (N, F)
 
 
 def kept_values(subset: Subset) -> tuple[tuple[int, ...], ...]:
-    """The values that a subset keeps of each factor, ascending; all of a factor not named.
-
-    Raises:
-        ValueError: If a factor or a value is unknown, or no image is left.
-    """
+    """The values that a subset keeps of each factor, ascending; all of a factor not named."""
     for name in subset:
         _check_factor("subset", name)
     return tuple(_kept(name, size, subset.get(name, 1)) for name, size in FACTOR_SIZES.items())
@@ -69,7 +60,7 @@ def grid(values: Sequence[Sequence[int]]) -> Grid:
 
 
 @dataclass(frozen=True)
-class PackedImages:
+class PackedImages(Resident):
     """Binary images, eight pixels in a byte: all of dSprites take 0.4 GB of memory, not 3.
 
     Attributes:
@@ -104,10 +95,6 @@ class PackedImages:
             factors=self.factors.index_select(0, rows),
         )
 
-    def at_epoch(self, epoch: int) -> PackedImages:
-        """Return the same images: they do not change from epoch to epoch."""
-        return self
-
     def to(self, device: torch.device) -> PackedImages:
         """Return the same images on `device`."""
         moved = (tensor.to(device) for tensor in (self.label, self.factors, self.rows))
@@ -126,10 +113,7 @@ class AbstractDSpritesDataModule(AbstractResidentDataModule, ABC):
         subset: For each factor n, which keeps every n-th value, or a list of values to keep.
         label_factor: The factor that is the label.
         test_fraction: Share of the images that tests, in (0, 1).
-        val_fraction: Share of the rest that validates, in (0, 1).
-
-    Raises:
-        ValueError: If a setting is out of its range.
+        **shared: See `AbstractResidentDataModule`.
     """
 
     name: str
@@ -137,17 +121,14 @@ class AbstractDSpritesDataModule(AbstractResidentDataModule, ABC):
 
     def __init__(
         self,
-        seed: int,
-        root: str | Path | None,
+        *,
         subset: Subset,
-        label_factor: str,
-        batch_size: int,
-        test_fraction: float,
-        val_fraction: float,
-        eval_batch_size: int,
-        predict_split: Split,
+        root: str | Path | None = None,
+        label_factor: str = "shape",
+        test_fraction: float = 0.1,
+        **shared: Any,
     ) -> None:
-        super().__init__(seed, batch_size, val_fraction, eval_batch_size, predict_split)
+        super().__init__(**shared)
         check_fraction("test_fraction", test_fraction)
         _check_factor("label_factor", label_factor)
         self.values = kept_values(subset)

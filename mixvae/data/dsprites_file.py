@@ -11,15 +11,14 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixvae.data.base import Split
-from mixvae.data.checks import check_seconds
+from mixvae.data.downloaded import AbstractDownloadedDataModule
 from mixvae.data.dsprites import FACTOR_SIZES, FOLDER, AbstractDSpritesDataModule, Grid, Subset
-from mixvae.data.fetch import FetchError, RemoteFile, data_root, fetch, unavailable
+from mixvae.data.fetch import RemoteFile
 
 FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 MD5 = "7da33b31b13a06f4b04a70402ce90c2e"
@@ -27,7 +26,6 @@ MIRRORS = (
     "https://raw.githubusercontent.com/google-deepmind/dsprites-dataset/master/",
     "https://github.com/google-deepmind/dsprites-dataset/raw/master/",
 )
-WITHOUT_NETWORK = "python -m mixvae.train +experiment=dsprites_cpl data=dsprites_rendered"
 WHOLE: Mapping[str, int] = dict.fromkeys(FACTOR_SIZES, 1)
 IMAGE_SIZE = (64, 64)
 CHUNK = 4096  # images that are unpacked at a time, 16 MB
@@ -37,74 +35,33 @@ PUT_RIGHT = (
 )
 
 
-class DSpritesDataModule(AbstractDSpritesDataModule):
+class DSpritesDataModule(AbstractDownloadedDataModule, AbstractDSpritesDataModule):
     """dSprites as published, or a subset of it.
 
-    Args (see `AbstractDSpritesDataModule` for the others):
-        download: Whether a missing file may be downloaded.
-        checksum: Whether the file must be the official one, by md5.
-        mirrors: Addresses that the file's name is appended to, tried in turn.
-        timeout: Seconds to wait for a mirror's next bytes.
+    Args:
+        **shared: See `AbstractDownloadedDataModule` and `AbstractDSpritesDataModule`.
     """
 
     name = "dsprites"
+    title = "dSprites"
+    folder = Path(FOLDER)
+    without_network = "python -m mixvae.train +experiment=dsprites_cpl data=dsprites_rendered"
 
     def __init__(
-        self,
-        seed: int,
-        root: str | Path | None = None,
-        download: bool = True,
-        checksum: bool = True,
-        subset: Subset = WHOLE,
-        label_factor: str = "shape",
-        batch_size: int = 250,
-        test_fraction: float = 0.1,
-        val_fraction: float = 0.1,
-        eval_batch_size: int = 1000,
-        predict_split: Split = "test",
-        mirrors: Sequence[str] = MIRRORS,
-        timeout: float = 10.0,
+        self, *, subset: Subset = WHOLE, mirrors: Sequence[str] = MIRRORS, **shared: Any
     ) -> None:
-        super().__init__(
-            seed,
-            root,
-            subset,
-            label_factor,
-            batch_size,
-            test_fraction,
-            val_fraction,
-            eval_batch_size,
-            predict_split,
-        )
-        check_seconds("timeout", timeout)
-        self.download = download
-        self.md5 = MD5 if checksum else None
-        self.mirrors = tuple(mirrors)
-        self.timeout = timeout
+        super().__init__(subset=subset, mirrors=mirrors, **shared)
 
-    def prepare_data(self) -> None:
-        """Download the file if it is missing.
-
-        Raises:
-            ValueError: If the data root is a file, or the file is missing and it is not writable.
-            FetchError: If the file is missing and no mirror gives it.
-        """
-        folder = data_root(self.root) / FOLDER
-        if os.path.isfile(folder / FILE):
-            return
-        if not self.download:
-            raise _unavailable(folder, "downloading is switched off (data.download=false)")
-        try:
-            fetch([RemoteFile(FILE, self.md5)], folder, self.mirrors, self.timeout)
-        except FetchError as error:
-            raise _unavailable(folder, str(error)) from error
+    def missing_files(self) -> dict[RemoteFile, str]:
+        """The one file, if it is missing."""
+        path = self.path / FILE
+        return {} if os.path.isfile(path) else {RemoteFile(FILE, MD5): str(path)}
 
     def read_packed(self, images: Grid) -> NDArray[np.uint8]:
         """Read the kept images of the file."""
-        path = data_root(self.root) / FOLDER / FILE
-        if not os.path.isfile(path):
-            raise _unavailable(path.parent, "prepare_data() was not called before setup()")
-        return read_dsprites(path, images, self.md5)
+        if self.missing_files():
+            raise self.unavailable("prepare_data() was not called before setup()")
+        return read_dsprites(self.path / FILE, images, MD5 if self.checksum else None)
 
 
 def read_dsprites(
@@ -116,13 +73,9 @@ def read_dsprites(
     """Read the images of a grid, flattened and packed, shape (N, 512).
 
     Args:
-        path: The npz.
         images: The images to take, their rows ascending.
         md5: The file's md5; None takes any file of this layout.
         sizes: Number of values of each factor of the file, the colour left out.
-
-    Raises:
-        ValueError: If the file is not whole, or does not hold dSprites.
     """
     if md5 is not None:
         _check_md5(path, md5)
@@ -197,7 +150,3 @@ def _read_whole(file: IO[bytes], count: int) -> bytes:
     if len(content) < count:
         raise EOFError(f"{count - len(content)} bytes of pixels are missing")
     return content
-
-
-def _unavailable(folder: Path, failures: str) -> FetchError:
-    return unavailable("dSprites", f"  {folder / FILE}", failures, FOLDER, WITHOUT_NETWORK)

@@ -13,12 +13,12 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from mixvae.data.base import Split
 from mixvae.data.dsprites import (
     FACTOR_SIZES,
     FOLDER,
@@ -47,40 +47,19 @@ _log = logging.getLogger(__name__)
 
 
 class RenderedDSpritesDataModule(AbstractDSpritesDataModule):
-    """dSprites' factor grid, drawn once and kept in the data root; see the base class for Args."""
+    """dSprites' factor grid, drawn once and kept in the data root.
+
+    Args:
+        **shared: See `AbstractDSpritesDataModule`.
+    """
 
     name = "dsprites_rendered"
 
-    def __init__(
-        self,
-        seed: int,
-        root: str | Path | None = None,
-        subset: Subset = SMALL,
-        label_factor: str = "shape",
-        batch_size: int = 250,
-        test_fraction: float = 0.1,
-        val_fraction: float = 0.1,
-        eval_batch_size: int = 1000,
-        predict_split: Split = "test",
-    ) -> None:
-        super().__init__(
-            seed,
-            root,
-            subset,
-            label_factor,
-            batch_size,
-            test_fraction,
-            val_fraction,
-            eval_batch_size,
-            predict_split,
-        )
+    def __init__(self, *, subset: Subset = SMALL, **shared: Any) -> None:
+        super().__init__(subset=subset, **shared)
 
     def prepare_data(self) -> None:
-        """Draw the images and keep them, where that has not been done and the folder allows it.
-
-        Raises:
-            ValueError: If the data root is a file.
-        """
+        """Draw the images and keep them, where that has not been done and the folder allows it."""
         images = grid(self.values)
         path = self._path()
         if _read(path, images) is None:

@@ -68,15 +68,12 @@ def check_counts(matrix: Matrix, name: str = "the counts") -> None:
 class Extent(NamedTuple):
     """The extremes of a matrix or of a part of it, which tell its kind.
 
-    Attributes:
-        smallest: Smallest value, 0 where a sparse matrix leaves entries out.
-        largest: Largest value, likewise.
-        whole: Whether all values are whole numbers.
+    The values that a sparse matrix leaves out count as 0.
     """
 
     smallest: float
     largest: float
-    whole: bool
+    whole: bool  # all values are whole numbers
 
     def joined(self, other: Extent) -> Extent:
         """Return the extent of both parts together."""
@@ -126,7 +123,6 @@ def log_cpm(
 
     Returns:
         A new matrix of shape (N, G), float32, CSR where `matrix` is.
-
     """
     check_target_sum(target_sum)
     library = library_sizes(matrix) if library is None else library
@@ -135,14 +131,20 @@ def log_cpm(
     if not sparse.issparse(matrix):
         scaled = np.asarray(matrix, dtype=np.float32) * factor[:, None]
         return np.log1p(scaled, out=scaled)
-    matrix = sparse.csr_matrix(matrix)
-    if not matrix.has_canonical_format:  # an entry may be stored in parts
-        matrix = matrix.copy()
-        matrix.sum_duplicates()
+    matrix = canonical(matrix)
     values = np.repeat(factor, np.diff(matrix.indptr))
     values *= matrix.data
     np.log1p(values, out=values)
     return sparse.csr_matrix((values, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def canonical(matrix: Matrix) -> sparse.csr_matrix:
+    """A sparse matrix as CSR with one entry a place; the source is not changed."""
+    matrix = sparse.csr_matrix(matrix)
+    if not matrix.has_canonical_format:
+        matrix = matrix.copy()
+        matrix.sum_duplicates()
+    return matrix
 
 
 def normalised(matrix: Matrix, kind: Kind, applied: Applied, target_sum: float | None) -> Matrix:
@@ -180,12 +182,7 @@ def to_apply(
 
     Args:
         normalize: `auto` normalises counts and linear expression and leaves the rest as it is.
-        name: Name of the matrix for a message.
         scale: Of log expression, see `common_scale`.
-        target_sum: Sum of each library after scaling.
-
-    Raises:
-        ValueError: If log-CPM is asked for of negative values.
     """
     if normalize == "log_cpm" and kind == "scaled":
         raise ValueError(

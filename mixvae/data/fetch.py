@@ -32,9 +32,6 @@ def data_root(root: str | Path | None) -> Path:
     Args:
         root: The folder that a user chose; None takes the environment variable
             `MIXVAE_DATA_DIR`, or else the user's cache folder.
-
-    Raises:
-        ValueError: If the path, or a folder on the way to it, is a file.
     """
     chosen = root or os.environ.get("MIXVAE_DATA_DIR")
     if chosen:
@@ -61,7 +58,6 @@ def fetch(
     fails once is not asked again, so an unreachable network costs one timeout for each mirror.
 
     Args:
-        files: The files to download.
         folder: Their folder, made if missing.
         mirrors: Addresses that a file's name is appended to.
         timeout: Seconds to wait for a mirror's next bytes.
@@ -79,18 +75,6 @@ def fetch(
             with suppress(OSError):  # it holds a complete file
                 path.rmdir()
         raise
-
-
-def unavailable(
-    name: str, looked: str, failures: str, folder: str | Path, command: str
-) -> FetchError:
-    """One message: the missing files, the failures, and a command that needs no download."""
-    failed = "\n".join(f"  {line}" for line in failures.splitlines())
-    return FetchError(
-        f"{name} was not found and not downloaded. Looked for\n{looked}\nWhat failed\n{failed}\n"
-        "Put the files there, or set data_root or MIXVAE_DATA_DIR to the folder that holds"
-        f" {folder}. Without a download:\n  {command}"
-    )
 
 
 def _make_writable(folder: Path) -> None:

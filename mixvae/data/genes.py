@@ -37,12 +37,7 @@ def check_unique(names: Sequence[str], what: str) -> None:
 
 
 def read_gene_list(path: Path) -> tuple[str, ...]:
-    """Read a text file of genes, one name a line; empty lines and those beginning with # are none.
-
-    Raises:
-        FileNotFoundError: If the file is missing.
-        ValueError: If it is not text, has no name, or one twice.
-    """
+    """Read a text file of genes, one name a line; empty lines and # comments are none."""
     if not path.is_file():
         raise FileNotFoundError(f"no gene list {path}; one gene name a line is expected")
     try:
@@ -100,16 +95,10 @@ def find_genes(
     """Find wanted genes among the names of a file.
 
     Args:
-        names: Genes of the file.
-        wanted: Genes to find.
         max_missing: Largest share of the wanted genes that may be missing, from 0 to 1.
         consequence: Fate of the missing genes, for the warning that names them.
-
-    Raises:
-        ValueError: If a name is repeated, no gene is found, or more than that share is missing.
     """
-    if isinstance(max_missing, str) or not 0 <= max_missing <= 1:
-        raise ValueError(f"max_missing is {max_missing!r}; it must lie between 0 and 1")
+    _check_share(max_missing)
     check_unique(names, "gene")
     check_unique(wanted, "gene")
     place = {name: column for column, name in enumerate(names)}
@@ -142,15 +131,12 @@ class GeneChoice:
     def __post_init__(self) -> None:
         if self.num_highly_variable is not None:
             check_count("num_highly_variable", self.num_highly_variable)
-        if not 0 <= self.max_missing <= 1:
-            raise ValueError(f"max_missing is {self.max_missing!r}; it must lie between 0 and 1")
+        _check_share(self.max_missing)
 
     def candidates(self, names: Sequence[str], varies: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Columns of the genes of the list, or of all; constant genes are left out with a warning.
 
-        Args:
-            names: Genes of the file, length G.
-            varies: Whether each differs between any two cells, shape (G,).
+        `varies` says of each gene whether it differs between any two cells, shape (G,).
         """
         if self.genes == ALL:
             columns = np.arange(len(names))
@@ -171,12 +157,13 @@ class GeneChoice:
         return kept
 
 
-def gene_range(matrix: Matrix) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Measure the smallest and largest value of each gene of a dense or CSR matrix.
+def _check_share(max_missing: float) -> None:
+    if isinstance(max_missing, str) or not 0 <= max_missing <= 1:
+        raise ValueError(f"max_missing is {max_missing!r}; it must lie between 0 and 1")
 
-    Returns:
-        Smallest and largest, each of shape (G,), in the unit of the matrix.
-    """
+
+def gene_range(matrix: Matrix) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Measure the smallest and largest value of each gene of a dense or CSR matrix, shape (G,)."""
     low = np.full(matrix.shape[1], np.inf)
     high = np.full(matrix.shape[1], -np.inf)
     for start in range(0, matrix.shape[0], ROWS):
@@ -196,16 +183,11 @@ def highly_variable(
 
     Args:
         matrix: Log-normalised expression of training cells, shape (N, G), dense or CSR.
-        num_genes: Number of genes to choose.
         batch: Batch of each cell: genes are then chosen in each batch, and those chosen in most
             batches are kept, so that a difference between batches makes no gene variable.
 
     Returns:
         Their columns in the order of the matrix, shape (num_genes,).
-
-    Raises:
-        ValueError: If the matrix has fewer genes.
-        ImportError: If scanpy is not installed.
     """
     if num_genes > matrix.shape[1]:
         raise ValueError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -54,19 +54,16 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
         in_sequence_only: Whether to keep only trials whose odour came in its place.
         split: `trial`, or `paper`, which leaks.
         val_fraction: Share of each rat's trials of an odour that validates, in (0, 1).
-        test_fraction: Share that tests, in (0, 1).
         repair_each_epoch: Whether training trials are paired and hidden anew in each epoch, as a
             function of the seed and the epoch; otherwise as a function of the seed.
         standardise: Whether each feature gets mean 0 and deviation 1 in training.
         simulator: Makes the recordings without a path; None is `RatSimulator()`.
-
-    Raises:
-        ValueError: If a setting is out of its range.
+        **shared: See `AbstractMultimodalDataModule`.
     """
 
     def __init__(
         self,
-        seed: int,
+        *,
         path: str | None = None,
         rats: Sequence[str] = tuple(STARTS),
         window_starts: Mapping[str, int] = STARTS,
@@ -78,24 +75,12 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
         in_sequence_only: bool = False,
         split: Literal["trial", "paper"] = "trial",
         val_fraction: float = 0.15,
-        test_fraction: float = 0.2,
         repair_each_epoch: bool = True,
-        missing_fraction: float = 0.0,
         standardise: bool = False,
         simulator: RatSimulator | None = None,
-        batch_size: int = 128,
-        eval_batch_size: int = 1000,
-        predict_split: Split = "test",
+        **shared: Any,
     ) -> None:
-        super().__init__(
-            seed,
-            batch_size,
-            val_fraction,
-            test_fraction,
-            missing_fraction,
-            eval_batch_size,
-            predict_split,
-        )
+        super().__init__(val_fraction=val_fraction, **shared)
         if split not in ("trial", "paper"):
             raise ValueError(f"split is {split!r}; it must be trial or paper")
         self.path = None if path is None else Path(path).expanduser()

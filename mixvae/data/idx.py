@@ -15,19 +15,12 @@ UNSIGNED_BYTE = 0x08
 
 
 def read_idx(path: Path, num_dims: int, md5: str | None = None) -> NDArray[np.uint8]:
-    """Read an IDX file of unsigned bytes, plain or compressed with gzip.
+    """Read an IDX file of unsigned bytes, plain or compressed with gzip, as a writable array.
 
     Args:
         path: The file; compressed if its name ends in `.gz`.
-        num_dims: Number of dimensions that the array must have.
         md5: Hash of the uncompressed bytes; None checks the structure only. A file that was packed
             again with other gzip settings passes.
-
-    Returns:
-        The array, writable.
-
-    Raises:
-        ValueError: If the file cannot be unpacked, or its header, length or checksum is wrong.
     """
     content = _read_bytes(path)
     header_size = 4 + 4 * num_dims

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from mixvae.contracts import DataSpec
-from mixvae.data.base import AbstractResidentDataModule, Split, SplitRows
-from mixvae.data.checks import check_count, check_seconds
-from mixvae.data.fetch import FetchError, RemoteFile, data_root, fetch, unavailable
+from mixvae.data.base import Split, SplitRows
+from mixvae.data.checks import check_count
+from mixvae.data.downloaded import AbstractDownloadedDataModule
+from mixvae.data.fetch import RemoteFile
 from mixvae.data.idx import read_idx
 from mixvae.data.resident import ResidentTensors
 from mixvae.data.splits import split_indices
@@ -24,7 +25,6 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
 LARGEST_PIXEL = 255
-WITHOUT_NETWORK = "python -m mixvae.train +experiment=digits_cpl"
 
 
 class OfficialFile(NamedTuple):
@@ -49,7 +49,7 @@ TEST_LABELS = OfficialFile("t10k-labels-idx1-ubyte", 1, "27ae3e4e09519cfbb04c329
 OFFICIAL_FILES = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
 
 
-class MNISTDataModule(AbstractResidentDataModule):
+class MNISTDataModule(AbstractDownloadedDataModule):
     """MNIST, shape (1, 28, 28), values in [0, 1]; the official training and test sets stay apart.
 
     Validation is split from the official training set. `Batch.index` is the row in the official
@@ -58,42 +58,29 @@ class MNISTDataModule(AbstractResidentDataModule):
 
     Args:
         root: Data root; None takes MIXVAE_DATA_DIR, or else the user's cache folder.
-        download: Whether missing files may be downloaded.
-        checksum: Whether files must be the official ones, by md5; without, any IDX files of
-            this layout do, such as Fashion-MNIST or a small set.
         train_samples: Number of official training samples to use, drawn by the seed before
             validation is split off; None uses all.
-        mirrors: Addresses that a file's name with `.gz` is appended to, tried in turn.
-        timeout: Seconds to wait for a mirror's next bytes.
-
-    Raises:
-        ValueError: If a setting is out of its range.
+        **shared: See `AbstractDownloadedDataModule`; other IDX files of this layout are those of
+            Fashion-MNIST or of a small set.
     """
+
+    title = "MNIST"
+    folder = FOLDER
+    without_network = "python -m mixvae.train +experiment=digits_cpl"
 
     def __init__(
         self,
-        seed: int,
+        *,
         root: str | Path | None = None,
-        download: bool = True,
-        checksum: bool = True,
-        batch_size: int = 250,
-        val_fraction: float = 0.1,
-        eval_batch_size: int = 1000,
         train_samples: int | None = None,
-        predict_split: Split = "test",
         mirrors: Sequence[str] = MIRRORS,
-        timeout: float = 10.0,
+        **shared: Any,
     ) -> None:
-        super().__init__(seed, batch_size, val_fraction, eval_batch_size, predict_split)
+        super().__init__(mirrors=mirrors, **shared)
         if train_samples is not None:
             check_count("train_samples", train_samples, least=2)
-        check_seconds("timeout", timeout)
         self.root = root
-        self.download = download
-        self.checksum = checksum
         self.train_samples = train_samples
-        self.mirrors = tuple(mirrors)
-        self.timeout = timeout
 
     @property
     def spec(self) -> DataSpec:
@@ -106,33 +93,19 @@ class MNISTDataModule(AbstractResidentDataModule):
             value_range=(0.0, 1.0),
         )
 
-    def prepare_data(self) -> None:
-        """Download the missing files.
-
-        Raises:
-            ValueError: If the data root is a file, or files are missing and it is not writable.
-            FetchError: If files are missing and no mirror gives them.
-        """
-        folder = data_root(self.root) / FOLDER
-        missing = [file for file in OFFICIAL_FILES if _find(folder, file) is None]
-        if not missing:
-            return
-        if not self.download:
-            raise _unavailable(folder, "downloading is switched off (data.download=false)")
-        remote = [
-            RemoteFile(f"{file.name}.gz", file.gz_md5 if self.checksum else None)
-            for file in missing
-        ]
-        try:
-            fetch(remote, folder, self.mirrors, self.timeout)
-        except FetchError as error:
-            raise _unavailable(folder, str(error)) from error
+    def missing_files(self) -> dict[RemoteFile, str]:
+        """The files that lie there neither plain nor packed."""
+        found = {}
+        for file in OFFICIAL_FILES:
+            if _find(self.path, file) is None:
+                plain, packed = _candidates(self.path, file)
+                found[RemoteFile(packed.name, file.gz_md5)] = f"{plain} or {packed.name}"
+        return found
 
     def read_splits(self) -> dict[Split, SplitRows]:
         """Read the four files and split validation from the official training set."""
-        folder = data_root(self.root) / FOLDER
-        train = self._read_pair(folder, TRAIN_IMAGES, TRAIN_LABELS)
-        test = self._read_pair(folder, TEST_IMAGES, TEST_LABELS)
+        train = self._read_pair(TRAIN_IMAGES, TRAIN_LABELS)
+        test = self._read_pair(TEST_IMAGES, TEST_LABELS)
         rows = torch.arange(len(train.label))
         if self.train_samples is not None and self.train_samples < len(rows):
             # another stream than the validation split's, so that the two draws are independent
@@ -151,15 +124,13 @@ class MNISTDataModule(AbstractResidentDataModule):
             "test": SplitRows(test, torch.arange(len(test.label))),
         }
 
-    def _read_pair(
-        self, folder: Path, images: OfficialFile, labels: OfficialFile
-    ) -> ResidentTensors:
+    def _read_pair(self, images: OfficialFile, labels: OfficialFile) -> ResidentTensors:
         """Read images and their labels, and check that they belong together."""
         arrays, paths = [], []
         for file in (images, labels):
-            path = _find(folder, file)
+            path = _find(self.path, file)
             if path is None:
-                raise _unavailable(folder, "prepare_data() was not called before setup()")
+                raise self.unavailable("prepare_data() was not called before setup()")
             paths.append(path)
             arrays.append(read_idx(path, file.num_dims, file.md5 if self.checksum else None))
         pixels, classes = arrays
@@ -194,13 +165,3 @@ def _candidates(folder: Path, file: OfficialFile) -> tuple[Path, Path]:
 def _find(folder: Path, file: OfficialFile) -> Path | None:
     # os.path answers no, and does not raise, where a folder on the way may not be entered
     return next((path for path in _candidates(folder, file) if os.path.isfile(path)), None)
-
-
-def _unavailable(folder: Path, failures: str) -> FetchError:
-    """The error that names all missing files and the failures."""
-    missing = [file for file in OFFICIAL_FILES if _find(folder, file) is None]
-    looked = "\n".join(
-        f"  {plain} or {os.path.basename(packed)}"
-        for plain, packed in (_candidates(folder, file) for file in missing)
-    )
-    return unavailable("MNIST", looked, failures, FOLDER, WITHOUT_NETWORK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,34 +40,19 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
             None takes the labels that occur, sorted; in a trained run, those of the run.
         standardise: Whether each feature gets mean 0 and deviation 1 in training: of all
             modalities, of none, or of those named.
-
-    Raises:
-        ValueError: If a setting is out of its range.
+        **shared: See `AbstractMultimodalDataModule`.
     """
 
     def __init__(
         self,
-        seed: int,
+        *,
         modalities: Mapping[str, str] | None = None,
         labels: str | None = None,
         class_names: Sequence[str] | None = None,
         standardise: bool | Sequence[str] = False,
-        val_fraction: float = 0.1,
-        test_fraction: float = 0.2,
-        missing_fraction: float = 0.0,
-        batch_size: int = 128,
-        eval_batch_size: int = 1000,
-        predict_split: Split = "test",
+        **shared: Any,
     ) -> None:
-        super().__init__(
-            seed,
-            batch_size,
-            val_fraction,
-            test_fraction,
-            missing_fraction,
-            eval_batch_size,
-            predict_split,
-        )
+        super().__init__(**shared)
         if not modalities:
             raise ValueError(
                 "data.modalities names no file; name one for each modality, such as"

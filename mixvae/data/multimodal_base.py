@@ -25,23 +25,24 @@ class AbstractMultimodalDataModule(AbstractResidentDataModule):
     Args:
         val_fraction: Share that validates, in (0, 1).
         test_fraction: Share that tests, in (0, 1).
+        batch_size: Global batch size: training events per step, over all processes.
         missing_fraction: Probability that a sample of a training event is hidden, in [0, 1), before
             one of each event that would lose all of its samples is restored.
+        **shared: See `AbstractResidentDataModule`.
     """
 
     standardise: bool | Sequence[str]
 
     def __init__(
         self,
-        seed: int,
-        batch_size: int,
-        val_fraction: float,
-        test_fraction: float,
-        missing_fraction: float,
-        eval_batch_size: int,
-        predict_split: Split,
+        *,
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.2,
+        missing_fraction: float = 0.0,
+        batch_size: int = 128,
+        **shared: Any,
     ) -> None:
-        super().__init__(seed, batch_size, val_fraction, eval_batch_size, predict_split)
+        super().__init__(val_fraction=val_fraction, batch_size=batch_size, **shared)
         check_fractions(val_fraction, test_fraction)
         if missing_fraction != 0 or isinstance(missing_fraction, bool):
             check_fraction("missing_fraction", missing_fraction)
@@ -82,11 +83,7 @@ class AbstractMultimodalDataModule(AbstractResidentDataModule):
         return MultimodalState.of(self.spec, self._scales).as_plain()
 
     def go_by(self, checkpoint: Mapping[str, Any]) -> None:
-        """Take over the state of a trained run, before `setup`, if its checkpoint holds one.
-
-        Raises:
-            ValueError: If these data have other modalities.
-        """
+        """Take over the state of a trained run, before `setup`, if its checkpoint holds one."""
         state = MultimodalState.find(checkpoint)
         if state is not None:
             self.take_state(state)
@@ -96,11 +93,7 @@ class AbstractMultimodalDataModule(AbstractResidentDataModule):
         self.take_state(MultimodalState.from_plain(state))
 
     def take_state(self, run: MultimodalState) -> None:
-        """Go by a run's state, or compare it with that of data already read.
-
-        Raises:
-            ValueError: If the data have other modalities, or were standardised otherwise.
-        """
+        """Go by a run's state, or compare it with that of data already read."""
         run.check_names(self.spec.modalities)
         if self._splits:
             run.check_scales(self._scales)

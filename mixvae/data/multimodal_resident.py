@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mixvae.contracts import MultimodalBatch
+from mixvae.data.resident import Resident
 
 EventsOfEpoch = Callable[[int], Tensor]
 """The table of events of an epoch, (N, M) int64, on any device, as a function of its number."""
@@ -33,7 +34,7 @@ class ModalityStores:
 
 
 @dataclass(frozen=True)
-class MultimodalTensors:
+class MultimodalTensors(Resident):
     """The events of one split.
 
     Attributes:

@@ -42,10 +42,6 @@ def scale_of(samples: NDArray[Any], training_rows: NDArray[np.int64]) -> Scale:
 
     A feature that is constant in training has the deviation 1: it becomes 0 there, and its
     deviations elsewhere keep their unit.
-
-    Args:
-        samples: Samples, shape (N, *shape), float32.
-        training_rows: Training rows, shape (T,).
     """
     training = samples[training_rows].astype(np.float64)
     mean, deviation = training.mean(axis=0), training.std(axis=0)
@@ -60,7 +56,6 @@ class MultimodalState:
 
     Attributes:
         modalities: Names and shapes, in the order of the model's networks.
-        classes: Names of the classes.
         scales: Scale of each modality that was standardised, by name.
     """
 

@@ -13,15 +13,10 @@ Groups = Mapping[int, np.ndarray]
 
 
 class Events(NamedTuple):
-    """A table of events.
+    """A table of events."""
 
-    Attributes:
-        rows: Row of each modality's sample, shape (N, M), int64; -1 where missing.
-        label: Class of each event, shape (N,), int64.
-    """
-
-    rows: np.ndarray
-    label: np.ndarray
+    rows: np.ndarray  # of each modality's sample, shape (N, M), int64; -1 where missing
+    label: np.ndarray  # class of each event, shape (N,), int64
 
 
 def pair_by_class(groups: Sequence[Groups], generator: np.random.Generator) -> Events:
@@ -32,7 +27,6 @@ def pair_by_class(groups: Sequence[Groups], generator: np.random.Generator) -> E
 
     Args:
         groups: The rows of each modality, M in number, with the same classes, none empty.
-        generator: Draws the orders.
     """
     parts = []
     for label in sorted(groups[0]):
@@ -62,7 +56,6 @@ def drop_at_random(rows: np.ndarray, fraction: float, generator: np.random.Gener
     Args:
         rows: A table of events, shape (N, M).
         fraction: Probability that a sample is hidden, in [0, 1).
-        generator: Draws the hidden samples.
 
     Returns:
         The table with -1 for a missing sample. An event that would lose all of its samples keeps
@@ -81,11 +74,8 @@ def present_rows(name: str, array: np.ndarray) -> np.ndarray:
     """Whether each row of a modality is present, shape (N,), and not NaN altogether.
 
     Args:
-        name: Name of the modality.
-        array: Samples, shape (N, *shape); a row of NaN is missing.
-
-    Raises:
-        ValueError: If a row holds NaN beside numbers, or an infinite value.
+        array: Samples, shape (N, *shape); a row of NaN is missing, one that holds NaN beside
+            numbers, or an infinite value, is refused.
     """
     flat = array.reshape(len(array), -1)
     finite = np.isfinite(flat)
@@ -120,7 +110,6 @@ def split_by_class(
         groups: Rows by class, each class with at least `len(fractions) + 1` rows.
         fractions: Share of each part but the last one, which is the rest. Every part gets at
             least one row of each class.
-        generator: Draws the split.
 
     Returns:
         `len(fractions) + 1` parts, each rows by class, sorted.

@@ -49,7 +49,6 @@ class Preparation:
     """How cells become the input of a model.
 
     Attributes:
-        genes: Names of the genes that the model takes, in their order.
         kind: Kind of the expression before.
         applied: Normalisation of it.
         target_sum: Sum of each library after scaling; None without scaling.
@@ -77,16 +76,10 @@ class Preparation:
         """Look through a matrix once, and choose genes and a normalisation.
 
         Args:
-            matrix: Expression of all cells.
             rows: Training cells, on which highly variable genes are chosen; of a matrix on disk
                 on 20,000 of them at most.
-            choice: Which genes.
             normalize: See `expression.to_apply`.
-            target_sum: Sum of each library after scaling.
             batch: Batch of each cell, shape (N,), or None.
-
-        Raises:
-            ValueError: If the matrix does not fit the settings.
         """
         found = matrix.look_through()
         applied = to_apply(found.kind, normalize, matrix.name, found.scale, target_sum)
@@ -121,9 +114,6 @@ class Preparation:
         Args:
             matrix: Raw counts of all cells; it must have all of the genes.
             rows: Training cells, whose counts in left-out genes are warned of.
-
-        Raises:
-            ValueError: If a gene is missing, or a value is not a count.
         """
         missing = sorted(set(self.genes) - set(matrix.genes))
         if missing:
@@ -151,13 +141,8 @@ class Preparation:
         were scaled to another sum than the run's are rescaled. Genes that the file lacks become 0.
 
         Args:
-            matrix: Expression of the file.
             max_missing: Share of the run's genes that the file may lack.
             target_sum: Sum of each library after scaling; None takes the run's.
-
-        Raises:
-            ValueError: If too many genes are missing, a value is not finite, or the run's unit
-                cannot be made of these values.
         """
         found = matrix.look_through()
         columns = find_genes(matrix.genes, self.genes, max_missing)

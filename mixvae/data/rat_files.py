@@ -26,7 +26,6 @@ class Recording:
     """One rat's session.
 
     Attributes:
-        rat: Name of the rat.
         spikes: Spikes per bin of 10 ms, shape (trials, neurons, bins).
         trials: Correct (1, 0), in sequence (1, 0), position (1-5) and odour (1-5) of each trial,
             shape (trials, 4 or more).
@@ -62,11 +61,7 @@ class Recording:
 
 
 def find_file(folder: Path, rat: str, ending: str) -> Path:
-    """Find a rat's file, `<rat>_<ending>` in any capitalisation, in a folder of rats' folders.
-
-    Raises:
-        FileNotFoundError: If it is missing; the message names the files that were found.
-    """
+    """Find a rat's file, `<rat>_<ending>` in any capitalisation, in a folder of rats' folders."""
     if not folder.is_dir():
         raise FileNotFoundError(
             f"data.path is {str(folder)!r}, which is not a folder; it must hold one folder for each"
@@ -89,12 +84,7 @@ def find_file(folder: Path, rat: str, ending: str) -> Path:
 
 
 def read_rat(folder: Path, rat: str) -> Recording:
-    """Read one rat's session; its spikes stay on disk until they are cut.
-
-    Raises:
-        FileNotFoundError: If a file is missing.
-        ValueError: If a file holds something else.
-    """
+    """Read one rat's session; its spikes stay on disk until they are cut."""
     spikes, trials = (find_file(folder, rat, ending) for ending in (SPIKES, TRIALS))
     return Recording(rat, _load(spikes), np.asarray(_load(trials)), str(spikes.parent))
 

@@ -134,16 +134,11 @@ class RatSimulator:
         frequency = generator.uniform(7.5, 8.5, (num_trials, 1))
         phase = generator.uniform(0, 2 * np.pi, (num_trials, 1))
         angle = 2 * np.pi * frequency * seconds + phase
-        in_time = np.stack(
-            [np.cos(angle), np.sin(angle), np.tile(_course(seconds), (num_trials, 1))]
-        )
-        in_neurons = np.stack(
-            [
-                np.tile(depth * np.cos(preferred), (num_trials, 1)),
-                np.tile(depth * np.sin(preferred), (num_trials, 1)),
-                responses[odours] * strength,
-            ]
-        )
+        course = np.tile(_course(seconds), (num_trials, 1))
+        in_time = np.stack([np.cos(angle), np.sin(angle), course])
+        locked = [np.cos(preferred), np.sin(preferred)]
+        in_phase = [np.tile(depth * place, (num_trials, 1)) for place in locked]
+        in_neurons = np.stack([*in_phase, responses[odours] * strength])
         log_rates = np.einsum(
             "fkt,fkn->knt", in_time.astype(np.float32), in_neurons.astype(np.float32), optimize=True
         )
@@ -165,10 +160,6 @@ def simulate_rats(
     """Write simulated recordings of five rats as files in the layout of Dryad's.
 
     The folder `out` appears when all files are complete. See `RatSimulator` for the other settings.
-
-    Raises:
-        ValueError: If a setting is out of its range.
-        FileExistsError: If `out` exists.
     """
     simulator = RatSimulator(seed, tuning, theta, gain, state, drift, num_trials, num_bins)
     folder = Path(out).expanduser().absolute()

@@ -18,12 +18,7 @@ Groups = dict[int, np.ndarray]
 
 
 class Kept(NamedTuple):
-    """The trials of one rat that are kept.
-
-    Attributes:
-        trial: Row of each in the recording, shape (T,), int64.
-        label: Class of each, shape (T,), int64.
-    """
+    """The trials of one rat that are kept: row in the recording and class, shape (T,), int64."""
 
     trial: np.ndarray
     label: np.ndarray
@@ -49,24 +44,14 @@ class RatWindows(NamedTuple):
 
 @dataclass(frozen=True)
 class TrialFilter:
-    """Which trials are kept.
+    """Which trials are kept."""
 
-    Attributes:
-        odours: Odours, of A to E; their order numbers the classes.
-        correct_only: Whether the response must be correct.
-        in_sequence_only: Whether the odour must have come in its place.
-    """
-
-    odours: tuple[str, ...]
+    odours: tuple[str, ...]  # of A to E; their order numbers the classes
     correct_only: bool
     in_sequence_only: bool
 
     def __call__(self, recording: Recording, least: int) -> Kept:
-        """Choose a recording's trials, in its order.
-
-        Raises:
-            ValueError: If an odour has fewer than `least`.
-        """
+        """Choose a recording's trials, in its order, at least so many of each odour."""
         table = recording.trials
         numbers = [ODOUR_NAMES.index(odour) + 1 for odour in self.odours]
         wanted = np.isin(table[:, ODOUR], numbers)
@@ -126,16 +111,12 @@ class Windowing:
         """Cut the sub-windows of some trials.
 
         Args:
-            recording: The session of a rat.
             trials: Rows of its trials, shape (T,).
             start: First bin of the window.
 
         Returns:
             Spikes per bin, shape (T * W, neurons * sub_length), float32, trial by trial; the bins
             of a neuron stand together.
-
-        Raises:
-            ValueError: If the window lies outside the recording, or a count is not 0 or more.
         """
         num_bins = recording.spikes.shape[2]
         if start + self.length > num_bins:
@@ -165,11 +146,7 @@ def split_trials(
 ) -> dict[Split, Groups]:
     """Split the trials of one rat, within each class; other rats do not change its split.
 
-    Args:
-        rat: Name of the rat.
-        groups: Trials by class.
-        fractions: Shares of validation and test.
-        seed: Seed of the split.
+    `fractions` are the shares of validation and test.
     """
     # the stream 1 is the split's own, beside those of the order and of the pairing
     generator = np.random.default_rng([seed, 1, zlib.crc32(rat.encode())])

@@ -6,9 +6,10 @@ DataLoader over a TensorDataset, and twice as many as resident floats.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,29 +19,27 @@ from mixvae.contracts import Batch
 from mixvae.data.checks import check_count, check_seed
 
 
-class Resident(Protocol):
+class Resident(ABC):
     """Samples of which batches are cut by row number; the loaders need no more."""
 
-    @property
-    def label(self) -> Tensor:
-        """Labels, shape (N,), int64; they tell the device."""
-        ...
+    label: Tensor
+    """Labels, shape (N,), int64, on the device of the samples."""
 
+    @abstractmethod
     def batch(self, rows: Tensor) -> Any:
         """Cut the batch of these rows, shape (B,), int64, on the device of the samples."""
-        ...
 
-    def at_epoch(self, epoch: int) -> Resident:
-        """Return the samples as training sees them in an epoch, which only this may choose."""
-        ...
-
+    @abstractmethod
     def to(self, device: torch.device) -> Resident:
         """Return the same samples on `device`."""
-        ...
+
+    def at_epoch(self, epoch: int) -> Resident:
+        """Return the samples as training sees them in an epoch; by default always the same."""
+        return self
 
 
 @dataclass(frozen=True)
-class ResidentTensors:
+class ResidentTensors(Resident):
     """The samples of one source file or table, whole, in memory.
 
     Attributes:
@@ -62,10 +61,6 @@ class ResidentTensors:
         if self.unit != 1.0:
             x = x.div_(self.unit)  # a division keeps the largest value at exactly 1
         return Batch(x=x, label=self.label.index_select(0, rows), index=rows)
-
-    def at_epoch(self, epoch: int) -> ResidentTensors:
-        """Return the same samples: they do not change from epoch to epoch."""
-        return self
 
     def to(self, device: torch.device) -> ResidentTensors:
         """Return the same samples on `device`."""
@@ -110,10 +105,6 @@ class TrainLoader:
         rows: Row numbers of the training set, shape (N,).
         batch_size: Samples per step, over all processes.
         rank: Number of this process, from 0.
-
-    Raises:
-        ValueError: If there are fewer rows than one batch, or the processes cannot share a batch
-            equally.
     """
 
     def __init__(
@@ -189,9 +180,6 @@ class EvalLoader:
         rows: Row numbers to evaluate, shape (N,).
         batch_size: Largest number of samples per step and process.
         rank: Number of this process, from 0.
-
-    Raises:
-        ValueError: If some process would have a step without samples.
     """
 
     def __init__(

@@ -44,7 +44,6 @@ def import_smartseq(
         exon: The counts: one row a gene and one column a sample, or the other way round.
         samples: The samples: a column `sample_name`, and `class`, `subclass`, `cluster`.
         genes: The genes: how the matrix calls them, and their symbols.
-        out: File to write.
         gene_list: Text file of the symbols to keep, one a line; None keeps all.
         keep: Samples to keep by a column of theirs, such as `class=GABAergic,Glutamatergic`;
             several columns are parted by a semicolon. None keeps all.
@@ -52,12 +51,6 @@ def import_smartseq(
         gene_id: Column of `genes` with the names that the matrix has.
         gene_name: Column of `genes` with the names to write.
         max_missing: Largest share of the listed genes that may be missing, from 0 to 1.
-        overwrite: Replace an existing file.
-
-    Raises:
-        FileNotFoundError: If a table is missing.
-        ValueError: If a table is of another form, or no cell is left.
-        ImportError: If anndata is not installed.
     """
     check_free_path(Path(out), overwrite)
     anndata = require_anndata()
@@ -127,13 +120,7 @@ def _symbols(path: Path, gene_id: str, gene_name: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Counts:
-    """Counts of the kept samples.
-
-    Attributes:
-        counts: CSR of shape (N, G), float32.
-        library: Sum over all genes of the matrix, shape (N,).
-        genes: Symbols, length G.
-    """
+    """Counts of the kept samples, CSR (N, G); their sums over all genes, (N,); G symbols."""
 
     counts: sparse.csr_matrix
     library: NDArray[np.float64]

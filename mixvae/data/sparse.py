@@ -17,7 +17,8 @@ from scipy import sparse
 from torch import Tensor
 
 from mixvae.contracts import Batch
-from mixvae.data.expression import Matrix
+from mixvae.data.expression import Matrix, canonical
+from mixvae.data.resident import Resident
 
 # Share of a device's free memory that dense rows may take.
 MOST_OF_DEVICE = 0.25
@@ -62,18 +63,11 @@ class SparseRows:
 
 @dataclass(frozen=True)
 class DeviceSparseRows:
-    """A CSR matrix of N rows and D columns, as tensors on any device.
+    """A CSR matrix of N rows and D columns, as tensors on any device."""
 
-    Attributes:
-        starts: Where each row begins in the other two, shape (N + 1,), int64.
-        columns: Column of each stored value, int32 or int64; no column twice in a row.
-        values: The stored values, float32.
-        num_columns: D.
-    """
-
-    starts: Tensor
-    columns: Tensor
-    values: Tensor
+    starts: Tensor  # of each row in the other two, shape (N + 1,), int64
+    columns: Tensor  # of each stored value, int32 or int64; no column twice in a row
+    values: Tensor  # float32
     num_columns: int
 
     def dense(self, rows: Tensor) -> Tensor:
@@ -134,15 +128,11 @@ def as_rows(matrix: Matrix) -> Rows:
     """Keep a numpy array or CSR matrix, shape (N, D), in memory in its form, as float32."""
     if not sparse.issparse(matrix):
         return DenseRows(torch.from_numpy(np.ascontiguousarray(matrix, dtype=np.float32)))
-    matrix = sparse.csr_matrix(matrix).astype(np.float32, copy=False)
-    if not matrix.has_canonical_format:
-        matrix = matrix.copy()
-        matrix.sum_duplicates()
-    return SparseRows(matrix)
+    return SparseRows(canonical(matrix).astype(np.float32, copy=False))
 
 
 @dataclass(frozen=True)
-class ResidentCells:
+class ResidentCells(Resident):
     """Cells in memory: prepared expression and, where a run needs them, raw counts.
 
     Attributes:
@@ -163,10 +153,6 @@ class ResidentCells:
             index=rows,
             counts=None if self.counts is None else self.counts.dense(rows),
         )
-
-    def at_epoch(self, epoch: int) -> ResidentCells:
-        """Return the same cells: they do not change from epoch to epoch."""
-        return self
 
     def to(self, device: torch.device) -> ResidentCells:
         """Return the same cells on `device`."""

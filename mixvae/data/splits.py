@@ -24,9 +24,6 @@ def split_indices(num_samples: int, fractions: Sequence[float], seed: int) -> tu
 
     Returns:
         `len(fractions) + 1` sorted row numbers, each int64, together N long.
-
-    Raises:
-        ValueError: If the seed is negative, a fraction is outside (0, 1), or a part is empty.
     """
     check_seed(seed)
     for fraction in fractions:
@@ -55,15 +52,11 @@ def stratified_indices(
     Args:
         classes: Class of each row, shape (N,); a negative number marks rows without one, which are
             shared out like a class but may be few.
-        class_names: Names of the classes, for a message.
         fraction: Share of each class in the first part, in (0, 1), rounded to the nearest count.
         least: Fewest rows that a class may have.
 
     Returns:
         Sorted row numbers of the first part and of the rest, each int64, together N long.
-
-    Raises:
-        ValueError: If a class has fewer than `least` rows.
     """
     check_seed(seed)
     check_fraction("a split's fraction", fraction)

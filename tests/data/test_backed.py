@@ -1,5 +1,4 @@
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -136,9 +135,3 @@ def test_it_crosses_to_another_process(backed):
     assert torch.equal(
         moved.batch(torch.tensor([3])).counts, backed.batch(torch.tensor([3])).counts
     )
-
-
-def test_a_file_that_goes_away_is_told(backed, path: Path):
-    path.unlink()
-    with pytest.raises(FileNotFoundError, match="no file"):
-        backed.batch(torch.tensor([1]))

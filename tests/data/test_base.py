@@ -159,13 +159,6 @@ def test_a_batch_larger_than_the_training_set_is_refused_at_setup():
         make_data(batch_size=1294).setup("fit")
 
 
-def test_str_names_the_sizes():
-    data = make_data()
-    assert str(data) == "DigitsDataModule(not set up)"
-    data.setup()
-    assert str(data) == "DigitsDataModule(train 1293, val 144, test 360)"
-
-
 def test_tensors_move_once_to_the_device_of_the_trainer():
     data = make_data()
     data.setup()

@@ -26,19 +26,6 @@ def test_batches_are_log_cpm_of_their_counts_with_the_type_as_label(data):
     assert np.array_equal(batch.counts, data.truth.counts[batch.index.numpy()].toarray())
 
 
-def test_spec_names_genes_and_types(data):
-    assert data.spec.feature_names == data.truth.gene_names
-    assert data.spec.class_names == ("type000", "type001", "type002")
-    assert data.spec.shape == (150,)
-    assert not data.spec.is_image
-
-
-def test_counts_are_left_out_unless_asked_for():
-    data = SyntheticCellsDataModule(seed=0, batch_size=50, **SMALL)
-    data.setup()
-    assert next(iter(data.val_dataloader())).counts is None
-
-
 def test_splits_are_disjoint_share_out_every_type_and_keep_the_test_cells():
     tests = []
     for seed in (0, 1):
@@ -54,18 +41,17 @@ def test_splits_are_disjoint_share_out_every_type_and_keep_the_test_cells():
 
 
 def test_the_seed_of_the_cells_is_its_own():
-    first, second = (SyntheticCellsDataModule(0, cells_seed=seed, **SMALL) for seed in (0, 1))
+    first, second = (SyntheticCellsDataModule(seed=0, cells_seed=k, **SMALL) for k in (0, 1))
     assert (first.truth.counts != second.truth.counts).nnz > 0
-    assert (first.truth.counts != SyntheticCellsDataModule(5, **SMALL).truth.counts).nnz == 0
+    assert (first.truth.counts != SyntheticCellsDataModule(seed=5, **SMALL).truth.counts).nnz == 0
 
 
 def test_a_written_file_gives_the_same_batches(data, tmp_path):
     path = tmp_path / "cells.h5ad"
     write_cells(data.truth, path)
     for layer in ("X", "counts"):  # one is log-CPM, of the other log-CPM is made
-        other = CellDataModule(
-            0, str(path), layer, counts_layer="counts", label_key="type", batch_size=50
-        )
+        settings = {"layer": layer, "counts_layer": "counts", "label_key": "type"}
+        other = CellDataModule(seed=0, path=str(path), batch_size=50, **settings)
         other.setup()
         assert other.spec.feature_names == data.spec.feature_names
         assert other.spec.class_names == data.spec.class_names

@@ -1,30 +1,33 @@
 import pytest
 
-from mixvae.data.checks import check_count, check_fraction, check_seconds, check_seed
+from mixvae.data.checks import (
+    check_count,
+    check_fraction,
+    check_fractions,
+    check_seconds,
+    check_seed,
+)
+
+NAN, INF = float("nan"), float("inf")
+WRONG = {
+    check_seed: [("seed", value) for value in (-1, 1.5, "a", True, None)],
+    check_count: [("batch_size", value) for value in (0, -3, 2.0, "ten", True)],
+    check_fraction: [("val_fraction", value) for value in (0, 1, -0.1, 1.1, NAN, INF, "x")],
+    check_seconds: [("timeout", value) for value in (0, -1.0, NAN, "soon")],
+}
 
 
-@pytest.mark.parametrize("seed", [-1, 1.5, "a", True, None])
-def test_a_seed_out_of_range_is_named(seed):
-    with pytest.raises(ValueError, match=rf"seed is {seed!r}; it must be a whole number, 0 or mo"):
-        check_seed(seed)
+@pytest.mark.parametrize(
+    ("check", "name", "value"), [(check, *case) for check, cases in WRONG.items() for case in cases]
+)
+def test_a_value_out_of_range_is_named(check, name, value):
+    with pytest.raises(ValueError, match=f"^{name} is {value!r}; it must "):
+        check(value) if check is check_seed else check(name, value)
 
 
-@pytest.mark.parametrize("count", [0, -3, 2.0, "ten", True])
-def test_a_count_out_of_range_is_named(count):
-    with pytest.raises(ValueError, match=rf"batch_size is {count!r}; it must be .*1 or more"):
-        check_count("batch_size", count)
-
-
-@pytest.mark.parametrize("fraction", [0, 1, 0.0, 1.0, -0.1, 1.1, float("nan"), float("inf"), "x"])
-def test_a_fraction_out_of_range_is_named(fraction):
-    with pytest.raises(ValueError, match=rf"val_fraction is {fraction!r}; it must lie strictly"):
-        check_fraction("val_fraction", fraction)
-
-
-@pytest.mark.parametrize("seconds", [0, -1.0, float("nan"), "soon"])
-def test_a_duration_out_of_range_is_named(seconds):
-    with pytest.raises(ValueError, match=rf"timeout is {seconds!r}; it must be a positive"):
-        check_seconds("timeout", seconds)
+def test_shares_that_leave_nothing_are_refused():
+    with pytest.raises(ValueError, match=r"0.5 and test_fraction 0.5 leave nothing to train on"):
+        check_fractions(0.5, 0.5)
 
 
 def test_values_in_range_pass():

@@ -46,9 +46,3 @@ def test_the_test_split_is_that_of_seed_0_whatever_the_seed():
         assert len(index) == 360
         assert index[:8].tolist() == [2, 12, 13, 20, 28, 38, 44, 53]
         assert int(index.sum()) == 339_627
-
-
-def test_spec_is_known_before_set_up():
-    spec = DigitsDataModule(seed=0).spec
-    assert (spec.name, spec.num_classes, spec.is_image) == ("digits", 10, True)
-    assert spec.class_names == tuple("0123456789")

@@ -1,6 +1,5 @@
 """The two data modules: the official file and the images drawn by ourselves."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -166,13 +165,6 @@ def test_a_stop_while_drawings_are_written_leaves_nothing(tmp_path, monkeypatch)
     assert not list((tmp_path / "dsprites").iterdir())
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to the superuser")
-def test_a_folder_that_may_not_be_written_to_is_no_obstacle(tmp_path):
-    tmp_path.chmod(0o500)
-    assert len(rendered(tmp_path).spec.factor_sizes) == 5
-    tmp_path.chmod(0o700)
-
-
 def test_images_are_drawn_where_they_could_not_be_kept(tmp_path, monkeypatch):
     def refuse(*given: object, **arrays: object) -> None:
         raise PermissionError("no")
@@ -251,17 +243,3 @@ def test_a_missing_file_says_where_it_belongs_and_what_runs_without_it(tmp_path)
             data.prepare_data()
         assert str(tmp_path / "dsprites" / official.FILE) in str(caught.value)
         assert "data=dsprites_rendered" in str(caught.value)
-
-
-def test_a_download_is_checked_and_kept(tmp_path, start_mirror, monkeypatch):
-    mirror = start_mirror("mirror")
-    (mirror.folder / official.FILE).write_bytes(b"something else")
-    data = DSpritesDataModule(seed=0, root=tmp_path / "root", mirrors=[mirror.address])
-    with pytest.raises(FetchError, match="expected md5:7da33b31"):
-        data.prepare_data()
-    unchecked = DSpritesDataModule(
-        seed=0, root=tmp_path / "root", mirrors=[mirror.address], checksum=False
-    )
-    unchecked.prepare_data()
-    kept = tmp_path / "root" / "dsprites" / official.FILE
-    assert kept.read_bytes() == b"something else"

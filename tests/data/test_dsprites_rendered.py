@@ -86,15 +86,15 @@ def test_images_are_binary_whole_and_in_the_order_of_the_grid():
                 assert (table[shape, scale, turn] == expected).all()
 
 
+def test_neighbours_on_the_grid_are_different_images():
+    images = images_of({"shape": [HEART], "scale": [4, 5], "x": [0, 1], "y": [0, 1]})
+    # the first orientation and the last one are the same
+    assert len(np.unique(images.reshape(len(images), -1), axis=0)) == 2 * 39 * 2 * 2
+
+
 def test_no_sprite_reaches_beyond_its_drawing():
     for shape in range(3):
         for orientation in range(40):
             drawing = draw(shape, 5, orientation)
             border = drawing[[0, -1]].sum() + drawing[:, [0, -1]].sum()
             assert border == 0
-
-
-def test_neighbours_on_the_grid_are_different_images():
-    images = images_of({"shape": [HEART], "scale": [4, 5], "x": [0, 1], "y": [0, 1]})
-    # the first orientation and the last one are the same
-    assert len(np.unique(images.reshape(len(images), -1), axis=0)) == 2 * 39 * 2 * 2

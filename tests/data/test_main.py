@@ -26,17 +26,6 @@ def test_a_command_lists_its_keys(capsys, command):
     assert "out=..." in out
 
 
-def test_rats_are_simulated(capsys, tmp_path):
-    out = tmp_path / "rats"
-    assert main(["simulate-rats", f"out={out}", "num_trials=7", "num_bins=12", "gain=0.5"]) == 0
-    assert f"data.path={out}" in capsys.readouterr().out
-    for rat, neurons in NEURONS.items():
-        spikes = np.load(out / rat.capitalize() / f"{rat}_spike_data_binned.npy")
-        assert spikes.shape == (7, neurons, 12)
-    assert main(["simulate-rats", f"out={out}"]) == 1
-    assert "exists; name a folder that does not" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -54,14 +43,6 @@ def test_a_wrong_command_line_is_refused(capsys, tmp_path, monkeypatch, argument
     assert captured.err.startswith(f"error: {message}")
     assert captured.err.count("\n") == 1
     assert not captured.out
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_value_out_of_range_fails_without_a_traceback(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert main(["simulate-rats", "out=x", "seed=-1"]) == 1
-    captured = capsys.readouterr()
-    assert captured.err == "error: seed is -1; it must be a whole number, 0 or more\n"
     assert not list(tmp_path.iterdir())
 
 

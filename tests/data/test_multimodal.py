@@ -129,27 +129,14 @@ def test_no_labels_are_no_classes():
     assert (whole(data, "test").label == -1).all()
 
 
-def test_spec_is_known_before_set_up():
-    spec = make().spec
-    assert (spec.name, spec.num_classes, spec.class_names) == ("multimodal", 3, ("0", "1", "2"))
-    assert [(m.name, m.shape) for m in spec.modalities] == [
-        ("a", (4,)),
-        ("b", (1, 3, 3)),
-        ("c", (2,)),
-    ]
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"modalities": None}, "data.modalities names no file"),
-        ({"modalities": {}}, "data.modalities names no file"),
         ({"modalities": {"a/b": "a.npy"}}, "has the name 'a/b'"),
         ({"modalities": {"joint": "a.npy"}}, "has the name 'joint', which"),
         ({"standardise": ["a", "d"]}, "names 'd', which is not one of the modalities a, b"),
         ({"class_names": ["x", "x"]}, "class_names names a class twice"),
-        ({"val_fraction": 0.6, "test_fraction": 0.4}, "leave nothing to train on"),
-        ({"test_fraction": 0.0}, "test_fraction is 0.0"),
         ({"missing_fraction": -0.5}, "missing_fraction is -0.5"),
     ],
 )
@@ -166,22 +153,13 @@ def test_some_modalities_are_standardised_and_others_left():
     assert set(some.state_dict()["scales"]) == {"a", "c"}
 
 
-def test_a_name_that_yaml_reads_as_a_number_is_a_text():
-    data = ready(modalities={1: "a.npy", 2: "c.csv"})
-    assert [modality.name for modality in data.spec.modalities] == ["1", "2"]
-
-
-def test_unaligned_arrays_are_refused():
-    np.save("short.npy", np.ones((NUM - 1, 2)))
-    with pytest.raises(ValueError, match=r"differ in their numbers of rows: a 120, d 119\. Row i"):
-        ready(modalities={"a": "a.npy", "d": "short.npy"})
-
-
-@pytest.mark.parametrize("shape", [(NUM,), (0, 3), (NUM, 0)])
-def test_an_array_of_another_rank_is_refused(shape):
-    np.save("d.npy", np.ones(shape))
-    with pytest.raises(ValueError, match=r"d.npy of the modality 'd' has the shape"):
-        ready(modalities={"d": "d.npy"})
+def test_a_modality_missing_in_all_of_training_is_refused(arrays):
+    rare = np.full((NUM, 2), np.nan)
+    test = whole(ready(), "test").rows[0].max()
+    rare[test] = 1.0
+    np.save("rare.npy", rare)
+    with pytest.raises(ValueError, match=r"'d' is missing in every training row \(seed 0\)"):
+        ready(modalities={"c": "c.csv", "d": "rare.npy"})
 
 
 @pytest.mark.parametrize(
@@ -191,6 +169,7 @@ def test_an_array_of_another_rank_is_refused(shape):
         (np.inf, (7, 1), r"a holds inf in row 7"),
         (np.inf, 7, r"a holds inf in row 7"),
         (np.nan, slice(None), r"the modality 'a' is missing in every row; leave it out"),
+        (np.nan, [6, 11], r"row 6, .* missing in every modality, as are 1 others"),
     ],
 )
 def test_numbers_that_are_none_are_refused(arrays, value, where, message):
@@ -198,24 +177,29 @@ def test_numbers_that_are_none_are_refused(arrays, value, where, message):
     changed[where] = value
     np.save("a.npy", changed)
     with pytest.raises(ValueError, match=message):
-        ready()
-
-
-def test_an_event_without_any_modality_is_refused(arrays):
-    changed = arrays["a"].copy()
-    changed[[6, 11]] = np.nan
-    np.save("a.npy", changed)
-    with pytest.raises(ValueError, match=r"row 6, .* missing in every modality, as are 1 others"):
         ready(modalities={"a": "a.npy", "b": "b.npz"})
 
 
-def test_a_modality_missing_in_all_of_training_is_refused(arrays):
-    rare = np.full((NUM, 2), np.nan)
-    test = whole(ready(), "test").rows[0].max()
-    rare[test] = 1.0
-    np.save("rare.npy", rare)
-    with pytest.raises(ValueError, match=r"'d' is missing in every training row \(seed 0\)"):
-        ready(modalities={"c": "c.csv", "d": "rare.npy"})
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((NUM - 1, 2), r"differ in their numbers of rows: a 120, d 119\. Row i"),
+        ((NUM,), r"d.npy of the modality 'd' has the shape"),
+        ((0, 3), r"d.npy of the modality 'd' has the shape"),
+        ((NUM, 0), r"d.npy of the modality 'd' has the shape"),
+    ],
+)
+def test_an_array_of_another_shape_is_refused(shape, message):
+    np.save("d.npy", np.ones(shape))
+    with pytest.raises(ValueError, match=message):
+        ready(modalities={"a": "a.npy", "d": "d.npy"})
+
+
+def test_spec_is_known_before_set_up_and_names_are_texts():
+    spec = make(modalities={"a": "a.npy", "b": "b.npz:pictures", 1: "c.csv"}).spec
+    assert (spec.name, spec.num_classes, spec.class_names) == ("multimodal", 3, ("0", "1", "2"))
+    shapes = {modality.name: modality.shape for modality in spec.modalities}
+    assert shapes == {"a": (4,), "b": (1, 3, 3), "1": (2,)}
 
 
 @pytest.mark.parametrize(

@@ -62,11 +62,6 @@ def test_what_is_hidden_is_a_share_and_one_of_each_event_stays(fraction):
     assert fraction < 0.4 or (alone.mean(axis=0) > 0.15).all()
 
 
-def test_nothing_is_hidden_of_the_fraction_zero():
-    rows = np.arange(12).reshape(3, 4)
-    assert np.array_equal(drop_at_random(rows, 0.0, np.random.default_rng(0)), rows)
-
-
 def test_parts_share_no_row_and_each_has_every_class():
     rows = {0: np.arange(40), 1: np.arange(100, 103), 2: np.arange(200, 210)}
     parts = split_by_class(rows, [0.2, 0.3], np.random.default_rng(0))

@@ -31,12 +31,6 @@ def test_a_session_has_the_sizes_of_the_real_one(rat):
     assert (after[:, POSITION] == 1).all()
 
 
-def test_numbers_of_trials_are_unequal_and_superchris_has_its_own():
-    numbers = [rat.num_trials for rat in RATS.values()]
-    assert len(set(numbers)) == 5
-    assert RATS["superchris"].num_trials == 245
-
-
 def test_a_session_is_a_function_of_the_settings_alone():
     first, again = (RatSimulator(num_bins=20).record("mitt") for _ in range(2))
     other = RatSimulator(seed=1, num_bins=20).record("mitt")

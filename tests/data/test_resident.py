@@ -125,19 +125,6 @@ def test_the_tail_is_used_from_half_a_batch(n, batch_size, sizes):
     assert len(loader) == len(sizes)
 
 
-def test_fewer_samples_than_a_batch_are_refused():
-    with pytest.raises(ValueError, match="batch_size is 54 but the training set has 53 samples"):
-        train_loader(53, 54)
-
-
-@pytest.mark.parametrize("batch_size", [0, -1, 1.5])
-def test_a_batch_size_below_1_is_refused(batch_size):
-    with pytest.raises(ValueError, match=f"batch_size is {batch_size}"):
-        train_loader(53, batch_size)
-    with pytest.raises(ValueError, match=f"batch_size is {batch_size}"):
-        EvalLoader(make_tensors(), torch.arange(53), batch_size)
-
-
 # --- stopping within an epoch ---
 
 
@@ -188,18 +175,6 @@ def test_evaluation_covers_each_sample_once_in_equally_many_batches(n, batch_siz
     assert sorted(seen) == list(range(n))
 
 
-def test_an_odd_number_of_samples_is_shared_unequally():
-    tensors, rows = make_tensors(5), torch.arange(5)
-    shares = [EvalLoader(tensors, rows, 4, rank=rank, world_size=2) for rank in (0, 1)]
-    assert [rows_of(share) for share in shares] == [[[0, 2, 4]], [[1, 3]]]
-
-
-@pytest.mark.parametrize(("n", "batch_size", "world_size"), [(3, 1, 2), (1, 8, 2), (0, 8, 1)])
-def test_a_process_without_samples_is_refused(n, batch_size, world_size):
-    with pytest.raises(ValueError, match=f"{n} evaluation samples in batches of {batch_size}"):
-        EvalLoader(make_tensors(9), torch.arange(n), batch_size, world_size=world_size)
-
-
 @pytest.mark.parametrize(("n", "batch_size"), [(48, 8), (53, 8), (54, 8), (19, 2)])
 def test_processes_share_each_training_batch(n, batch_size):
     single = rows_of(train_loader(n, batch_size))
@@ -208,6 +183,26 @@ def test_processes_share_each_training_batch(n, batch_size):
     for batch, left, right in zip(single, *shares, strict=False):
         assert len(left) == len(right)  # equal weights in the mean gradient
         assert sorted(left + right) == sorted(batch[: len(batch) - len(batch) % 2])
+
+
+def eval_loader(n: int, batch_size: int, world_size: int = 1) -> EvalLoader:
+    return EvalLoader(make_tensors(), torch.arange(n), batch_size, world_size=world_size)
+
+
+@pytest.mark.parametrize(
+    ("loader", "arguments", "message"),
+    [
+        (train_loader, (53, 54), "batch_size is 54 but the training set has 53 samples"),
+        (train_loader, (53, 1.5), "batch_size is 1.5"),
+        (eval_loader, (53, 0), "batch_size is 0"),
+        (eval_loader, (3, 1, 2), "3 evaluation samples in batches of 1 leave one of 2"),
+        (eval_loader, (1, 8, 2), "1 evaluation samples in batches of 8"),
+        (eval_loader, (0, 8, 1), "0 evaluation samples in batches of 8"),
+    ],
+)
+def test_batches_that_cannot_be_made_are_refused(loader, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        loader(*arguments)
 
 
 def test_a_batch_that_cannot_be_shared_equally_is_refused():

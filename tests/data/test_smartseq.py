@@ -74,22 +74,6 @@ def test_the_file_is_that_of_the_contract(tables):
     assert adata.obs["library_size"].tolist() == counts()[KEPT].sum(1).tolist()
 
 
-def test_the_data_module_reads_it(tables):
-    import_smartseq(**tables)
-    data = CellDataModule(
-        0,
-        tables["out"],
-        label_key="cluster",
-        counts_layer="counts",
-        stratify=False,
-        batch_size=2,
-        val_fraction=0.3,
-    )
-    data.setup()
-    assert data.spec.class_names == ("L6 IT", "Pvalb Tpbg", "Sst Calb2")
-    assert data.state_dict()["kind"] == "log"
-
-
 def test_a_matrix_of_one_row_a_sample_gives_the_same(tables, tmp_path):
     import_smartseq(**tables)
     order = [3, 1, 0, 2, 7, 6, 5, 4]
@@ -199,3 +183,19 @@ def test_samples_that_the_matrix_lacks(tables, tmp_path):
     write_csv(tmp_path / "exon.csv", [row[:-1] for row in rows])
     with pytest.raises(ValueError, match=r"1 of 6 samples are not in .*: F1S4_7"):
         import_smartseq(**tables)
+
+
+def test_the_data_module_reads_it(tables):
+    import_smartseq(**tables)
+    data = CellDataModule(
+        seed=0,
+        path=tables["out"],
+        label_key="cluster",
+        counts_layer="counts",
+        stratify=False,
+        batch_size=2,
+        val_fraction=0.3,
+    )
+    data.setup()
+    assert data.spec.class_names == ("L6 IT", "Pvalb Tpbg", "Sst Calb2")
+    assert data.state_dict()["kind"] == "log"

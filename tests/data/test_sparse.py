@@ -4,7 +4,6 @@ import torch
 from scipy import sparse
 
 from mixvae.data import sparse as stored_rows
-from mixvae.data.resident import TrainLoader
 from mixvae.data.sparse import DenseRows, DeviceSparseRows, ResidentCells, SparseRows, as_rows
 
 
@@ -79,12 +78,3 @@ def test_batches_have_counts_where_there_are_some(matrix):
     both = ResidentCells(as_rows(np.log1p(matrix)), label, as_rows(matrix)).batch(rows)
     assert torch.equal(both.x, torch.log1p(both.counts))
     assert both.label.tolist() == both.index.tolist() == [4, 2]
-
-
-@pytest.mark.parametrize(("num_rows", "batches"), [(21, 2), (25, 3), (20, 2)])
-def test_a_last_batch_of_few_cells_is_left_out(matrix, num_rows, batches):
-    cells = ResidentCells(as_rows(matrix), torch.zeros(50, dtype=torch.int64))
-    loader = TrainLoader(cells, torch.arange(num_rows), 10, seed=0)
-    sizes = [len(batch.x) for batch in loader]
-    assert len(sizes) == len(loader) == batches
-    assert min(sizes) >= 5

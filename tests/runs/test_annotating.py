@@ -40,7 +40,7 @@ Run = Callable[..., Path]
 @pytest.fixture(scope="module")
 def cells() -> Any:
     """The very cells that the run was trained on, in the order of their index."""
-    data = SyntheticCellsDataModule(0, num_cells=400, num_genes=120, num_types=4)
+    data = SyntheticCellsDataModule(seed=0, num_cells=400, num_genes=120, num_types=4)
     return to_anndata(data.truth)
 
 

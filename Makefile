@@ -99,7 +99,7 @@ test-slow: setup  ## Run the slow tests, half an hour on two cores
 	@$(RUN) -m pytest -m slow -n auto --maxprocesses 4 --dist worksteal --timeout=1800
 
 smoke: setup  ## Run the smoke tests: one run of each kind, in a minute
-	@$(RUN) -m pytest -m smoke -n auto --maxprocesses 2 --dist worksteal
+	@$(RUN) -m pytest -m smoke -n auto --maxprocesses 2 --dist worksteal --timeout=900
 
 test-pythons: setup  ## Run the smoke tests on every other Python found, each in a .venv-3.N
 	@$(FUNCTIONS)

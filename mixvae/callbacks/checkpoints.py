@@ -14,8 +14,9 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
-from mixvae.callbacks.lightning_parts import is_debugging
-from mixvae.callbacks.reporting import UnknownMetricError, unknown_metric
+from mixvae.callbacks.lightning_parts import callbacks_of, is_debugging
+from mixvae.callbacks.reporting import logged_value
+from mixvae.callbacks.settings import check_least
 
 
 class Checkpoints(Checkpoint):
@@ -31,7 +32,6 @@ class Checkpoints(Checkpoint):
     stopped in its test is tested, and trained further only with another `trainer.max_epochs`.
 
     Args:
-        dirpath: Folder of the two files.
         monitor: Logged metric that rates the weights.
         mode: `min` if less of it is better, `max` if more.
         every_n_epochs: Epochs from one `last.ckpt` to the next, which a stopped run may repeat;
@@ -39,9 +39,6 @@ class Checkpoints(Checkpoint):
 
     Attributes:
         saved_epochs: Epochs trained in `last.ckpt`; None before the first.
-
-    Raises:
-        ValueError: If the mode is unknown, or `every_n_epochs` below 1.
     """
 
     def __init__(
@@ -53,12 +50,11 @@ class Checkpoints(Checkpoint):
     ) -> None:
         if mode not in ("min", "max"):
             raise ValueError(f"callbacks.checkpoints.mode must be min or max, got {mode!r}")
-        if every_n_epochs < 1:
-            raise ValueError(
-                f"callbacks.checkpoints.every_n_epochs must be 1 or more, got {every_n_epochs}"
-            )
+        check_least("checkpoints", 1, every_n_epochs=every_n_epochs)
         self.every_n_epochs = every_n_epochs
         self.dirpath = Path(dirpath)
+        self.best_path = self.dirpath / "best.ckpt"
+        self.last_path = self.dirpath / "last.ckpt"
         self.monitor = monitor
         self.mode = mode
         self.best_score: float | None = None
@@ -69,16 +65,6 @@ class Checkpoints(Checkpoint):
         self._had_ended_of: int | None = None
         self._resumed_from: list[dict[str, Any]] | None = None
         self._for_test_only = False
-
-    @property
-    def best_path(self) -> Path:
-        """File of the best weights."""
-        return self.dirpath / "best.ckpt"
-
-    @property
-    def last_path(self) -> Path:
-        """File of the state between two epochs."""
-        return self.dirpath / "last.ckpt"
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best score so far, and each process's random state."""
@@ -138,15 +124,13 @@ class Checkpoints(Checkpoint):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the weights if they are the best so far."""
-        if (
-            trainer.sanity_checking
-            or is_debugging(trainer)
-            or trainer.state.fn != TrainerFn.FITTING
-            or not self._is_better(self._score(trainer))
-        ):
+        fitting = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
+        if not fitting or is_debugging(trainer):
             return
-        self.best_score, self.best_epoch = self._score(trainer), trainer.current_epoch
-        self.save_for_test(trainer, self.best_path)
+        score = logged_value(trainer, self.monitor, "callbacks.checkpoints.monitor")
+        if self._is_better(score):
+            self.best_score, self.best_epoch = score, trainer.current_epoch
+            self.save_for_test(trainer, self.best_path)
 
     def save_for_test(self, trainer: Trainer, path: Path) -> None:
         """Save weights to test and not to train further: without the optimiser's state."""
@@ -155,10 +139,6 @@ class Checkpoints(Checkpoint):
             trainer.save_checkpoint(path)
         finally:
             self._for_test_only = False
-
-    def forget_best(self) -> None:
-        """Count the next validation as the best so far: the metric has changed its meaning."""
-        self.best_score, self.best_epoch = None, None
 
     def _save_last(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if is_debugging(trainer):
@@ -173,13 +153,6 @@ class Checkpoints(Checkpoint):
         trainer.save_checkpoint(self.last_path)
         self.saved_epochs = trainer.current_epoch
 
-    def _score(self, trainer: Trainer) -> float:
-        metrics = trainer.callback_metrics
-        if self.monitor not in metrics:
-            setting = "callbacks.checkpoints.monitor"
-            raise UnknownMetricError(unknown_metric(self.monitor, list(metrics), setting))
-        return float(metrics[self.monitor])
-
     def _is_better(self, score: float) -> bool:
         if not math.isfinite(score):
             return False
@@ -188,11 +161,24 @@ class Checkpoints(Checkpoint):
         return score < self.best_score if self.mode == "min" else score > self.best_score
 
 
+def checkpoints_of(trainer: Trainer) -> list[Checkpoints]:
+    """Return the trainer's callbacks that keep checkpoints."""
+    return [callback for callback in callbacks_of(trainer) if isinstance(callback, Checkpoints)]
+
+
+def forget_best(trainer: Trainer) -> None:
+    """Count the next validation as the best so far.
+
+    Losses over different numbers of categories cannot be compared.
+    """
+    for callback in checkpoints_of(trainer):
+        callback.best_score, callback.best_epoch = None, None
+
+
 def ended_of(state_dict: Mapping[str, Any]) -> int | None:
     """Return the trainer's max_epochs when training ended; None if it had not.
 
-    Args:
-        state_dict: The callback's state in a checkpoint; empty without the callback.
+    A checkpoint without the callback has an empty state.
     """
     value = state_dict.get("ended_of")
     return None if value is None else int(value)
@@ -210,8 +196,7 @@ def _gather(state: dict[str, Any]) -> list[dict[str, Any]]:
 def capture_random_state() -> dict[str, Any]:
     """Return the states of Python's, NumPy's and PyTorch's generators, CUDA's included.
 
-    Returns:
-        Numbers, tuples and tensors only, so that `torch.load(weights_only=True)` reads them back.
+    They are numbers, tuples and tensors only, for `torch.load(weights_only=True)`.
     """
     state = np.random.get_state(legacy=True)
     assert isinstance(state, tuple), "by legacy=True"

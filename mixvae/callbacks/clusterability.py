@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mixvae.callbacks.collecting import AbstractPredictionCallback, find_samples
 from mixvae.callbacks.measuring import log_values
+from mixvae.callbacks.settings import check_least
 from mixvae.evaluation.clusterability import compare_clusterability, mixture_latent
 from mixvae.evaluation.predictions import PredictionTable
 from mixvae.files import write_table
@@ -23,18 +24,13 @@ class Clusterability(AbstractPredictionCallback):
     Everything is fitted and measured by cross-validation on test samples alone.
 
     Args:
-        dirpath: Folder to write into, usually the run folder.
         max_samples: Test samples to measure at most, drawn by `seed`.
         seed: Seed of that draw and of the folds.
-
-    Raises:
-        ValueError: If `max_samples` is below 20.
     """
 
     def __init__(self, dirpath: str, max_samples: int = 10000, seed: int = 0) -> None:
         super().__init__(dirpath)
-        if max_samples < 20:
-            raise ValueError(f"max_samples must be 20 or more, got {max_samples}")
+        check_least("clusterability", 20, max_samples=max_samples)
         self.max_samples = max_samples
         self.seed = seed
         self._values: dict[str, float] = {}
@@ -44,9 +40,7 @@ class Clusterability(AbstractPredictionCallback):
         super().conclude(trainer, model, split)
         assert self._table is not None
         self._values = self._measure(trainer, self._table)
-        log_values(
-            model, {f"test/clusterability/{name}": value for name, value in self._values.items()}
-        )
+        log_values(model, "test/clusterability", self._values)
 
     def finish(self, trainer: Trainer, model: Any, table: PredictionTable) -> None:
         """Write the table."""

@@ -24,6 +24,7 @@ from mixvae.contracts import (
 from mixvae.evaluation.coherence import Decode
 from mixvae.evaluation.latents import LatentCollector, LatentTable
 from mixvae.evaluation.predictions import PredictionCollector, PredictionTable
+from mixvae.figures.curves import training_curves
 from mixvae.files import read_metrics
 
 DECODED_AT_ONCE = 2048
@@ -33,11 +34,7 @@ Table = TypeVar("Table", PredictionTable, LatentTable)
 
 
 def spec_of(trainer: Trainer, kind: type[Spec]) -> Spec:
-    """Return the specification of the trainer's data.
-
-    Raises:
-        ValueError: If the trainer has no data module, or its data are of the other kind.
-    """
+    """Return the specification of the trainer's data; raise ValueError for the other kind."""
     datamodule = getattr(trainer, "datamodule", None)
     if datamodule is None:
         raise ValueError(
@@ -79,12 +76,13 @@ def logged_rows(dirpath: Path) -> list[dict[str, str]]:
     return rows
 
 
-def find_samples(trainer: Trainer, wanted: set[int]) -> dict[int, list[NDArray[np.float32]]]:
-    """Read test samples by index, where this rank has them.
+def logged_curves(dirpath: Path) -> dict[str, tuple[list[int], list[float]]]:
+    """Return the curves of metrics.csv; none if it is missing."""
+    return training_curves(logged_rows(dirpath))
 
-    Returns:
-        The arrays of each sample: one, or one of each modality.
-    """
+
+def find_samples(trainer: Trainer, wanted: set[int]) -> dict[int, list[NDArray[np.float32]]]:
+    """Read the test samples that this rank has, by index: an array, or one of each modality."""
     found: dict[int, list[NDArray[np.float32]]] = {}
     for batch in datamodule_of(trainer).test_dataloader():
         arrays = [batch.x] if isinstance(batch.x, torch.Tensor) else batch.x
@@ -99,15 +97,11 @@ def find_samples(trainer: Trainer, wanted: set[int]) -> dict[int, list[NDArray[n
 def decode_mixture(
     model: MixtureModel, category: NDArray[np.float32], state: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Decode with all agents.
+    """Decode with all agents into samples, shape (A, B, *shape).
 
     Args:
-        model: A Lightning module in evaluation mode.
         category: Category probabilities, shape (B, K) for all agents alike or (A, B, K).
         state: States, shape (B, S) or (A, B, S).
-
-    Returns:
-        Samples, shape (A, B, *shape).
     """
     assert isinstance(model, LightningModule)
     device, dtype = place_of(model)
@@ -137,11 +131,7 @@ def decoder_of(model: LightningModule) -> Decode:
 
 
 class AbstractCollecting(AbstractMeasuring[Any], Generic[Table]):
-    """Collects the inference of a test over batches and ranks, and hands it to a subclass.
-
-    Args:
-        dirpath: Folder to write into, usually the run folder.
-    """
+    """Collects the inference of a test over batches and ranks, and hands it to a subclass."""
 
     validates = False
     step: ClassVar[type[MixtureStep] | type[MultimodalStep]]

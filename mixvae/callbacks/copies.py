@@ -9,30 +9,25 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from matplotlib.figure import Figure
 
-from mixvae.callbacks.collecting import logged_rows, spec_of
+from mixvae.callbacks.collecting import logged_curves, spec_of
 from mixvae.callbacks.lightning_parts import datamodule_of
 from mixvae.callbacks.pictures import NamedFigures, save_pictures
+from mixvae.callbacks.settings import check_least
 from mixvae.contracts import CopyModel, DataSpec
 from mixvae.figures.copies import copy_plane, image_copies
-from mixvae.figures.curves import augmenter_learning_curves, training_curves
+from mixvae.figures.curves import augmenter_learning_curves
 
 
 class CopyFigures(Callback):
     """Draw `figures/*.png` at the end of a test.
 
     Args:
-        dirpath: The run folder, which gets `figures/` and may hold `metrics.csv`.
         num_samples: Test samples shown with their copies.
         num_copies: Copies shown of each.
-
-    Raises:
-        ValueError: If a number is below 1.
     """
 
     def __init__(self, dirpath: str, num_samples: int = 12, num_copies: int = 4) -> None:
-        for name, value in {"num_samples": num_samples, "num_copies": num_copies}.items():
-            if value < 1:
-                raise ValueError(f"{name} must be 1 or more; got {value}")
+        check_least("figures", 1, num_samples=num_samples, num_copies=num_copies)
         self.dirpath = Path(dirpath)
         self.num_samples, self.num_copies = num_samples, num_copies
 
@@ -42,16 +37,14 @@ class CopyFigures(Callback):
             save_pictures(trainer, self.dirpath, self._draw(trainer, pl_module))
 
     def _draw(self, trainer: Trainer, model: LightningModule) -> NamedFigures:
-        curves = training_curves(logged_rows(self.dirpath))
-        if curves:
+        if curves := logged_curves(self.dirpath):
             yield "learning_curves", augmenter_learning_curves(curves)
         yield "copies", self._draw_copies(trainer, model)
 
     def _draw_copies(self, trainer: Trainer, model: LightningModule) -> Figure:
         assert isinstance(model, CopyModel), "the figures need a contracts.CopyModel"
         spec = spec_of(trainer, DataSpec)
-        datamodule = datamodule_of(trainer)
-        x = next(iter(datamodule.test_dataloader())).x
+        x = next(iter(datamodule_of(trainer).test_dataloader())).x
         # Evenly spaced, since a data set may be ordered by class.
         rows = np.linspace(0, len(x) - 1, min(self.num_samples, len(x))).astype(int)
         others = np.setdiff1d(np.arange(len(x)), rows)

@@ -19,9 +19,6 @@ class Disentanglement(AbstractMeasuring[DisentanglementScores]):
     Args:
         max_samples: Test samples to measure at most, drawn by the seed.
         seed: Seed of all draws, so that the same model has the same scores.
-
-    Raises:
-        ValueError: If `max_samples` is below 2.
     """
 
     validates = False
@@ -43,6 +40,5 @@ class Disentanglement(AbstractMeasuring[DisentanglementScores]):
     def conclude(self, trainer: Trainer, model: LightningModule, split: str) -> None:
         """Log the scores."""
         if self.metric.update_count:
-            scores = self.metric.compute()
-            log_values(model, {f"{split}/{name}": value for name, value in scores.items()})
+            log_values(model, split, self.metric.compute())
         self.metric.reset()

@@ -9,6 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 
 from mixvae.callbacks.collecting import logged_rows, spec_of
 from mixvae.callbacks.measuring import AbstractMeasuring, log_values
+from mixvae.callbacks.settings import check_least
 from mixvae.contracts import Balanced, Batch, DataSpec, MixtureModel, MixtureStep
 from mixvae.evaluation.health import diagnose_collapse
 from mixvae.evaluation.mixture import MixtureEvaluation
@@ -26,8 +27,7 @@ class Evaluation(AbstractMeasuring[MixtureEvaluation]):
     """
 
     def __init__(self, patience_epochs: int = 5, dirpath: str | None = None) -> None:
-        if patience_epochs < 0:
-            raise ValueError(f"patience_epochs must be 0 or more; got {patience_epochs}")
+        check_least("evaluation", 0, patience_epochs=patience_epochs)
         self.patience_epochs = patience_epochs
         self.dirpath = None if dirpath is None else Path(dirpath)
         self._first_reconstruction: float | None = None
@@ -37,10 +37,8 @@ class Evaluation(AbstractMeasuring[MixtureEvaluation]):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs to warn as an uninterrupted one."""
-        return {
-            "first_reconstruction": self._first_reconstruction,
-            "collapsed": self._collapsed,
-        }
+        first, collapsed = self._first_reconstruction, self._collapsed
+        return {"first_reconstruction": first, "collapsed": collapsed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
@@ -72,7 +70,7 @@ class Evaluation(AbstractMeasuring[MixtureEvaluation]):
     def conclude(self, trainer: Trainer, model: LightningModule, split: str) -> None:
         """Log the measures and warn if the categories have collapsed."""
         computed = self.metric.compute()
-        log_values(model, {f"{split}/{name}": value for name, value in computed.items()})
+        log_values(model, split, computed)
         values = {name: value.item() for name, value in computed.items()}
         if split == "test":
             reason = self._diagnose(model, values)

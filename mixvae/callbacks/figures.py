@@ -12,16 +12,17 @@ from mixvae.callbacks.collecting import (
     AbstractPredictionCallback,
     decode_mixture,
     find_samples,
-    logged_rows,
+    logged_curves,
     spec_of,
 )
 from mixvae.callbacks.pictures import NamedFigures, save_pictures
+from mixvae.callbacks.settings import check_least
 from mixvae.contracts import DataSpec, MixtureModel
 from mixvae.evaluation.clustering import clustering_accuracy, order_by_class
 from mixvae.evaluation.consensus import mean_consensus_matrix
 from mixvae.evaluation.mixture import MixtureCounts
 from mixvae.evaluation.predictions import PredictionTable, tabulate
-from mixvae.figures.curves import learning_curves, training_curves
+from mixvae.figures.curves import learning_curves
 from mixvae.figures.samples import category_samples, reconstructions, traversal
 from mixvae.figures.scatter import state_scatter
 from mixvae.figures.tables import category_label_table, consensus_matrix, samples_per_category
@@ -40,14 +41,10 @@ class Figures(AbstractPredictionCallback):
     Predictions are gathered from all ranks; samples shown are those of the first rank.
 
     Args:
-        dirpath: The run folder, which gets `figures/` and may hold `metrics.csv`.
         samples_per_category: Real samples shown for each category.
         traversal_steps: Values shown of a state, from its 5th to its 95th percentile in the data.
         max_categories: Categories shown where each takes a row: the most populated ones.
         max_states: State dimensions that get a traversal: the first ones.
-
-    Raises:
-        ValueError: If a number is below 1, or there are fewer than 2 steps.
     """
 
     def __init__(
@@ -60,10 +57,8 @@ class Figures(AbstractPredictionCallback):
     ) -> None:
         super().__init__(dirpath)
         self.layout = _Layout(samples_per_category, traversal_steps, max_categories, max_states)
-        for name, value in self.layout._asdict().items():
-            least = 2 if name == "traversal_steps" else 1
-            if value < least:
-                raise ValueError(f"{name} must be {least} or more; got {value}")
+        check_least("figures", 1, **self.layout._asdict())
+        check_least("figures", 2, traversal_steps=traversal_steps)
 
     def finish(self, trainer: Trainer, model: Any, table: PredictionTable) -> None:
         """Draw everything."""
@@ -73,8 +68,7 @@ class Figures(AbstractPredictionCallback):
     def _draw(self, trainer: Trainer, model: MixtureModel, table: PredictionTable) -> NamedFigures:
         spec = spec_of(trainer, DataSpec)
         counts = tabulate(table, spec.num_classes)
-        curves = training_curves(logged_rows(self.dirpath))
-        if curves:
+        if curves := logged_curves(self.dirpath):
             yield "learning_curves", learning_curves(curves, model.num_categories)
         kept = np.flatnonzero(model.category_mask.cpu().numpy())
         yield from _draw_counts(counts, spec, kept)
@@ -106,10 +100,8 @@ def _draw_counts(counts: MixtureCounts, spec: DataSpec, kept: NDArray[np.int64])
         order = order[np.isin(order, kept)]
         names = spec.class_names or tuple(str(c) for c in range(spec.num_classes))
         accuracy = clustering_accuracy(voted)
-        yield (
-            "category_label_table",
-            category_label_table(voted[order], order.tolist(), names, accuracy),
-        )
+        table = category_label_table(voted[order], order.tolist(), names, accuracy)
+        yield "category_label_table", table
 
 
 def _draw_traversals(

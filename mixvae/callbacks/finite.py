@@ -9,6 +9,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from mixvae.callbacks.settings import check_least
+
 
 class _Step(NamedTuple):
     """Number, names of terms, and loss and terms, shape (1 + T,), of a training step."""
@@ -31,10 +33,7 @@ class FiniteLoss(Callback):
     """
 
     def __init__(self, every_n_steps: int = 50) -> None:
-        if every_n_steps < 1:
-            raise ValueError(
-                f"callbacks.finite.every_n_steps must be 1 or more, got {every_n_steps}"
-            )
+        check_least("finite", 1, every_n_steps=every_n_steps)
         self.every_n_steps = every_n_steps
         self._noted: list[_Step] = []
 
@@ -43,12 +42,7 @@ class FiniteLoss(Callback):
         self._noted = []
 
     def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
         """Keep the loss and terms of the step, and check them when due."""
         if outputs is None:
@@ -90,10 +84,10 @@ class FiniteLoss(Callback):
                 self._raise(step.number, [name for name, flag in named if flag])
 
     def _raise(self, step: int, terms: list[str]) -> None:
-        where = f"in the term{'s' if len(terms) > 1 else ''} {', '.join(terms)}" if terms else ""
+        where = f"in the term{'s' if len(terms) > 1 else ''} {', '.join(terms)}"
         raise FloatingPointError(
             f"the loss became NaN or infinite at step {step}"
-            f"{' ' + where if where else ' (each term alone is finite, or none is known)'};"
+            f" {where if terms else '(each term alone is finite, or none is known)'};"
             " the last good checkpoint is kept; a smaller learning rate or gradient_clip_val"
             " may help"
         )

@@ -53,26 +53,14 @@ class AbstractMeasuring(Callback, ABC, Generic[M]):
         self.metric = self.new_metric(trainer, pl_module).to(pl_module.device)
 
     def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
         """Add a batch."""
         if self.validates:
             self.update(outputs, batch)
 
     def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
         """Add a batch."""
         self.update(outputs, batch)
@@ -87,10 +75,10 @@ class AbstractMeasuring(Callback, ABC, Generic[M]):
         self.conclude(trainer, pl_module, "test")
 
 
-def log_values(model: LightningModule, values: Mapping[str, Tensor | float]) -> None:
-    """Log values that are equal on all ranks, in float64: a log equals the written table."""
+def log_values(model: LightningModule, prefix: str, values: Mapping[str, Tensor | float]) -> None:
+    """Log `<prefix>/<name>`, equal on all ranks, in float64: a log equals the written table."""
     tensors = {
-        name: value
+        f"{prefix}/{name}": value
         if isinstance(value, Tensor)
         else torch.tensor(value, dtype=torch.float64, device=model.device)
         for name, value in values.items()
@@ -125,12 +113,7 @@ def evaluating(trainer: Trainer, model: LightningModule) -> Iterator[None]:
 
 
 def ordered_batches(trainer: Trainer, split: str) -> Iterator[Any]:
-    """Yield this rank's batches of a split in order, in the trainer's device and precision.
-
-    Args:
-        trainer: A trainer with a data module that has `eval_dataloader`.
-        split: `train`, `val` or `test`.
-    """
+    """Yield this rank's batches of a split in order, in the trainer's device and precision."""
     for batch in datamodule_of(trainer).eval_dataloader(split):
         yield trainer.precision_plugin.convert_input(trainer.strategy.batch_to_device(batch))
 

@@ -8,10 +8,11 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from mixvae.callbacks.checkpoints import Checkpoints
+from mixvae.callbacks.checkpoints import forget_best
 from mixvae.callbacks.lightning_parts import callbacks_of, is_debugging
 from mixvae.callbacks.measuring import evaluating, measure, ordered_batches
 from mixvae.callbacks.pruning import Pruning
+from mixvae.callbacks.settings import check_least
 from mixvae.contracts import Mergeable, MixtureModel, Prunable
 from mixvae.evaluation.merging import group_categories
 from mixvae.messages import inform, warn
@@ -28,9 +29,6 @@ class Merging(Callback):
         num_categories: Categories to end with, if known; None merges by `max_overlap`.
         max_overlap: Categories that overlap more are parts of one.
         align: Match the agents' categories after the merging.
-
-    Raises:
-        ValueError: If a value is out of range.
     """
 
     def __init__(
@@ -40,14 +38,8 @@ class Merging(Callback):
         max_overlap: float = 0.07,
         align: bool = True,
     ) -> None:
-        if after_epochs < 1:
-            raise ValueError(
-                f"callbacks.merging.after_epochs must be 1 or more, got {after_epochs}"
-            )
-        if num_categories is not None and num_categories < 2:
-            raise ValueError(
-                f"callbacks.merging.num_categories must be 2 or more, got {num_categories}"
-            )
+        check_least("merging", 1, after_epochs=after_epochs)
+        check_least("merging", 2, num_categories=num_categories)
         if not 0 < max_overlap < 1:
             raise ValueError(
                 f"callbacks.merging.max_overlap must lie between 0 and 1, got {max_overlap}"
@@ -67,12 +59,7 @@ class Merging(Callback):
         self._done = state_dict["done"]
 
     def check(self, trainer: Trainer, model: LightningModule) -> None:
-        """Reject settings that cannot work, before anything is written.
-
-        Raises:
-            ValueError: If the model is not a mixture, has fewer categories than it should end with,
-                would be pruned before the merging, or training ends with the merging.
-        """
+        """Reject settings that cannot work, before anything is written."""
         if not isinstance(model, Mergeable) or not isinstance(model, MixtureModel):
             raise ValueError(
                 f"callbacks.merging merges the categories of a mixture, which"
@@ -89,19 +76,16 @@ class Merging(Callback):
                 " trainer.max_epochs, so merged categories would be neither trained nor tested;"
                 " raise trainer.max_epochs"
             )
+        max_epochs = trainer.max_epochs or 0
         for pruning in callbacks_of(trainer):
-            if isinstance(pruning, Pruning):
-                self._check_order(trainer.max_epochs or 0, pruning)
-
-    def _check_order(self, max_epochs: int, pruning: Pruning) -> None:
-        first = pruning.first_epochs
-        if first is None:
-            first = max_epochs - pruning.max_rounds * pruning.round_epochs
-        if first < self.after_epochs <= max_epochs:
-            raise ValueError(
-                f"callbacks.merging.after_epochs is {self.after_epochs}, but pruning begins after"
-                f" {first} epochs already; lower it, or raise trainer.max_epochs"
-            )
+            if not isinstance(pruning, Pruning):
+                continue
+            first = pruning.first_measured(max_epochs)
+            if first < self.after_epochs <= max_epochs:
+                raise ValueError(
+                    f"callbacks.merging.after_epochs is {self.after_epochs}, but pruning begins"
+                    f" after {first} epochs already; lower it, or raise trainer.max_epochs"
+                )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check again, for runs without the command line."""
@@ -110,21 +94,18 @@ class Merging(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Merge once, after `after_epochs`."""
-        assert isinstance(pl_module, Mergeable)
         if trainer.current_epoch + 1 < self.after_epochs or self._done:
             return
+        assert isinstance(pl_module, Mergeable)
+        assert isinstance(pl_module, MixtureModel)
+        assert isinstance(pl_module, Prunable)
         self._done = True
         overlap = measure_overlap(trainer, pl_module)
         groups = group_categories(overlap.cpu().numpy(), self.max_overlap, self.num_categories)
         pl_module.merge(torch.from_numpy(groups.order), torch.from_numpy(groups.name))
-        assert isinstance(pl_module, MixtureModel)
-        assert isinstance(pl_module, Prunable)
         if self.align and pl_module.num_agents > 1:
             pl_module.align(torch.from_numpy(measure(trainer, pl_module).joint))
-        # Losses over different numbers of categories cannot be compared.
-        for callback in callbacks_of(trainer):
-            if isinstance(callback, Checkpoints):
-                callback.forget_best()
+        forget_best(trainer)
         inform(
             f"merged after epoch {trainer.current_epoch + 1}: {overlap.shape[-1]} categories into"
             f" {groups.num_groups}"

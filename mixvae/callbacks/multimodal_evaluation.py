@@ -12,6 +12,7 @@ from torch import Tensor
 from mixvae.callbacks.collecting import decoder_of, spec_of, tested_split
 from mixvae.callbacks.lightning_parts import datamodule_of
 from mixvae.callbacks.measuring import AbstractMeasuring, log_values, ordered_batches
+from mixvae.callbacks.settings import check_least
 from mixvae.contracts import MultimodalBatch, MultimodalModel, MultimodalSpec, MultimodalStep
 from mixvae.evaluation.latents import LatentCollector, SampleCollector
 from mixvae.evaluation.multimodal import MultimodalEvaluation as MultimodalMetric
@@ -43,9 +44,6 @@ class MultimodalEvaluation(AbstractMeasuring[MultimodalMetric]):
             many features to the noise of few samples.
         max_samples: Largest number of samples of a modality that a classifier is fitted on or
             tried on, by process.
-
-    Raises:
-        ValueError: If a value is out of range.
     """
 
     def __init__(
@@ -58,8 +56,7 @@ class MultimodalEvaluation(AbstractMeasuring[MultimodalMetric]):
             raise ValueError(f"classifier is {classifier!r}; use one of {', '.join(CLASSIFIERS)}")
         if not classifier_c > 0:
             raise ValueError(f"classifier_c must be above 0; got {classifier_c}")
-        if max_samples < 1:
-            raise ValueError(f"max_samples must be 1 or more; got {max_samples}")
+        check_least("evaluation", 1, max_samples=max_samples)
         self.classifier = classifier
         self.classifier_c = classifier_c
         self.max_samples = max_samples
@@ -114,9 +111,6 @@ def infer_split(
     """Infer a whole split, in order and without sampling, over all ranks.
 
     Args:
-        trainer: A trainer with a data module.
-        model: A multimodal model, in evaluation mode.
-        split: `train`, `val` or `test`.
         max_samples: Largest number of samples of a modality to keep, by process.
     """
     assert isinstance(model, MultimodalModel)
@@ -138,4 +132,4 @@ def _log(model: LightningModule, split: str, values: Mapping[str, Tensor | float
     """Log measures; those of pairs of modalities are many, and only of the test split."""
     pairs = () if split == "test" else ("imputation/", "coherence/")
     kept = {name: value for name, value in values.items() if not name.startswith(pairs)}
-    log_values(model, {f"{split}/{name}": value for name, value in kept.items()})
+    log_values(model, split, kept)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,18 @@ from mixvae.callbacks.collecting import (
     AbstractLatentCallback,
     decoder_of,
     find_samples,
-    logged_rows,
+    logged_curves,
     samples_tested,
     spec_of,
 )
 from mixvae.callbacks.lightning_parts import datamodule_of
 from mixvae.callbacks.pictures import NamedFigures, save_pictures
+from mixvae.callbacks.settings import check_least
 from mixvae.contracts import MultimodalSpec
 from mixvae.evaluation.coherence import Decode
 from mixvae.evaluation.latents import LatentTable
 from mixvae.figures.coherence import accuracy_bars, coherence_heat_map
-from mixvae.figures.curves import multimodal_learning_curves, training_curves
+from mixvae.figures.curves import multimodal_learning_curves
 from mixvae.figures.imputations import imputations
 from mixvae.figures.latents import LatentCloud, latent_planes
 
@@ -43,17 +45,12 @@ class MultimodalFigures(AbstractLatentCallback):
     ranks; samples shown are those of the first rank.
 
     Args:
-        dirpath: The run folder, which gets `figures/` and may hold `metrics.csv`.
         events_per_class: Events shown of each class; three times as many of unlabelled data.
-
-    Raises:
-        ValueError: If `events_per_class` is below 1.
     """
 
     def __init__(self, dirpath: str, events_per_class: int = 4) -> None:
         super().__init__(dirpath)
-        if events_per_class < 1:
-            raise ValueError(f"events_per_class must be 1 or more; got {events_per_class}")
+        check_least("figures", 1, events_per_class=events_per_class)
         self.events_per_class = events_per_class
 
     def finish(self, trainer: Trainer, model: Any, table: LatentTable) -> None:
@@ -62,8 +59,7 @@ class MultimodalFigures(AbstractLatentCallback):
 
     def _draw(self, trainer: Trainer, model: Any, table: LatentTable) -> NamedFigures:
         spec = spec_of(trainer, MultimodalSpec)
-        curves = training_curves(logged_rows(self.dirpath))
-        if curves:
+        if curves := logged_curves(self.dirpath):
             yield "learning_curves", multimodal_learning_curves(curves)
         yield "latents", _draw_latents(table, spec)
         shown = _choose_events(table.label, self.events_per_class)
@@ -71,9 +67,14 @@ class MultimodalFigures(AbstractLatentCallback):
         latents = "shared latents" if model.private_dim else "latents"
         yield "reconstructions", _draw_decoded(trainer, decoder_of(model), table, shown, latents)
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        yield from _draw_coherence(metrics, spec, latents)
-        tested = samples_tested(datamodule_of(trainer))
-        yield from _draw_accuracies(metrics, spec, table, latents, tested)
+        names = [modality.name for modality in spec.modalities]
+        if "test/coherence" in metrics:
+            yield "coherence_matrix", _draw_coherence(metrics, names, latents)
+        if "test/probe_accuracy" in metrics:
+            largest = [_largest_share(table.of_modality(m).label) for m in range(len(names))]
+            tested = samples_tested(datamodule_of(trainer))
+            bars = accuracy_bars(_accuracies(metrics, names, latents), names, largest, tested)
+            yield "probe_accuracy", bars
 
 
 def _draw_latents(table: LatentTable, spec: MultimodalSpec) -> Figure:
@@ -130,41 +131,23 @@ def _blanked(samples: NDArray[Any], there: NDArray[np.bool_]) -> NDArray[np.floa
     return np.where(there.reshape(shape), samples, np.float32("nan"))
 
 
-def _draw_coherence(
-    metrics: Mapping[str, float], spec: MultimodalSpec, latents: str
-) -> NamedFigures:
-    names = [modality.name for modality in spec.modalities]
-    if "test/coherence" in metrics:
-        matrix = [
-            [
-                metrics.get(
-                    f"test/self_coherence/{m}" if m == n else f"test/coherence/{m}_to_{n}",
-                    float("nan"),
-                )
-                for n in names
-            ]
-            for m in names
-        ]
-        mean = metrics["test/coherence"]
-        yield "coherence_matrix", coherence_heat_map(np.array(matrix), names, mean, latents)
+def _draw_coherence(metrics: Mapping[str, float], names: Sequence[str], latents: str) -> Figure:
+    matrix = np.full((len(names), len(names)), np.nan)
+    for (m, source), (n, target) in product(enumerate(names), repeat=2):
+        own, across = f"self_coherence/{source}", f"coherence/{source}_to_{target}"
+        matrix[m, n] = metrics.get(f"test/{own if m == n else across}", np.nan)
+    return coherence_heat_map(matrix, names, metrics["test/coherence"], latents)
 
 
-def _draw_accuracies(
-    metrics: Mapping[str, float],
-    spec: MultimodalSpec,
-    table: LatentTable,
-    latents: str,
-    tested: str,
-) -> NamedFigures:
-    names = [modality.name for modality in spec.modalities]
-    if "test/probe_accuracy" in metrics:
-        series = {}
-        for measure, text in BARS.items():
-            values = [metrics.get(f"test/{measure}/{name}", float("nan")) for name in names]
-            if not np.isnan(values).all():
-                series[text.format(latents=latents)] = values
-        largest = [_largest_share(table.of_modality(m).label) for m in range(len(names))]
-        yield "probe_accuracy", accuracy_bars(series, names, largest, tested)
+def _accuracies(
+    metrics: Mapping[str, float], names: Sequence[str], latents: str
+) -> dict[str, list[float]]:
+    series = {}
+    for measure, text in BARS.items():
+        values = [metrics.get(f"test/{measure}/{name}", np.nan) for name in names]
+        if not np.isnan(values).all():
+            series[text.format(latents=latents)] = values
+    return series
 
 
 def _largest_share(label: NDArray[np.int64]) -> float:

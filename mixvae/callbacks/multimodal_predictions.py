@@ -32,11 +32,7 @@ class MultimodalPredictions(AbstractLatentCallback):
     one), and `class_names` the names of the labels.
 
     Args:
-        dirpath: Folder to write into, usually the run folder.
         anndata: Also write `predictions_<modality>.h5ad`, the latents in `obsm["X_latent"]`.
-
-    Raises:
-        ModuleNotFoundError: If `anndata` is asked for and not installed.
     """
 
     def __init__(self, dirpath: str, anndata: bool = False) -> None:
@@ -52,13 +48,12 @@ class MultimodalPredictions(AbstractLatentCallback):
         datamodule = datamodule_of(trainer)
         row = datamodule.event_rows(tested_split(datamodule))[table.index]
         tables = _tables(trainer, table, row)
+        events = {"row": row, "label": table.label, "rows": table.rows}
         arrays = {
             f"{name}/{column}": values
-            for name, columns in tables.items()
+            for name, columns in {**tables, "events": events}.items()
             for column, values in columns.items()
         }
-        events = {"row": row, "label": table.label, "rows": table.rows}
-        arrays |= {f"events/{column}": values for column, values in events.items()}
         arrays["class_names"] = np.array(spec_of(trainer, MultimodalSpec).class_names, dtype=str)
         with replacing(self.dirpath / "predictions.npz") as temporary:
             # mypy takes any of the names for numpy's own `allow_pickle`.
@@ -82,21 +77,16 @@ def _tables(trainer: Trainer, table: LatentTable, row: NDArray[np.int64]) -> dic
         place = order[np.searchsorted(known["row"], latents.row, sorter=order)]
         assert np.array_equal(known["row"][place], latents.row), "a sample belongs to another split"
         extra = {name: values[place] for name, values in known.items() if name not in OWN_COLUMNS}
-        tables[modality.name] = {
-            "row": latents.row,
-            **extra,
-            "label": latents.label,
-            "mean": latents.mean,
-            "logvar": latents.logvar,
-        }
+        own = (latents.label, latents.mean, latents.logvar)
+        tables[modality.name] = {"row": latents.row, **extra, **_inferred(*own)}
     if table.joint_mean is not None and table.joint_logvar is not None:
-        tables["joint"] = {
-            "row": row,
-            "label": table.label,
-            "mean": table.joint_mean,
-            "logvar": table.joint_logvar,
-        }
+        own = (table.label, table.joint_mean, table.joint_logvar)
+        tables["joint"] = {"row": row, **_inferred(*own)}
     return tables
+
+
+def _inferred(label: NDArray[Any], mean: NDArray[Any], logvar: NDArray[Any]) -> Columns:
+    return {"label": label, "mean": mean, "logvar": logvar}
 
 
 def _lines(tables: Mapping[str, Columns]) -> tuple[list[str], Iterator[Sequence[Any]]]:
@@ -110,12 +100,9 @@ def _lines(tables: Mapping[str, Columns]) -> tuple[list[str], Iterator[Sequence[
         for modality, columns in tables.items():
             for n, row in enumerate(columns["row"].tolist()):
                 cells = [columns[name][n] if name in columns else "" for name in extra]
-                values = [
-                    f"{value:.6g}"
-                    for kind in ("mean", "logvar")
-                    for value in columns[kind][n].tolist()
-                ]
-                yield [modality, row, *cells, int(columns["label"][n]), *values]
+                values = [*columns["mean"][n].tolist(), *columns["logvar"][n].tolist()]
+                numbers = [f"{value:.6g}" for value in values]
+                yield [modality, row, *cells, int(columns["label"][n]), *numbers]
 
     return ["modality", "row", *extra, "label", *latents], lines()
 

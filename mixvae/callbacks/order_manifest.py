@@ -20,7 +20,6 @@ def describe(order: ModelOrder, threshold: float, reason: str | None) -> str:
     """Return one sentence that names the selected model order and why pruning ended.
 
     Args:
-        order: The selection.
         threshold: Mean consensus asked for.
         reason: A key of `REASONS`.
     """

@@ -23,13 +23,7 @@ class PictureLogger(Protocol):
 
 
 def save_pictures(trainer: Trainer, dirpath: Path, figures: NamedFigures) -> None:
-    """Write `figures/<name>.png` and log each; to be called on the first rank.
-
-    Args:
-        trainer: The trainer, for its loggers.
-        dirpath: Folder that gets `figures/`.
-        figures: Names and figures, of which one at a time is held in memory.
-    """
+    """Write `figures/<name>.png` and log each, one in memory at a time, on the first rank."""
     for name, figure in figures:
         path = dirpath / "figures" / f"{name}.png"
         with replacing(path) as temporary:

@@ -16,11 +16,7 @@ SHOWN = ("train/loss", "val/loss", "val/accuracy", "val/consensus")
 
 
 class EpochLines(ProgressBar):
-    """Print one line for each epoch that is logged, see `logging_schedule`.
-
-    Args:
-        metrics: Metrics to show if they are logged.
-    """
+    """Print one line for each epoch that is logged, see `logging_schedule`."""
 
     def __init__(self, metrics: Sequence[str] = SHOWN) -> None:
         super().__init__()
@@ -72,11 +68,7 @@ class EpochLines(ProgressBar):
 
 
 class EpochBar(RichProgressBar):
-    """Lightning's Rich bar beside metrics that are read once an epoch and not once a batch.
-
-    Args:
-        metrics: Metrics to show if they are logged.
-    """
+    """Lightning's Rich bar beside metrics that are read once an epoch and not once a batch."""
 
     def __init__(self, metrics: Sequence[str] = SHOWN) -> None:
         super().__init__(refresh_rate=10)
@@ -100,14 +92,10 @@ class EpochBar(RichProgressBar):
 def progress(
     kind: Literal["auto", "bar", "lines", "none"] = "auto", metrics: Sequence[str] = SHOWN
 ) -> ProgressBar:
-    """Return a callback that shows progress.
+    """Return a callback that shows progress, and metrics if they are logged.
 
     Args:
         kind: `bar`, `lines` or `none`; `auto` is `bar` if the output is a terminal, else `lines`.
-        metrics: Metrics to show if they are logged.
-
-    Raises:
-        ValueError: If the kind is unknown.
     """
     if kind == "auto":
         kind = "bar" if sys.stdout.isatty() else "lines"

@@ -10,11 +10,12 @@ import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from numpy.typing import NDArray
 
-from mixvae.callbacks.checkpoints import Checkpoints
-from mixvae.callbacks.lightning_parts import callbacks_of, is_debugging
-from mixvae.callbacks.measuring import Measured, measure
+from mixvae.callbacks.checkpoints import checkpoints_of, forget_best
+from mixvae.callbacks.lightning_parts import is_debugging
+from mixvae.callbacks.measuring import Measured, log_values, measure
 from mixvae.callbacks.order_manifest import describe, write_manifest
 from mixvae.callbacks.pictures import save_pictures
+from mixvae.callbacks.settings import check_least
 from mixvae.contracts import MixtureModel, Prunable
 from mixvae.evaluation.consensus import category_consensus
 from mixvae.evaluation.model_order import (
@@ -44,7 +45,6 @@ class Pruning(Callback):
     every checkpoint, so a stopped run resumes within its round.
 
     Args:
-        dirpath: Folder to write into, usually the run folder.
         round_epochs: Epochs of training after each pruning.
         max_rounds: Prunings at most.
         first_epochs: Epochs before the first measurement; None takes the trainer's max_epochs
@@ -57,9 +57,6 @@ class Pruning(Callback):
         quantile: Choose and stop by this quantile of the consensus over the pairs of agents, in
             [0, 1]; None takes the mean. With .75, one agent of six that merges two types cannot
             have them pruned. The mean is recorded in either case.
-
-    Raises:
-        ValueError: If a value is out of range.
 
     Source:
         cpl-mixVAE (Marghi et al.) and its public code, MMIDAS; measured there on a shuffled loader
@@ -78,12 +75,8 @@ class Pruning(Callback):
         align: bool = True,
         quantile: float | None = None,
     ) -> None:
-        least = {"round_epochs": round_epochs, "max_rounds": max_rounds}
-        if first_epochs is not None:
-            least["first_epochs"] = first_epochs
-        for name, value in least.items():
-            if value < 1:
-                raise ValueError(f"callbacks.pruning.{name} must be 1 or more, got {value}")
+        check_least("pruning", 1, round_epochs=round_epochs, max_rounds=max_rounds)
+        check_least("pruning", 1, first_epochs=first_epochs)
         shares = {"min_consensus": min_consensus, "threshold": threshold, "quantile": quantile or 0}
         for name, share in shares.items():
             if not 0 <= share <= 1:
@@ -113,12 +106,7 @@ class Pruning(Callback):
     def check(
         self, trainer: Trainer, model: LightningModule, data: LightningDataModule | None
     ) -> None:
-        """Reject settings that cannot work, before anything is written.
-
-        Raises:
-            ValueError: If the model has no consensus or nothing to prune, the data cannot be read
-                in order, or the rounds do not fit into the trainer's epochs.
-        """
+        """Reject settings that cannot work, before anything is written."""
         if not isinstance(model, Prunable) or not isinstance(model, MixtureModel):
             raise ValueError(
                 f"callbacks=pruning prunes the categories of a mixture, which"
@@ -155,9 +143,13 @@ class Pruning(Callback):
         if stage != "fit":
             return
         self.check(trainer, pl_module, getattr(trainer, "datamodule", None))
-        if self.first_epochs is None:
-            assert trainer.max_epochs is not None
-            self.first_epochs = trainer.max_epochs - self.max_rounds * self.round_epochs
+        self.first_epochs = self.first_measured(trainer.max_epochs or 0)
+
+    def first_measured(self, max_epochs: int) -> int:
+        """Return the epochs of training before the first measurement."""
+        if self.first_epochs is not None:
+            return self.first_epochs
+        return max_epochs - self.max_rounds * self.round_epochs
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the reachable orders; end at once if pruning had ended before a stop."""
@@ -193,13 +185,13 @@ class Pruning(Callback):
         self.rounds.append(self._describe(trainer, measured, pruned))
         order = select_order(self.rounds, self.threshold)
         if order.selected is self.rounds[-1]:
-            self._save_selected(trainer)
+            for callback in checkpoints_of(trainer):
+                callback.save_for_test(trainer, self.dirpath / "checkpoints" / "selected.ckpt")
         self._report(trainer, pl_module, order)
         if pruned:
             assert isinstance(pl_module, Prunable)
             pl_module.prune(pruned)
-            for callback in _checkpoint_callbacks(trainer):
-                callback.forget_best()
+            forget_best(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log and draw the selection."""
@@ -243,11 +235,6 @@ class Pruning(Callback):
             measured = measure(trainer, model)
         return measured
 
-    def _save_selected(self, trainer: Trainer) -> None:
-        path = self.dirpath / "checkpoints" / "selected.ckpt"
-        for callback in _checkpoint_callbacks(trainer):
-            callback.save_for_test(trainer, path)
-
     def _report(self, trainer: Trainer, model: LightningModule, order: ModelOrder) -> None:
         """Write the manifest and log the round."""
         last = self.rounds[-1]
@@ -260,16 +247,9 @@ class Pruning(Callback):
             "selected": order.selected.num_categories,
             "threshold_met": order.threshold_met,
         }
-        # sync_dist does not change equal values; without it Lightning warns.
-        model.log_dict(
-            {f"model_order/{name}": float(value) for name, value in values.items()}, sync_dist=True
-        )
+        log_values(model, "model_order", values)
         inform(
             f"round {last.number} after epoch {last.epoch}: K {last.num_categories}, consensus"
             f" {last.consensus:.3f}, least {last.min_consensus:.3f}"
             + (f"; pruning {', '.join(map(str, last.pruned))}" if last.pruned else "")
         )
-
-
-def _checkpoint_callbacks(trainer: Trainer) -> list[Checkpoints]:
-    return [item for item in callbacks_of(trainer) if isinstance(item, Checkpoints)]

@@ -20,7 +20,6 @@ class Reporting(Callback):
     """Report a metric at the end of each epoch with a validation.
 
     Args:
-        metric: Name of a logged metric.
         report: Takes the number of epochs trained and the metric; returns whether to stop the run.
     """
 
@@ -34,19 +33,11 @@ class Reporting(Callback):
         self._validated = not trainer.sanity_checking
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Report the value, after every callback has logged.
-
-        Raises:
-            RunPruned: If the run is to stop.
-            UnknownMetricError: If the metric is not logged.
-        """
+        """Report the value after every callback has logged, and raise RunPruned to stop."""
         if not self._validated:
             return
         self._validated = False
-        logged = trainer.callback_metrics
-        if self.metric not in logged:
-            raise UnknownMetricError(unknown_metric(self.metric, list(logged)))
-        epochs, value = trainer.current_epoch + 1, float(logged[self.metric])
+        epochs, value = trainer.current_epoch + 1, logged_value(trainer, self.metric)
         if self.report(epochs, value):
             raise RunPruned(f"pruned after {epochs} epochs at {self.metric} {value:.4g}")
 
@@ -62,25 +53,21 @@ class LoggedObjective(Callback):
         self.objective = objective
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look for the metric.
+        """Raise UnknownMetricError if the metric is not logged."""
+        if self.objective.startswith("val/") and not trainer.sanity_checking:
+            logged_value(trainer, self.objective, "objective")
 
-        Raises:
-            UnknownMetricError: If it is not logged.
-        """
-        logged = trainer.callback_metrics
-        expected = self.objective.startswith("val/") and not trainer.sanity_checking
-        if expected and self.objective not in logged:
-            raise UnknownMetricError(unknown_metric(self.objective, list(logged), "objective"))
+
+def logged_value(trainer: Trainer, metric: str, setting: str = "metric") -> float:
+    """Return the last value of a metric that a setting names."""
+    logged = trainer.callback_metrics
+    if metric not in logged:
+        raise UnknownMetricError(unknown_metric(metric, list(logged), setting))
+    return float(logged[metric])
 
 
 def unknown_metric(metric: str, logged: list[str], setting: str = "metric") -> str:
-    """Return the message for a metric that is not logged, with the nearest logged one, or all.
-
-    Args:
-        metric: The unknown name.
-        logged: The known names.
-        setting: The setting that names the metric.
-    """
+    """Return the message for a metric that is not logged, with the nearest logged one, or all."""
     near = get_close_matches(metric, logged, n=1)
     there = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(sorted(logged))}"
     return f"{setting} is {metric!r}, which is not logged; {there}"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mixvae.callbacks.collecting import AbstractPredictionCallback, decode_mixture, spec_of
 from mixvae.callbacks.pictures import save_pictures
+from mixvae.callbacks.settings import check_least
 from mixvae.contracts import DataSpec, MixtureModel
 from mixvae.evaluation.gene_sets import find_members, read_gene_sets, score_sets
 from mixvae.evaluation.predictions import PredictionTable
@@ -45,16 +46,11 @@ class StateAnalysis(AbstractPredictionCallback):
     of the category, `overlap` its mean over the agent's own first genes.
 
     Args:
-        dirpath: Folder to write into, usually the run folder.
         num_genes: Genes that count as a category's first.
         gene_sets: File of gene sets, .gmt or .toml; none by default.
         agent: Agent whose states are analysed.
         num_steps: Values of a state over its range, at least 2.
         min_samples: Test samples that a category needs.
-
-    Raises:
-        FileNotFoundError: If the file of gene sets is missing.
-        ValueError: If a number is out of range, or the gene sets cannot be read.
     """
 
     def __init__(
@@ -67,15 +63,9 @@ class StateAnalysis(AbstractPredictionCallback):
         min_samples: int = 10,
     ) -> None:
         super().__init__(dirpath)
-        least = {
-            "num_genes": (num_genes, 1),
-            "agent": (agent, 0),
-            "num_steps": (num_steps, 2),
-            "min_samples": (min_samples, 2),
-        }
-        for name, (value, smallest) in least.items():
-            if value < smallest:
-                raise ValueError(f"{name} must be {smallest} or more, got {value}")
+        check_least("state_analysis", 0, agent=agent)
+        check_least("state_analysis", 1, num_genes=num_genes)
+        check_least("state_analysis", 2, num_steps=num_steps, min_samples=min_samples)
         self.num_genes = num_genes
         self.agent = agent
         self.num_steps = num_steps
@@ -115,10 +105,8 @@ class StateAnalysis(AbstractPredictionCallback):
             return
         traversal = self._traverse(model, table)
         if len(traversal.category) == 0:
-            warn(
-                f"no state analysis: agent {self.agent} has no category with {self.min_samples}"
-                " test samples"
-            )
+            few = f"has no category with {self.min_samples} test samples"
+            warn(f"no state analysis: agent {self.agent} {few}")
             return
         self._write_tables(traversal, genes)
         self._draw(trainer, traversal, genes)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 import lightning
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -26,6 +28,8 @@ from mixvae.contracts import (
     MultimodalStep,
 )
 from tests.callbacks.interrupting import Interrupted, interrupt_and_resume
+
+Drawn = dict[str, list[tuple[Any, ...]]]
 
 
 class TinyMixture(lightning.LightningModule):
@@ -46,20 +50,17 @@ class TinyMixture(lightning.LightningModule):
         )
 
     def infer(self, x: Tensor) -> MixturePosterior:
-        """Infer with each agent."""
         out = torch.stack([head(x.flatten(1)) for head in self.head])
         sizes = [self.num_categories, self.state_dim, self.state_dim]
         logits, mean, logvar = out.split(sizes, dim=-1)
         return MixturePosterior((8 * logits).softmax(-1), mean, logvar)
 
     def decode(self, category: Tensor, state: Tensor) -> Tensor:
-        """Decode with each agent."""
         code = torch.cat([category, state], dim=-1)
         out = [decoder(c) for decoder, c in zip(self.decoder, code, strict=True)]
         return torch.stack(out).sigmoid().unflatten(-1, (1, 4, 4))
 
     def step(self, batch: Batch) -> MixtureStep:
-        """Infer, decode and measure."""
         posterior = self.infer(batch.x)
         error = (self.decode(posterior.probs, posterior.state_mean) - batch.x).square()
         mean, logvar = posterior.state_mean, posterior.state_logvar
@@ -67,27 +68,21 @@ class TinyMixture(lightning.LightningModule):
         return MixtureStep(posterior, error.flatten(2).sum(-1), kl)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Fit the reconstruction and the KL."""
         step = self.step(batch)
         loss = (step.reconstruction + step.kl).mean()
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.x))
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> MixtureStep:
-        """Return the step."""
         return self.step(batch)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> MixtureStep:
-        """Return the step."""
-        return self.step(batch)
+    test_step = validation_step
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return plain gradient descent."""
         return torch.optim.SGD(self.parameters(), lr=1e-2)
 
 
 def collate(rows: list[tuple[Tensor, Tensor, Tensor]]) -> Batch:
-    """Stack samples into a batch."""
     return Batch(*(torch.stack(column) for column in zip(*rows, strict=True)))
 
 
@@ -116,22 +111,17 @@ class TinyData(lightning.LightningDataModule):
         return DataLoader(self.rows, batch_size=8, collate_fn=collate)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return all rows."""
         return self.loader()
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Return all rows."""
         return self.loader()
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        """Return all rows."""
         return self.loader()
 
 
 @pytest.fixture
 def make_model() -> Callable[..., TinyMixture]:
-    """Build a model with fixed weights."""
-
     def build(**sizes: int) -> TinyMixture:
         torch.manual_seed(0)
         return TinyMixture(**sizes)
@@ -141,7 +131,6 @@ def make_model() -> Callable[..., TinyMixture]:
 
 @pytest.fixture
 def make_data() -> Callable[..., TinyData]:
-    """Build a data module."""
     return TinyData
 
 
@@ -207,7 +196,6 @@ class TinyMultimodal(lightning.LightningModule):
         return MultimodalPosterior(mean, logvar, mean.sum(0) / count, logvar.sum(0) / count)
 
     def decode(self, latent: Tensor, modality: int) -> Tensor:
-        """Decode one modality."""
         return self.decoder[modality](latent).unflatten(-1, list(SHAPES.values())[modality])
 
     def impute(self, x: Sequence[Tensor], present: Tensor) -> list[Tensor]:
@@ -216,7 +204,6 @@ class TinyMultimodal(lightning.LightningModule):
         return [self.decode(mean, n) for n in range(self.num_modalities)]
 
     def step(self, batch: MultimodalBatch) -> MultimodalStep:
-        """Infer, decode across modalities and measure."""
         posterior = self.infer(batch.x, batch.present)
         there = batch.present.T
         count = self.num_modalities
@@ -233,21 +220,16 @@ class TinyMultimodal(lightning.LightningModule):
         )
 
     def training_step(self, batch: MultimodalBatch, batch_idx: int) -> Tensor:
-        """Fit the reconstruction."""
         loss = self.step(batch).reconstruction.sum(0).mean()
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.label))
         return loss
 
     def validation_step(self, batch: MultimodalBatch, batch_idx: int) -> MultimodalStep:
-        """Return the step."""
         return self.step(batch)
 
-    def test_step(self, batch: MultimodalBatch, batch_idx: int) -> MultimodalStep:
-        """Return the step."""
-        return self.step(batch)
+    test_step = validation_step
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return Adam."""
         return torch.optim.Adam(self.parameters(), lr=3e-2)
 
 
@@ -270,7 +252,6 @@ class TinyMultimodalData(lightning.LightningDataModule):
         }
 
     def make(self, size: int, seed: int) -> MultimodalBatch:
-        """Make all events of a split as one batch."""
         generator = torch.Generator().manual_seed(seed)
         kind = torch.arange(size) % 3
         rows = torch.arange(size)[:, None].repeat(1, 3) + 1000 * seed
@@ -293,7 +274,6 @@ class TinyMultimodalData(lightning.LightningDataModule):
         return 500 + np.arange(len(self.splits[split].label))
 
     def eval_dataloader(self, split: str) -> DataLoader[MultimodalBatch]:
-        """Return all events in batches of 8."""
         whole = self.splits[split]
 
         def cut(events: list[int]) -> MultimodalBatch:
@@ -311,22 +291,17 @@ class TinyMultimodalData(lightning.LightningDataModule):
         return {"row": rows, "label": label, "trial": rows // 2, "window": rows % 2}
 
     def train_dataloader(self) -> DataLoader[MultimodalBatch]:
-        """Return the training events."""
         return self.eval_dataloader("train")
 
     def val_dataloader(self) -> DataLoader[MultimodalBatch]:
-        """Return the validation events."""
         return self.eval_dataloader("val")
 
     def test_dataloader(self) -> DataLoader[MultimodalBatch]:
-        """Return the test events."""
         return self.eval_dataloader("test")
 
 
 @pytest.fixture
 def make_multimodal() -> Callable[..., TinyMultimodal]:
-    """Build a multimodal model with fixed weights."""
-
     def build(**options: Any) -> TinyMultimodal:
         torch.manual_seed(0)
         return TinyMultimodal(**options)
@@ -336,11 +311,23 @@ def make_multimodal() -> Callable[..., TinyMultimodal]:
 
 @pytest.fixture
 def make_multimodal_data() -> Callable[..., TinyMultimodalData]:
-    """Build a multimodal data module."""
     return TinyMultimodalData
 
 
 @pytest.fixture
+def record_drawing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Drawn]:
+    """Record the arguments of drawing functions of a module, and draw nothing."""
+
+    def record(module: ModuleType, *names: str) -> Drawn:
+        calls: Drawn = {name: [] for name in names}
+        for name, drawn in calls.items():
+            draw = lambda *args, drawn=drawn: drawn.append(args) or Figure((1, 1))  # noqa: E731
+            monkeypatch.setattr(module, name, draw)
+        return calls
+
+    return record
+
+
+@pytest.fixture
 def interrupted(monkeypatch: pytest.MonkeyPatch) -> Interrupted:
-    """Interrupt a run and resume it."""
     return partial(interrupt_and_resume, monkeypatch)

@@ -14,6 +14,21 @@ from mixvae.runs import training
 from mixvae.runs.build import build
 from mixvae.train import main
 
+# A quick run on the digits, without the callbacks that cost the most.
+SMALL = (
+    "augmenter=noise",
+    "model.information_weight=100",
+    "model.state_dim=2",
+    "model.agents.encoder.hidden=[16,8]",
+    "model.agents.decoder.hidden=[16]",
+    "num_threads=1",
+    "logger=csv",
+    "data.batch_size=600",
+    "~callbacks.figures",
+    "~callbacks.state_analysis",
+    "~callbacks.clusterability",
+)
+
 
 class StopAt(Callback):
     """Interrupt at a hook of an epoch."""

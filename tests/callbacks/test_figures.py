@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.loggers import Logger
-from matplotlib.figure import Figure
 from PIL import Image
 
 import mixvae.callbacks.figures as module
@@ -18,45 +17,40 @@ from mixvae.callbacks.figures import Figures
 from mixvae.callbacks.pictures import PictureLogger
 from mixvae.engine.csv_logger import CsvLogger
 
-ALWAYS = {
+OF_STATES = {"state_scatter", "traversal_state0", "traversal_state1", "traversal_state2"}
+ALWAYS = OF_STATES | {
     "category_label_table",
     "category_samples",
     "consensus_matrix",
     "reconstructions",
     "samples_per_category",
-    "state_scatter",
-    "traversal_state0",
-    "traversal_state1",
-    "traversal_state2",
 }
 
 
 def names(folder: Path) -> set[str]:
-    """Name the pictures, each of which must be one."""
-    for path in (folder / "figures").iterdir():
+    """Open each picture and return their names."""
+    paths = list((folder / "figures").iterdir())
+    for path in paths:
         with Image.open(path) as image:
             assert image.size > (100, 100)
-    return {path.stem for path in (folder / "figures").iterdir()}
+    return {path.stem for path in paths}
 
 
 class Album(Logger):
     """A logger that keeps the pictures it is given."""
 
+    name = "album"
+    version = 0
+
     def __init__(self) -> None:
         super().__init__()
         self.pictures: dict[str, list[str]] = {}
 
-    name = "album"
-    version = 0
+    def log_metrics(self, *_: Any) -> None: ...
 
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Ignore."""
-
-    def log_hyperparams(self, params: Any) -> None:
-        """Ignore."""
+    def log_hyperparams(self, *_: Any) -> None: ...
 
     def log_image(self, key: str, images: list[Any], step: int | None = None) -> None:
-        """Keep the paths."""
         self.pictures[key] = images
 
 
@@ -68,20 +62,12 @@ def test_a_trained_model_gets_all_figures_in_files_and_loggers(
     callbacks = [Evaluation(), Figures(dirpath=str(tmp_path))]
     trainer = quiet_trainer(callbacks=callbacks, logger=loggers, log_every_n_steps=1)
     trainer.fit(tiny_model, datamodule=tiny_data)
-    trainer.test(tiny_model, datamodule=tiny_data, verbose=False)
-    assert names(tmp_path) == ALWAYS | {"learning_curves"}
+    for _ in range(2):  # a second test overwrites and leaves nothing else
+        trainer.test(tiny_model, datamodule=tiny_data, verbose=False)
+        assert names(tmp_path) == ALWAYS | {"learning_curves"}
     assert set(album.pictures) == {f"figures/{name}" for name in names(tmp_path)}
     assert all(Path(path).is_file() for (path,) in album.pictures.values())
     assert not isinstance(loggers[1], PictureLogger)
-
-
-def test_a_second_test_overwrites_and_leaves_nothing_else(
-    tmp_path, quiet_trainer, tiny_model, tiny_data
-) -> None:
-    for _ in range(2):
-        trainer = quiet_trainer(callbacks=[Figures(dirpath=str(tmp_path))])
-        trainer.test(tiny_model, datamodule=tiny_data, verbose=False)
-        assert names(tmp_path) == ALWAYS
 
 
 @pytest.mark.parametrize(
@@ -89,11 +75,7 @@ def test_a_second_test_overwrites_and_leaves_nothing_else(
     [
         ({"num_agents": 1}, 4, {"consensus_matrix"}),
         ({}, 0, {"category_label_table"}),
-        (
-            {"state_dim": 0},
-            4,
-            {"state_scatter", "traversal_state0", "traversal_state1", "traversal_state2"},
-        ),
+        ({"state_dim": 0}, 4, OF_STATES),
         ({"num_categories": 2}, 4, set()),
         ({"num_categories": 40}, 4, set()),
     ],
@@ -108,20 +90,9 @@ def test_what_a_model_or_data_lack_is_left_out(
 
 
 @pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[Any, ...]]]:
-    """Record what each drawing function is given, and draw nothing else."""
-    calls: dict[str, list[tuple[Any, ...]]] = {}
-
-    def record(name: str) -> Any:
-        def draw(*args: Any) -> Figure:
-            calls.setdefault(name, []).append(args)
-            return Figure()
-
-        return draw
-
-    for name in ("reconstructions", "traversal", "category_samples", "learning_curves"):
-        monkeypatch.setattr(module, name, record(name))
-    return calls
+def drawn(record_drawing) -> dict[str, list[tuple[Any, ...]]]:
+    names = ("reconstructions", "traversal", "category_samples", "learning_curves")
+    return record_drawing(module, *names)
 
 
 def test_pictures_show_what_the_model_says(
@@ -186,19 +157,11 @@ def test_an_evaluation_alone_draws_the_curves_of_metrics_csv(
 
 
 def test_pruned_categories_are_not_drawn(
-    tmp_path, quiet_trainer, tiny_model, tiny_data, monkeypatch
+    tmp_path, quiet_trainer, tiny_model, tiny_data, record_drawing
 ) -> None:
-    seen = {}
-    for name in ("consensus_matrix", "samples_per_category"):
-        draw = getattr(module, name)
-
-        def watch(values, categories, name=name, draw=draw):
-            seen[name] = values.shape, categories
-            return draw(values, categories)
-
-        monkeypatch.setattr(module, name, watch)
+    seen = record_drawing(module, "consensus_matrix", "samples_per_category")
     tiny_model.category_mask[1] = False
     trainer = quiet_trainer(callbacks=[Figures(dirpath=str(tmp_path))])
     trainer.test(tiny_model, datamodule=tiny_data, verbose=False)
-    assert seen["consensus_matrix"] == ((3, 3), [0, 2, 3])
-    assert seen["samples_per_category"] == ((3, 3), [0, 2, 3])
+    for ((values, categories),) in seen.values():
+        assert (values.shape, categories) == ((3, 3), [0, 2, 3])

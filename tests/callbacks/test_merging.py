@@ -9,25 +9,15 @@ import pytest
 
 from mixvae.callbacks.merging import Merging
 from mixvae.train import main
-from tests.callbacks.interrupting import Interrupted, assert_same, load
+from tests.callbacks.interrupting import SMALL, Interrupted, assert_same, load
 
-SMALL = (
+MERGED = (
+    *SMALL,
     "callbacks=merging",
     "callbacks.merging.after_epochs=2",
     "callbacks.merging.num_categories=4",
-    "augmenter=noise",
     "model.num_categories=8",
-    "model.information_weight=100",
-    "model.state_dim=2",
-    "model.agents.encoder.hidden=[16,8]",
-    "model.agents.decoder.hidden=[16]",
     "trainer.max_epochs=4",
-    "num_threads=1",
-    "logger=csv",
-    "data.batch_size=600",
-    "~callbacks.figures",
-    "~callbacks.state_analysis",
-    "~callbacks.clusterability",
 )
 
 
@@ -35,7 +25,7 @@ SMALL = (
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was never interrupted."""
     folder = tmp_path_factory.mktemp("run") / "whole"
-    assert main([*SMALL, f"run_dir={folder}"]) == 0
+    assert main([*MERGED, f"run_dir={folder}"]) == 0
     return folder
 
 
@@ -67,6 +57,13 @@ PRUNED = (
     "callbacks.pruning.max_rounds=2",
     "callbacks.pruning.min_consensus=1.0",
 )
+EARLY = (
+    *SMALL,
+    "callbacks=pruning_cells",
+    "model.num_categories=8",
+    "trainer.max_epochs=30",
+    "callbacks.merging.after_epochs=20",
+)
 
 
 @pytest.mark.parametrize(("hook", "epoch", "place"), MOMENTS.values(), ids=MOMENTS.keys())
@@ -78,7 +75,7 @@ def test_a_run_killed_about_its_merging_ends_as_one_that_was_not(
     epoch: int,
     place: int | None,
 ) -> None:
-    assert interrupted(SMALL, tmp_path / "parts", hook, epoch, place) == 0
+    assert interrupted(MERGED, tmp_path / "parts", hook, epoch, place) == 0
     assert_same(whole, tmp_path / "parts", "last", "best")
 
 
@@ -88,7 +85,7 @@ def test_a_run_killed_in_a_round_of_pruning_after_its_merging(
     tmp_path: Path, interrupted: Interrupted, hook: str, epoch: int
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    options = (*(one for one in SMALL if not one.startswith("callbacks")), *PRUNED)
+    options = (*SMALL, "model.num_categories=8", "trainer.max_epochs=4", *PRUNED)
     assert main([*options, f"run_dir={whole}"]) == 0
     record = json.loads((whole / "model_order.json").read_text())
     assert [one["num_categories"] for one in record["rounds"]] == [5, 4, 3]
@@ -98,29 +95,18 @@ def test_a_run_killed_in_a_round_of_pruning_after_its_merging(
 
 
 @pytest.mark.parametrize(
-    ("override", "message"),
+    ("options", "message"),
     [
-        ("callbacks.merging.num_categories=9", "is 9, but the model has 8 only"),
-        ("callbacks.merging.after_epochs=4", "is 4 and so is trainer.max_epochs"),
+        ((*MERGED, "callbacks.merging.num_categories=9"), "is 9, but the model has 8 only"),
+        ((*MERGED, "callbacks.merging.after_epochs=4"), "is 4 and so is trainer.max_epochs"),
+        (EARLY, "is 20, but pruning begins after 10 epochs already"),
     ],
 )
 def test_what_cannot_be_merged_is_refused(
-    override: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    options: tuple[str, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*SMALL, override, f"run_dir={tmp_path / 'run'}"]) != 0
+    assert main([*options, f"run_dir={tmp_path / 'run'}"]) != 0
     assert message in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
-
-
-def test_pruning_before_it_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    early = (
-        "callbacks=pruning_cells",
-        "trainer.max_epochs=30",
-        "callbacks.merging.after_epochs=20",
-    )
-    kept = [one for one in SMALL if "callbacks" not in one and "max_epochs" not in one]
-    assert main([*kept, *early, f"run_dir={tmp_path / 'run'}"]) != 0
-    assert "is 20, but pruning begins after 10 epochs already" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 import mixvae.callbacks.multimodal_figures as module
 from mixvae.callbacks.collecting import samples_tested
@@ -25,20 +24,9 @@ def names(folder: Path) -> set[str]:
 
 
 @pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Any, ...]]:
-    """What each figure was drawn from, instead of the figure."""
-    calls: dict[str, tuple[Any, ...]] = {}
-
-    def record(name: str) -> Any:
-        def draw(*arguments: Any) -> Figure:
-            calls[name] = arguments
-            return Figure((1, 1))
-
-        return draw
-
-    for name in ("latent_planes", "imputations", "coherence_heat_map", "accuracy_bars"):
-        monkeypatch.setattr(module, name, record(name))
-    return calls
+def drawn(record_drawing) -> dict[str, list[tuple[Any, ...]]]:
+    names = ("latent_planes", "imputations", "coherence_heat_map", "accuracy_bars")
+    return record_drawing(module, *names)
 
 
 def test_a_run_draws_everything(
@@ -69,13 +57,13 @@ def test_figures_get_what_was_measured_and_inferred(
     trainer = quiet_trainer(callbacks=[MultimodalEvaluation(), figures])
     (values,) = trainer.test(model, datamodule=data, verbose=False)
 
-    matrix, shown, mean, latents = drawn["coherence_heat_map"]
+    ((matrix, shown, mean, latents),) = drawn["coherence_heat_map"]
     assert latents == "latents"
     assert shown == ["left", "right", "middle"]
     assert mean == pytest.approx(values["test/coherence"])
     assert matrix[0, 1] == pytest.approx(values["test/coherence/left_to_right"])
     assert matrix[2, 2] == pytest.approx(values["test/self_coherence/middle"])
-    series, _, largest, tested = drawn["accuracy_bars"]
+    ((series, _, largest, tested),) = drawn["accuracy_bars"]
     assert series["probe of its own latents"][1] == pytest.approx(
         values["test/probe_accuracy/right"]
     )
@@ -86,12 +74,12 @@ def test_figures_get_what_was_measured_and_inferred(
         label = {int(row): int(k) for row, k in zip(rows, whole.label, strict=True) if row >= 0}
         assert share == pytest.approx(np.bincount(list(label.values())).max() / len(label))
 
-    clouds = drawn["latent_planes"][0]
+    ((clouds, *_),) = drawn["latent_planes"]
     # Events share samples of `right`.
     assert [len(cloud.mean) for cloud in clouds] == [27, len(whole.rows[:, 1].unique()), 27]
     assert len(clouds[1].mean) < 36
 
-    samples, decoded, _, events, _ = drawn["imputations"]
+    ((samples, decoded, _, events, _),) = drawn["imputations"]
     assert events == ["class 0"] * 2 + ["class 1"] * 2 + ["class 2"] * 2
     index = [0, 33, 1, 34, 2, 35]
     there = whole.present[index].numpy()
@@ -114,8 +102,8 @@ def test_figures_say_that_shared_latents_are_decoded_and_what_is_tested(
     data.tests_on_training = True
     trainer = quiet_trainer(callbacks=[MultimodalEvaluation(), MultimodalFigures(str(tmp_path))])
     trainer.test(model, datamodule=data, verbose=False)
-    assert drawn["imputations"][4] == drawn["coherence_heat_map"][3] == "shared latents"
-    series, _, _, tested = drawn["accuracy_bars"]
+    assert drawn["imputations"][0][4] == drawn["coherence_heat_map"][0][3] == "shared latents"
+    ((series, _, _, tested),) = drawn["accuracy_bars"]
     assert "classifier of samples, on its own shared latents decoded" in series
     assert tested == "samples trained on"
 

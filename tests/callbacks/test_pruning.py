@@ -14,32 +14,22 @@ import torch
 
 from mixvae.callbacks.pruning import Pruning
 from mixvae.train import main
-from tests.callbacks.interrupting import Interrupted, assert_same, load
+from tests.callbacks.interrupting import SMALL, Interrupted, assert_same, load
 
 # Three agents that are aligned, copies that are drawn, a first measurement after two epochs, then
 # three prunings of two epochs each.
-SMALL = (
+PRUNED = (
+    *SMALL,
     "callbacks=pruning",
-    "augmenter=noise",
     "model.num_agents=3",
     "model.num_categories=6",
-    "model.state_dim=2",
     "model.coupling_weight=0.01",
-    "model.information_weight=100",
     "model.align_epochs=[3]",
-    "model.agents.encoder.hidden=[16,8]",
-    "model.agents.decoder.hidden=[16]",
     "callbacks.pruning.round_epochs=2",
     "callbacks.pruning.max_rounds=3",
     "callbacks.pruning.min_consensus=1.0",
     "trainer.max_epochs=8",
-    "num_threads=1",
-    "logger=csv",
-    "~callbacks.figures",
     "~callbacks.predictions",
-    "~callbacks.state_analysis",
-    "~callbacks.clusterability",
-    "data.batch_size=600",
 )
 
 
@@ -47,7 +37,7 @@ SMALL = (
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was never interrupted."""
     folder = tmp_path_factory.mktemp("run") / "whole"
-    assert main([*SMALL, f"run_dir={folder}"]) == 0
+    assert main([*PRUNED, f"run_dir={folder}"]) == 0
     return folder
 
 
@@ -109,7 +99,7 @@ def test_a_run_killed_within_a_round_ends_as_one_that_was_not(
     tmp_path: Path, whole: Path, interrupted: Interrupted, hook: str, epoch: int
 ) -> None:
     parts = tmp_path / "parts"
-    assert interrupted(SMALL, parts, hook, epoch) == 0
+    assert interrupted(PRUNED, parts, hook, epoch) == 0
     assert manifest(parts) == manifest(whole)
     assert_same(whole, parts, "last", "selected")
 
@@ -119,7 +109,7 @@ def test_pruning_ends_where_all_agree_and_the_run_trains_no_further(
 ) -> None:
     folder = tmp_path / "run"
     enough = ("callbacks.pruning.min_consensus=0", "callbacks.pruning.threshold=0")
-    assert interrupted((*SMALL, *enough), folder, "on_test_start", 2) == 0
+    assert interrupted((*PRUNED, *enough), folder, "on_test_start", 2) == 0
     record = manifest(folder)
     assert record["reason"] == "min_consensus"
     assert (record["selected_order"], record["threshold_met"]) == (6, True)
@@ -148,7 +138,7 @@ def test_what_cannot_be_pruned_is_refused_before_there_is_a_folder(
     folder = tmp_path / "run"
     # What is left of a callback that is switched off may not be changed.
     own = "callbacks.pruning." if arguments[0].startswith("~") else "no override"
-    small = [line for line in SMALL if not line.startswith(own)]
+    small = [line for line in PRUNED if not line.startswith(own)]
     assert main([*small, *arguments, f"run_dir={folder}"]) == 1
     assert not folder.exists()
     assert re.search(message, capfd.readouterr().err)
@@ -166,7 +156,7 @@ def test_the_reachable_range_is_said_before_training(
     folder = tmp_path / "run"
     quick = ("callbacks.pruning.max_rounds=1", "callbacks.pruning.round_epochs=1")
     share = ("callbacks.pruning.num_per_round=0.5", "trainer.max_epochs=2")
-    assert main([*SMALL, *quick, *share, f"run_dir={folder}"]) == 0
+    assert main([*PRUNED, *quick, *share, f"run_dir={folder}"]) == 0
     said = capfd.readouterr().err
     assert "pruning can reach K = 6 down to 3: measured after 1 epochs" in said
     assert said.index("pruning can reach") < said.index("round 0 after epoch 1")

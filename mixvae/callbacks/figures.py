@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from lightning.pytorch import Trainer
@@ -28,13 +28,6 @@ from mixvae.figures.scatter import state_scatter
 from mixvae.figures.tables import category_label_table, consensus_matrix, samples_per_category
 
 
-class _Layout(NamedTuple):
-    samples_per_category: int
-    traversal_steps: int
-    max_categories: int
-    max_states: int
-
-
 class Figures(AbstractPredictionCallback):
     """Draw `figures/*.png` at the end of a test, the learning curves from `metrics.csv`.
 
@@ -56,9 +49,11 @@ class Figures(AbstractPredictionCallback):
         max_states: int = 20,
     ) -> None:
         super().__init__(dirpath)
-        self.layout = _Layout(samples_per_category, traversal_steps, max_categories, max_states)
-        check_least("figures", 1, **self.layout._asdict())
+        check_least("figures", 1, samples_per_category=samples_per_category)
         check_least("figures", 2, traversal_steps=traversal_steps)
+        check_least("figures", 1, max_categories=max_categories, max_states=max_states)
+        self.samples_per_category, self.traversal_steps = samples_per_category, traversal_steps
+        self.max_categories, self.max_states = max_categories, max_states
 
     def finish(self, trainer: Trainer, model: Any, table: PredictionTable) -> None:
         """Draw everything."""
@@ -75,10 +70,64 @@ class Figures(AbstractPredictionCallback):
         if model.state_dim > 0:
             scatter = state_scatter(table.state_mean[0], table.consensus, model.num_categories)
             yield "state_scatter", scatter
-            shown = _largest(counts.occupancy[0], kept, self.layout.max_categories)
-            yield from _draw_traversals(model, table, shown, spec, self.layout)
-        shown = _largest(counts.occupancy[-1], kept, self.layout.max_categories)
-        yield from _draw_samples(trainer, model, table, shown, spec, self.layout)
+            shown = _largest(counts.occupancy[0], kept, self.max_categories)
+            yield from self._draw_traversals(model, table, shown, spec)
+        shown = _largest(counts.occupancy[-1], kept, self.max_categories)
+        yield from self._draw_samples(trainer, model, table, shown, spec)
+
+    def _draw_traversals(
+        self, model: MixtureModel, table: PredictionTable, shown: NDArray[np.int64], spec: DataSpec
+    ) -> NamedFigures:
+        """Draw agent 0's decoder over each state, the others at their mean in the category."""
+        states, category = table.state_mean[0], table.category[0]
+        centre = np.stack(
+            [
+                states[category == k].mean(axis=0) if (category == k).any() else states.mean(axis=0)
+                for k in shown
+            ]
+        )
+        for dimension in range(min(model.state_dim, self.max_states)):
+            low, high = np.percentile(states[:, dimension], [5, 95])
+            values = np.linspace(low, high, self.traversal_steps)
+            state = np.repeat(centre[:, None], len(values), axis=1)
+            state[..., dimension] = values
+            one_hot = np.eye(model.num_categories, dtype=np.float32)[np.repeat(shown, len(values))]
+            decoded = decode_mixture(model, one_hot, state.reshape(len(one_hot), -1))[0]
+            grid = decoded.reshape(len(shown), len(values), *spec.shape)
+            picture = traversal(grid, values, shown.tolist(), dimension, spec.value_range)
+            yield f"traversal_state{dimension}", picture
+
+    def _draw_samples(
+        self,
+        trainer: Trainer,
+        model: MixtureModel,
+        table: PredictionTable,
+        shown: NDArray[np.int64],
+        spec: DataSpec,
+    ) -> NamedFigures:
+        order = np.argsort(-table.confidence, kind="stable")
+        confident = [order[table.consensus[order] == k][: self.samples_per_category] for k in shown]
+        # Two of each category of any confidence: the most confident would flatter the model.
+        typical = np.concatenate([np.flatnonzero(table.consensus == k)[:2] for k in shown])
+        wanted = np.unique(np.concatenate([*confident, typical]))
+        found = find_samples(trainer, set(table.index[wanted].tolist()))
+        if not found:
+            return
+
+        def pick(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+            samples = [found[i][0] for i in table.index[rows].tolist() if i in found]
+            return np.stack(samples) if samples else np.empty((0, *spec.shape), dtype=np.float32)
+
+        grid = [pick(rows) for rows in confident]
+        yield "category_samples", category_samples(grid, shown.tolist(), spec.value_range)
+        if not model.can_decode:
+            return
+        typical = np.array([n for n in typical if int(table.index[n]) in found], dtype=np.int64)
+        one_hot = np.eye(model.num_categories, dtype=np.float32)[table.category[:, typical]]
+        decoded = decode_mixture(model, one_hot, table.state_mean[:, typical])
+        categories = table.consensus[typical].tolist()
+        picture = reconstructions(pick(typical), decoded, categories, spec.value_range)
+        yield "reconstructions", picture
 
 
 def _largest(
@@ -102,63 +151,3 @@ def _draw_counts(counts: MixtureCounts, spec: DataSpec, kept: NDArray[np.int64])
         accuracy = clustering_accuracy(voted)
         table = category_label_table(voted[order], order.tolist(), names, accuracy)
         yield "category_label_table", table
-
-
-def _draw_traversals(
-    model: MixtureModel,
-    table: PredictionTable,
-    shown: NDArray[np.int64],
-    spec: DataSpec,
-    layout: _Layout,
-) -> NamedFigures:
-    """Draw agent 0's decoder over each state, the other states at their mean in the category."""
-    states, category = table.state_mean[0], table.category[0]
-    centre = np.stack(
-        [
-            states[category == k].mean(axis=0) if (category == k).any() else states.mean(axis=0)
-            for k in shown
-        ]
-    )
-    for dimension in range(min(model.state_dim, layout.max_states)):
-        low, high = np.percentile(states[:, dimension], [5, 95])
-        values = np.linspace(low, high, layout.traversal_steps)
-        state = np.repeat(centre[:, None], len(values), axis=1)
-        state[..., dimension] = values
-        one_hot = np.eye(model.num_categories, dtype=np.float32)[np.repeat(shown, len(values))]
-        decoded = decode_mixture(model, one_hot, state.reshape(len(one_hot), -1))[0]
-        grid = decoded.reshape(len(shown), len(values), *spec.shape)
-        picture = traversal(grid, values, shown.tolist(), dimension, spec.value_range)
-        yield f"traversal_state{dimension}", picture
-
-
-def _draw_samples(
-    trainer: Trainer,
-    model: MixtureModel,
-    table: PredictionTable,
-    shown: NDArray[np.int64],
-    spec: DataSpec,
-    layout: _Layout,
-) -> NamedFigures:
-    order = np.argsort(-table.confidence, kind="stable")
-    confident = [order[table.consensus[order] == k][: layout.samples_per_category] for k in shown]
-    # Two of each category whatever their confidence: the most confident would flatter the model.
-    typical = np.concatenate([np.flatnonzero(table.consensus == k)[:2] for k in shown])
-    wanted = np.unique(np.concatenate([*confident, typical]))
-    found = find_samples(trainer, set(table.index[wanted].tolist()))
-    if not found:
-        return
-
-    def pick(rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        samples = [found[i][0] for i in table.index[rows].tolist() if i in found]
-        return np.stack(samples) if samples else np.empty((0, *spec.shape), dtype=np.float32)
-
-    grid = [pick(rows) for rows in confident]
-    yield "category_samples", category_samples(grid, shown.tolist(), spec.value_range)
-    if not model.can_decode:
-        return
-    typical = np.array([n for n in typical if int(table.index[n]) in found], dtype=np.int64)
-    one_hot = np.eye(model.num_categories, dtype=np.float32)[table.category[:, typical]]
-    decoded = decode_mixture(model, one_hot, table.state_mean[:, typical])
-    categories = table.consensus[typical].tolist()
-    picture = reconstructions(pick(typical), decoded, categories, spec.value_range)
-    yield "reconstructions", picture

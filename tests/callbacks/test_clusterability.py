@@ -33,8 +33,7 @@ def test_what_is_logged_is_what_the_samples_give_and_what_is_written(
     metrics = measure(data)
     rows = sorted(data.rows, key=lambda row: int(row[2]))
     x = torch.stack([row[0] for row in rows])
-    posterior = tiny_model.infer(x)
-    probs, state = posterior.probs.detach(), posterior.state_mean.detach()
+    probs, state, _ = (part.detach() for part in tiny_model.infer(x))
     category = probs.log().mean(dim=0).argmax(dim=-1).numpy()
     label = np.array([int(row[1]) for row in rows])
     wanted = compare_clusterability(

@@ -70,6 +70,19 @@ def test_one_agent_is_evaluated(quiet_trainer, make_model, tiny_data) -> None:
     assert "test/consensus" not in logged
 
 
+@pytest.fixture
+def said(caplog):
+    """Return and forget the levels and messages logged so far."""
+    caplog.set_level(logging.INFO, logger="mixvae")
+
+    def read() -> list[tuple[str, str]]:
+        records = [one for one in caplog.records if one.name == "mixvae"]
+        caplog.clear()
+        return [(one.levelname, one.message) for one in records]
+
+    return read
+
+
 def flatten(model) -> None:
     """Make q(c|x) uniform, and keep it so."""
     for head in model.head:
@@ -79,25 +92,22 @@ def flatten(model) -> None:
 
 
 def test_a_lasting_collapse_is_said_once_after_the_patience(
-    quiet_trainer, tiny_model, tiny_data, caplog
+    quiet_trainer, tiny_model, tiny_data, said
 ) -> None:
     flatten(tiny_model)
     trainer = quiet_trainer(callbacks=[Evaluation(patience_epochs=2)], max_epochs=4)
-    with caplog.at_level(logging.INFO, logger="mixvae"):
-        trainer.fit(tiny_model, datamodule=tiny_data)
-    (message,) = [record.message for record in caplog.records if record.name == "mixvae"]
+    trainer.fit(tiny_model, datamodule=tiny_data)
+    ((_, message),) = said()
     assert "after epoch 2: q(c|x) is nearly flat" in message
     assert "1 of 4 categories" in message
     assert trainer.callback_metrics["val/collapse_warning"] == 1.0
-    caplog.clear()
-    with caplog.at_level(logging.INFO, logger="mixvae"):
-        trainer.test(tiny_model, datamodule=tiny_data, verbose=False)
-    (message,) = [record.message for record in caplog.records if record.name == "mixvae"]
+    trainer.test(tiny_model, datamodule=tiny_data, verbose=False)
+    ((_, message),) = said()
     assert message.startswith("collapse warning on the test data: q(c|x) is nearly flat")
 
 
 def test_a_collapse_that_ends_is_said_to_be_over(
-    quiet_trainer, tiny_model, tiny_data, caplog
+    quiet_trainer, tiny_model, tiny_data, said
 ) -> None:
     healthy = {name: value.clone() for name, value in tiny_model.state_dict().items()}
     flatten(tiny_model)
@@ -108,11 +118,10 @@ def test_a_collapse_that_ends_is_said_to_be_over(
                 pl_module.load_state_dict(healthy)
 
     trainer = quiet_trainer(callbacks=[Evaluation(patience_epochs=0), Recover()], max_epochs=4)
-    with caplog.at_level(logging.INFO, logger="mixvae"):
-        trainer.fit(tiny_model, datamodule=tiny_data)
-    levels = [record.levelname for record in caplog.records if record.name == "mixvae"]
-    assert levels == ["WARNING", "INFO"]
-    assert "collapse over after epoch 3" in caplog.text
+    trainer.fit(tiny_model, datamodule=tiny_data)
+    (warned, _), (informed, message) = said()
+    assert (warned, informed) == ("WARNING", "INFO")
+    assert "collapse over after epoch 3" in message
 
 
 def test_a_resumed_run_does_not_repeat_the_warning() -> None:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from mixvae.callbacks.finite import FiniteLoss, _Step
 
@@ -16,42 +15,36 @@ def trainer_at(step: int) -> Any:
     return SimpleNamespace(global_step=step + 1)
 
 
-def feed(callback: FiniteLoss, step: int, loss: float, **terms: float) -> None:
-    outputs = {
-        "loss": torch.tensor(loss),
-        "terms": {name: torch.tensor(value) for name, value in terms.items()},
-    }
-    callback.on_train_batch_end(trainer_at(step), None, outputs, None, step)  # type: ignore[arg-type]
+def outputs_of(loss: float, device: str = "cpu", **terms: float) -> dict[str, Any]:
+    made = {name: torch.tensor(value, device=device) for name, value in terms.items()}
+    return {"loss": torch.tensor(loss, device=device), "terms": made}
+
+
+def feed(callback: FiniteLoss, step: int, outputs: Any) -> None:
+    callback.on_train_batch_end(trainer_at(step), None, outputs, None, step)
 
 
 @pytest.mark.parametrize("value", [NAN, float("inf"), -float("inf")])
 def test_a_bad_loss_is_told_with_its_step_and_terms(value: float) -> None:
     callback = FiniteLoss()
-    feed(callback, 0, 1.0, kl=1.0, coupling=2.0)
+    feed(callback, 0, outputs_of(1.0, kl=1.0, coupling=2.0))
     with pytest.raises(FloatingPointError, match=r"at step 7 in the term coupling;"):
-        feed(callback, 7, value, kl=1.0, coupling=value)
+        feed(callback, 7, outputs_of(value, kl=1.0, coupling=value))
     with pytest.raises(FloatingPointError, match=r"in the terms kl, coupling;"):
-        feed(callback, 7, value, kl=value, coupling=value)
+        feed(callback, 7, outputs_of(value, kl=value, coupling=value))
 
 
 def test_a_sum_that_overflows_though_no_term_is_bad() -> None:
     with pytest.raises(FloatingPointError, match="each term alone is finite"):
-        feed(FiniteLoss(), 2, float("inf"), kl=1.0)
+        feed(FiniteLoss(), 2, outputs_of(float("inf"), kl=1.0))
 
 
 def test_a_step_that_returns_a_bare_loss_or_nothing() -> None:
     callback = FiniteLoss()
-    callback.on_train_batch_end(trainer_at(0), None, None, None, 0)  # type: ignore[arg-type]
-    good: Tensor = torch.tensor(1.0)
-    callback.on_train_batch_end(trainer_at(0), None, good, None, 0)  # type: ignore[arg-type]
-    bad: Tensor = torch.tensor(NAN)
+    feed(callback, 0, None)
+    feed(callback, 0, torch.tensor(1.0))
     with pytest.raises(FloatingPointError, match="at step 3"):
-        callback.on_train_batch_end(trainer_at(3), None, bad, None, 3)  # type: ignore[arg-type]
-
-
-def outputs_of(device: torch.device, loss: float, **terms: float) -> dict[str, Any]:
-    made = {name: torch.tensor(value, device=device) for name, value in terms.items()}
-    return {"loss": torch.tensor(loss, device=device), "terms": made}
+        feed(callback, 3, torch.tensor(NAN))
 
 
 LOOKS = {
@@ -64,7 +57,7 @@ LOOKS = {
 @pytest.mark.parametrize("look", LOOKS)
 def test_on_a_device_the_first_bad_step_is_told_at_the_next_look(look: str) -> None:
     callback = FiniteLoss()
-    callback.on_train_start(trainer_at(0), None)  # type: ignore[arg-type]
+    callback.on_train_start(trainer_at(0), None)
 
     def note(step: int, loss: float, **terms: float) -> None:
         values = torch.tensor([loss, *terms.values()])
@@ -84,12 +77,9 @@ def test_on_a_device_the_first_bad_step_is_told_at_the_next_look(look: str) -> N
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu_a_look_comes_after_so_many_steps() -> None:
-    callback, device = FiniteLoss(every_n_steps=4), torch.device("cuda")
-    for step in range(4):
-        outputs = outputs_of(device, NAN if step else 1.0, kl=NAN if step > 1 else 0.0)
-        arguments = (trainer_at(step), None, outputs, None, step)
-        if step < 3:
-            callback.on_train_batch_end(*arguments)
-        else:
-            with pytest.raises(FloatingPointError, match="at step 1 "):
-                callback.on_train_batch_end(*arguments)
+    callback, bad = FiniteLoss(every_n_steps=4), outputs_of(NAN, "cuda", kl=NAN)
+    feed(callback, 0, outputs_of(1.0, "cuda", kl=0.0))
+    feed(callback, 1, outputs_of(NAN, "cuda", kl=0.0))
+    feed(callback, 2, bad)
+    with pytest.raises(FloatingPointError, match="at step 1 "):
+        feed(callback, 3, bad)

@@ -59,7 +59,4 @@ def test_a_second_test_overwrites_to_the_same_bytes(
     trainer = quiet_trainer(callbacks=[Predictions(dirpath=str(folder))])
     trainer.test(tiny_model, datamodule=tiny_data)
     assert (folder / "predictions.csv").read_bytes() == before
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "predictions.csv",
-        "predictions.npz",
-    ]
+    assert {path.name for path in folder.iterdir()} == {"predictions.csv", "predictions.npz"}

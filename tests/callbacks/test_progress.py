@@ -22,11 +22,11 @@ def trainer_in(epoch: int, limit: int | None = 3, every: int = 1, **metrics: flo
 
 def test_one_line_per_epoch(capsys: pytest.CaptureFixture[str]) -> None:
     lines, module = EpochLines(metrics=["train/loss", "val/loss", "missing"]), Any
-    lines.on_train_start(trainer_in(0), module)  # type: ignore[arg-type]
-    lines.on_train_epoch_start(trainer_in(0), module)  # type: ignore[arg-type]
+    lines.on_train_start(trainer_in(0), module)
+    lines.on_train_epoch_start(trainer_in(0), module)
     first = trainer_in(1, **{"train/loss": 123.456, "val/loss": 0.5, "other": 1.0})
-    lines.on_train_epoch_start(first, module)  # type: ignore[arg-type]
-    lines.on_train_end(trainer_in(2, **{"val/loss": 0.25}), module)  # type: ignore[arg-type]
+    lines.on_train_epoch_start(first, module)
+    lines.on_train_end(trainer_in(2, **{"val/loss": 0.25}), module)
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 2
     assert printed[0].startswith("epoch 1/3  train/loss 123.5  val/loss 0.5  0.")
@@ -36,16 +36,16 @@ def test_one_line_per_epoch(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_line_for_each_epoch_that_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:
     lines = EpochLines()
     for epoch in range(7):
-        lines.on_train_epoch_start(trainer_in(epoch, 7, 3), Any)  # type: ignore[arg-type]
-    lines.on_train_end(trainer_in(7, 7, 3), Any)  # type: ignore[arg-type]
+        lines.on_train_epoch_start(trainer_in(epoch, 7, 3), Any)
+    lines.on_train_end(trainer_in(7, 7, 3), Any)
     printed = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in printed] == ["3/7", "6/7", "7/7"]
 
 
 def test_without_a_last_epoch(capsys: pytest.CaptureFixture[str]) -> None:
     lines = EpochLines()
-    lines.on_train_epoch_start(trainer_in(0, limit=-1), Any)  # type: ignore[arg-type]
-    lines.on_train_end(trainer_in(1, limit=-1), Any)  # type: ignore[arg-type]
+    lines.on_train_epoch_start(trainer_in(0, limit=-1), Any)
+    lines.on_train_end(trainer_in(1, limit=-1), Any)
     assert capsys.readouterr().out.startswith("epoch 1  ")
 
 

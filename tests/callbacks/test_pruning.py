@@ -147,7 +147,7 @@ def test_what_cannot_be_pruned_is_refused_before_there_is_a_folder(
 def test_a_model_without_categories_is_refused(quiet_trainer: Callable[..., Any]) -> None:
     pruning = Pruning(".", round_epochs=1, max_rounds=1)
     with pytest.raises(ValueError, match="prunes the categories of a mixture, which Linear is not"):
-        pruning.check(quiet_trainer(), torch.nn.Linear(1, 1), None)  # type: ignore[arg-type]
+        pruning.check(quiet_trainer(), torch.nn.Linear(1, 1), None)
 
 
 def test_the_reachable_range_is_said_before_training(

@@ -32,8 +32,7 @@ class Checkpoints(Checkpoint):
     stopped in its test is tested, and trained further only with another `trainer.max_epochs`.
 
     Args:
-        monitor: Logged metric that rates the weights.
-        mode: `min` if less of it is better, `max` if more.
+        monitor: Logged metric of which the least (`mode` `min`) or most (`max`) is the best.
         every_n_epochs: Epochs from one `last.ckpt` to the next, which a stopped run may repeat;
             raise it where an epoch takes less time than a file.
 
@@ -154,10 +153,8 @@ class Checkpoints(Checkpoint):
         self.saved_epochs = trainer.current_epoch
 
     def _is_better(self, score: float) -> bool:
-        if not math.isfinite(score):
-            return False
-        if self.best_score is None:
-            return True
+        if not math.isfinite(score) or self.best_score is None:
+            return math.isfinite(score)
         return score < self.best_score if self.mode == "min" else score > self.best_score
 
 

@@ -58,10 +58,7 @@ def tested_split(datamodule: object) -> str:
 
 
 def samples_tested(datamodule: object) -> str:
-    """Describe the samples that a test measures, for the axes of figures.
-
-    A data module whose test samples are those that it trains on has a true `tests_on_training`.
-    """
+    """Describe the samples that a test measures, for the axes of figures."""
     split = tested_split(datamodule)
     if split == "train" or getattr(datamodule, "tests_on_training", False):
         return "samples trained on"

@@ -22,12 +22,9 @@ M = TypeVar("M", bound=Metric)
 
 
 class AbstractMeasuring(Callback, ABC, Generic[M]):
-    """Feeds each step of a validation or test to a metric, which gathers batches and ranks.
+    """Feeds each step of a validation or test to a metric, which gathers batches and ranks."""
 
-    Attributes:
-        validates: Whether validations are measured too, and not tests only.
-    """
-
+    # Whether validations are measured too, and not tests only.
     validates: ClassVar[bool] = True
     metric: M
 
@@ -91,7 +88,6 @@ class Measured(NamedTuple):
     """A mixture model on the training data.
 
     Attributes:
-        values: The scalars of `MixtureEvaluation.compute`.
         occupancy: Samples in each category, summed over agents, shape (K,).
         joint: Samples per category of agent a and of agent b, shape (A, A, K, K).
     """

@@ -57,8 +57,7 @@ class MultimodalEvaluation(AbstractMeasuring[MultimodalMetric]):
         if not classifier_c > 0:
             raise ValueError(f"classifier_c must be above 0; got {classifier_c}")
         check_least("evaluation", 1, max_samples=max_samples)
-        self.classifier = classifier
-        self.classifier_c = classifier_c
+        self.classifier, self.classifier_c = classifier, classifier_c
         self.max_samples = max_samples
 
     def new_metric(self, trainer: Trainer, model: Any) -> MultimodalMetric:
@@ -89,39 +88,30 @@ class MultimodalEvaluation(AbstractMeasuring[MultimodalMetric]):
 
     def _measure(self, trainer: Trainer, model: LightningModule) -> dict[str, dict[str, float]]:
         names = _names(trainer)
-        train = infer_split(trainer, model, "train", self.max_samples)
-        judges = fit_judges(train, self._fit_samples)
+        judges = fit_judges(self._infer(trainer, model, "train"), self._fit_samples)
         measured = {}
-        tested = tested_split(datamodule_of(trainer))
-        for name, part in (("val", "val"), ("test", tested)):
-            split = infer_split(trainer, model, part, self.max_samples)
+        for name, part in (("val", "val"), ("test", tested_split(datamodule_of(trainer)))):
+            split = self._infer(trainer, model, part)
             measured[name] = measure_probes(judges, split.latents, names)
             measured[name] |= measure_coherence(judges, split, names, decoder_of(model))
         return measured
+
+    def _infer(self, trainer: Trainer, model: LightningModule, split: str) -> SplitInference:
+        """Infer a whole split, in order and without sampling, over all ranks."""
+        assert isinstance(model, MultimodalModel)
+        assert not model.training, "dropout and batch statistics would blur what is measured"
+        latents = LatentCollector().to(model.device)
+        samples = SampleCollector(model.num_modalities, self.max_samples).to(model.device)
+        with torch.inference_mode():
+            for batch in ordered_batches(trainer, split):
+                latents.update(model.infer(batch.x, batch.present), batch)
+                samples.update(batch)
+        return SplitInference(latents.compute(), samples.compute())
 
     def _fit_samples(self, data: Labelled) -> Classifier:
         if self.classifier == "mlp":
             return fit_mlp(data)
         return fit_logistic(data, self.classifier_c)
-
-
-def infer_split(
-    trainer: Trainer, model: LightningModule, split: str, max_samples: int
-) -> SplitInference:
-    """Infer a whole split, in order and without sampling, over all ranks.
-
-    Args:
-        max_samples: Largest number of samples of a modality to keep, by process.
-    """
-    assert isinstance(model, MultimodalModel)
-    assert not model.training, "dropout and batch statistics would blur what is measured"
-    latents = LatentCollector().to(model.device)
-    samples = SampleCollector(model.num_modalities, max_samples).to(model.device)
-    with torch.inference_mode():
-        for batch in ordered_batches(trainer, split):
-            latents.update(model.infer(batch.x, batch.present), batch)
-            samples.update(batch)
-    return SplitInference(latents.compute(), samples.compute())
 
 
 def _names(trainer: Trainer) -> list[str]:

@@ -106,23 +106,16 @@ def _draw_decoded(
     found = find_samples(trainer, set(table.index[shown].tolist()))
     shown = np.array([n for n in shown if int(table.index[n]) in found], dtype=np.int64)
     there = table.rows[shown] >= 0
+    names = [modality.name for modality in spec.modalities]
     samples, decoded = [], []
-    for n in range(len(spec.modalities)):
+    for n in range(len(names)):
         real = np.stack([found[int(i)][n] for i in table.index[shown]])
         samples.append(_blanked(real, there[:, n]))
-        decoded.append(
-            [
-                _blanked(decode(table.mean[m, shown], n), there[:, m])
-                for m in range(len(spec.modalities))
-            ]
-        )
-    events = [_class_name(spec, int(k)) for k in table.label[shown]]
-    names = [modality.name for modality in spec.modalities]
+        across = [decode(latents_of, n) for latents_of in table.mean[:, shown]]
+        decoded.append([_blanked(one, there[:, m]) for m, one in enumerate(across)])
+    named = dict(enumerate(spec.class_names))
+    events = [named.get(int(k), "") for k in table.label[shown]]
     return imputations(samples, decoded, names, events, latents)
-
-
-def _class_name(spec: MultimodalSpec, label: int) -> str:
-    return spec.class_names[label] if 0 <= label < len(spec.class_names) else ""
 
 
 def _blanked(samples: NDArray[Any], there: NDArray[np.bool_]) -> NDArray[np.float32]:

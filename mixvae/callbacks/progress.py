@@ -52,15 +52,10 @@ class EpochLines(ProgressBar):
         self._show(trainer)
 
     def _show(self, trainer: Trainer) -> None:
-        if self._epoch is None or not trainer.is_global_zero:
+        if self._epoch is None or not trainer.is_global_zero or not is_logged(trainer, self._epoch):
             return
-        if not is_logged(trainer, self._epoch):
-            return
-        values = "  ".join(
-            f"{name} {float(trainer.callback_metrics[name]):.4g}"
-            for name in self.metrics
-            if name in trainer.callback_metrics
-        )
+        logged = _logged(trainer, self.metrics)
+        values = "  ".join(f"{name} {value:.4g}" for name, value in logged.items())
         limit = trainer.max_epochs
         total = f"/{limit}" if limit is not None and limit > 0 else ""
         seconds = time.monotonic() - self._started
@@ -78,8 +73,7 @@ class EpochBar(RichProgressBar):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read the metrics of the last epoch."""
         if is_logged(trainer, trainer.current_epoch - 1):
-            logged = trainer.callback_metrics
-            self._shown = {name: float(logged[name]) for name in self.metrics if name in logged}
+            self._shown = {**_logged(trainer, self.metrics)}
         super().on_train_epoch_start(trainer, pl_module)
 
     def get_metrics(
@@ -87,6 +81,11 @@ class EpochBar(RichProgressBar):
     ) -> dict[str, int | str | float | dict[str, float]]:
         """Return the metrics to show beside the bar."""
         return self._shown
+
+
+def _logged(trainer: Trainer, names: Sequence[str]) -> dict[str, float]:
+    logged = trainer.callback_metrics
+    return {name: float(logged[name]) for name in names if name in logged}
 
 
 def progress(

@@ -66,10 +66,8 @@ class StateAnalysis(AbstractPredictionCallback):
         check_least("state_analysis", 0, agent=agent)
         check_least("state_analysis", 1, num_genes=num_genes)
         check_least("state_analysis", 2, num_steps=num_steps, min_samples=min_samples)
-        self.num_genes = num_genes
-        self.agent = agent
-        self.num_steps = num_steps
-        self.min_samples = min_samples
+        self.num_genes, self.agent = num_genes, agent
+        self.num_steps, self.min_samples = num_steps, min_samples
         self.gene_sets = {} if gene_sets is None else read_gene_sets(Path(gene_sets).expanduser())
         self._warned = False
 

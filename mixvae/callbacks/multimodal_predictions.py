@@ -56,8 +56,7 @@ class MultimodalPredictions(AbstractLatentCallback):
         }
         arrays["class_names"] = np.array(spec_of(trainer, MultimodalSpec).class_names, dtype=str)
         with replacing(self.dirpath / "predictions.npz") as temporary:
-            # mypy takes any of the names for numpy's own `allow_pickle`.
-            np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+            np.savez_compressed(temporary, **arrays)
         header, rows = _lines(tables)
         write_table(self.dirpath / "predictions.csv", header, rows)
         if self.anndata:

@@ -77,7 +77,7 @@ class RandomCells(AbstractResidentDataModule):
     """Random numbers of the size of the Smart-seq data, a tenth more of them to validate."""
 
     def __init__(self, num_samples: int, batch_size: int, num_features: int) -> None:
-        super().__init__(0, batch_size, 0.1, batch_size, "test")
+        super().__init__(seed=0, batch_size=batch_size, eval_batch_size=batch_size)
         self.num_samples, self.num_features = num_samples, num_features
 
     @property

@@ -1,6 +1,8 @@
 """Events in memory: what a batch holds, and how fast it is cut."""
 
 import time
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -134,9 +136,15 @@ def test_cutting_events_is_many_times_faster_than_collating_them():
     tensors = MultimodalTensors(stores, events, torch.zeros(2000, dtype=torch.int64))
     ours = TrainLoader(tensors, torch.arange(2000), 125, seed=0)
     theirs = DataLoader(Samplewise(tensors), batch_size=125, shuffle=True)
+    # The fastest of several passes: the first one also warms up memory and threads.
+    assert cpu_seconds(theirs) > 3 * cpu_seconds(ours)
+
+
+def cpu_seconds(loader: Iterable[Any]) -> float:
+    """CPU time of the fastest of five passes."""
     seconds = []
-    for loader in (ours, theirs):
+    for _ in range(5):
         begin = time.process_time()
         assert sum(1 for _ in loader) == 16
         seconds.append(time.process_time() - begin)
-    assert seconds[1] > 3 * seconds[0]
+    return min(seconds)

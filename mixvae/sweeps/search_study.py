@@ -96,6 +96,9 @@ def opened_study(path: Path, config: SearchConfig) -> Iterator[Any]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage: Any = None
     try:
+        # SQLAlchemy would leave the connection to another file open.
+        if path.suffix != ".journal" and path.is_file() and not _is_sqlite(path):
+            raise ValueError("it is not an SQLite database")
         if path.suffix == ".journal":
             storage = optuna.storages.JournalStorage(JournalFileBackend(str(path.absolute())))
         else:
@@ -110,13 +113,24 @@ def opened_study(path: Path, config: SearchConfig) -> Iterator[Any]:
         )
         _requeue_stopped(study, storage)
     except Exception as error:  # of Optuna, SQLAlchemy or json, whatever the file's fault
+        _close(storage)
         raise UsageError(f"storage {path} cannot be read: {first_line(error)}") from error
     try:
         yield study
     finally:
-        if hasattr(storage, "engine"):
-            storage.remove_session()
-            storage.engine.dispose()
+        _close(storage)
+
+
+def _is_sqlite(path: Path) -> bool:
+    """Whether a file begins as an SQLite database does; a new one is empty."""
+    with path.open("rb") as file:
+        return file.read(16) in (b"", b"SQLite format 3\0")
+
+
+def _close(storage: Any) -> None:
+    if hasattr(storage, "engine"):
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def _requeue_stopped(study: Any, storage: Any) -> None:

@@ -162,7 +162,7 @@ WRONG = [
     Wrong("train", "+experiment=multimodal_mmvm data.modalities={a:infinite.npy}", "a holds inf"),
     Wrong("train", "+experiment=multimodal_mmvm 'data.modalities={a:two.npz}'", "name one"),
     Wrong("train", f"{ARRAYS} data.labels=short_labels.npy", "labels"),
-    Wrong("train", f"{ARRAYS} model.weights={{c:1.0}}", "'c'"),
+    Wrong("train", f"{ARRAYS} model.weights={{c:1.0}}", "model.weights.c"),
     Wrong("train", f"{ARRAYS} model.kl=pairwis", "pairwis"),
     Wrong("train", f"{ARRAYS} model.likelihoods={{a:categorical}}", "categorical"),
     Wrong("train", f"{ARRAYS} data.missing_fraction=1.0", "missing_fraction"),

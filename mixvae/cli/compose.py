@@ -59,8 +59,9 @@ def compose_jobs(command: Command, kept_in: Path | None = None) -> list[Job]:
     """
     with composing(command) as root:
         parsed = parse_overrides(command.overrides)
+        allowed = command.multirun or command.show is not None
         for override in parsed:
-            _check_hydra_key(override.key_or_group, override.input_line or "", command.multirun)
+            _check_hydra_key(override.key_or_group, override.input_line or "", allowed)
         _check_resume(command)
         jobs = [
             Job(_compose(root, lines), [line for line in lines if not is_hydras(line)])

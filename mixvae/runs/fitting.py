@@ -129,7 +129,7 @@ def _exit_status(stop: BaseException) -> int:
 
 
 def _say_how_it_ended(run: Run, status: str) -> None:
-    """Print the result, or how to go on; a failure is told where its error arrives."""
+    """Print the result of a finished run, or the command that continues an interrupted one."""
     if status == "finished":
         print_result(run)
     elif status == "interrupted":

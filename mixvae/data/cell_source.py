@@ -167,8 +167,6 @@ class H5adSource(CellSource):
 
 
 def _read_element(node: Any) -> Any:
-    try:
-        from anndata.io import read_elem
-    except ImportError:  # before 0.11
-        from anndata.experimental import read_elem
+    from anndata.io import read_elem
+
     return read_elem(node)

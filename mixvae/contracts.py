@@ -199,7 +199,8 @@ class MultimodalBatch(NamedTuple):
     """One batch of events, each seen by up to M modalities.
 
     Attributes:
-        x: Samples of each modality, M tensors (B, *shape_m), float32; 0 where missing.
+        x: Samples of each modality, M tensors (B, *shape_m), float32; 0 where missing. Single
+            values that are missing in a sample are NaN, in modalities that have gaps.
         present: Whether each modality of each event is there, shape (B, M), bool.
         label: Class of each event for evaluation only, shape (B,), int64; `UNKNOWN_LABEL` if none.
         index: Row of each event in its split's table of events, shape (B,), int64.
@@ -221,10 +222,15 @@ class ModalitySpec:
     Attributes:
         name: Its name, as metrics and figures show it.
         shape: Shape of one sample.
+        kind: `vector`, `image` (channels, height, width or height, width), `tokens` (one-hot along
+            the last axis, all 0 where padded) or `counts`: which networks and likelihood suit it.
+        has_gaps: Whether samples may hold NaN, single values that are missing.
     """
 
     name: str
     shape: tuple[int, ...]
+    kind: str = "vector"
+    has_gaps: bool = False
 
 
 @dataclass(frozen=True)
@@ -236,12 +242,14 @@ class MultimodalSpec:
         modalities: The M modalities, in the order of `MultimodalBatch.x`.
         num_classes: Number of label classes C; 0 where there are no labels.
         class_names: Names of the classes, length C.
+        num_tags: Number T of labels that an event may have beside each other; 0 without.
     """
 
     name: str
     modalities: tuple[ModalitySpec, ...]
     num_classes: int = 0
     class_names: tuple[str, ...] = field(default_factory=tuple)
+    num_tags: int = 0
 
 
 class MultimodalPosterior(NamedTuple):

@@ -121,9 +121,9 @@ class ImputeRequest(ImputeOptions):
     python -m mixvae.impute run=FOLDER 'data.modalities={a: a.npy, b: b.npy}' out=imputed.npz
 
       run=FOLDER          the run, trained on several modalities
-      data.modalities={a:a.npy}    file of each modality by name (npy, npz, csv): row i of each is
-                          event i, a row of NaN is missing, and a modality without a file is missing
-                          in every event
+      data.modalities={a:a.npy}    file of each modality by name, see docs/modalities_input.md: row
+                          i of each is event i, unless all files name their rows; a row of NaN is
+                          missing, and a modality without a file is missing in every event
       out=FILE            the .npz to write; written whole or not at all
       overwrite=true      replace an existing `out`
       checkpoint=best     best or last; the default is the one that training tested
@@ -136,6 +136,7 @@ class ImputeRequest(ImputeOptions):
                           those missing imputed: the mean of p(x_m|z), from the mean of the joint
                           posterior where the model has one, or else averaged over the modalities
                           of the event
+      ids                 names of the rows, where all files have them
       <m>/missing         whether the sample was missing, (N,)
       <m>/mean            latents: mean of q(z|x_m), (N, L); NaN where it is missing
       <m>/logvar          their log-variance

@@ -199,13 +199,11 @@ class MultimodalBatch(NamedTuple):
     """One batch of events, each seen by up to M modalities.
 
     Attributes:
-        x: Samples of each modality, M tensors (B, *shape_m), float32; 0 where missing. Single
-            values that are missing in a sample are NaN, in modalities that have gaps.
+        x: Samples, M tensors (B, *shape_m), float32; 0 where missing, NaN where one value is.
         present: Whether each modality of each event is there, shape (B, M), bool.
         label: Class of each event for evaluation only, shape (B,), int64; `UNKNOWN_LABEL` if none.
         index: Row of each event in its split's table of events, shape (B,), int64.
-        rows: Row of each modality's sample in that modality's own array, shape (B, M), int64; -1
-            where missing. The same sample may take part in other events of another epoch.
+        rows: Row of each sample in its modality's own array, shape (B, M), int64; -1 where missing.
     """
 
     x: tuple[Tensor, ...]
@@ -222,8 +220,7 @@ class ModalitySpec:
     Attributes:
         name: Its name, as metrics and figures show it.
         shape: Shape of one sample.
-        kind: `vector`, `image` (channels, height, width or height, width), `tokens` (one-hot along
-            the last axis, all 0 where padded) or `counts`: which networks and likelihood suit it.
+        kind: `vector`, `image`, `tokens` (one-hot along the last axis, 0 for padding), or `counts`.
         has_gaps: Whether samples may hold NaN, single values that are missing.
     """
 
@@ -242,24 +239,20 @@ class MultimodalSpec:
         modalities: The M modalities, in the order of `MultimodalBatch.x`.
         num_classes: Number of label classes C; 0 where there are no labels.
         class_names: Names of the classes, length C.
-        num_tags: Number T of labels that an event may have beside each other; 0 without.
     """
 
     name: str
     modalities: tuple[ModalitySpec, ...]
     num_classes: int = 0
     class_names: tuple[str, ...] = field(default_factory=tuple)
-    num_tags: int = 0
 
 
 class MultimodalPosterior(NamedTuple):
     """What a multimodal model infers of a batch, without sampling.
 
     Attributes:
-        mean: Means of the unimodal posteriors q(z|x_m), shape (M, B, L); 0 where missing.
-        logvar: Their log-variances, natural log, shape (M, B, L); 0 where missing.
-        joint_mean: Mean of the joint posterior q(z|X), shape (B, L); None for models without one.
-        joint_logvar: Its log-variance, shape (B, L); None for models without one.
+        mean, logvar: Of the unimodal posteriors q(z|x_m), (M, B, L), natural log; 0 where missing.
+        joint_mean, joint_logvar: The same of the joint posterior q(z|X), (B, L); None without one.
     """
 
     mean: Tensor

@@ -89,8 +89,7 @@ class MultimodalEvaluation(AbstractMeasuring[MultimodalMetric]):
         _log(model, split, self.metric.compute())
         if split == "val":
             return
-        spec = spec_of(trainer, MultimodalSpec)
-        if spec.num_classes + spec.num_tags == 0:
+        if spec_of(trainer, MultimodalSpec).num_classes == 0 and _tags(trainer) is None:
             inform("no labels: probe accuracy and coherence are not measured")
             return
         try:
@@ -107,8 +106,8 @@ class MultimodalEvaluation(AbstractMeasuring[MultimodalMetric]):
         fit = SampleFits(self, [modality.kind for modality in spec.modalities], model.device)
         train = self._infer(trainer, model, "train")
         splits = {name: self._infer(trainer, model, part) for name, part in parts.items()}
-        if spec.num_tags:
-            tags = datamodule_of(trainer).tags
+        tags = _tags(trainer)
+        if tags is not None:
             scorers = fit_tag_judges(train, tags, fit.tags)
             return {
                 name: measure_tags(scorers, split, tags, names, decode)
@@ -156,6 +155,12 @@ class SampleFits(NamedTuple):
         if self.settings.classifier != "logistic" and kind in OF_TRUNKS:
             return fit_trunk_tags(kind, x, tags, self.device)
         return fit_logistic_tags(x, tags, self.settings.classifier_c)
+
+
+def _tags(trainer: Trainer) -> Array | None:
+    """Tags of each row of the data, shape (rows, T); None where an event has one class or none."""
+    tags: Array | None = getattr(datamodule_of(trainer), "tags", None)
+    return tags if tags is not None and tags.shape[1] else None
 
 
 def _names(trainer: Trainer) -> list[str]:

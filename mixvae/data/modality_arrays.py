@@ -15,6 +15,8 @@ from mixvae.data.pairing import find_missing, row_chunks
 from mixvae.data.vocabulary import Vocabulary
 from mixvae.messages import inform, warn
 
+MIN_EVENTS = 3
+
 
 @dataclass(frozen=True)
 class OpenedArrays:
@@ -42,6 +44,11 @@ def check_arrays(files: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -
             raise ValueError(
                 f"{files[name]} of the modality {name!r} has the shape {array.shape}; it"
                 " must be (samples, features) or (samples, channels, height, width), none 0"
+            )
+        if len(array) < MIN_EVENTS:
+            raise ValueError(
+                f"{files[name]} of the modality {name!r} has {len(array)} rows; training,"
+                f" validation and test need {MIN_EVENTS} or more"
             )
     sizes = {name: len(array) for name, array in arrays.items()}
     if len(set(sizes.values())) > 1:
@@ -127,12 +134,22 @@ def check_variation(
 
 
 def in_memory(
-    values: NDArray[Any], present: NDArray[np.bool_], scale: Scale | None, unit: float
+    values: NDArray[Any],
+    present: NDArray[np.bool_],
+    scale: Scale | None,
+    unit: float,
+    fill: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Samples as float32, standardised or divided by a unit, 0 where missing."""
+    """Samples as float32, standardised or divided by a unit, 0 where missing.
+
+    Args:
+        fill: Values in place of NaN, in the unit of the file; None leaves it.
+    """
     ready = np.empty(values.shape, dtype=np.float32)
     for rows in row_chunks(values):
         part = np.asarray(values[rows])
+        if fill is not None:
+            part = np.where(np.isnan(part), fill, part)
         if scale is not None:
             ready[rows] = scale.apply(part)
         else:

@@ -185,7 +185,6 @@ class AbstractArraysDataModule(AbstractMultimodalDataModule):
             ),
             num_classes=len(self._labels.names),
             class_names=self._labels.names,
-            num_tags=self._labels.tags.shape[1],
         )
 
     def _store(
@@ -216,18 +215,18 @@ class AbstractArraysDataModule(AbstractMultimodalDataModule):
         self._centres[name] = centre.astype(np.float32)
         check_variation(name, values, training, measured)
         scale = None if form.kind == "tokens" else self.scale(name, lambda: measured)
-        fill = None
-        if read.gaps[name] and not modality.has_gaps:
-            fill = torch.from_numpy(self._centres[name] / form.unit)
+        # the model of a run without gaps knows none
+        is_filled = read.gaps[name] and not modality.has_gaps
+        fill = self._centres[name] if is_filled else None
         is_mapped = isinstance(read.raw[name], np.memmap) and values.nbytes > self.map_above * 2**30
         unit = 1.0 if scale is not None else form.unit
         if is_mapped:
             pair = None if scale is None else tuple(map(torch.from_numpy, scale))
-            return Store(torch.from_numpy(values), 0, unit, pair, fill, is_mapped=True)  # type: ignore[arg-type]
+            filling = None if fill is None else torch.from_numpy(fill)
+            return Store(torch.from_numpy(values), 0, unit, pair, filling, is_mapped=True)  # type: ignore[arg-type]
         if values.dtype == np.uint8 and scale is None and present.all():
             return Store(torch.from_numpy(np.array(values)), unit=unit)
-        ready = in_memory(values, present, scale, unit)
-        return Store(torch.from_numpy(ready), fill=fill)
+        return Store(torch.from_numpy(in_memory(values, present, scale, unit, fill)))
 
 
 def _check_presence(names: Sequence[str], present: np.ndarray, where: str) -> None:

@@ -26,7 +26,7 @@ class Store:
         num_tokens: Size of the last, one-hot axis of a batch of tokens; 0 for numbers.
         unit: Divisor of stored values.
         scale: Mean and deviation by which samples are standardised as they are read.
-        fill: What NaN becomes, in the stored unit; None leaves it.
+        fill: What NaN of a mapped file becomes, in its unit; None leaves it.
         is_mapped: Whether the array stays on disk, also where the computing device is another.
     """
 

@@ -138,9 +138,8 @@ class Imputer:
         form = self.state.form(name)
         if form.num_tokens:
             return one_hot(torch.from_numpy(array), form.num_tokens).numpy()
-        if name in self.state.centres and array.dtype.kind == "f":
-            array = np.where(np.isnan(array), self.state.centres[name], array)
-        return in_memory(array, here, self.state.scales.get(name), form.unit)
+        fill = self.state.centres.get(name) if array.dtype.kind == "f" else None
+        return in_memory(array, here, self.state.scales.get(name), form.unit, fill)
 
     @torch.inference_mode()
     def _batch(

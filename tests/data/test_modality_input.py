@@ -306,7 +306,7 @@ def test_several_labels_for_an_event_are_tags() -> None:
     tags[0, 0] = np.nan
     np.save("y.npy", tags)
     data = ready({"a": "a.npy", "b": "b.npy"}, labels="y.npy")
-    assert (data.spec.num_classes, data.spec.num_tags) == (0, 3)
+    assert (data.spec.num_classes, data.tags.shape[1]) == (0, 3)
     np.testing.assert_array_equal(data.tags, tags)
     assert read_labels("y.npy", NUM).shape == (NUM, 3)
 
@@ -364,3 +364,25 @@ def test_no_event_with_two_modalities_is_told(caplog: pytest.LogCaptureFixture) 
     np.save("b.npy", b)
     ready({"a": "a.npy", "b": "b.npy"})
     assert "no event has two modalities" in caplog.text
+
+
+def test_gaps_in_data_of_a_run_without_gaps_become_its_training_means() -> None:
+    state = ready({"a": "a.npy", "b": "b.npy"}, standardise=["b"]).state_dict()
+    a, b = A.copy(), B.copy()
+    a[3, 1], b[4, 2] = np.nan, np.nan
+    np.save("a.npy", a)
+    np.save("b.npy", b)
+    for limit in (4.0, 0.0):
+        data = MultimodalDataModule(
+            seed=0,
+            modalities={"a": "a.npy", "b": "b.npy"},
+            batch_size=8,
+            standardise=["b"],
+            map_above=limit,
+        )
+        data.load_state_dict(state)
+        data.setup()
+        assert not any(item.has_gaps for item in data.spec.modalities)
+        means = MultimodalState.from_plain(state).centres
+        assert rows_of(data, 0)[3, 1] == means["a"][1]
+        assert abs(rows_of(data, 1)[4, 2]) < 1e-5

@@ -61,7 +61,10 @@ SMALL = {
     "/data: hippocampus": ("data.simulator.num_trials=90", "data.simulator.num_bins=300"),
     "/data: cite": ("data.batch_size=100",),
     "/data: glyphs": ("data.max_glyphs=200", "data.size=8", "data.batch_size=20"),
-    "/data: polymnist": ("data.train_samples=100", "data.test_samples=30", "data.batch_size=20"),
+    "/data: polymnist": (
+        *("data.train_samples=100", "data.test_samples=30", "data.batch_size=20"),
+        "callbacks.evaluation.classifier=logistic",  # glyphs have the convolutional one
+    ),
     "/data: multimodal": ("data.modalities={a: a.npy, b: b.npy}", "data.labels=y.npy"),
     **{f"/model: {name}": lines for name, lines in SHORT_SCHEDULES.items()},
     # One round of one epoch fits into two.

@@ -41,7 +41,9 @@ ONE_ROUND = (
 SHORT = {
     **SHORT_SCHEDULES,
     "=glyphs_": ["data.max_glyphs=200", "data.size=8", "data.batch_size=20"],
-    "=polymnist_": ["data.test_samples=60", "data.batch_size=50"],
+    "=polymnist_": [
+        *("data.test_samples=60", "data.batch_size=50", "callbacks.evaluation.classifier=logistic"),
+    ],
     "=cite_": ["data.batch_size=200"],
     "dsprites": ["data.subset={orientation: 20, x: 8, y: 8}", "data_root=."],
     "cells_synthetic_cpl_paper": [

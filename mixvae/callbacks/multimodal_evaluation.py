@@ -169,7 +169,7 @@ def _names(trainer: Trainer) -> list[str]:
 
 def _log(model: LightningModule, split: str, values: Mapping[str, Tensor | float]) -> None:
     """Log measures; those of pairs of modalities are many, and only of the test split."""
-    pairs = ("imputation/", "coherence/", "coherence_ap/", "coherence_auroc/")
-    pairs = () if split == "test" else pairs
+    of_pairs = ("imputation/", "coherence/", "coherence_ap/", "coherence_auroc/")
+    pairs = () if split == "test" else of_pairs
     kept = {name: value for name, value in values.items() if not name.startswith(pairs)}
     log_values(model, split, kept)

@@ -63,7 +63,7 @@ class CiteDataModule(AbstractArraysDataModule):
     def read_labels(self, num_events: int, ids: tuple[str, ...] | None) -> EventLabels:
         """Read the types of the cells."""
         if self.path is None:
-            names = tuple(sorted(set(self._types)))
+            names = tuple(sorted(set(self._types.tolist())))
             label = np.searchsorted(names, self._types)
             return EventLabels(label.astype(np.int64), names, EventLabels.none(num_events).tags)
         if self.label is None:

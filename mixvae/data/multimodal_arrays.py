@@ -209,7 +209,7 @@ class AbstractArraysDataModule(AbstractMultimodalDataModule):
         if form.num_tokens:
             return Store(torch.from_numpy(values.astype(np.int32)), form.num_tokens)
         measured = scale_of(values, training)
-        centre = measured.mean
+        centre: np.ndarray = measured.mean
         if self.run_state is not None and name in self.run_state.centres:
             centre = self.run_state.centres[name]
         self._centres[name] = centre.astype(np.float32)

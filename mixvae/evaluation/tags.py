@@ -39,7 +39,8 @@ def fit_logistic_tags(x: Array, tags: Array, c: float = PROBE_C) -> Scorer:
         tags: Shape (N, T), 0, 1, or NaN where unknown.
         c: Inverse strength of the squared penalty on the weights, above 0.
     """
-    flat, models = _flat(x), []
+    flat = _flat(x)
+    models: list[Any] = []
     for column in tags.T:
         there = ~np.isnan(column)
         if len(np.unique(column[there])) < 2:

@@ -44,8 +44,7 @@ def impute_files(request: ImputeRequest) -> None:
     if arrays.ids is not None:
         result["ids"] = np.array(arrays.ids)
     with replacing(out) as temporary:
-        # By its types, any of the names could be numpy's own `allow_pickle`.
-        np.savez_compressed(temporary, **result)  # type: ignore[arg-type]
+        np.savez_compressed(temporary, **result)
     missing = {name: int(result[f"{name}/missing"].sum()) for name in imputer.names}
     counts = ", ".join(f"{name} {count}" for name, count in missing.items() if count)
     print(f"imputed        {shown(out.absolute())}: {counts or 'nothing was missing'}")
@@ -82,8 +81,8 @@ class Imputer:
         if len(lost):
             which = "every modality" if options.source is None else f"source={options.source}"
             warn(
-                f"{which} is missing in {len(lost)} events (row {lost[0]}, counted from 0, is one):"
-                " nothing is imputed there"
+                f"{which} is missing in {len(lost)} events: nothing is imputed there (row"
+                f" {lost[0]}, counted from 0, is one)"
             )
         parts = []
         for begin in range(0, len(present), options.batch_size):

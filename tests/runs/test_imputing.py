@@ -166,7 +166,10 @@ def test_an_event_that_misses_everything_stays_missing(
     a, b = new["a"].copy(), new["b"].copy()
     a[2] = b[2] = np.nan
     result = impute({"a": a, "b": b}, trained)
-    assert "every modality is missing in 1 events (row 2, counted from 0, is one)" in caplog.text
+    assert (
+        "every modality is missing in 1 events: nothing is imputed there (row 2, counted"
+        in caplog.text
+    )
     for name in "abc":
         filled = np.isfinite(result[f"{name}/filled"]).all(axis=1)
         assert np.flatnonzero(~filled).tolist() == [2]

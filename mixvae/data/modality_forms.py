@@ -110,9 +110,9 @@ class Form:
     @classmethod
     def from_plain(cls, plain: Sequence[Any]) -> Form:
         """Take back what `as_plain` gave."""
-        *own, vocabulary = plain
+        kind, channels_last, unit, num_tokens, padding, vocabulary = plain
         known = None if vocabulary is None else Vocabulary.from_plain(vocabulary)
-        return cls(*own, known)
+        return cls(kind, channels_last, unit, num_tokens, padding, known)
 
 
 def check_kinds(kinds: Mapping[str, str] | None, names: Sequence[str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mixvae.contracts import ModalitySpec, MultimodalSpec
 from mixvae.data.alignment import Aligned
@@ -209,7 +210,7 @@ class AbstractArraysDataModule(AbstractMultimodalDataModule):
         if form.num_tokens:
             return Store(torch.from_numpy(values.astype(np.int32)), form.num_tokens)
         measured = scale_of(values, training)
-        centre: np.ndarray = measured.mean
+        centre: NDArray[Any] = measured.mean
         if self.run_state is not None and name in self.run_state.centres:
             centre = self.run_state.centres[name]
         self._centres[name] = centre.astype(np.float32)

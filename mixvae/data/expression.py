@@ -181,7 +181,8 @@ def to_apply(
     """Decide how a matrix of this kind is normalised, and log the decision.
 
     Args:
-        normalize: `auto` normalises counts and linear expression and leaves the rest as it is.
+        normalize: `auto` normalises counts, linear expression and log data of another scale, and
+            leaves the rest as it is.
         scale: Of log expression, see `common_scale`.
     """
     if normalize == "log_cpm" and kind == "scaled":
@@ -191,32 +192,31 @@ def to_apply(
         )
     found = f"{name} holds {MEANING[kind]}"
     if kind == "log":
-        _tell_scale(found, normalize, scale, target_sum)
-    elif normalize == "none" and kind in ("counts", "linear"):
+        return _of_log(found, normalize, scale, target_sum)
+    if normalize == "none" and kind in ("counts", "linear"):
         _logger.warning("%s, and normalize=none leaves it so; models expect log-CPM", found)
     elif kind == "scaled":
         _logger.warning("%s; it is left as it is, while models expect log-CPM", found)
     if normalize == "log_cpm" or (normalize == "auto" and kind in ("counts", "linear")):
-        if kind != "log":
-            _logger.info("%s; log(1 + %g x / library) is made of it", found, target_sum)
+        _logger.info("%s; log(1 + %g x / library) is made of it", found, target_sum)
         return "log_cpm"
     return "none"
 
 
-def _tell_scale(
+def _of_log(
     found: str, normalize: Normalization, scale: float | None, target_sum: float
-) -> None:
-    """Log the decision on log expression, whose libraries may have been scaled to another sum."""
+) -> Applied:
+    """Decide on log expression, whose libraries may have been scaled to another sum, and log it."""
     if normalize == "log_cpm" and scale is None:
         told = "%s, whose libraries have no sum in common, as after genes were left out; the genes"
         _logger.warning(told + " that are left are scaled to %g", found, target_sum)
-    elif normalize == "log_cpm":
+        return "log_cpm"
+    differs = scale is not None and abs(scale / target_sum - 1) > SAME_SCALE
+    if normalize == "log_cpm" or (normalize == "auto" and differs):
         _logger.info("%s of %g; it is made that of %g", found, scale, target_sum)
-    elif scale is not None and abs(scale / target_sum - 1) > SAME_SCALE:
-        told = "%s of %g; it is left as it is: data.normalize=log_cpm makes it that of %g"
-        _logger.info(told, found, scale, target_sum)
-    else:
-        _logger.info("%s; it is left as it is", found)
+        return "log_cpm"
+    _logger.info("%s%s; it is left as it is", found, f" of {scale:g}" if differs else "")
+    return "none"
 
 
 def _chunks(matrix: Matrix) -> Iterator[NDArray[Any]]:

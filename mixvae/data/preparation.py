@@ -30,6 +30,7 @@ from mixvae.data.expression import (
     normalised,
     to_apply,
 )
+from mixvae.data.gene_names import without_versions
 from mixvae.data.genes import (
     GeneChoice,
     GeneColumns,
@@ -204,7 +205,7 @@ class Preparation:
         """Take back `as_plain` out of the state of a data module, which may have a `layer`."""
         applied = state["normalize"]
         return cls(
-            genes=tuple(state["genes"]),
+            genes=tuple(without_versions(state["genes"])),
             kind=state["kind"],
             applied=applied,
             target_sum=state.get("target_sum") if applied == "log_cpm" else None,

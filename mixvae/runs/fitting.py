@@ -29,6 +29,7 @@ from mixvae.runs.recording import (
     write_summary,
     write_trained,
 )
+from mixvae.runs.reviewing import write_review
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -132,6 +133,10 @@ def _say_how_it_ended(run: Run, status: str) -> None:
     """Print the result of a finished run, or the command that continues an interrupted one."""
     if status == "finished":
         print_result(run)
+        if content := write_review(run):
+            because = "; ".join(content["reasons"])
+            told = f"review         {content['verdict']}" + (f": {because}" if because else "")
+            print(told, flush=True)
     elif status == "interrupted":
         print(
             f"interrupted after {run.parts.trainer.current_epoch} whole epochs, {_saved(run)};"

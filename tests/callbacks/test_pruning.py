@@ -158,6 +158,6 @@ def test_the_reachable_range_is_said_before_training(
     share = ("callbacks.pruning.num_per_round=0.5", "trainer.max_epochs=2")
     assert main([*PRUNED, *quick, *share, f"run_dir={folder}"]) == 0
     said = capfd.readouterr().err
-    assert "pruning can reach K = 6 down to 3: measured after 1 epochs" in said
-    assert said.index("pruning can reach") < said.index("round 0 after epoch 1")
+    assert "pruning removes at most 3 categories of those left: measured after 1 epochs" in said
+    assert said.index("pruning removes at most") < said.index("round 0 after epoch 1")
     assert [one["num_categories"] for one in manifest(folder)["rounds"]] == [6, 3]

@@ -347,8 +347,8 @@ def test_a_run_on_counts_annotates_and_ranks_genes_in_log_units(run: Run, cells)
     made = run("a", *CELLS, *changes)
     found = annotate(cells, made)
     assert np.isfinite(found.obsm["X_mixvae_latent"]).all()
-    with (made / "state_genes.csv").open() as file:
-        changed = [abs(float(row.split(",")[4])) for row in list(file)[1:]]
+    with (made / "states.csv").open() as file:
+        changed = [float(row.split(",")[4]) for row in list(file)[1:]]
     # log1p(CPM) is at most 14; counts or probabilities would lie elsewhere.
     assert 1e-4 < max(changed) < 14
 

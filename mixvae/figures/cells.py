@@ -103,15 +103,11 @@ def markers(
     axes.set_ylim(rows - 0.4, -0.6)
     tidy(axes, "Markers of each category", x="", y="category")
     axes.tick_params(axis="x", labelsize=6)
+    dots, names = axes.get_legend_handles_labels()
     title = "cells that express it"
-    axes.legend(
-        fontsize=7,
-        frameon=False,
-        title=title,
-        title_fontsize=7,
-        ncols=3,
-        loc="lower right",
-        bbox_to_anchor=(1.0, 1.0),
+    place = "outside lower center"
+    figure.legend(
+        dots, names, loc=place, fontsize=7, frameon=False, title=title, title_fontsize=7, ncols=3
     )
     return figure
 

@@ -437,3 +437,31 @@ def test_a_file_of_anndata_before_0_7_is_read_whole_or_refused(tmp_path):
         file["var"] = np.array([(f"g{i}".encode(),) for i in range(G)], dtype=[("index", "S9")])
     assert CellFile(tmp_path / "a.h5ad").format == "old"
     assert load(tmp_path / "a.h5ad").spec.feature_names[0] == "g0"
+
+
+@pytest.mark.parametrize("backed", [False, True])
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+def test_expected_counts_are_counts_and_rounded_for_likelihoods_of_counts(
+    tmp_path, backed, form, caplog
+):
+    expected = np.where(COUNTS > 0, COUNTS + 0.25, 0).astype(np.float32)
+    make(form(expected)).write_h5ad(tmp_path / "a.h5ad")
+    data = load(tmp_path / "a.h5ad", counts_layer="X", backed=backed)
+    wanted = np.log1p(1e4 * expected / expected.sum(1, keepdims=True))
+    np.testing.assert_allclose(expression(data), wanted, rtol=1e-5)
+    import torch
+
+    batch = data.table.cells.batch(torch.arange(N))
+    np.testing.assert_array_equal(batch.counts.numpy(), COUNTS)
+    assert "expected counts that are not whole; likelihoods see them rounded" in caplog.text
+
+
+def test_log_data_are_no_counts(tmp_path):
+    few = LOG[:, :8]  # no sum in common
+    for x in (LOG, few, np.log1p(COUNTS)):
+        adata = make(LOG)[:, : x.shape[1]].copy()
+        adata.X = x
+        adata.write_h5ad(tmp_path / "a.h5ad")
+        assert load(tmp_path / "a.h5ad").table.preparation.kind == "log"
+        with pytest.raises(ValueError, match="counts must be whole numbers: name the layer"):
+            load(tmp_path / "a.h5ad", counts_layer="X")

@@ -536,3 +536,18 @@ def test_an_output_in_the_inputs_place_is_refused(
     (folder / "matrix.mtx").write_text("")
     status, _, err = command("run=a", "data.path=cells", "out=cells/out.h5ad")
     assert (status, "lies within the input" in err) == (1, True), err
+
+
+def test_a_rejected_run_is_warned_of(made: Path, cells, caplog: pytest.LogCaptureFixture) -> None:
+    verdict = json.loads((made / "review.json").read_text())
+    assert annotate(cells, made).uns["mixvae"]["review"] == verdict["verdict"]
+    reasons = {"verdict": "reject", "reasons": ["held-out consensus 0.3 is below 0.95"]}
+    (made / "review.json").write_text(json.dumps(reasons))
+    caplog.clear()
+    annotate(cells, made)
+    assert "is not to be relied on: held-out consensus 0.3 is below 0.95" in caplog.text
+    (made / "review.json").unlink()  # of a run before there were any
+    order = {"threshold_met": False, "statement": "mean consensus 0.3 is the best"}
+    (made / "model_order.json").write_text(json.dumps(order))
+    annotate(cells, made)
+    assert "is not to be relied on: mean consensus 0.3 is the best" in caplog.text

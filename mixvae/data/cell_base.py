@@ -128,8 +128,8 @@ class AbstractCellDataModule(AbstractResidentDataModule):
         count = np.bincount(label[label >= 0], minlength=len(class_names))
         rare = [name for name, cells in zip(class_names, count, strict=True) if cells < LEAST]
         if rare and not self._told_of_rare:
-            told = "%d classes have fewer than %d cells and are not in every split: %s"
-            logger.warning(told, len(rare), LEAST, shown(rare))
+            told = "classes of fewer than %d cells, which are not in every split: %s"
+            logger.warning(told, LEAST, shown(rare))
             self._told_of_rare = True
         return np.where((label >= 0) & (count[label] >= LEAST), label, UNKNOWN_LABEL)
 

@@ -93,7 +93,7 @@ class CellSource(ABC):
             )
         if 0 in matrix.shape:
             raise ValueError(f"{matrix.name} has no cells or no genes; its shape is {matrix.shape}")
-        check_unique(genes, "gene" if found != RAW else "gene of raw")
+        check_unique(genes, "gene" if found != RAW else "raw gene")
         return matrix
 
     def genes(self, layer: str) -> list[str]:

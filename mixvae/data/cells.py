@@ -21,7 +21,7 @@ from mixvae.data.cell_formats import DESCRIBED, IN_PLACE, CellFile
 from mixvae.data.cell_matrices import CellMatrix, MatrixOnDisk
 from mixvae.data.cell_source import RAW, AnnDataSource, CellSource
 from mixvae.data.checks import check_count
-from mixvae.data.expression import MEANING, Normalization
+from mixvae.data.expression import Normalization
 from mixvae.data.genes import ALL, MAX_MISSING, GeneChoice, check_unique
 from mixvae.data.preparation import Preparation
 from mixvae.data.resident import Resident, TrainLoader
@@ -190,7 +190,7 @@ class CellDataModule(AbstractCellDataModule):
         better = source.better_than_scaled(matrix.layer)
         if not better:
             return
-        told = f"{matrix.name} holds {MEANING['scaled']}, which models do not expect: {better}"
+        told = f"{matrix.name} is scaled; name another matrix: {better}"
         if self.normalize == "log_cpm" or self._choice.num_highly_variable is not None:
             raise ValueError(told)
         logger.warning(told)

@@ -227,7 +227,7 @@ def to_apply(
     if normalize == "none" and kind in ("counts", "linear"):
         _logger.warning("%s, and normalize=none leaves it so; models expect log-CPM", found)
     elif kind == "scaled":
-        _logger.warning("%s; it is left as it is, while models expect log-CPM", found)
+        _logger.warning("%s; it is left as it is, while models expect log data", found)
     if normalize == "log_cpm" or (normalize == "auto" and kind in ("counts", "linear")):
         _logger.info("%s; log(1 + %g x / library) is made of it", found, target_sum)
         return "log_cpm"

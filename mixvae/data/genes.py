@@ -23,7 +23,7 @@ NUM_SHOWN = 10
 REMEDIES = {
     "gene": "; make them unique first, as adata.var_names_make_unique() does, or name the genes by"
     " a column of var: data.gene_names=COLUMN",
-    "gene of raw": ", which adata.var_names_make_unique() does not reach; make them unique by"
+    "raw gene": ", which adata.var_names_make_unique() does not reach; make them unique by"
     " adata.raw.var.index = anndata.utils.make_index_unique(adata.raw.var_names), or use another"
     " matrix: data.layer=X",
     "cell": "; make them unique first, as adata.obs_names_make_unique() does",

@@ -105,10 +105,8 @@ def markers(
     axes.tick_params(axis="x", labelsize=6)
     dots, names = axes.get_legend_handles_labels()
     title = "cells that express it"
-    place = "outside lower center"
-    figure.legend(
-        dots, names, loc=place, fontsize=7, frameon=False, title=title, title_fontsize=7, ncols=3
-    )
+    options = {"fontsize": 7, "frameon": False, "title": title, "title_fontsize": 7, "ncols": 3}
+    figure.legend(handles=dots, labels=names, loc="outside lower center", **options)
     return figure
 
 

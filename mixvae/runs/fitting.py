@@ -88,6 +88,8 @@ def carry_out(
             # Where nothing can be written, the error that says so is not to be replaced.
             with suppress(OSError) if status == "failed" else nullcontext():
                 write_summary(run, status)
+                if status == "finished":
+                    write_review(run)
             _write_report(run, status)
             _say_how_it_ended(run, status)
     return run.metrics.get(run.cfg.objective)
@@ -148,10 +150,6 @@ def _say_how_it_ended(run: Run, status: str) -> None:
     """Print the result of a finished run, or the command that continues an interrupted one."""
     if status == "finished":
         print_result(run)
-        if content := write_review(run):
-            because = "; ".join(content["reasons"])
-            told = f"review         {content['verdict']}" + (f": {because}" if because else "")
-            print(told, flush=True)
     elif status == "interrupted":
         print(
             f"interrupted after {run.parts.trainer.current_epoch} whole epochs, {_saved(run)};"

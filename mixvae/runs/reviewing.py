@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from typing import Any
 
 from mixvae.contracts import MixtureModel
 from mixvae.evaluation.review import review
@@ -12,19 +11,17 @@ from mixvae.runs.folder import RunFolder
 from mixvae.runs.recording import Run
 
 
-def write_review(run: Run) -> dict[str, Any]:
-    """Write the verdict of a run of a mixture model and return it; empty for other models."""
+def write_review(run: Run) -> None:
+    """Write the verdict on a run of a mixture model."""
     if not isinstance(run.parts.model, MixtureModel):
-        return {}
+        return
     path = run.folder.path
     states = []
     if (path / "states.csv").is_file():
         with (path / "states.csv").open(newline="", encoding="utf-8") as file:
             states = list(csv.DictReader(file))
     metrics = {name: value for name, value in run.metrics.items() if name.startswith("test/")}
-    content = review(metrics, read_json(path / "model_order.json"), states)
-    write_json(run.folder.review, content)
-    return content
+    write_json(run.folder.review, review(metrics, read_json(path / "model_order.json"), states))
 
 
 def doubts(folder: RunFolder) -> str:

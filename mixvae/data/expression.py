@@ -28,7 +28,7 @@ SAME_SCALE = 0.01  # libraries that differ by less were scaled to one sum
 CHUNK = 4_000_000  # values looked at a time, so that checks cost little memory
 MEANING = {
     "counts": "raw counts (whole numbers, 0 or more)",
-    "linear": "expression that is not in log units (0 or more, largest above 25)",
+    "linear": "expression that is not in log units (0 or more), such as expected counts",
     "log": "log-normalised expression (0 or more, not whole numbers)",
     "scaled": "scaled expression (negative values, such as z-scores)",
 }

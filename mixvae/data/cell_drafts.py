@@ -15,7 +15,7 @@ from typing import Any
 
 from mixvae.data.cell_files import check_free_path, require_anndata
 from mixvae.data.cell_formats import IN_PLACE, CellFile, copy_unpacked
-from mixvae.data.cell_source import CellSource
+from mixvae.data.cell_source import AnnDataSource, CellSource
 
 # Columns that an annotation writes, and scanpy's colours for them.
 WRITTEN = re.compile(r"mixvae_(category|agent\d+|probability|agreement|entropy)(_colors)?")
@@ -65,8 +65,7 @@ class Draft:
             if _is_current(temporary, place):
                 shell = anndata.AnnData(obs=pandas.DataFrame(index=source.cells))
                 return cls(shell, temporary, place)
-        adata = file.read()
-        adata.uns.pop("mixvae_notes", None)
+        adata = source.adata if isinstance(source, AnnDataSource) else file.read()
         draft = cls(adata, temporary, None)
         draft._write(adata[: min(2, adata.n_obs)].copy())
         return draft

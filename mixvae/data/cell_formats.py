@@ -22,7 +22,7 @@ from mixvae.data.cell_source import AnnDataSource, CellSource
 from mixvae.data.cell_tables import find_mtx, read_mtx
 from mixvae.data.gene_names import distinct
 from mixvae.data.h5ad_source import NOT_CELLS, H5adSource
-from mixvae.data.zarr_store import read_zarr
+from mixvae.data.zarr_store import NOTES, read_zarr
 
 Format = Literal["h5ad", "h5ad.gz", "h5mu", "old", "10x", "mtx", "loom", "zarr"]
 IN_PLACE: tuple[Format, ...] = ("h5ad", "h5ad.gz", "h5mu")  # HDF5 of AnnData's present layout
@@ -116,7 +116,7 @@ class CellFile:
 
     def _source(self, adata: Any) -> AnnDataSource:
         source = AnnDataSource(adata, str(self.path), self.gene_names)
-        source.notes = tuple(map(str, adata.uns.pop("mixvae_notes", ())))
+        source.notes = tuple(map(str, adata.uns.pop(NOTES, ())))
         return source
 
 

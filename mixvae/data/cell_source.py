@@ -174,7 +174,7 @@ class AnnDataSource(CellSource):
         self, adata: Any, name: str = "the AnnData object", gene_names: str | None = None
     ) -> None:
         self.name, self.gene_names = name, gene_names
-        self._adata = adata
+        self.adata = adata
         self.cells = list(map(str, adata.obs_names))
         self.layers = (
             *([X] if adata.X is not None else ()),
@@ -185,10 +185,10 @@ class AnnDataSource(CellSource):
         self.columns = tuple(map(str, adata.obs.columns))
 
     def _var(self, layer: str) -> Any:
-        return (self._adata.raw if layer == RAW else self._adata).var
+        return (self.adata.raw if layer == RAW else self.adata).var
 
     def _index(self, layer: str) -> list[str]:
-        return list(map(str, (self._adata.raw if layer == RAW else self._adata).var_names))
+        return list(map(str, (self.adata.raw if layer == RAW else self.adata).var_names))
 
     def _var_columns(self, layer: str) -> tuple[str, ...]:
         return tuple(map(str, self._var(layer).columns))
@@ -197,13 +197,13 @@ class AnnDataSource(CellSource):
         return self._var(layer)[column]
 
     def _matrix(self, layer: str, genes: list[str], name: str) -> CellMatrix:
-        whole = {X: lambda: self._adata.X, RAW: lambda: self._adata.raw.X}
+        whole = {X: lambda: self.adata.X, RAW: lambda: self.adata.raw.X}
         own = layer.removeprefix("layers/")
-        matrix = whole.get(layer, lambda: self._adata.layers[own])()
+        matrix = whole.get(layer, lambda: self.adata.layers[own])()
         return MatrixInMemory(matrix, genes, layer, name)
 
     def _column(self, column: str) -> Any:
-        return self._adata.obs[column]
+        return self.adata.obs[column]
 
 
 def canonical(layer: str) -> str:

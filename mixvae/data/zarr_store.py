@@ -7,6 +7,8 @@ from typing import Any
 
 from mixvae.data.cell_files import require_anndata, require_for
 
+NOTES = "_mixvae_notes"  # in uns, until the source is made
+
 
 def read_zarr(path: Path) -> Any:
     """Read a store into an AnnData object; what it lacks is refused or noted."""
@@ -18,7 +20,7 @@ def read_zarr(path: Path) -> Any:
         if (index.astype(str) == "").any():
             raise ValueError(f"{name} has names that are empty")
     if notes:
-        adata.uns["mixvae_notes"] = notes
+        adata.uns[NOTES] = notes
     return adata
 
 

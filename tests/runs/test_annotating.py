@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 from collections.abc import Callable
@@ -551,3 +552,25 @@ def test_a_rejected_run_is_warned_of(made: Path, cells, caplog: pytest.LogCaptur
     (made / "model_order.json").write_text(json.dumps(order))
     annotate(cells, made)
     assert "is not to be relied on: mean consensus 0.3 is the best" in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore")  # of zarr and anndata on formats of theirs
+def test_folders_and_stores_become_h5ad(made: Path, command, cells, tmp_path: Path) -> None:
+    from scipy import io
+
+    wanted = annotate(cells, made)
+    folder = tmp_path / "10x"
+    folder.mkdir()
+    with (folder / "matrix.mtx").open("wb") as file:
+        io.mmwrite(file, cells.layers["counts"].T.astype(np.int64).tocoo())
+    (folder / "barcodes.tsv").write_text("".join(f"{name}\n" for name in cells.obs_names))
+    names = "".join(f"ENSG{i:011d}\t{name}\n" for i, name in enumerate(cells.var_names))
+    (folder / "genes.tsv").write_text(names)
+    paths = {"10x": "mtx.h5ad"}
+    if importlib.util.find_spec("zarr"):
+        cells.write_zarr(tmp_path / "in.zarr")
+        paths["in.zarr"] = "zarr.h5ad"
+    for path, out in paths.items():
+        status, _, err = command("run=a", f"data.path={path}", f"out={out}")
+        assert status == 0, err
+        same(anndata.read_h5ad(tmp_path / out), wanted)

@@ -118,11 +118,11 @@ class StateAnalysis(AbstractPredictionCallback):
             inform(f"no state analysis: {why}")
             return
         traversal = self._traverse(model, table)
-        self._findings = self._judge(trainer, model, table, traversal)
         if len(traversal.category) == 0:
             few = f"has no category with {self.min_samples} test samples"
             warn(f"no state analysis: agent {self.agent} {few}")
             return
+        self._findings = self._judge(trainer, model, table, traversal)
         self._write_tables(traversal, genes)
         self._draw(trainer, traversal, genes)
 

@@ -81,16 +81,18 @@ def is_bimodal(values: NDArray[Any], min_samples: int = 10) -> bool:
 def judge_state(values: NDArray[Any], score: float | None, min_samples: int = 10) -> Finding:
     """Judge one state dimension of the samples of a category.
 
-    `dead`: the samples are not decoded better with it by three standard errors. `few`: its variance
-    comes from fewer samples than half of what a Gaussian has, and than `min_samples`. `bimodal`:
-    see `is_bimodal`.
+    `few`: its variance comes from fewer samples than half of what a Gaussian has, and than
+    `min_samples`. `dead`: the samples are not decoded better with it by three standard errors, or
+    by one where the state is of `few`. `bimodal`: see `is_bimodal`.
 
     Args:
         values: Mean states, shape (N,).
         score: See `gain_score`; None if unknown.
     """
-    if score is not None and score < STANDARD_ERRORS:
+    few = effective_number(values) < min(min_samples, len(values) / 6)
+    # k samples that alone gain reach a score of at most the root of k
+    if score is not None and score < (1.0 if few else STANDARD_ERRORS):
         return "dead"
-    if effective_number(values) < min(min_samples, len(values) / 6):
+    if few:
         return "few"
     return "bimodal" if is_bimodal(values, min_samples) else ""

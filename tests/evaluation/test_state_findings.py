@@ -58,5 +58,6 @@ def test_a_judgement_names_the_first_that_holds() -> None:
     two = np.r_[NORMAL, 8 + NORMAL]
     few = np.r_[0.01 * NORMAL, 30, 31, 32]
     assert [judge_state(v, 9.0) for v in (NORMAL, two, few)] == ["", "bimodal", "few"]
-    assert [judge_state(v, 2.9) for v in (NORMAL, two, few)] == ["dead"] * 3
+    assert [judge_state(v, 2.9) for v in (NORMAL, two, few)] == ["dead", "dead", "few"]
+    assert judge_state(few, 0.9) == "dead"
     assert judge_state(two, None) == "bimodal"

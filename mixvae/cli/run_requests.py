@@ -65,6 +65,7 @@ class AnnotateOptions(RunRequest):
 
     agent: int = 0
     layer: Annotated[str | None, "data.layer"] = None
+    gene_names: Annotated[str | None, "data.gene_names"] = None
     target_sum: float | None = None
     max_missing: float = 0.2
     batch_size: int = 1000
@@ -84,12 +85,15 @@ class AnnotateRequest(AnnotateOptions):
     python -m mixvae.annotate run=FOLDER data.path=CELLS.h5ad out=ANNOTATED.h5ad
 
       run=FOLDER          the run, trained on cells
-      data.path=FILE      the cells; the file is not changed
-      out=FILE            the annotated copy; written whole or not at all
+      data.path=FILE      the cells, in any format that data.path of training takes; not changed
+      out=FILE            the annotated copy, .h5ad (.h5mu of .h5mu); written whole or not at all
       overwrite=true      replace an existing `out`
       checkpoint=best     best, last or selected; the default is the one that training tested
       agent=0             whose states to write: agents do not name their states alike
       data.layer=NAME     X, raw or a layer; the default is the run's own where the file has it
+      data.gene_names=C   column of var that names the genes; the default is the one with most of
+                          the run's genes, or the index
+      data.modality=rna   of an .h5mu file with several
       target_sum=1e6      total per cell that raw counts are scaled to; the default is the run's own
       max_missing=0.2     share of the run's genes that the file may lack; they count as 0
       batch_size=1000     cells at a time
@@ -115,6 +119,7 @@ class AnnotateRequest(AnnotateOptions):
 
     path: Annotated[Path, "data.path"]
     out: Path
+    modality: Annotated[str | None, "data.modality"] = None
     overwrite: bool = False
 
 

@@ -10,12 +10,13 @@ reading the batches before it.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
@@ -58,6 +59,23 @@ class BackedCells(Resident):
 
     def batch(self, rows: Tensor) -> Batch:
         """Read the batch of these rows, (B,), as (B, D); its `index` is the row number itself."""
+
+        def read(chunk: int, within: NDArray[np.int64]) -> list[Matrix]:
+            return [matrix[within] for matrix in self._chunk(chunk)]
+
+        return self._cut(rows, read)
+
+    def sample(self, rows: Tensor) -> Batch:
+        """Read the batch of these rows without the rest of their chunks, and keep nothing."""
+
+        def read(chunk: int, within: NDArray[np.int64]) -> list[Matrix]:
+            first, start = within.min(), chunk * self.chunk_rows
+            matrices = self._read(start + first, start + within.max() + 1)
+            return [matrix[within - first] for matrix in matrices]
+
+        return self._cut(rows, read)
+
+    def _cut(self, rows: Tensor, read: Callable[[int, NDArray[np.int64]], list[Matrix]]) -> Batch:
         wanted = rows.cpu().numpy()
         number = wanted // self.chunk_rows
         # those at hand first: they may make room for the others
@@ -65,11 +83,9 @@ class BackedCells(Resident):
         dense: list[Tensor] = []
         for chunk in order:
             places = np.flatnonzero(number == chunk)
-            within = wanted[places] - chunk * self.chunk_rows
-            for kept, matrix in enumerate(self._chunk(chunk)):
+            for kept, part in enumerate(read(chunk, wanted[places] - chunk * self.chunk_rows)):
                 if kept == len(dense):
-                    dense.append(torch.empty(len(rows), matrix.shape[1]))
-                part = matrix[within]
+                    dense.append(torch.empty(len(rows), part.shape[1]))
                 part = part.toarray() if sparse.issparse(part) else part
                 dense[kept][torch.from_numpy(places)] = torch.from_numpy(part)
         x, *counts = (values.to(rows.device) for values in dense)
@@ -97,15 +113,18 @@ class BackedCells(Resident):
             return self._chunks[number]
         while len(self._chunks) >= self.buffer_chunks:
             self._chunks.popitem(last=False)
+        start = number * self.chunk_rows
+        read = self._read(start, min(start + self.chunk_rows, len(self.label)))
+        self._chunks[number] = read
+        return read
+
+    def _read(self, start: int, stop: int) -> list[Matrix]:
+        """Read and prepare the rows from `start` to before `stop`."""
         if self._source is None:
             self._source = H5adSource(self._path)
             self._matrices = [self._source.matrix(how.layer or X) for how in self._preparations]
-        start = number * self.chunk_rows
-        stop = min(start + self.chunk_rows, len(self.label))
         both = zip(self._preparations, self._matrices, strict=True)
-        read = [preparation.apply(matrix.read(start, stop)) for preparation, matrix in both]
-        self._chunks[number] = read
-        return read
+        return [preparation.apply(matrix.read(start, stop)) for preparation, matrix in both]
 
 
 class ChunkedOrder(EpochOrder):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,10 @@ class Resident(ABC):
     @abstractmethod
     def to(self, device: torch.device) -> Resident:
         """Return the same samples on `device`."""
+
+    def sample(self, rows: Tensor) -> Any:
+        """Cut the batch of single rows that are not asked for again; by default as any other."""
+        return self.batch(rows)
 
     def at_epoch(self, epoch: int) -> Resident:
         """Return the samples as training sees them in an epoch; by default always the same."""
@@ -202,6 +207,7 @@ class EvalLoader:
             )
         self.batch_size = batch_size
         self._tensors = tensors
+        self._cut = tensors.batch
         self._share = rows[rank::world_size].to(tensors.label.device)
 
     def __len__(self) -> int:
@@ -211,7 +217,16 @@ class EvalLoader:
     def __iter__(self) -> Iterator[Any]:
         """Yield this process's rows in order."""
         for rows in torch.tensor_split(self._share, self._num_batches):
-            yield self._tensors.batch(rows)
+            yield self._cut(rows)
+
+    def thinned(self, count: int) -> EvalLoader:
+        """Return a loader of about `count` rows, an equal share of each batch; it reads no more."""
+        share = -(-count // self._num_batches)
+        parts = torch.tensor_split(self._share, self._num_batches)
+        loader = copy(self)
+        loader._share = torch.cat([rows[:: -(-len(rows) // share)] for rows in parts])
+        loader._cut = self._tensors.sample
+        return loader
 
 
 def _moved(rows: Tensor, device: torch.device) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 from lightning import LightningModule
@@ -179,11 +179,23 @@ def check_adversary(adversary: Adversary | None, weight: Schedule) -> None:
         raise ValueError("model.adversarial_weight is above 0, so model.adversary is needed")
 
 
+@runtime_checkable
+class _Thinnable(Protocol):
+    """Batches whose loader can read some rows without the others."""
+
+    def thinned(self, count: int) -> Collection[Any]:
+        """Return batches of about `count` rows, an equal share of each batch."""
+        ...
+
+
 def spread_samples(batches: Collection[Batch | MultimodalBatch]) -> Tensor:
     """At most about 5,000 samples, an equal share of each batch, shape (N, *shape)."""
     share = -(-MAX_FITTED // len(batches))
+    # A loader that can reads these rows alone, which are then all of its batches.
+    batches = batches.thinned(MAX_FITTED) if isinstance(batches, _Thinnable) else batches
     parts = []
     for batch in batches:
         assert isinstance(batch.x, Tensor), "samples of several modalities are not one array"
-        parts.append(batch.x[:: -(-len(batch.x) // share)])
+        # A view would keep the whole batch in memory.
+        parts.append(batch.x[:: -(-len(batch.x) // share)].clone())
     return torch.cat(parts)

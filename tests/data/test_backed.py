@@ -135,3 +135,16 @@ def test_it_crosses_to_another_process(backed):
     assert torch.equal(
         moved.batch(torch.tensor([3])).counts, backed.batch(torch.tensor([3])).counts
     )
+
+
+def test_single_rows_are_read_without_their_chunks_and_not_kept(backed, cells, monkeypatch):
+    backed.batch(torch.tensor([0]))
+    spans: list[tuple[int, int]] = []
+    plain = backed._matrices[0].read
+    monkeypatch.setattr(
+        backed._matrices[0], "read", lambda *span: spans.append(span) or plain(*span)
+    )
+    rows = [399, 3, 40, 42]
+    np.testing.assert_allclose(backed.sample(torch.tensor(rows)).x, expected(cells)[rows], 1e-6)
+    assert sorted(spans) == [(3, 4), (40, 43), (399, 400)]
+    assert list(backed._chunks) == [0]

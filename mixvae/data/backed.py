@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ class BackedCells(Resident):
         preparations: How x is prepared and, where a run needs them, raw counts.
         label: Labels, shape (N,), int64.
         chunk_rows: Neighbouring rows that are read at a time.
+        covariates: See `Batch.covariates`, shape (N, V), or None.
     """
 
     def __init__(
@@ -47,8 +49,10 @@ class BackedCells(Resident):
         label: Tensor,
         chunk_rows: int,
         buffer_chunks: int,
+        covariates: Tensor | None = None,
     ) -> None:
         self.label = label
+        self.covariates = covariates
         self.chunk_rows = chunk_rows
         self.buffer_chunks = buffer_chunks
         self._path = path
@@ -94,14 +98,16 @@ class BackedCells(Resident):
             label=self.label.index_select(0, rows),
             index=rows,
             counts=counts[0] if counts else None,
+            covariates=None if self.covariates is None else self.covariates.index_select(0, rows),
         )
 
     def to(self, device: torch.device) -> BackedCells:
         """Return the same cells, whose batches are then copied to `device`."""
-        label = self.label.to(device)
-        return BackedCells(
-            self._path, self._preparations, label, self.chunk_rows, self.buffer_chunks
-        )
+        moved = copy(self)
+        moved.label = self.label.to(device)
+        moved.covariates = None if self.covariates is None else self.covariates.to(device)
+        moved._source, moved._chunks, moved._matrices = None, OrderedDict(), []
+        return moved
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the open file and the chunks in memory."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 from mixvae.contracts import DataSpec
 from mixvae.data.base import AbstractResidentDataModule, Split, SplitRows
 from mixvae.data.checks import check_fraction
+from mixvae.data.covariates import CellCovariates
 from mixvae.data.expression import check_target_sum
 from mixvae.data.preparation import Preparation
 from mixvae.data.resident import Resident
@@ -34,6 +35,7 @@ class CellTable:
     label: NDArray[np.int64]
     class_names: tuple[str, ...]
     preparation: Preparation
+    covariates: CellCovariates = field(default_factory=CellCovariates)
 
 
 class AbstractCellDataModule(AbstractResidentDataModule):
@@ -90,6 +92,7 @@ class AbstractCellDataModule(AbstractResidentDataModule):
             num_classes=len(self.table.class_names),
             class_names=self.table.class_names,
             feature_names=genes,
+            covariates=self.table.covariates.names,
         )
 
     def read_splits(self) -> dict[Split, SplitRows]:
@@ -114,6 +117,7 @@ class AbstractCellDataModule(AbstractResidentDataModule):
             **self.table.preparation.as_plain(),
             "target_sum": self.target_sum,
             "class_names": list(self.table.class_names),
+            "covariates": self.table.covariates.as_plain(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -122,6 +126,13 @@ class AbstractCellDataModule(AbstractResidentDataModule):
         differing = {
             "genes": (run.genes, present.genes),
             "unit": (run.described, present.described),
+            "covariates": tuple(
+                " ".join(one.name for one in some.names) or "none"
+                for some in (
+                    CellCovariates.from_plain(state.get("covariates", {})),
+                    self.table.covariates,
+                )
+            ),
         }
         for name, (then, now) in differing.items():
             if then != now:

@@ -6,6 +6,7 @@ A matrix is named `X`, `raw` (the `X` of AnnData's `raw`, with genes of its own)
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +58,19 @@ class CellSource(ABC):
         check_unique(genes, "gene")
         return matrix
 
+    def column(self, column: str) -> Any:
+        """A column of obs, of numbers, words or categories, length N."""
+        return self._column(column)
+
     def words(self, column: str, what: str) -> list[str | None]:
         """The values of a column of obs as words, None where missing, for the setting `what`."""
         if column not in self.columns:
             there = ", ".join(self.columns) or "none"
+            near = get_close_matches(column, self.columns, n=1)
+            meant = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(
-                f"{what} is {column!r}, but obs of {self.name} has no such column; it has {there}"
+                f"{what} is {column!r}, but obs of {self.name} has no such column; it has"
+                f" {there}{meant}"
             )
         values = np.asarray(self._column(column), dtype=object)
         # NaN differs from itself; comparing pandas' NA gives neither True nor False

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from copy import copy
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,9 @@ from mixvae.data.cell_source import H5adSource, X
 from mixvae.data.expression import Matrix
 from mixvae.data.preparation import Preparation
 from mixvae.data.resident import EpochOrder, Resident
+
+# The first batch of a buffer reads its chunks, for as long as some steps take.
+AHEAD = 16
 
 
 class BackedCells(Resident):
@@ -60,6 +64,12 @@ class BackedCells(Resident):
         self._source: H5adSource | None = None
         self._chunks: OrderedDict[int, list[Matrix]] = OrderedDict()
         self._matrices: list[CellMatrix] = []
+        self._lock = Lock()
+
+    @property
+    def ahead(self) -> int:  # type: ignore[override]
+        """Batches that a thread reads ahead; on a GPU none, as it may not disturb a recording."""
+        return AHEAD if self.label.device.type == "cpu" else 0
 
     def batch(self, rows: Tensor) -> Batch:
         """Read the batch of these rows, (B,), as (B, D); its `index` is the row number itself."""
@@ -67,7 +77,8 @@ class BackedCells(Resident):
         def read(chunk: int, within: NDArray[np.int64]) -> list[Matrix]:
             return [matrix[within] for matrix in self._chunk(chunk)]
 
-        return self._cut(rows, read)
+        with self._lock:
+            return self._cut(rows, read)
 
     def sample(self, rows: Tensor) -> Batch:
         """Read the batch of these rows without the rest of their chunks, and keep nothing."""
@@ -77,7 +88,8 @@ class BackedCells(Resident):
             matrices = self._read(start + first, start + within.max() + 1)
             return [matrix[within - first] for matrix in matrices]
 
-        return self._cut(rows, read)
+        with self._lock:
+            return self._cut(rows, read)
 
     def _cut(self, rows: Tensor, read: Callable[[int, NDArray[np.int64]], list[Matrix]]) -> Batch:
         wanted = rows.cpu().numpy()
@@ -106,12 +118,17 @@ class BackedCells(Resident):
         moved = copy(self)
         moved.label = self.label.to(device)
         moved.covariates = None if self.covariates is None else self.covariates.to(device)
-        moved._source, moved._chunks, moved._matrices = None, OrderedDict(), []
         return moved
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the open file and the chunks in memory."""
-        return {**self.__dict__, "_source": None, "_chunks": OrderedDict(), "_matrices": []}
+        state = {**self.__dict__, "_source": None, "_chunks": OrderedDict(), "_matrices": []}
+        del state["_lock"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Begin with no file open."""
+        self.__dict__.update(state, _lock=Lock())
 
     def _chunk(self, number: int) -> list[Matrix]:
         if number in self._chunks:

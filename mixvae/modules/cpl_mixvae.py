@@ -136,9 +136,8 @@ class CplMixVAE(AbstractMixture):
         """What encoders see of a batch before and after batches are aligned, each (B, C)."""
         if not self.aligns_batches or batch.covariates is None:
             return None
-        components = self.agents.encoder.components
-        batches = batch.covariates[:, : self.agents.num_batches]
-        return components.project(batch.x), components(batch.x, batches)
+        with self.agents.given(batch.covariates):
+            return self.agents.seen(batch.x)
 
     def weights(self, epoch: float) -> dict[str, float]:
         """Factors in the loss, where each agent's own terms count `scale` times."""

@@ -150,8 +150,9 @@ class Agents(_Categories):
 
     def _covariates(self, size: int) -> Tensor:
         """Covariates of so many samples, shape (size, V)."""
-        if self._given is None or len(self._given) != size:
+        if self._given is None:
             return self.average.expand(size, -1)
+        assert len(self._given) == size
         return self._given
 
     def features(self, x: Tensor) -> Tensor:
@@ -178,6 +179,12 @@ class Agents(_Categories):
     def state_of(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(s|x), each (A, B, S), if it does not see the category."""
         return self.state(self.features(x))
+
+    def seen(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Components of x, (B, *shape), before and after batches are aligned, each (B, C)."""
+        assert isinstance(self.encoder, ComponentEncoder)
+        components = self.encoder.components
+        return components.project(x), components(x, self._covariates(len(x))[:, : self.num_batches])
 
     def decode(self, category: Tensor, state: Tensor) -> Tensor:
         """Parameters of p(x|s, c), (A, B, *decoded_shape), from (A, B, K) and (A, B, S)."""

@@ -60,7 +60,7 @@ def batch_effects(points: Tensor, batch: Tensor) -> BatchEffects:
         v.T @ z / v.sum(dim=0).clamp_min(1)[:, None] - z.mean(dim=0),
     ]
     found = [_fit_common(z, v, start, count) for start in starts]
-    _, shift, member, variance = max(found, key=lambda one: float(one[0]))
+    _, shift, member, variance = max(found, key=lambda one: float(one.log_likelihood))
     shift = shift - v.mean(dim=0) @ shift
     z = z - v @ shift
     for _ in range(NUM_STEPS):
@@ -75,10 +75,17 @@ def batch_effects(points: Tensor, batch: Tensor) -> BatchEffects:
     return BatchEffects(shift, centres, offsets, _diversity(member, v).to(points.dtype), precision)
 
 
-def _fit_common(
-    z: Tensor, v: Tensor, shift: Tensor, count: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Log-likelihood, offsets of batches (B, C), memberships (N, K) and variances (C,)."""
+class _Common(NamedTuple):
+    """A mixture whose batches have one offset each; memberships are (N, K), variances (C,)."""
+
+    log_likelihood: Tensor
+    shift: Tensor
+    member: Tensor
+    variance: Tensor
+
+
+def _fit_common(z: Tensor, v: Tensor, shift: Tensor, count: int) -> _Common:
+    """Fit clusters and the batches' offsets, (B, C), from a start of the offsets."""
     generator = torch.Generator().manual_seed(0)
     start = k_means((z - v @ shift).float(), count, num_restarts=2, generator=generator)
     near = torch.cdist((z - v @ shift).float(), start).argmin(dim=-1)
@@ -97,7 +104,8 @@ def _fit_common(
         variance = variance.clamp_min(1e-6 * z.var(dim=0))
         weights = _diversity(member, v)
         member, likelihood = _membership(y, v, centres, none, weights, 1 / variance)
-    return likelihood.mean() - variance.log().sum() / 2, shift, member, variance
+    mean = likelihood.mean() - variance.log().sum() / 2
+    return _Common(mean, shift, member, variance)
 
 
 def _diversity(member: Tensor, v: Tensor) -> Tensor:

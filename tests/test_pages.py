@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from experiments.bench.footprint import SHORT_SCHEDULES
-from mixvae import annotate, evaluate, impute, sweep, train
+from mixvae import annotate, evaluate, impute, report, sweep, train
 from mixvae.data import __main__ as data
 
 ROOT = Path(__file__).parents[1]
@@ -26,6 +26,7 @@ PROGRAMS: dict[str, Callable[[Sequence[str] | None], int]] = {
     "mixvae.evaluate": evaluate.main,
     "mixvae.annotate": annotate.main,
     "mixvae.impute": impute.main,
+    "mixvae.report": report.main,
     "mixvae.sweep": sweep.main,
     "mixvae.data": data.main,
 }

@@ -25,6 +25,7 @@ class Batch(NamedTuple):
             None where the data have none or the run needs none.
         factors: Value of each factor that a sample was made of, from 0, for evaluation only, shape
             (B, F), int64; None where the data have none.
+        covariates: See `DataSpec.covariates`, shape (B, V), float32; None where there are none.
     """
 
     x: Tensor
@@ -32,6 +33,15 @@ class Batch(NamedTuple):
     index: Tensor  # type: ignore[assignment]  # shadows the method of tuple
     counts: Tensor | None = None
     factors: Tensor | None = None
+    covariates: Tensor | None = None
+
+
+class Covariate(NamedTuple):
+    """A column of `Batch.covariates`; the batches come first, a column of 0 and 1 for each."""
+
+    name: str
+    mean: float  # over the training samples
+    is_batch: bool
 
 
 @dataclass(frozen=True)
@@ -47,16 +57,18 @@ class DataSpec:
         feature_names: Names of the features, such as genes, length D; empty where they have none.
         factor_names: Names of the factors that samples were made of, length F; mostly empty.
         factor_sizes: Number of values of each factor, length F.
+        covariates: What a decoder is given beside category and state, length V; mostly empty.
     """
 
     name: str
     shape: tuple[int, ...]
     num_classes: int = 0
-    class_names: tuple[str, ...] = field(default_factory=tuple)
+    class_names: tuple[str, ...] = ()
     value_range: tuple[float, float] | None = None
     feature_names: tuple[str, ...] = field(default_factory=tuple)
     factor_names: tuple[str, ...] = field(default_factory=tuple)
     factor_sizes: tuple[int, ...] = field(default_factory=tuple)
+    covariates: tuple[Covariate, ...] = ()
 
     @property
     def is_image(self) -> bool:
@@ -97,10 +109,7 @@ class Augmenter(Protocol):
     """Makes a copy of each sample for each agent, of the same type as the sample."""
 
     def __call__(self, x: Tensor, num_agents: int, log_q: LogQ, strength: float = 1.0) -> Tensor:
-        """Copies of x, shape (B, *shape), as (A, B, *shape), on the device of x.
-
-        How far they may be from the sample is multiplied by `strength`, at least 0.
-        """
+        """Copies of x, (B, *shape), as (A, B, *shape); `strength`, >= 0, scales their distance."""
         ...
 
 
@@ -155,8 +164,7 @@ class Balance(NamedTuple):
     Attributes:
         tau: Divisor of the logits.
         largest_probability: The largest q(c|x) that tau allows; None if the logits are not capped.
-        weights: Factor of each term relative to the reconstruction of one agent, by the term's
-            name; below 0 for a reward.
+        weights: Factor of each term, by name, relative to one agent's reconstruction; < 0: reward.
     """
 
     tau: float
@@ -266,10 +274,9 @@ class MultimodalStep(NamedTuple):
 
     Attributes:
         posterior: The inference, see `MultimodalPosterior`.
-        reconstruction: -log p(x_m|z) of each modality, from the posterior mean that the model
-            decodes, shape (M, B), nats, summed over features; 0 where missing.
-        imputation: -log p(x_n|z_m) of modality n decoded from the posterior mean of modality m,
-            shape (M, M, B) as [m, n], nats; 0 where m or n is missing.
+        reconstruction: -log p(x_m|z), from the posterior mean that the model decodes, shape (M, B),
+            nats, summed over features; 0 where missing.
+        imputation: -log p(x_n|z_m), from the mean of modality m, (M, M, B) as [m, n], likewise.
         kl: The regulariser of the model, shape (B,), nats, summed over modalities.
     """
 

@@ -124,8 +124,8 @@ def measure_overlap(trainer: Trainer, model: LightningModule) -> Tensor:
     size = (model.num_agents, model.num_categories, model.num_categories)
     total = torch.zeros(size, dtype=torch.float64, device=model.device)
     with evaluating(trainer, model):
-        for batch in ordered_batches(trainer, "train"):
-            probs = model.infer(batch.x).probs.double()
+        for index, batch in enumerate(ordered_batches(trainer, "train")):
+            probs = model.predict_step(batch, index).posterior.probs.double()
             total += probs.transpose(1, 2) @ probs
     reduced = trainer.strategy.reduce(total, reduce_op="sum")
     assert isinstance(reduced, Tensor)

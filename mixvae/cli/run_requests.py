@@ -68,6 +68,7 @@ class AnnotateOptions(RunRequest):
     gene_names: Annotated[str | None, "data.gene_names"] = None
     target_sum: float | None = None
     max_missing: float = 0.2
+    batch: str | None = None
     batch_size: int = 1000
 
     def __post_init__(self) -> None:
@@ -96,6 +97,8 @@ class AnnotateRequest(AnnotateOptions):
       data.modality=rna   of an .h5mu file with several
       target_sum=1e6      total per cell that raw counts are scaled to; the default is the run's own
       max_missing=0.2     share of the run's genes that the file may lack; they count as 0
+      batch=NAME          the batch of all cells, of a run with data.batch_key: one of the run's, or
+                          average for cells of none of them; the default is each cell's own
       batch_size=1000     cells at a time
       debug=true          show the full traceback of an error
 

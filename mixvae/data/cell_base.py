@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor
 from mixvae.contracts import UNKNOWN_LABEL, DataSpec
 from mixvae.data.base import AbstractResidentDataModule, Split, SplitRows
 from mixvae.data.checks import check_fraction
+from mixvae.data.covariates import CellCovariates
 from mixvae.data.expression import check_target_sum
 from mixvae.data.genes import shown
 from mixvae.data.preparation import Preparation
@@ -38,6 +39,7 @@ class CellTable:
     label: NDArray[np.int64]
     class_names: tuple[str, ...]
     preparation: Preparation
+    covariates: CellCovariates = field(default_factory=CellCovariates)
 
 
 class AbstractCellDataModule(AbstractResidentDataModule):
@@ -95,6 +97,7 @@ class AbstractCellDataModule(AbstractResidentDataModule):
             num_classes=len(self.table.class_names),
             class_names=self.table.class_names,
             feature_names=genes,
+            covariates=self.table.covariates.names,
         )
 
     def read_splits(self) -> dict[Split, SplitRows]:
@@ -139,6 +142,7 @@ class AbstractCellDataModule(AbstractResidentDataModule):
             **self.table.preparation.as_plain(),
             "target_sum": self.target_sum,
             "class_names": list(self.table.class_names),
+            "covariates": self.table.covariates.as_plain(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -147,6 +151,13 @@ class AbstractCellDataModule(AbstractResidentDataModule):
         differing = {
             "genes": (run.genes, present.genes),
             "unit": (run.described, present.described),
+            "covariates": tuple(
+                " ".join(one.name for one in some.names) or "none"
+                for some in (
+                    CellCovariates.from_plain(state.get("covariates", {})),
+                    self.table.covariates,
+                )
+            ),
         }
         for name, (then, now) in differing.items():
             if then != now:

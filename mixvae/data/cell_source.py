@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from mixvae.data.cell_matrices import CellMatrix, MatrixInMemory
@@ -129,12 +130,19 @@ class CellSource(ABC):
         both = zip(self.genes(layer), self._index(layer), strict=True)
         return [name for name, own in both if own in marked]
 
+    def column(self, column: str) -> Any:
+        """A column of obs, of numbers, words or categories, length N."""
+        return self._column(column)
+
     def words(self, column: str, what: str) -> list[str | None]:
         """The values of a column of obs as words, None where missing, for the setting `what`."""
         if column not in self.columns:
             there = ", ".join(self.columns) or "none"
+            near = get_close_matches(column, self.columns, n=1)
+            meant = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(
-                f"{what} is {column!r}, but obs of {self.name} has no such column; it has {there}"
+                f"{what} is {column!r}, but obs of {self.name} has no such column; it has"
+                f" {there}{meant}"
             )
         return as_words(self._column(column))
 

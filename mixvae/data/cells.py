@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mixvae.contracts import UNKNOWN_LABEL
 from mixvae.data.backed import BackedCells, ChunkedOrder
@@ -21,11 +22,13 @@ from mixvae.data.cell_formats import DESCRIBED, IN_PLACE, CellFile
 from mixvae.data.cell_matrices import CellMatrix, MatrixOnDisk
 from mixvae.data.cell_source import RAW, AnnDataSource, CellSource
 from mixvae.data.checks import check_count
+from mixvae.data.covariates import CellCovariates
 from mixvae.data.expression import Normalization
 from mixvae.data.genes import ALL, MAX_MISSING, GeneChoice, check_unique
 from mixvae.data.preparation import Preparation
 from mixvae.data.resident import Resident, TrainLoader
 from mixvae.data.sparse import ResidentCells, as_rows
+from mixvae.messages import warn
 
 logger = logging.getLogger("mixvae")
 BUILT_IN_LABEL = "bulk_labels"
@@ -35,7 +38,7 @@ class CellDataModule(AbstractCellDataModule):
     """Cells of a file, or of scanpy's 700 `pbmc68k_reduced` where no file is named.
 
     x is log-normalised expression. `batch_labels` has the batch of each cell where `batch_key` is
-    given; it serves the choice of highly variable genes.
+    given; it serves the choice of highly variable genes, and is a covariate of the model.
 
     Args:
         path: The file or folder, see `cell_formats`; None: scanpy's pbmc68k_reduced, real cells
@@ -54,7 +57,9 @@ class CellDataModule(AbstractCellDataModule):
         num_highly_variable: Number of genes to keep, chosen on the training cells.
         max_missing: Largest share of the listed genes that the file may lack, from 0 to 1.
         label_key: Column of obs with the classes, for evaluation only.
-        batch_key: Column of obs with the batch of each cell, such as its donor.
+        batch_key: Column of obs with the batch of each cell, such as its donor, whose effect models
+            with covariates take out.
+        covariates: Further columns of obs that their decoder is given: numbers, or classes.
         backed: Leave the cells on disk.
         chunk_rows: Neighbouring rows that are read from disk at a time.
         buffer_chunks: Chunks whose rows are shuffled together and held in memory.
@@ -75,6 +80,7 @@ class CellDataModule(AbstractCellDataModule):
         max_missing: float = MAX_MISSING,
         label_key: str | None = None,
         batch_key: str | None = None,
+        covariates: Sequence[str] = (),
         backed: bool = False,
         chunk_rows: int = 64,
         buffer_chunks: int = 128,
@@ -94,6 +100,12 @@ class CellDataModule(AbstractCellDataModule):
         self.layer = layer or (RAW if self.path is None else "X")
         self.label_key = label_key or (BUILT_IN_LABEL if self.path is None else None)
         self.batch_key = batch_key
+        self.covariates = tuple(covariates)
+        if batch_key is not None and batch_key == self.label_key:
+            warn(
+                f"batch_key and label_key are both {batch_key!r}: what tells the classes apart is"
+                " taken out as an effect of the batch"
+            )
         self.counts_layer = counts_layer
         self.backed = backed
         self.chunk_rows = chunk_rows
@@ -109,11 +121,13 @@ class CellDataModule(AbstractCellDataModule):
             check_unique(source.cells, "cell")
             label, class_names = self._labels(source)
             if self.batch_key is not None:
-                self.batch_labels = _batches(source, self.batch_key)
+                self.batch_labels = source.words(self.batch_key, "batch_key")
             parts = self._split(label, class_names)
             tested = parts[self.predict_split].tolist()
             self.cell_names = {row: source.cells[row] for row in tested}
             train = parts["train"].numpy()
+            keys = self.batch_key, self.covariates
+            covariates, values = CellCovariates.fit(source, *keys, train)
             matrix = self._matrix(source, self.layer)
             self._check_scaled(source, matrix)
             fit = (train, self._choose(source), self.normalize, self.target_sum, self.batch_labels)
@@ -123,9 +137,10 @@ class CellDataModule(AbstractCellDataModule):
                 same = self.counts_layer == self.layer
                 matrices.append(matrix if same else self._matrix(source, self.counts_layer))
                 preparations.append(preparations[0].of_counts(matrices[1], train))
-            cells = self._cells(matrices, preparations, torch.from_numpy(label))
+            beside = None if values is None else torch.from_numpy(values)
+            cells = self._cells(matrices, preparations, torch.from_numpy(label), beside)
             source.check_unchanged()
-        return CellTable(cells, label, class_names, preparations[0])
+        return CellTable(cells, label, class_names, preparations[0], covariates)
 
     def train_dataloader(self) -> TrainLoader:
         """Shuffled training batches; of cells on disk, shuffled within buffers of chunks."""
@@ -208,22 +223,17 @@ class CellDataModule(AbstractCellDataModule):
         return label, names
 
     def _cells(
-        self, matrices: list[CellMatrix], preparations: list[Preparation], label: torch.Tensor
+        self,
+        matrices: list[CellMatrix],
+        preparations: list[Preparation],
+        label: Tensor,
+        covariates: Tensor | None,
     ) -> Resident:
         if self.file is not None and self.backed:
-            return BackedCells(self.file, preparations, label, self.chunk_rows, self.buffer_chunks)
+            sizes = self.chunk_rows, self.buffer_chunks
+            return BackedCells(self.file, preparations, label, *sizes, covariates)
         x, *counts = (
             as_rows(preparation.apply(matrix.read(0, matrix.shape[0])))
             for preparation, matrix in zip(preparations, matrices, strict=True)
         )
-        return ResidentCells(x, label, counts[0] if counts else None)
-
-
-def _batches(source: CellSource, column: str) -> list[str | None]:
-    batches = source.words(column, "batch_key")
-    missing = sum(value is None for value in batches)
-    if missing:
-        raise ValueError(
-            f"batch_key is {column!r}, but {missing} of {len(batches)} cells have no value there"
-        )
-    return batches
+        return ResidentCells(x, label, counts[0] if counts else None, covariates)

@@ -7,7 +7,10 @@ DataLoader over a TensorDataset, and twice as many as resident floats.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +27,8 @@ class Resident(ABC):
 
     label: Tensor
     """Labels, shape (N,), int64, on the device of the samples."""
+    ahead = 0
+    """Training batches that a thread cuts while earlier ones are in use; 0 for samples at hand."""
 
     @abstractmethod
     def batch(self, rows: Tensor) -> Any:
@@ -32,6 +37,10 @@ class Resident(ABC):
     @abstractmethod
     def to(self, device: torch.device) -> Resident:
         """Return the same samples on `device`."""
+
+    def sample(self, rows: Tensor) -> Any:
+        """Cut the batch of single rows that are not asked for again; by default as any other."""
+        return self.batch(rows)
 
     def at_epoch(self, epoch: int) -> Resident:
         """Return the samples as training sees them in an epoch; by default always the same."""
@@ -154,11 +163,15 @@ class TrainLoader:
         self._resume = None
         order = _moved(self.sampler.permuted(), self._tensors.label.device)
         tensors = self._tensors.at_epoch(self._epoch)
-        while self._yielded < len(self):
-            rows = order[self._yielded * self.batch_size :][: self.batch_size]
+
+        def cut(number: int) -> Any:
+            rows = order[number * self.batch_size :][: self.batch_size]
             equal = len(rows) - len(rows) % self._world_size
+            return tensors.batch(rows[:equal][self._rank :: self._world_size])
+
+        for batch in _cut_ahead(cut, range(self._yielded, len(self)), tensors.ahead):
             self._yielded += 1
-            yield tensors.batch(rows[:equal][self._rank :: self._world_size])
+            yield batch
 
     def state_dict(self) -> dict[str, int]:
         """The epoch and the number of batches yielded in it."""
@@ -202,6 +215,7 @@ class EvalLoader:
             )
         self.batch_size = batch_size
         self._tensors = tensors
+        self._cut = tensors.batch
         self._share = rows[rank::world_size].to(tensors.label.device)
 
     def __len__(self) -> int:
@@ -211,7 +225,33 @@ class EvalLoader:
     def __iter__(self) -> Iterator[Any]:
         """Yield this process's rows in order."""
         for rows in torch.tensor_split(self._share, self._num_batches):
-            yield self._tensors.batch(rows)
+            yield self._cut(rows)
+
+    def thinned(self, count: int) -> EvalLoader:
+        """Return a loader of about `count` rows, an equal share of each batch; it reads no more."""
+        share = -(-count // self._num_batches)
+        parts = torch.tensor_split(self._share, self._num_batches)
+        loader = copy(self)
+        loader._share = torch.cat([rows[:: -(-len(rows) // share)] for rows in parts])
+        loader._cut = self._tensors.sample
+        return loader
+
+
+def _cut_ahead(cut: Callable[[int], Any], numbers: range, ahead: int) -> Iterator[Any]:
+    """Yield `cut(number)` in order; a thread cuts so many more while a batch is in use."""
+    if ahead == 0:
+        yield from map(cut, numbers)
+        return
+    reader, waiting = ThreadPoolExecutor(1, "reader"), deque[Future[Any]]()
+    try:
+        for number in numbers:
+            waiting.append(reader.submit(cut, number))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        reader.shutdown(cancel_futures=True)
 
 
 def _moved(rows: Tensor, device: torch.device) -> Tensor:

@@ -139,11 +139,13 @@ class ResidentCells(Resident):
         x: Expression as the model sees it, N rows of D genes.
         label: Labels, shape (N,), int64.
         counts: Raw counts of the same cells and genes, or None.
+        covariates: See `Batch.covariates`, shape (N, V), or None.
     """
 
     x: Rows
     label: Tensor
     counts: Rows | None = None
+    covariates: Tensor | None = None
 
     def batch(self, rows: Tensor) -> Batch:
         """Cut the batch of these rows, (B,), as (B, D); its `index` is the row number itself."""
@@ -152,9 +154,11 @@ class ResidentCells(Resident):
             label=self.label.index_select(0, rows),
             index=rows,
             counts=None if self.counts is None else self.counts.dense(rows),
+            covariates=None if self.covariates is None else self.covariates.index_select(0, rows),
         )
 
     def to(self, device: torch.device) -> ResidentCells:
         """Return the same cells on `device`."""
         counts = None if self.counts is None else self.counts.to(device)
-        return ResidentCells(self.x.to(device), self.label.to(device), counts)
+        covariates = None if self.covariates is None else self.covariates.to(device)
+        return ResidentCells(self.x.to(device), self.label.to(device), counts, covariates)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 from lightning import LightningModule
@@ -19,6 +19,7 @@ from torch.optim.optimizer import ParamsT
 from mixvae.contracts import Adversary, Batch, MultimodalBatch
 from mixvae.logging_schedule import is_logged
 from mixvae.networks.components import PrincipalComponents
+from mixvae.objectives.batch_effects import batch_effects
 from mixvae.objectives.schedules import Constant, Schedule, as_schedule
 from mixvae.objectives.terms import Terms
 
@@ -72,9 +73,14 @@ class AbstractModule(LightningModule, ABC, Generic[BatchT]):
         layers = [layer for layer in self.modules() if isinstance(layer, PrincipalComponents)]
         if not layers:
             return
-        x = spread_samples(batches)
+        x, covariates = _spread(batches)
         for layer in layers:
-            layer.fit(x)
+            if layer.alignment is None or covariates is None:
+                layer.fit(x)
+            else:
+                batch = covariates[:, : layer.alignment.num_batches]
+                layer.fit(x, batch)
+                layer.alignment.load(batch_effects(layer.project(x), batch)._asdict())
 
     def check(self, batch: BatchT) -> None:
         """Raise ValueError if a batch of the training data cannot be modelled."""
@@ -179,11 +185,31 @@ def check_adversary(adversary: Adversary | None, weight: Schedule) -> None:
         raise ValueError("model.adversarial_weight is above 0, so model.adversary is needed")
 
 
+@runtime_checkable
+class _Thinnable(Protocol):
+    """Batches whose loader can read some rows without the others."""
+
+    def thinned(self, count: int) -> Collection[Any]:
+        """Return batches of about `count` rows, an equal share of each batch."""
+        ...
+
+
 def spread_samples(batches: Collection[Batch | MultimodalBatch]) -> Tensor:
     """At most about 5,000 samples, an equal share of each batch, shape (N, *shape)."""
+    return _spread(batches)[0]
+
+
+def _spread(batches: Collection[Batch | MultimodalBatch]) -> tuple[Tensor, Tensor | None]:
+    """The samples of `spread_samples` and their covariates, (N, V), where they have some."""
     share = -(-MAX_FITTED // len(batches))
-    parts = []
+    # A loader that can reads these rows alone, which are then all of its batches.
+    batches = batches.thinned(MAX_FITTED) if isinstance(batches, _Thinnable) else batches
+    parts, covariates = [], []
     for batch in batches:
         assert isinstance(batch.x, Tensor), "samples of several modalities are not one array"
-        parts.append(batch.x[:: -(-len(batch.x) // share)])
-    return torch.cat(parts)
+        # A view would keep the whole batch in memory.
+        step = -(-len(batch.x) // share)
+        parts.append(batch.x[::step].clone())
+        beside = getattr(batch, "covariates", None)
+        covariates += [] if beside is None else [beside[::step].clone()]
+    return torch.cat(parts), torch.cat(covariates) if covariates else None

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixvae.contracts import Adversary, Augmenter, Balance, Batch, MixtureStep
+from mixvae.contracts import Adversary, Augmenter, Balance, Batch, Covariate, MixtureStep
 from mixvae.modules.base import check_adversary, plain_number, weight_schedule
 from mixvae.modules.mixture import AbstractMixture, Tau
 from mixvae.networks.batched import frozen_statistics
@@ -61,6 +61,7 @@ class CplMixVAE(AbstractMixture):
         align_epochs: Epochs at whose start the agents' labels are matched.
         copy_strength: Factor on the distance of the copies of `augmenter` and `adversary` from the
             sample, a number or a schedule over epochs.
+        covariates: Of the data, such as batches; see `Agents`.
         **shared: See `AbstractMixture`.
 
     Source:
@@ -93,9 +94,10 @@ class CplMixVAE(AbstractMixture):
         marginal_weight: float = 4.0,
         align_epochs: Sequence[int] = (),
         copy_strength: float | Schedule = 1.0,
+        covariates: Sequence[Covariate] = (),
         **shared: Any,
     ) -> None:
-        super().__init__(num_agents, **shared)
+        super().__init__(num_agents, covariates, **shared)
         self.set_tau(tau, double_softmax)
         self.temperature = as_schedule(temperature, name="model.temperature", above=0)
         self.straight_through = straight_through
@@ -124,6 +126,19 @@ class CplMixVAE(AbstractMixture):
         # Each process counts its own samples; by default the first one's buffers go to all.
         self._ddp_params_and_buffers_to_ignore = ["joint_counts"]
 
+    @property
+    def aligns_batches(self) -> bool:
+        """Whether the encoders see the batches of the data laid over each other."""
+        return self.agents.aligns
+
+    @torch.no_grad()
+    def seen(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """What encoders see of a batch before and after batches are aligned, each (B, C)."""
+        if not self.aligns_batches or batch.covariates is None:
+            return None
+        with self.agents.given(batch.covariates):
+            return self.agents.seen(batch.x)
+
     def weights(self, epoch: float) -> dict[str, float]:
         """Factors in the loss, where each agent's own terms count `scale` times."""
         own = {
@@ -139,6 +154,10 @@ class CplMixVAE(AbstractMixture):
 
     def terms(self, batch: Batch) -> Terms:
         """The objective on a batch, see the class; parts of weight 0 are left out."""
+        with self.agents.given(batch.covariates):
+            return self._terms(batch)
+
+    def _terms(self, batch: Batch) -> Terms:
         epoch, x = self.epoch, batch.x
         weights, strength = self.weights(epoch), self.copy_strength(epoch)
         ours = ("consistency", "adversarial", "information")

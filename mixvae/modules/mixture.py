@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from mixvae.contracts import Batch, MixtureModel, MixturePosterior, MixtureStep
+from mixvae.contracts import Batch, Covariate, MixtureModel, MixturePosterior, MixtureStep
 from mixvae.modules.base import SETTLED, AbstractModule, Moment, plain_number
 from mixvae.networks.agents import Agents, join_categories, permute_categories
 from mixvae.networks.batched import evaluating
@@ -35,6 +35,7 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
 
     Args:
         num_agents: Number of agents A, at least 1. Positional: most subclasses have one agent.
+        covariates: See `Agents`; positional, as most subclasses know none.
         agents: Builds the networks from shape, num_agents, num_categories, state_dim,
             decoded_shape and state_sees_category.
         **shared: See `AbstractModule`.
@@ -51,6 +52,7 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
     def __init__(
         self,
         num_agents: int = 1,
+        covariates: Sequence[Covariate] = (),
         /,
         *,
         shape: Sequence[int],
@@ -73,6 +75,7 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
             state_dim=state_dim,
             decoded_shape=decoded_shape(shape, likelihood),
             state_sees_category=self.state_sees_category,
+            **({"covariates": covariates} if covariates else {}),
         )
         self.register_buffer("category_mask", torch.ones(num_categories, dtype=torch.bool))
         # The name of each agent's categories; merged ones have the same.
@@ -219,8 +222,9 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
 
     def predict_step(self, batch: Batch, batch_idx: int = 0) -> MixtureStep:
         """Infer and reconstruct a batch, every agent seeing the sample itself."""
-        posterior = self.infer(batch.x)
-        parameters = self.decoded(most_probable(posterior.probs), posterior.state_mean)
+        with self.agents.given(batch.covariates):
+            posterior = self.infer(batch.x)
+            parameters = self.decoded(most_probable(posterior.probs), posterior.state_mean)
         x = batch.x.expand(self.num_agents, *batch.x.shape)
         return MixtureStep(
             posterior=posterior,

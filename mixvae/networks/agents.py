@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from mixvae.contracts import Covariate
 from mixvae.networks.batched import BatchedLinear, ByteDropout, in_full_precision
+from mixvae.networks.components import ComponentEncoder
 from mixvae.networks.mlp import MLPDecoder
 from mixvae.networks.wide_input import is_wide
 
@@ -80,7 +83,11 @@ class Agents(_Categories):
         state_dropout: Probability of dropping a state dimension at the decoder's input
             (MMIDAS: 0.2).
         state_sees_category: True: the state's posterior is q(s|x, c); False: q(s|x).
+        covariates: What p(x|s, c) depends on beside; an encoder of components aligns the batches
+            among them. Outside of `given` their means are taken.
     """
+
+    average: Tensor
 
     def __init__(
         self,
@@ -94,6 +101,7 @@ class Agents(_Categories):
         decoded_shape: Sequence[int] | None = None,
         state_dropout: float = 0.0,
         state_sees_category: bool = True,
+        covariates: Sequence[Covariate] = (),
     ) -> None:
         super().__init__()
         self.state_dim = state_dim
@@ -115,6 +123,45 @@ class Agents(_Categories):
         fan_in = num_categories + state_dim
         self.code_from_category = BatchedLinear(num_agents, num_categories, code, fan_in=fan_in)
         self.code_from_state = BatchedLinear(num_agents, state_dim, code, bias=False, fan_in=fan_in)
+        self.num_batches = sum(one.is_batch for one in covariates)
+        self._given: Tensor | None = None
+        if covariates:
+            self.register_buffer("average", torch.tensor([one.mean for one in covariates]))
+            self.code_from_covariates = BatchedLinear(
+                num_agents, len(covariates), code, bias=False, fan_in=fan_in
+            )
+        if self.aligns:
+            assert isinstance(self.encoder, ComponentEncoder)
+            self.encoder.components.align_batches(self.num_batches)
+
+    @property
+    def aligns(self) -> bool:
+        """Whether the encoder sees batches laid over each other."""
+        return self.num_batches > 0 and isinstance(self.encoder, ComponentEncoder)
+
+    @contextmanager
+    def given(self, covariates: Tensor | None) -> Iterator[None]:
+        """Take these covariates of the samples, shape (B, V), in all that is computed within."""
+        before, self._given = self._given, covariates
+        try:
+            yield
+        finally:
+            self._given = before
+
+    def _covariates(self, size: int) -> Tensor:
+        """Covariates of so many samples, shape (size, V)."""
+        if self._given is None:
+            return self.average.expand(size, -1)
+        assert len(self._given) == size
+        return self._given
+
+    def features(self, x: Tensor) -> Tensor:
+        """Features of x, shape (A, B, *shape), or (B, *shape) seen by all, as (A, B, H)."""
+        if not self.aligns:
+            return super().features(x)
+        assert isinstance(self.encoder, ComponentEncoder)
+        size = x.shape[-1 - self.encoder.components.num_dims]
+        return self.encoder(x, self._covariates(size)[:, : self.num_batches])
 
     def state(self, features: Tensor, category: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(s|x, c), each (A, B, S).
@@ -132,6 +179,12 @@ class Agents(_Categories):
     def state_of(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(s|x), each (A, B, S), if it does not see the category."""
         return self.state(self.features(x))
+
+    def seen(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Components of x, (B, *shape), before and after batches are aligned, each (B, C)."""
+        assert isinstance(self.encoder, ComponentEncoder)
+        components = self.encoder.components
+        return components.project(x), components(x, self._covariates(len(x))[:, : self.num_batches])
 
     def decode(self, category: Tensor, state: Tensor) -> Tensor:
         """Parameters of p(x|s, c), (A, B, *decoded_shape), from (A, B, K) and (A, B, S)."""
@@ -155,7 +208,10 @@ class Agents(_Categories):
         return likelihood.nll(decoder(code), x)
 
     def _code(self, category: Tensor, state: Tensor) -> Tensor:
-        return self.code_from_category(category) + self.code_from_state(self.state_dropout(state))
+        code = self.code_from_category(category) + self.code_from_state(self.state_dropout(state))
+        if not hasattr(self, "average"):
+            return code
+        return code + self.code_from_covariates(self._covariates(category.shape[-2]))
 
     def category_axes(self) -> list[CategoryAxis]:
         """Every parameter that has a category axis, with the number of that axis."""

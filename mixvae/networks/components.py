@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from mixvae.networks.alignment import BatchAlignment
 from mixvae.networks.mlp import BatchNorm, MLPEncoder
 
 OVERSAMPLING = 10
@@ -53,17 +54,26 @@ class PrincipalComponents(nn.Module):
         self.register_buffer("projection", torch.zeros(num_features, num_components))
         # Whether it was fitted, as a plain value: reading a buffer synchronises with the GPU.
         self.fitted = False
+        self.alignment: BatchAlignment | None = None
         self.register_load_state_dict_post_hook(_see_whether_fitted)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
-    def fit(self, x: Tensor) -> None:
-        """Find the components of samples x, shape (N, *shape); a function of x alone.
+    def fit(self, x: Tensor, batch: Tensor | None = None) -> None:
+        """Find the components of samples x, shape (N, *shape); a function of the arguments alone.
+
+        Args:
+            batch: Batch of each sample, one-hot, shape (N, B): components are then those within
+                batches, while batches still differ in them.
 
         Raises ValueError if the samples span fewer dimensions than there are components.
         """
         x = x.flatten(1)
         offset = x.mean(dim=0)
         centred = x - offset
+        if batch is not None:
+            centred = centred - batch @ (
+                (batch.T @ centred) / batch.sum(dim=0).clamp_min(1)[:, None]
+            )
         scale = centred.square().mean(dim=0).sqrt()
         # A constant feature carries no information; its scale of 0 must not divide.
         weight = torch.where(scale > 0, 1 / scale.clamp_min(1e-6), 0.0)
@@ -81,14 +91,30 @@ class PrincipalComponents(nn.Module):
         self.projection.copy_(weight[:, None] * axes / deviation * kept)
         self.fitted = True
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Components of x, shape (..., *shape), as (..., num_components)."""
+    def project(self, x: Tensor) -> Tensor:
+        """Components of x, shape (..., *shape), with the effects of batches."""
+        return (x.flatten(-self.num_dims) - self.offset) @ self.projection
+
+    def align_batches(self, num_batches: int) -> None:
+        """Lay so many batches over each other from now on; before `fit`."""
+        self.alignment = BatchAlignment(self.num_components, num_batches)
+
+    def forward(self, x: Tensor, batch: Tensor | None = None) -> Tensor:
+        """Components of x, shape (..., *shape), as (..., num_components).
+
+        Args:
+            batch: Share of each batch, shape (B, N), where they are aligned.
+        """
         if not self.fitted:
             raise ValueError(
                 "the principal components were not fitted: call model.prepare with the training"
                 " batches before training, as python -m mixvae.train does"
             )
-        return (x.flatten(-self.num_dims) - self.offset) @ self.projection
+        found = self.project(x)
+        if self.alignment is None:
+            return found
+        assert batch is not None
+        return self.alignment(found, batch)
 
 
 def _see_whether_fitted(layer: nn.Module, _: object) -> None:
@@ -135,6 +161,10 @@ class ComponentEncoder(nn.Module):
         self.encoder = MLPEncoder(num_agents, [num_components], hidden, batch_norm)
         self.out_features = self.encoder.out_features
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Features of x, shape (A, B, *shape) or (B, *shape), as (A, B, hidden[-1])."""
-        return self.encoder(self.components(x))
+    def forward(self, x: Tensor, batch: Tensor | None = None) -> Tensor:
+        """Features of x, shape (A, B, *shape) or (B, *shape), as (A, B, hidden[-1]).
+
+        Args:
+            batch: See `PrincipalComponents.forward`.
+        """
+        return self.encoder(self.components(x, batch))

@@ -62,7 +62,7 @@ def write_run_report(folder: Path) -> Path:
         verdict=verdict(record),
         commands=_commands(record),
         sections=_sections(record),
-        pictures=_pictures(folder / "figures"),
+        pictures=_pictures(folder, "figures"),
         tables=[table for name, title in TABLES.items() for table in _table(folder / name, title)],
         values=_values(record),
         plotly=_plotly(),
@@ -151,11 +151,10 @@ def _commands(record: Record) -> dict[str, str]:
     return commands
 
 
-def _pictures(folder: Path) -> list[Picture]:
-    """The PNG files of a folder, inside the page while there is room."""
-    base = folder.parent if folder.name == "figures" else folder
+def _pictures(base: Path, folder: str = ".") -> list[Picture]:
+    """The PNG files of a folder in `base`, inside the page while there is room."""
     pictures, size = [], 0
-    for path in sorted(folder.glob("*.png")):
+    for path in sorted((base / folder).glob("*.png")):
         content = path.read_bytes()
         size += len(content)
         source = "data:image/png;base64," + base64.b64encode(content).decode()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +21,13 @@ from mixvae.data.cell_drafts import WRITTEN, Draft, check_output
 from mixvae.data.cell_formats import CellFile
 from mixvae.data.cell_matrices import CellMatrix
 from mixvae.data.cell_source import RAW, AnnDataSource, CellSource, X
+from mixvae.data.covariates import CellCovariates
 from mixvae.data.expression import MEANING
 from mixvae.data.genes import check_unique
 from mixvae.data.preparation import Preparation
 from mixvae.evaluation.annotation import Annotation, describe, join
 from mixvae.files import read_json, replacing
+from mixvae.modules.cpl_mixvae import CplMixVAE
 from mixvae.runs.opening import TrainedRun, open_trained
 from mixvae.runs.recording import listening, shown
 from mixvae.runs.reviewing import doubts
@@ -65,6 +68,15 @@ class Annotator:
     run: TrainedRun
     preparation: Preparation
     model: MixtureModel
+    covariates: CellCovariates
+
+    def _covariates(self, source: CellSource, batch: str | None) -> Tensor | None:
+        """Covariates of all cells, (N, V), where the run has some."""
+        if not self.covariates.columns or not isinstance(self.model, CplMixVAE):
+            if batch is not None:
+                raise ValueError(f"batch is {batch!r}, but the run corrects for no batches")
+            return None
+        return torch.from_numpy(self.covariates.encode(source, batch))
 
     def annotate(
         self, adata: Any, options: AnnotateOptions, source: CellSource | None = None
@@ -73,9 +85,10 @@ class Annotator:
         source = source or AnnDataSource(adata)
         matrix = _choose_matrix(source, self.preparation, options)
         adapted = self.preparation.adapt(matrix, options.max_missing, options.target_sum)
+        values = self._covariates(source, options.batch)
         batches = adapted.batches(matrix, options.batch_size)
         kept = np.flatnonzero(self.model.category_mask.cpu().numpy())
-        _add(adata, _infer(self.model, batches, options.agent), kept)
+        _add(adata, _infer(self.model, batches, options.agent, values), kept)
         adata.uns["mixvae"] = {
             **_describe_run(self.run),
             "num_categories": self.model.num_categories,
@@ -102,7 +115,13 @@ def open_annotator(options: AnnotateOptions) -> Annotator:
     if doubted:
         logger.warning("run %s is not to be relied on: %s", shown(run.folder.path), doubted)
     genes = preparation.genes
-    model = run.load_model(DataSpec(name="cells", shape=(len(genes),), feature_names=genes))
+    states = (state for state in run.content.values() if isinstance(state, Mapping))
+    covariates = CellCovariates.from_plain(
+        next((state["covariates"] for state in states if "covariates" in state), {})
+    )
+    model = run.load_model(
+        DataSpec("cells", (len(genes),), feature_names=genes, covariates=covariates.names)
+    )
     if not isinstance(model, MixtureModel):
         raise ValueError(
             f"the run's model is {type(model).__name__}, which has no categories; annotate with a"
@@ -110,7 +129,7 @@ def open_annotator(options: AnnotateOptions) -> Annotator:
         )
     if options.agent not in range(model.num_agents):
         raise ValueError(f"agent is {options.agent}; it must be 0 to {model.num_agents - 1}")
-    return Annotator(run, preparation, model)
+    return Annotator(run, preparation, model, covariates)
 
 
 def _choose_matrix(
@@ -145,10 +164,18 @@ def _choose_matrix(
     return matrix
 
 
-def _infer(model: MixtureModel, batches: Iterator[Tensor], agent: int) -> Annotation:
+def _infer(
+    model: MixtureModel, batches: Iterator[Tensor], agent: int, covariates: Tensor | None
+) -> Annotation:
     assert isinstance(model, LightningModule)
+    parts, start = [], 0
     with torch.inference_mode():
-        return join([describe(model.infer(x.to(model.device)), agent) for x in batches])
+        for x in batches:
+            rows = slice(start, start := start + len(x))
+            beside = None if covariates is None else covariates[rows].to(model.device)
+            with model.agents.given(beside) if isinstance(model, CplMixVAE) else nullcontext():
+                parts.append(describe(model.infer(x.to(model.device)), agent))
+    return join(parts)
 
 
 def _add(adata: Any, annotation: Annotation, kept: NDArray[np.int64]) -> None:

@@ -121,6 +121,14 @@ def build_model(cfg: DictConfig, data: Any) -> LightningModule:
                     f" {data.spec.name} is not"
                 )
             given[name] = data.spec if name == "spec" else getattr(data.spec, name)
+    covariates = getattr(data.spec, "covariates", ())
+    if "covariates" in wanted:
+        given["covariates"] = covariates
+    elif covariates:
+        warn(
+            f"model {model.func.__name__} has no covariates: effects of data.batch_key and"
+            " data.covariates stay in; model=cpl_mixvae takes them out"
+        )
     augmenter = instantiate(cfg.augmenter, _convert_="all")
     if isinstance(augmenter, Learned):
         augmenter.check_data(data.spec)
@@ -133,6 +141,11 @@ def build_model(cfg: DictConfig, data: Any) -> LightningModule:
         )
     built = model(**given)
     assert isinstance(built, LightningModule)
+    if any(one.is_batch for one in covariates) and not getattr(built, "aligns_batches", True):
+        warn(
+            "the encoder sees the effects of data.batch_key, as it has no principal components in"
+            " which batches are aligned; networks=mlp_cells has"
+        )
     return built
 
 

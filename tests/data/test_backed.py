@@ -11,7 +11,7 @@ from mixvae.data.cell_generator import generate_cells
 from mixvae.data.cells_synthetic import write_cells
 from mixvae.data.genes import find_genes
 from mixvae.data.preparation import Preparation
-from mixvae.data.resident import TrainLoader
+from mixvae.data.resident import TrainLoader, _cut_ahead
 
 NUM_CELLS, CHUNK, BUFFER = 400, 16, 5
 
@@ -136,3 +136,52 @@ def test_it_crosses_to_another_process(backed):
     assert torch.equal(
         moved.batch(torch.tensor([3])).counts, backed.batch(torch.tensor([3])).counts
     )
+
+
+def test_single_rows_are_read_without_their_chunks_and_not_kept(backed, cells, monkeypatch):
+    backed.batch(torch.tensor([0]))
+    spans: list[tuple[int, int]] = []
+    plain = backed._matrices[0].read
+    monkeypatch.setattr(
+        backed._matrices[0], "read", lambda *span: spans.append(span) or plain(*span)
+    )
+    rows = [399, 3, 40, 42]
+    np.testing.assert_allclose(backed.sample(torch.tensor(rows)).x, expected(cells)[rows], 1e-6)
+    assert sorted(spans) == [(3, 4), (40, 43), (399, 400)]
+    assert list(backed._chunks) == [0]
+
+
+def test_a_thread_reads_ahead_the_same_batches_from_any_point_of_an_epoch(backed, monkeypatch):
+    def batches(ahead, resumed=0):
+        monkeypatch.setattr("mixvae.data.backed.AHEAD", ahead)
+        loader = TrainLoader(backed, torch.arange(NUM_CELLS), 30, seed=0)
+        loader.sampler = ChunkedOrder(torch.arange(NUM_CELLS), 0, CHUNK, BUFFER)
+        loader.load_state_dict({"epoch": 0, "yielded": resumed})
+        found = []
+        for number, batch in enumerate(loader, resumed + 1):
+            assert loader.state_dict() == {"epoch": 0, "yielded": number}
+            found.append(batch)
+        return found
+
+    plain, ahead, later = batches(0), batches(16), batches(16, resumed=4)
+    assert len(plain) == len(ahead) == len(later) + 4
+    for one, other in zip(plain + plain[4:], ahead + later, strict=True):
+        assert torch.equal(one.index, other.index)
+        assert torch.equal(one.x, other.x)
+
+
+def test_reading_ahead_stops_with_the_epoch_and_its_errors_arrive():
+    started = []
+
+    def cut(number):
+        started.append(number)
+        if number == 5:
+            raise OSError("gone")
+        return number
+
+    batches = _cut_ahead(cut, range(100), 3)
+    assert [next(batches) for _ in range(2)] == [0, 1]
+    batches.close()
+    assert len(started) <= 5
+    with pytest.raises(OSError, match="gone"):
+        list(_cut_ahead(cut, range(10), 2))

@@ -208,3 +208,14 @@ def test_batches_that_cannot_be_made_are_refused(loader, arguments, message):
 def test_a_batch_that_cannot_be_shared_equally_is_refused():
     with pytest.raises(ValueError, match="batch_size is 9, which 2 processes cannot share equally"):
         train_loader(53, 9, world_size=2)
+
+
+@pytest.mark.parametrize(("n", "batch_size", "count"), [(50, 8, 20), (53, 53, 7), (53, 10, 500)])
+def test_a_thinned_loader_reads_an_equal_share_of_each_batch_alone(n, batch_size, count):
+    loader = EvalLoader(make_tensors(n), torch.arange(n), batch_size)
+    share = -(-count // len(loader))
+    wanted = [row for rows in rows_of(loader) for row in rows[:: -(-len(rows) // share)]]
+    thinned = loader.thinned(count)
+    assert len(thinned) == len(loader)
+    assert all_rows_of(thinned) == wanted
+    assert all_rows_of(loader) == list(range(n))

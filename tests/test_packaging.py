@@ -24,7 +24,12 @@ else:
     import tomli as tomllib
 
 # What a distribution is called where its import has another name.
-DISTRIBUTIONS = {"hydra": "hydra-core", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+DISTRIBUTIONS = {
+    "hydra": "hydra-core",
+    "PIL": "pillow",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
 
 TESTED = ("3.10", "3.11", "3.12", "3.13")
 COMMANDS = ("annotate", "data", "evaluate", "impute", "sweep", "train")

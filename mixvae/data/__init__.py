@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mixvae.data.dsprites_rendered import RenderedDSpritesDataModule
     from mixvae.data.fetch import FetchError
     from mixvae.data.hippocampus import HippocampusDataModule
+    from mixvae.data.images import ImageDataModule
     from mixvae.data.mnist import MNISTDataModule
     from mixvae.data.multimodal import MultimodalDataModule
     from mixvae.data.rat_simulator import RatSimulator
@@ -26,6 +27,7 @@ __all__ = [
     "DigitsDataModule",
     "FetchError",
     "HippocampusDataModule",
+    "ImageDataModule",
     "MNISTDataModule",
     "MultimodalDataModule",
     "RatSimulator",
@@ -39,6 +41,7 @@ _HOME = {
     "DigitsDataModule": "digits",
     "FetchError": "fetch",
     "HippocampusDataModule": "hippocampus",
+    "ImageDataModule": "images",
     "MNISTDataModule": "mnist",
     "MultimodalDataModule": "multimodal",
     "RatSimulator": "rat_simulator",

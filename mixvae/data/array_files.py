@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mixvae.data.given import as_array, as_labels, find, is_given
+
 _logger = logging.getLogger("mixvae")
 
 ENDINGS = (".npy", ".npz", ".csv")
@@ -18,11 +20,13 @@ def read_array(name: str) -> np.ndarray:
     """Read an array of numbers; that of an `.npy` stays on disk until it is used.
 
     Args:
-        name: Path of the file, with `:key` behind it for one array of an `.npz`. A `.csv` has a
-            row for each sample, values between commas, nothing or `nan` where one is missing, and
-            may begin with a line of column names. A first column that this line leaves without a
-            name, such as pandas' index, is left out with a warning.
+        name: Name of an array given from Python, or path of the file, with `:key` behind it for one
+            array of an `.npz`. A `.csv` has a row for each sample, values between commas, nothing
+            or `nan` where one is missing, and may begin with a line of column names. A first column
+            that this line leaves without a name, such as pandas' index, is left out with a warning.
     """
+    if is_given(name):
+        return as_array(find(name), name)
     path, key = _located(name)
     array = _csv_numbers(path) if path.suffix == ".csv" else _numpy_array(path, key)
     if array.dtype.kind not in "buif":
@@ -40,6 +44,8 @@ def read_labels(name: str, num_samples: int) -> np.ndarray:
     Returns:
         Whole numbers or texts, shape (num_samples,).
     """
+    if is_given(name):
+        return as_labels(find(name), num_samples, "labels")
     path, key = _located(name)
     if path.suffix == ".csv":
         lines = [row for _, row in _csv_rows(path)]

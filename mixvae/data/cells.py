@@ -20,6 +20,7 @@ from mixvae.data.cell_source import RAW, AnnDataSource, CellSource, H5adSource
 from mixvae.data.checks import check_count
 from mixvae.data.expression import Normalization
 from mixvae.data.genes import ALL, MAX_MISSING, GeneChoice, check_unique
+from mixvae.data.given import as_labels, find, is_anndata, is_given
 from mixvae.data.preparation import Preparation
 from mixvae.data.resident import Resident, TrainLoader
 from mixvae.data.sparse import ResidentCells, as_rows
@@ -75,6 +76,8 @@ class CellDataModule(AbstractCellDataModule):
         check_count("buffer_chunks", buffer_chunks)
         if normalize not in ("auto", "log_cpm", "none"):
             raise ValueError(f"normalize is {normalize!r}; it must be auto, log_cpm or none")
+        if backed and is_given(path):
+            raise ValueError("backed is true, but the AnnData object is in memory; name its file")
         if backed and path is None:
             raise ValueError("backed is true but path is null; name the file that stays on disk")
         self.path = None if path is None else Path(path).expanduser()
@@ -89,6 +92,27 @@ class CellDataModule(AbstractCellDataModule):
         self.normalize: Normalization = normalize
         self.batch_labels: list[str | None] | None = None
         self._choice = GeneChoice(genes, num_highly_variable, max_missing)
+
+    @classmethod
+    def take(cls, data: Any, labels: Any) -> dict[str, Any]:
+        """Take an AnnData object; labels are a column of its obs, or one for each cell."""
+        settings: dict[str, Any] = {"path": data}
+        if isinstance(data, str):
+            return settings | ({} if labels is None else {"label_key": labels})
+        if not is_anndata(data):
+            raise ValueError(
+                f"{cls.__name__} takes an AnnData object, got {type(data).__name__}; give images to"
+                " images_cpl, a dict of arrays to multimodal_mmvm"
+            )
+        if data.isbacked:
+            raise ValueError(
+                "the AnnData object is backed by a file; name the file, data.path=FILE"
+                " data.backed=true, or read it first: .to_memory()"
+            )
+        if labels is not None:
+            by_name = isinstance(labels, str)
+            settings["label_key"] = labels if by_name else as_labels(labels, data.n_obs, "labels")
+        return settings
 
     def read_table(self) -> CellTable:
         """Read names, labels and, unless they stay on disk, the cells."""
@@ -132,6 +156,9 @@ class CellDataModule(AbstractCellDataModule):
         if self.path is None:
             yield AnnDataSource(require_scanpy().datasets.pbmc68k_reduced(), self.name)
             return
+        if is_given(str(self.path)):
+            yield AnnDataSource(find(str(self.path)), "the AnnData object")
+            return
         with H5adSource(self.path) as source:
             try:
                 yield source
@@ -152,7 +179,7 @@ class CellDataModule(AbstractCellDataModule):
         """Class of each cell and the names of the classes, in alphabetical order."""
         if self.label_key is None:
             return np.full(len(source.cells), UNKNOWN_LABEL, dtype=np.int64), ()
-        words = source.words(self.label_key, "label_key")
+        words = _words(source, self.label_key)
         names = tuple(sorted({word for word in words if word is not None}))
         if not names:
             raise ValueError(f"label_key is {self.label_key!r}, but no cell has a value there")
@@ -170,6 +197,14 @@ class CellDataModule(AbstractCellDataModule):
             for preparation, matrix in zip(preparations, matrices, strict=True)
         )
         return ResidentCells(x, label, counts[0] if counts else None)
+
+
+def _words(source: CellSource, label_key: str) -> list[str | None]:
+    """The label of each cell, from a column of obs or given beside it; None where missing."""
+    if not is_given(label_key):
+        return source.words(label_key, "label_key")
+    labels = as_labels(find(label_key), len(source.cells), "labels")
+    return [None if label in ("", -1) else str(label) for label in labels.tolist()]
 
 
 def _batches(source: CellSource, column: str) -> list[str | None]:

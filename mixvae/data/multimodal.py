@@ -11,6 +11,7 @@ import torch
 from mixvae.contracts import UNKNOWN_LABEL, ModalitySpec, MultimodalSpec
 from mixvae.data.array_files import read_array, read_labels
 from mixvae.data.base import SPLITS, Split, SplitRows
+from mixvae.data.given_modalities import modalities_of
 from mixvae.data.multimodal_base import AbstractMultimodalDataModule
 from mixvae.data.multimodal_resident import ModalityStores, MultimodalTensors
 from mixvae.data.multimodal_state import MultimodalState
@@ -88,6 +89,12 @@ class MultimodalDataModule(AbstractMultimodalDataModule):
         self._label = np.empty(0, dtype=np.int64)
         self._spec: MultimodalSpec | None = None
         self._parts: dict[Split, np.ndarray] = {}
+
+    @classmethod
+    def take(cls, data: Any, labels: Any) -> dict[str, Any]:
+        """Take arrays or AnnData objects by name, or a MuData object; see `modalities_of`."""
+        arrays, labels = modalities_of(data, labels)
+        return {"modalities": arrays} | ({} if labels is None else {"labels": labels})
 
     @property
     def spec(self) -> MultimodalSpec:

@@ -223,7 +223,7 @@ def _resident(images: Images, state: ImageState) -> ResidentTensors:
     """Keep bytes as they are, which takes a quarter of the memory, and scale other values."""
     pixels = images.pixels
     if pixels.dtype == np.uint8 and state.low == 0:
-        stored, unit = torch.from_numpy(np.ascontiguousarray(pixels)), state.high
+        stored, unit = torch.from_numpy(np.array(pixels, order="C")), state.high
     else:
         stored, unit = torch.from_numpy(to_unit(pixels, state.low, state.high)), 1.0
     return ResidentTensors(stored, _numbered(images, state.classes), unit)

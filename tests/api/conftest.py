@@ -16,7 +16,7 @@ SMALL = (
     "trainer.limit_train_batches=2",
     "num_threads=1",
     "~callbacks.figures",
-    "callbacks.progress.kind=none",
+    "+callbacks.progress.kind=none",
 )
 MIXTURE = ("model.num_agents=2", "model.state_dim=1")
 TINY = ("model.agents.encoder.hidden=[8]", "model.agents.decoder.hidden=[8]")

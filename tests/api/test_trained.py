@@ -83,7 +83,7 @@ def test_a_run_goes_on_with_its_own_data_alone(image_run: mixvae.Run, tmp_path: 
 
 
 def test_data_that_were_changed_since_are_refused(image_run: mixvae.Run) -> None:
-    x, y = images()
+    x, _ = images()
     run = mixvae.Run(image_run.folder, {"python:uint8_60x6x6_000000000000": x})
     with pytest.raises(ValueError, match="changed in memory"):
         run.evaluate()

@@ -49,6 +49,7 @@ class _Callable(ModuleType):
     """This module, which is also the function `mixvae.train`: Python gives both one name."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Train a run: `mixvae.train("images_cpl", "seed=1", data=images)`; docs/python.md."""
         from mixvae.api.training import train
 
         return train(*arguments, **options)

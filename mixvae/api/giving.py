@@ -26,8 +26,15 @@ def given_lines(cfg: DictConfig, data: Any, labels: Any) -> tuple[list[str], dic
     if take is None:
         raise ValueError(f"the data module {target} takes no data from Python")
     objects: dict[str, Any] = {}
-    lines = []
-    for key, value in _settings(take, data, labels).items():
+    lines: list[str] = []
+    settings = _settings(take, data, labels)
+    # Labels of other data that a run was given do not belong to these.
+    lines += [
+        f"data.{key}=null"
+        for key, value in cfg.data.items()
+        if is_given(value) and key not in settings
+    ]
+    for key, value in settings.items():
         if isinstance(value, Mapping):
             entries = [f"{name}:{_named(item, objects)}" for name, item in value.items()]
             lines.append(f"data.{key}={{{','.join(entries)}}}")

@@ -59,16 +59,20 @@ class Run:
 
     @property
     def metrics(self) -> Any:
-        """Logged metrics as a DataFrame: a row for each epoch, NaN where one was not logged."""
+        """Metrics of training and validation as a DataFrame: a row for each epoch, from 0.
+
+        NaN where one was not logged; those of the test are in the summary.
+        """
         import pandas
 
         rows = [
             {name: int(value) if name in KEYS else float(value) for name, value in row.items()}
             for row in read_metrics(RunFolder(self.folder).metrics)
         ]
-        if not rows:
-            return pandas.DataFrame(columns=[*KEYS])
-        return pandas.DataFrame(rows).groupby("epoch", as_index=False).last()
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        kept = [name for name in names if not name.startswith("test/")] or [*KEYS]
+        table = pandas.DataFrame(rows, columns=kept).groupby("epoch", as_index=False).last()
+        return table.dropna(how="all", subset=[name for name in kept if name not in KEYS])
 
     @property
     def figures(self) -> Figures:
@@ -206,7 +210,7 @@ class Run:
 
 
 def open_run(folder: str | PathLike[str]) -> Run:
-    """Open the folder of a run; see `mixvae.open_run`."""
+    """Open the folder of a run, whether Python or the command line made it."""
     path = Path(folder).expanduser().absolute()
     open_config(RunFolder(path))  # refuses a folder without a run
     return Run(path)

@@ -66,6 +66,8 @@ def test_evaluating_on_its_own_data_and_on_others(image_run: mixvae.Run) -> None
     other = image_run.evaluate(data=x, labels=y, name="other")
     assert (image_run.folder / "evaluations" / "other" / "evaluation.json").is_file()
     assert other["test/loss"] != own["test/loss"]
+    # Without labels, those of the run's own images are left out.
+    assert "test/accuracy" not in image_run.evaluate(data=x, name="unlabelled")
 
 
 def test_a_run_goes_on_with_its_own_data_alone(image_run: mixvae.Run, tmp_path: Path) -> None:

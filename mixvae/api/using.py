@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mixvae.callbacks.collecting import decode_mixture, decoder_of
 from mixvae.cli.run_requests import AnnotateOptions, ImputeOptions, RunRequest
-from mixvae.contracts import MixtureModel, MultimodalModel, MultimodalSpec
+from mixvae.contracts import DataSpec, MixtureModel, MultimodalModel, MultimodalSpec
 from mixvae.data.checks import check_count
 from mixvae.data.given import as_array
 from mixvae.data.given_modalities import modalities_of
@@ -105,7 +105,9 @@ def _prepared(run: TrainedRun, samples: NDArray[Any]) -> NDArray[np.float32]:
         check_images(arrays, "the array")
         images.check_shape(arrays.shape[1:], "the array")
         return to_unit(arrays, images.low, images.high)
-    shape = run.spec.shape
+    spec = run.spec
+    assert isinstance(spec, DataSpec), "models of several modalities have no categories"
+    shape = spec.shape
     if samples.shape[1:] != shape:
         raise ValueError(f"the samples have the shape {samples.shape}; the run's are (N, *{shape})")
     check_images(samples, "the array")

@@ -150,4 +150,4 @@ def value_range(images: NDArray[Any], name: str) -> tuple[float, float]:
 def to_unit(images: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
     """Scale values so that `low` becomes 0 and `high` 1; others are clipped to that range."""
     scaled = (images.astype(np.float32) - low) / (high - low)
-    return np.clip(scaled, 0.0, 1.0, dtype=np.float32)
+    return np.clip(scaled, np.float32(0), np.float32(1))

@@ -26,6 +26,8 @@ SPLIT_NAMES: dict[str, Split] = {
 }  # fmt: skip
 IMAGE_KEYS = ("images", "image", "x", "data", "imgs", "arr_0")
 LABEL_KEYS = ("labels", "label", "y", "targets", "target", "classes")
+Arrays = tuple[NDArray[Any], NDArray[Any] | None]
+"""Images as they are stored, and their labels if the source has some."""
 READABLE = "a folder of PNG or JPEG files, .npy, .npz or IDX"
 
 
@@ -69,6 +71,7 @@ def read_images(name: str, labels: str | None, layout: Layout) -> dict[Split, Im
         labels: File of the labels of all images; None takes those that the source has.
     """
     path = Path(name).expanduser()
+    found: dict[str, Arrays]
     if is_given(name):
         found = {"train": (read_array(name), None)}
     elif path.is_dir():
@@ -128,7 +131,7 @@ def _check_file(path: Path) -> None:
         raise FileNotFoundError(f"there is no file {path} (asked for from {Path.cwd()})")
 
 
-def _read_npz(path: Path) -> dict[str, tuple[NDArray[Any], NDArray[Any] | None]]:
+def _read_npz(path: Path) -> dict[str, Arrays]:
     """Read the arrays of an .npz by their names: images, labels, x_train, test_labels, ..."""
     try:
         with np.load(path, allow_pickle=False) as content:

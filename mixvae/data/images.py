@@ -186,7 +186,7 @@ class ImageDataModule(AbstractResidentDataModule):
                         " own; leave data.test_path out"
                     )
                 other = read_images(self.test_path, self.test_labels, self.layout)
-                images = images | {"test": other.get("test", other["train"])}
+                images["test"] = other.get("test", other["train"])
             train = images["train"]
             if len(train.pixels) < FEWEST:
                 raise ValueError(

@@ -24,7 +24,8 @@ IMAGES = (*SMALL, *MIXTURE, *TINY, "data.least_steps=1")
 CELLS = (
     *(*SMALL, *MIXTURE, "model.num_categories=3", "callbacks.pruning.max_rounds=1"),
     *("callbacks.pruning.first_epochs=1", "callbacks.pruning.round_epochs=1"),
-    *("trainer.max_epochs=2", "data.batch_size=40", "model.agents.encoder.num_components=4"),
+    *("~callbacks.state_analysis", "~callbacks.clusterability", "trainer.max_epochs=2"),
+    *("data.batch_size=40", "model.agents.encoder.num_components=4"),
 )
 MODALITIES = (*SMALL, "data.batch_size=20")
 
@@ -54,8 +55,7 @@ def modalities(num: int = 90) -> tuple[dict[str, np.ndarray], np.ndarray]:
 def image_run(tmp_path_factory: pytest.TempPathFactory) -> mixvae.Run:
     x, y = images()
     folder = tmp_path_factory.mktemp("images") / "run"
-    options = [line for line in IMAGES if line != "~callbacks.figures"]
-    return mixvae.train("images_cpl", *options, f"run_dir={folder}", data=x, labels=y)
+    return mixvae.train("images_cpl", *IMAGES, f"run_dir={folder}", data=x, labels=y)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from experiments.bench.footprint import SHORT_SCHEDULES
-from mixvae import annotate, evaluate, impute, sweep, train
+from mixvae import annotate, evaluate, impute, report, sweep, train
 from mixvae.data import __main__ as data
 
 ROOT = Path(__file__).parents[1]
@@ -27,6 +27,7 @@ PROGRAMS: dict[str, Callable[[Sequence[str] | None], int]] = {
     "mixvae.evaluate": evaluate.main,
     "mixvae.annotate": annotate.main,
     "mixvae.impute": impute.main,
+    "mixvae.report": report.main,
     "mixvae.sweep": sweep.main,
     "mixvae.data": data.main,
 }

@@ -69,7 +69,7 @@ def test_evaluating_on_its_own_data_and_on_others(image_run: mixvae.Run) -> None
     x, y = images(30)
     other = image_run.evaluate(data=x, labels=y, name="other")
     assert (image_run.folder / "evaluations" / "other" / "evaluation.json").is_file()
-    assert other["test/loss"] != own["test/loss"]
+    assert other["test/reconstruction"] != own["test/reconstruction"]
     # Without labels, those of the run's own images are left out.
     assert "test/accuracy" not in image_run.evaluate(data=x, name="unlabelled")
 

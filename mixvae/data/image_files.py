@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mixvae.data.array_files import read_array, read_labels
+from mixvae.data.array_files import read_array
 from mixvae.data.base import Split
 from mixvae.data.given import is_given
 from mixvae.data.idx import read_own_idx
 from mixvae.data.image_arrays import Channels, channels_first, check_images, resized
+from mixvae.data.labels import check_labels, read_label_rows
 from mixvae.suggestions import suggestion
 
 PICTURES = (".png", ".jpg", ".jpeg")
@@ -115,7 +116,8 @@ def _with_labels(images: dict[Split, Images], labels: str | None) -> dict[Split,
             _check_file(path)
             values = read_own_idx(path)
         else:
-            values = read_labels(labels, len(part.pixels))
+            values = read_label_rows(labels, len(part.pixels)).values
+            check_labels(labels, values, len(part.pixels))
         images = {split: part._replace(labels=values)}
     for part in images.values():
         if part.labels is not None and part.labels.shape != (len(part.pixels),):

@@ -1,10 +1,14 @@
-"""Train a model: `python -m mixvae.train [+experiment=NAME] [key=value ...]`; see --help."""
+"""Train a model: `python -m mixvae.train [+experiment=NAME] [key=value ...]`; see --help.
+
+In Python: `run = mixvae.train("images_cpl", "seed=1", data=images)`; see docs/python.md.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from types import ModuleType
+from typing import Any, NoReturn
 
 from mixvae.cli.command import Command, parse
 from mixvae.cli.compose import compose_jobs, config_text
@@ -40,6 +44,18 @@ def command() -> NoReturn:
     """Run the process's command line and end the process."""
     run_as_process(main)
 
+
+class _Callable(ModuleType):
+    """This module, which is also the function `mixvae.train`: Python gives both one name."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Train a run: `mixvae.train("images_cpl", "seed=1", data=images)`; docs/python.md."""
+        from mixvae.api.training import train
+
+        return train(*arguments, **options)
+
+
+sys.modules[__name__].__class__ = _Callable
 
 if __name__ == "__main__":
     command()

@@ -15,7 +15,7 @@ MAX_ENTRY_LINES = 65
 MAX_RETURNED = 3
 ENTRIES = {"train", "evaluate", "annotate", "impute", "sweep"}
 # The rooms that read a config; all others are built from parts.
-CONFIG_ROOMS = {"cli", "engine", "runs", "sweeps", *ENTRIES}
+CONFIG_ROOMS = {"api", "cli", "engine", "runs", "sweeps", *ENTRIES}
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "misc", "common"}
 
 

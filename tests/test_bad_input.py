@@ -151,6 +151,9 @@ WRONG = [
     Wrong("train", "resume=cut trainer.max_epochs=2", "last.ckpt"),
     Wrong("train", "resume=other trainer.max_epochs=2", "another model"),
     # Files of data sets.
+    Wrong("train", "+experiment=images_cpl", "data.path"),
+    Wrong("train", "+experiment=images_cpl data.path=gone", "gone"),
+    Wrong("train", "+experiment=images_cpl data.path=a.npy data.size=1", "size"),
     Wrong("train", "+experiment=multimodal_mmvm", "data.modalities"),
     Wrong("train", "+experiment=multimodal_mmvm data.modalities={a:gone.npy}", "gone.npy"),
     Wrong("train", "+experiment=multimodal_mmvm data.modalities={a:empty.npy}", "empty.npy"),

@@ -66,6 +66,7 @@ SMALL = {
         "callbacks.evaluation.classifier=logistic",  # glyphs have the convolutional one
     ),
     "/data: multimodal": ("data.modalities={a: a.npy, b: b.npy}", "data.labels=y.npy"),
+    "/data: images": ("data.path=images.npy", "data.labels=y.npy"),
     **{f"/model: {name}": lines for name, lines in SHORT_SCHEDULES.items()},
     # One round of one epoch fits into two.
     "/callbacks: pruning": ("callbacks.pruning.round_epochs=1", "callbacks.pruning.max_rounds=1"),
@@ -102,6 +103,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         x = generator.normal(size=(600, size)) + 3 * generator.normal(size=(3, size))[label]
         np.save(folder / f"{name}.npy", x.astype(np.float32))
     np.save(folder / "y.npy", label)
+    np.save(folder / "images.npy", generator.integers(0, 256, (600, 8, 8), dtype=np.uint8))
     return folder
 
 

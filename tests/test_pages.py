@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from experiments.bench.footprint import SHORT_SCHEDULES
 from mixvae import annotate, evaluate, impute, report, sweep, train
@@ -82,6 +83,8 @@ def shrink(module: str, arguments: list[str], mnist_root: Path | None) -> list[s
     # The same on CPUs.
     arguments = [ON_CPUS.get(line, line) for line in arguments]
     own = [line for name, lines in SHORT.items() if name in text for line in lines]
+    if "images_cpl" in text:
+        own += [*TINY, "model.num_agents=2", "model.state_dim=1", "data.least_steps=1"]
     if "mnist" in text:
         own += [f"data_root={mnist_root}", "data.train_samples=600", "trainer.limit_test_batches=1"]
     if "cells_cpl" in text or "digits_order" in text:
@@ -107,6 +110,12 @@ def write_arrays(folder: Path) -> None:
     for name in "ab":
         np.save(folder / f"{name}.npy", generator.normal(size=(400, 5)) + label[:, None])
     np.save(folder / "y.npy", label)
+    np.save(folder / "labels.npy", label)
+    images = generator.integers(0, 256, (400, 6, 6), dtype=np.uint8)
+    np.save(folder / "images.npy", images)
+    (folder / "photos").mkdir()
+    for number, image in enumerate(images[:40]):
+        Image.fromarray(image).save(folder / "photos" / f"{number}.png")
     np.save(folder / "image.npy", generator.uniform(size=(400, 3, 8, 8)))
     np.save(folder / "caption.npy", np.eye(7)[generator.integers(0, 7, (400, 5))])
 

@@ -1,10 +1,11 @@
-"""Shows progress: a Rich bar on a terminal, elsewhere a line for each epoch that is logged."""
+"""Shows progress: a bar on a terminal and in a notebook, else a line for each logged epoch."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Sequence
+from html import escape
 from typing import Any, Literal
 
 from lightning.pytorch import LightningModule, Trainer
@@ -24,6 +25,8 @@ class EpochLines(ProgressBar):
         self._enabled = True
         self._started = 0.0
         self._epoch: int | None = None
+        self._line = ""
+        self._shown: Any = None
 
     def disable(self) -> None:
         """Stop printing."""
@@ -62,6 +65,40 @@ class EpochLines(ProgressBar):
         self.print(f"epoch {self._epoch + 1}{total}  {values}  {seconds:.1f} s")
 
 
+class NotebookBar(EpochLines):
+    """A bar and the last logged line, in one place of a notebook's output; needs no widgets."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show an empty bar."""
+        super().on_train_start(trainer, pl_module)
+        self._line, self._shown = "", None
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the epochs that have ended."""
+        super().on_train_epoch_start(trainer, pl_module)
+        self._draw(trainer.current_epoch, trainer.max_epochs)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the last epoch."""
+        super().on_train_end(trainer, pl_module)
+        self._draw(trainer.current_epoch, trainer.max_epochs)
+
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        """Keep a line, to be drawn beside the bar."""
+        self._line = " ".join(map(str, args))
+
+    def _draw(self, epoch: int, max_epochs: int | None) -> None:
+        # The notebook has imported it; it is no dependency of a run.
+        from IPython.display import HTML, display
+
+        limit = f' max="{max_epochs}"' if max_epochs is not None and max_epochs > 0 else ""
+        bar = f'<progress value="{epoch}"{limit}></progress> <code>{escape(self._line)}</code>'
+        if self._shown is None:
+            self._shown = display(HTML(bar), display_id=True)
+        else:
+            self._shown.update(HTML(bar))
+
+
 class EpochBar(RichProgressBar):
     """Lightning's Rich bar beside metrics that are read once an epoch and not once a batch."""
 
@@ -83,6 +120,13 @@ class EpochBar(RichProgressBar):
         return self._shown
 
 
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook, such as Jupyter's."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return getattr(shell, "kernel", None) is not None
+
+
 def _logged(trainer: Trainer, names: Sequence[str]) -> dict[str, float]:
     logged = trainer.callback_metrics
     return {name: float(logged[name]) for name in names if name in logged}
@@ -94,10 +138,14 @@ def progress(
     """Return a callback that shows progress, and metrics if they are logged.
 
     Args:
-        kind: `bar`, `lines` or `none`; `auto` is `bar` if the output is a terminal, else `lines`.
+        kind: `bar`, `lines` or `none`; `auto` is `bar` if the output is a terminal or a notebook,
+            else `lines`.
     """
+    notebook = in_notebook()
     if kind == "auto":
-        kind = "bar" if sys.stdout.isatty() else "lines"
+        kind = "bar" if notebook or sys.stdout.isatty() else "lines"
+    if kind == "bar" and notebook:
+        return NotebookBar(metrics)
     if kind == "bar":
         return EpochBar(metrics)
     if kind not in ("lines", "none"):

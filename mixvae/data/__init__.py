@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mixvae.data.fetch import FetchError
     from mixvae.data.glyphs import GlyphsDataModule
     from mixvae.data.hippocampus import HippocampusDataModule
+    from mixvae.data.images import ImageDataModule
     from mixvae.data.mnist import MNISTDataModule
     from mixvae.data.multimodal import MultimodalDataModule
     from mixvae.data.polymnist import PolyMNISTDataModule
@@ -31,6 +32,7 @@ __all__ = [
     "FetchError",
     "GlyphsDataModule",
     "HippocampusDataModule",
+    "ImageDataModule",
     "MNISTDataModule",
     "MultimodalDataModule",
     "PolyMNISTDataModule",
@@ -47,6 +49,7 @@ _HOME = {
     "FetchError": "fetch",
     "GlyphsDataModule": "glyphs",
     "HippocampusDataModule": "hippocampus",
+    "ImageDataModule": "images",
     "MNISTDataModule": "mnist",
     "MultimodalDataModule": "multimodal",
     "PolyMNISTDataModule": "polymnist",

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixvae.data.annotated_arrays import read_annotated
+from mixvae.data.given import as_array, find, is_given
 from mixvae.data.tables import DELIMITERS, is_missing, numbers_of, read_table, text_lines
 
 _logger = logging.getLogger("mixvae")
@@ -47,6 +48,8 @@ def read_array(name: str) -> np.ndarray:
 
 def read_rows(name: str, id_column: str | None = None) -> Rows:
     """Read numbers or texts with the ids of their rows, see `read_array` and `tables`."""
+    if is_given(name):
+        return Rows(as_array(find(name), name), None)
     path, key = located(name)
     ids = None
     if path.suffix in DELIMITERS:

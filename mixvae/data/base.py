@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
@@ -59,6 +59,19 @@ class AbstractResidentDataModule(LightningDataModule, ABC):
         self.eval_batch_size = eval_batch_size
         self.predict_split: Split = predict_split
         self._splits: dict[Split, SplitRows] = {}
+
+    @classmethod
+    def take(cls, data: Any, labels: Any) -> dict[str, Any]:
+        """Settings by name for objects given from Python, which stand in for files.
+
+        Args:
+            data: Whatever the user gave; a subclass refuses what it cannot read.
+            labels: Labels, or the name of their column; None for none.
+        """
+        raise ValueError(
+            f"{cls.__name__} has data of its own and takes none from Python; give images to"
+            " images_cpl, an AnnData object to cells_cpl, a dict of arrays to multimodal_mmvm"
+        )
 
     @property
     @abstractmethod

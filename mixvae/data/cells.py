@@ -25,6 +25,7 @@ from mixvae.data.checks import check_count
 from mixvae.data.covariates import CellCovariates
 from mixvae.data.expression import Normalization
 from mixvae.data.genes import ALL, MAX_MISSING, GeneChoice, check_unique
+from mixvae.data.given import as_labels, find, is_anndata, is_given
 from mixvae.data.preparation import Preparation
 from mixvae.data.resident import Resident, TrainLoader
 from mixvae.data.sparse import ResidentCells, as_rows
@@ -91,10 +92,16 @@ class CellDataModule(AbstractCellDataModule):
         check_count("buffer_chunks", buffer_chunks)
         if normalize not in ("auto", "log_cpm", "none"):
             raise ValueError(f"normalize is {normalize!r}; it must be auto, log_cpm or none")
+        if backed and is_given(path):
+            raise ValueError("backed is true, but the AnnData object is in memory; name its file")
         if backed and path is None:
             raise ValueError("backed is true but path is null; name the file that stays on disk")
         self.path = None if path is None else Path(path).expanduser()
-        self.file = None if self.path is None else CellFile(self.path, modality, gene_names)
+        self.file = (
+            None
+            if self.path is None or is_given(path)
+            else CellFile(self.path, modality, gene_names)
+        )
         self.gene_names = gene_names
         self.name = "pbmc68k_reduced" if self.path is None else self.path.stem
         self.layer = layer or (RAW if self.path is None else "X")
@@ -114,6 +121,27 @@ class CellDataModule(AbstractCellDataModule):
         self.batch_labels: list[str | None] | None = None
         self.cell_names: dict[int, str] = {}  # of the cells that are tested, by row
         self._choice = GeneChoice(genes, num_highly_variable, max_missing)
+
+    @classmethod
+    def take(cls, data: Any, labels: Any) -> dict[str, Any]:
+        """Take an AnnData object; labels are a column of its obs, or one for each cell."""
+        settings: dict[str, Any] = {"path": data}
+        if isinstance(data, str):
+            return settings | ({} if labels is None else {"label_key": labels})
+        if not is_anndata(data):
+            raise ValueError(
+                f"{cls.__name__} takes an AnnData object, got {type(data).__name__}; give images to"
+                " images_cpl, a dict of arrays to multimodal_mmvm"
+            )
+        if data.isbacked:
+            raise ValueError(
+                "the AnnData object is backed by a file; name the file, data.path=FILE"
+                " data.backed=true, or read it first: .to_memory()"
+            )
+        if labels is not None:
+            by_name = isinstance(labels, str)
+            settings["label_key"] = labels if by_name else as_labels(labels, data.n_obs, "labels")
+        return settings
 
     def read_table(self) -> CellTable:
         """Read names, labels and, unless they stay on disk, the cells."""
@@ -163,6 +191,9 @@ class CellDataModule(AbstractCellDataModule):
 
     @contextmanager
     def _source(self) -> Iterator[CellSource]:
+        if is_given(str(self.path)):
+            yield AnnDataSource(find(str(self.path)), "the AnnData object", self.gene_names)
+            return
         if self.file is None:
             cells = require_scanpy().datasets.pbmc68k_reduced()
             yield AnnDataSource(cells, self.name, self.gene_names)
@@ -214,7 +245,7 @@ class CellDataModule(AbstractCellDataModule):
         """Class of each cell and the names of the classes, in alphabetical order."""
         if self.label_key is None:
             return np.full(len(source.cells), UNKNOWN_LABEL, dtype=np.int64), ()
-        words = source.words(self.label_key, "label_key")
+        words = _words(source, self.label_key)
         names = tuple(sorted({word for word in words if word is not None}))
         if not names:
             raise ValueError(f"label_key is {self.label_key!r}, but no cell has a value there")
@@ -237,3 +268,11 @@ class CellDataModule(AbstractCellDataModule):
             for preparation, matrix in zip(preparations, matrices, strict=True)
         )
         return ResidentCells(x, label, counts[0] if counts else None, covariates)
+
+
+def _words(source: CellSource, label_key: str) -> list[str | None]:
+    """The label of each cell, from a column of obs or given beside it; None where missing."""
+    if not is_given(label_key):
+        return source.words(label_key, "label_key")
+    labels = as_labels(find(label_key), len(source.cells), "labels")
+    return [None if label in ("", -1) else str(label) for label in labels.tolist()]

@@ -7,6 +7,7 @@ import hashlib
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,36 @@ def read_idx(path: Path, num_dims: int, md5: str | None = None) -> NDArray[np.ui
         if found != md5:
             raise _damaged(path, f"content of md5 {md5}", found)
     return np.frombuffer(content, dtype=np.uint8, offset=header_size).reshape(shape)
+
+
+# Types of an IDX file by the third byte of its magic number, big-endian.
+TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+
+def read_own_idx(path: Path) -> NDArray[Any]:
+    """Read an IDX file of the user's own: any type, number of dimensions and size, plain or gz.
+
+    Raises:
+        ValueError: Saying what the header promises and what the file holds.
+    """
+    stored = path.read_bytes()
+    if stored[:2] == b"\x1f\x8b":
+        try:
+            stored = gzip.decompress(stored)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(f"{path} cannot be unpacked by gzip: {error}") from error
+    if len(stored) < 4 or stored[:2] != b"\0\0" or stored[2] not in TYPES:
+        raise ValueError(f"{path} is not an IDX file: it begins with the bytes {stored[:4].hex()}")
+    dtype, num_dims = np.dtype(TYPES[stored[2]]), stored[3]
+    start = 4 + 4 * num_dims
+    shape = struct.unpack_from(f">{num_dims}I", stored, 4) if len(stored) >= start else ()
+    size = start + dtype.itemsize * int(np.prod([int(n) for n in shape], dtype=object))
+    if len(stored) < start or len(stored) != size:
+        raise ValueError(
+            f"{path}: its header of shape {shape} says {size} bytes, but it has {len(stored)}"
+        )
+    array = np.frombuffer(stored, dtype=dtype, offset=start).reshape(shape)
+    return array.astype(dtype.newbyteorder("="))
 
 
 def _read_bytes(path: Path) -> bytearray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mixvae.data.array_files import Rows, located, read_rows
+from mixvae.data.given import as_labels, find, is_given
 from mixvae.data.tables import DELIMITERS, is_missing, read_table
 
 
@@ -28,6 +29,8 @@ def read_label_rows(name: str, num_samples: int, id_column: str | None = None) -
         Whole numbers, below 0 where unknown; texts, empty where unknown; or tags, shape (N, T),
         float32 of 0, 1 and NaN where unknown.
     """
+    if is_given(name):
+        return Rows(as_labels(find(name), num_samples, "labels"), None)
     path, _ = located(name)
     if path.suffix in DELIMITERS:
         values, ids = _from_table(name, num_samples, id_column)

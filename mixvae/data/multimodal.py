@@ -7,6 +7,7 @@ from typing import Any
 
 from mixvae.data.alignment import Aligned, read_aligned
 from mixvae.data.event_labels import EventLabels, read_event_labels
+from mixvae.data.given_modalities import modalities_of
 from mixvae.data.multimodal_arrays import AbstractArraysDataModule
 
 RESERVED = ("joint", "events")
@@ -64,6 +65,12 @@ class MultimodalDataModule(AbstractArraysDataModule):
         self.label_file = labels
         self.class_names = None if class_names is None else tuple(map(str, class_names))
         self.id_column = id_column
+
+    @classmethod
+    def take(cls, data: Any, labels: Any) -> dict[str, Any]:
+        """Take arrays or AnnData objects by name, or a MuData object; see `modalities_of`."""
+        arrays, labels = modalities_of(data, labels)
+        return {"modalities": arrays} | ({} if labels is None else {"labels": labels})
 
     def read_arrays(self) -> Aligned:
         """Read the files, aligned by the ids of their rows where all have them."""

@@ -54,6 +54,8 @@ class JointPosteriorVAE(AbstractMultimodalModule):
         Imputation from m alone uses q(z|x_m), with the prior expert if any.
     """
 
+    has_prior = True
+
     def __init__(
         self,
         *,

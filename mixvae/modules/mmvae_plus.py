@@ -44,6 +44,8 @@ class MMVAEPlus(AbstractMultimodalModule):
         coherence and the figures decode is from shared latents alone.
     """
 
+    has_prior = True
+
     def __init__(
         self, *, private_dim: int = 2, beta: float | Schedule = 1.0, **shared: Any
     ) -> None:

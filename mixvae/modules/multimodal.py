@@ -46,6 +46,8 @@ class AbstractMultimodalModule(AbstractModule[MultimodalBatch]):
         **shared: See `AbstractModule`.
     """
 
+    has_prior = False
+    """Whether N(0, I) is the prior of the latents, so that samples can be drawn."""
     modality_weights: Tensor
 
     def __init__(

@@ -9,11 +9,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from hydra.utils import instantiate
 from lightning.pytorch import LightningModule
 from omegaconf import DictConfig
 
 from mixvae.cli.run_requests import RunRequest
 from mixvae.contracts import DataSpec, MultimodalSpec
+from mixvae.data.image_arrays import ImageState
+from mixvae.data.multimodal_state import MultimodalState
+from mixvae.data.preparation import Preparation
 from mixvae.engine.checkpoint_io import check_fits, load_checkpoint
 from mixvae.runs.build import build_model, quieten_lightning
 from mixvae.runs.folder import RunFolder
@@ -43,6 +47,21 @@ class TrainedRun:
     def data_name(self) -> str:
         """Class of the data module that the run was trained on."""
         return str(self.cfg.data.get("_target_", "")).rsplit(".", 1)[-1]
+
+    @property
+    def spec(self) -> DataSpec | MultimodalSpec:
+        """Description of the run's data, from the checkpoint where that holds one."""
+        cells, images = Preparation.find(self.content), ImageState.find(self.content)
+        modalities = MultimodalState.find(self.content)
+        if cells is not None:
+            return DataSpec("cells", (len(cells.genes),), feature_names=cells.genes)
+        if images is not None:
+            return DataSpec("images", images.shape, len(images.classes), images.classes)
+        if modalities is not None:
+            classes = modalities.classes
+            return MultimodalSpec("multimodal", modalities.modalities, len(classes), classes)
+        # A data set of its own: nothing is read.
+        return instantiate(self.cfg.data, _convert_="all").spec
 
     def load_model(self, spec: DataSpec | MultimodalSpec) -> LightningModule:
         """Build the model without its augmenter and load its weights.

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from mixvae.callbacks.progress import EpochBar, EpochLines, progress
+from mixvae.callbacks.progress import EpochBar, EpochLines, NotebookBar, progress
 
 
 def trainer_in(epoch: int, limit: int | None = 3, every: int = 1, **metrics: float) -> Any:
@@ -64,3 +65,34 @@ def test_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("sys.stdout.isatty", lambda: False, raising=False)
     assert isinstance(progress(), EpochLines)
     assert isinstance(progress("bar"), EpochBar)
+
+
+def test_a_notebook_has_a_bar_in_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+
+    class Handle:
+        def update(self, shown: str) -> None:
+            drawn.append(shown)
+
+    def display(shown: str, display_id: bool) -> Handle:
+        assert display_id
+        drawn.append(shown)
+        return Handle()
+
+    shell = SimpleNamespace(kernel=object())
+    shown = SimpleNamespace(HTML=lambda text: text, display=display)
+    ipython = SimpleNamespace(get_ipython=lambda: shell, display=shown)
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", shown)
+    bar, module = progress("auto", ["val/loss"]), Any
+    assert isinstance(bar, NotebookBar)
+    bar.on_train_start(trainer_in(0), module)
+    bar.on_train_epoch_start(trainer_in(0), module)
+    bar.on_train_epoch_start(trainer_in(1, **{"val/loss": 0.5}), module)
+    bar.on_train_end(trainer_in(3, **{"val/loss": 0.25}), module)
+    assert ['value="0" max="3"' in drawn[0], "val/loss 0.5" in drawn[1]] == [True, True]
+    assert 'value="3"' in drawn[2]
+    # A console of IPython is a terminal.
+    shell.kernel = None
+    assert isinstance(progress("auto"), EpochLines)
+    assert not isinstance(progress("auto"), NotebookBar)

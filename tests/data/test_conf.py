@@ -11,7 +11,7 @@ import mixvae.data
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "data"
 ALIKE = {"cells_10k", "cells_synthetic_10k"}  # these change one value of another file
-NEEDED = {"multimodal": {"modalities": {"a": "a.npy", "b": "b.npz"}}}
+NEEDED = {"images": {"path": "a.npy"}, "multimodal": {"modalities": {"a": "a.npy", "b": "b.npz"}}}
 # The targets of the configs at e21c05a, which run folders name.
 TARGETS = (
     "CellDataModule SyntheticCellsDataModule DigitsDataModule DSpritesDataModule RatSimulator"

@@ -1,0 +1,396 @@
+"""Images of the user's own: each way to give them is the same data; each fault is named."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mixvae.data.given import giving, name_of
+from mixvae.data.image_arrays import channels_first, resized
+from mixvae.data.image_files import Layout, read_images
+from mixvae.data.images import ImageDataModule, RepeatedOrder
+
+N = 40
+
+
+def make_images(shape: tuple[int, ...] = (6, 7), seed: int = 0) -> np.ndarray:
+    images = np.random.default_rng(seed).integers(0, 256, (N, *shape), dtype=np.uint8)
+    images[0].flat[:2] = 0, 255
+    return images
+
+
+IMAGES = make_images()
+LABELS = np.arange(N) % 13
+
+
+def write_pictures(
+    folder: Path, images: np.ndarray, labels: np.ndarray | None = None, kind: str = "png"
+) -> Path:
+    for number, image in enumerate(images):
+        place = folder if labels is None else folder / f"class {labels[number]:02d}"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{number:03d}.{kind}")
+    return folder
+
+
+def write_idx(path: Path, array: np.ndarray) -> Path:
+    kinds = {"uint8": 0x08, "int32": 0x0C, "float32": 0x0D}
+    header = struct.pack(
+        f">I{array.ndim}I", kinds[str(array.dtype)] << 8 | array.ndim, *array.shape
+    )
+    content = header + array.astype(array.dtype.newbyteorder(">")).tobytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+def read(path: Path | str, **options: Any) -> ImageDataModule:
+    data = ImageDataModule(seed=0, path=str(path), **options)
+    data.setup("fit")
+    return data
+
+
+def samples(data: ImageDataModule) -> dict[int, tuple[torch.Tensor, str]]:
+    """Sample and name of the class of each row, over all splits."""
+    found = {}
+    for split in ("train", "val", "test"):
+        for batch in data.eval_dataloader(split):
+            for x, label, index in zip(batch.x, batch.label.tolist(), batch.index, strict=True):
+                name = data.spec.class_names[label] if label >= 0 else ""
+                found[int(index)] = x, name
+    return found
+
+
+def forms(folder: Path) -> dict[str, dict[str, str]]:
+    """The same images and labels in every form, as settings."""
+    np.save(folder / "x.npy", IMAGES)
+    np.save(folder / "y.npy", LABELS)
+    np.savez(folder / "both.npz", images=IMAGES, labels=LABELS)
+    np.savez(folder / "other.npz", pictures=IMAGES, else_=LABELS)
+    write_idx(folder / "train-images-idx3-ubyte", IMAGES)
+    write_idx(folder / "train-labels-idx1-ubyte", LABELS.astype(np.uint8))
+    write_idx(folder / "mine.idx.gz", IMAGES)
+    write_idx(folder / "classes.idx", LABELS.astype(np.int32))
+    (folder / "y.csv").write_text("class\n" + "".join(f"{label}\n" for label in LABELS))
+    write_pictures(folder / "flat", IMAGES)
+    at = str(folder)
+    return {
+        "npy": {"path": f"{at}/x.npy", "labels": f"{at}/y.npy"},
+        "npy, csv": {"path": f"{at}/x.npy", "labels": f"{at}/y.csv"},
+        "npz": {"path": f"{at}/both.npz"},
+        "npz, key": {"path": f"{at}/other.npz:pictures", "labels": f"{at}/other.npz:else_"},
+        "idx": {"path": f"{at}/train-images-idx3-ubyte"},
+        "idx, gz": {"path": f"{at}/mine.idx.gz", "labels": f"{at}/classes.idx"},
+        "folder": {"path": f"{at}/flat", "labels": f"{at}/y.npy"},
+    }
+
+
+FORMS = ("npy", "npy, csv", "npz", "npz, key", "idx", "idx, gz", "folder")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_each_form_is_the_same_data(form: str, tmp_path: Path) -> None:
+    found = samples(read(**forms(tmp_path)[form]))
+    assert sorted(found) == list(range(N))
+    for row, (x, name) in found.items():
+        assert torch.equal(x, torch.from_numpy(IMAGES[row][None] / np.float32(255)))
+        assert name == str(LABELS[row])
+
+
+def test_arrays_from_python_are_the_same_data() -> None:
+    settings = ImageDataModule.take(IMAGES, list(LABELS))
+    objects = {name_of(value): value for value in settings.values()}
+    with giving(objects):
+        data = ImageDataModule(seed=0, **dict(zip(settings, objects, strict=True)))
+        found = samples_after_setup(data)
+    assert [found[row][1] for row in range(N)] == [str(label) for label in LABELS]
+
+
+def test_folders_name_the_classes_and_the_splits(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "d" / "train", IMAGES, LABELS)
+    write_pictures(tmp_path / "d" / "test", IMAGES[:20], LABELS[:20])
+    data = read(tmp_path / "d")
+    assert data.spec.class_names == tuple(f"class {label:02d}" for label in range(13))
+    assert {s: len(r.rows) for s, r in data._splits.items()} == {"train": 36, "val": 4, "test": 20}
+    assert data.spec.shape == (1, 6, 7)
+
+
+def test_an_npz_with_splits_of_its_own(tmp_path: Path) -> None:
+    parts = {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES[:9], "y_test": LABELS[:9]}
+    np.savez(tmp_path / "keras.npz", **parts)
+    data = read(tmp_path / "keras.npz")
+    (batch,) = data.test_dataloader()
+    assert batch.label.tolist() == LABELS[:9].tolist()
+    np.savez(
+        tmp_path / "med.npz", train_images=IMAGES, val_images=IMAGES[:5], test_images=IMAGES[:6]
+    )
+    assert {s: len(r.rows) for s, r in read(tmp_path / "med.npz")._splits.items()} == {
+        "train": N, "val": 5, "test": 6,
+    }  # fmt: skip
+
+
+def test_an_official_test_set_is_kept_whole(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", IMAGES)
+    np.save(tmp_path / "t.npy", IMAGES[::-1])
+    data = read(tmp_path / "x.npy", test_path=str(tmp_path / "t.npy"))
+    (batch,) = data.test_dataloader()
+    assert torch.equal(batch.x[0, 0], torch.from_numpy(IMAGES[-1] / np.float32(255)))
+    assert len(batch.x) == N
+
+
+def test_the_test_images_do_not_depend_on_the_seed(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", IMAGES)
+    other = ImageDataModule(seed=1, path=str(tmp_path / "x.npy"))
+    other.setup("fit")
+    rows = [
+        {split: part.rows.tolist() for split, part in data._splits.items()}
+        for data in (read(tmp_path / "x.npy"), other)
+    ]
+    assert rows[0]["test"] == rows[1]["test"]
+    assert rows[0]["val"] != rows[1]["val"]
+    assert sorted(row for part in rows[0].values() for row in part) == list(range(N))
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels", "expected", "told"),
+    [
+        ((5, 6, 7), None, (1, 6, 7), ""),
+        ((5, 6, 7, 3), None, (3, 6, 7), "lie last"),
+        ((5, 6, 7, 1), None, (1, 6, 7), "lie last"),
+        ((5, 3, 6, 7), None, (3, 6, 7), "lie first"),
+        ((5, 3, 6, 3), None, (3, 6, 3), "lie first"),
+        ((5, 3, 6, 3), "last", (3, 3, 6), ""),
+        ((5, 9, 6, 7), "first", (9, 6, 7), ""),
+    ],
+)
+def test_channels_are_guessed_and_the_guess_is_logged(
+    shape: Any, channels: Any, expected: Any, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "mixvae")
+    images = np.arange(np.prod(shape)).reshape(shape)
+    moved = channels_first(images, channels, "x.npy")
+    assert moved.shape[1:] == expected
+    assert told in caplog.text
+    assert bool(told) == bool(caplog.text)
+    if expected[0] == 3 and shape[1] != 3:
+        assert np.array_equal(moved[:, 2], images[..., 2])
+
+
+@pytest.mark.parametrize(
+    ("images", "first"),
+    [
+        (IMAGES / 255.0, None),
+        (IMAGES.astype(np.float32), None),
+        (IMAGES.astype(np.int64) // 16, (IMAGES[1] // 16) / 15),
+        (IMAGES.astype(float) - 100, None),
+        (IMAGES > 100, IMAGES[1] > 100),
+    ],
+)
+def test_values_of_any_type_become_0_to_1(images: np.ndarray, first: Any, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", images)
+    x = samples(read(tmp_path / "x.npy"))[1][0][0].numpy()
+    np.testing.assert_allclose(x, IMAGES[1] / 255 if first is None else first, atol=1e-6)
+
+
+def test_colour_pictures_and_grey_ones_are_colour_together(tmp_path: Path) -> None:
+    colour = make_images((6, 7, 3))
+    write_pictures(tmp_path / "c", colour[:20])
+    write_pictures(tmp_path / "c", IMAGES[20:], kind="jpg")
+    for number, path in enumerate(sorted((tmp_path / "c").glob("*.jpg"))):
+        path.rename(path.with_name(f"{20 + number:03d}.JPG"))
+    data = read(tmp_path / "c")
+    assert data.spec.shape == (3, 6, 7)
+    found = samples(data)
+    assert torch.equal(
+        found[3][0], torch.from_numpy(np.moveaxis(colour[3], 2, 0) / np.float32(255))
+    )
+    assert torch.equal(found[30][0][0], found[30][0][1])
+
+
+def test_transparency_palettes_and_sixteen_bits(tmp_path: Path) -> None:
+    grey = Image.fromarray(IMAGES[0])
+    for mode, dtype in (("P", np.uint8), ("RGBA", np.uint8), ("LA", np.uint8), ("I;16", np.uint16)):
+        folder = tmp_path / mode.replace(";", "")
+        folder.mkdir()
+        deep = Image.fromarray(IMAGES[0].astype(np.uint16) * 257)
+        for number in range(10):
+            (deep if mode == "I;16" else grey.convert(mode)).save(folder / f"{number}.png")
+        pixels = read_images(str(folder), None, Layout())["train"].pixels
+        assert pixels.dtype == dtype
+        assert pixels.shape[0] == 10
+        assert pixels.max() == (65535 if dtype == np.uint16 else 255)
+
+
+def test_images_of_unlike_sizes_can_be_resized(tmp_path: Path) -> None:
+    for number in range(10):
+        size = 8 if number % 2 else 16
+        Image.fromarray(np.full((size, size), 7 * number + 1, np.uint8)).save(
+            tmp_path / f"{number}.png"
+        )
+    pixels = read_images(str(tmp_path), None, Layout(size=(4, 4)))["train"].pixels
+    assert pixels.shape == (10, 1, 4, 4)
+    assert pixels[:, 0, 2, 1].tolist() == [7 * number + 1 for number in range(10)]
+    ramp = np.arange(16.0).reshape(1, 1, 4, 4)
+    assert resized(ramp, (2, 2)).mean() == pytest.approx(ramp.mean())
+
+
+def test_few_images_are_gone_through_several_times_an_epoch(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", IMAGES)
+    data = read(tmp_path / "x.npy", batch_size=9, least_steps=10)
+    loader = data.train_dataloader()
+    seen = [row for batch in loader for row in batch.index.tolist()]
+    assert len(loader) >= 10
+    train = data._splits["train"].rows.tolist()
+    assert sorted(seen[: len(train)]) == train
+    assert seen[: len(train)] != seen[len(train) : 2 * len(train)]
+    first = RepeatedOrder(torch.arange(5), 0, 2).permuted().tolist()
+    later = RepeatedOrder(torch.arange(5), 0, 2)
+    later.set_epoch(1)
+    assert first != later.permuted().tolist()
+
+
+def test_a_batch_is_never_larger_than_the_training_set(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", IMAGES)
+    data = read(tmp_path / "x.npy")
+    assert [len(batch.x) for batch in data.train_dataloader()] == [29]
+
+
+def test_a_trained_run_rules_other_images(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", IMAGES.astype(np.float32))
+    np.save(tmp_path / "y.npy", LABELS)
+    np.save(tmp_path / "dark.npy", (IMAGES // 4).astype(np.float32))
+    np.save(tmp_path / "few.npy", LABELS % 2)
+    run = read(tmp_path / "x.npy", labels=str(tmp_path / "y.npy"))
+    other = ImageDataModule(
+        seed=0, path=str(tmp_path / "dark.npy"), labels=str(tmp_path / "few.npy")
+    )
+    other.go_by({"ImageDataModule": run.state_dict()})
+    found = samples_after_setup(other)
+    assert other.spec.class_names == run.spec.class_names
+    np.testing.assert_allclose(found[1][0][0], (IMAGES[1] // 4) / 255, atol=1e-6)
+    with pytest.raises(ValueError, match="trained on other images"):
+        read(tmp_path / "dark.npy").load_state_dict(run.state_dict())
+
+
+def samples_after_setup(data: ImageDataModule) -> dict[int, tuple[torch.Tensor, str]]:
+    data.setup("test")
+    return samples(data)
+
+
+def broken(folder: Path, name: str) -> dict[str, Any]:
+    """Settings whose images have one fault."""
+    good, pictures = folder / "good.npy", folder / "pictures"
+    np.save(good, IMAGES)
+    settings: dict[str, Any] = {"path": str(folder / "x.npy")}
+    array: Any = IMAGES
+    if name == "nan":
+        array = IMAGES.astype(float)
+        array[17, 2, 3] = np.nan
+    elif name == "one":
+        array = IMAGES[:1]
+    elif name == "flat":
+        array = IMAGES.reshape(N, 42)
+    elif name == "square":
+        array = make_images((6, 6)).reshape(N, 36)
+    elif name == "channels":
+        array = make_images((6, 5, 7))
+    elif name == "constant":
+        array = np.zeros((N, 6, 7))
+    elif name == "text":
+        array = np.full((N, 6, 7), "a")
+    elif name == "objects":
+        array = np.array([IMAGES[0], None], dtype=object)
+    elif name == "labels":
+        np.save(folder / "y.npy", LABELS[:-1])
+        settings["labels"] = str(folder / "y.npy")
+    elif name == "test shape":
+        np.save(folder / "t.npy", make_images((5, 5)))
+        settings["test_path"] = str(folder / "t.npy")
+    np.save(folder / "x.npy", array, allow_pickle=True)
+    if name in ("broken", "cut", "sizes", "depths", "mixed"):
+        settings["path"] = str(write_pictures(pictures, IMAGES))
+        file = pictures / "007.png"
+        if name == "broken":
+            file.write_text("not a picture")
+        elif name == "cut":
+            file.write_bytes(file.read_bytes()[:60])
+        elif name == "sizes":
+            Image.fromarray(IMAGES[0][:5]).save(file)
+        elif name == "depths":
+            Image.fromarray(IMAGES[0].astype(np.uint16)).save(file)
+        else:
+            write_pictures(pictures, IMAGES[:3], LABELS)
+    elif name == "empty":
+        (folder / "none").mkdir()
+        settings["path"] = str(folder / "none")
+    elif name == "short idx":
+        path = write_idx(folder / "own-images-idx3-ubyte", IMAGES)
+        path.write_bytes(path.read_bytes()[:-1])
+        settings["path"] = str(path)
+    elif name == "no idx":
+        (folder / "a.idx").write_bytes(b"hello world")
+        settings["path"] = str(folder / "a.idx")
+    elif name == "npz":
+        np.savez(folder / "x.npz", a=IMAGES, b=IMAGES)
+        settings["path"] = str(folder / "x.npz")
+    elif name == "gone":
+        settings["path"] = str(folder / "gone.npy")
+    elif name == "kind":
+        (folder / "a.tif").touch()
+        settings["path"] = str(folder / "a.tif")
+    return settings
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nan", r"NaN or infinite in 1 of 40 images, the first in image 17"),
+        ("one", r"has 1 images, too few"),
+        ("flat", r"has the shape \(40, 42\); images have the shape \(N, height"),
+        ("square", r"images\.reshape\(-1, 6, 6\)"),
+        ("channels", r"data\.channels=first or last"),
+        ("constant", r"the same value 0 in every pixel"),
+        ("text", r"not numbers"),
+        ("objects", r"arrays of objects are not read"),
+        ("labels", r"39 labels for 40 samples"),
+        ("test shape", r"data\.size=32"),
+        ("broken", r"007\.png is not a readable picture"),
+        ("cut", r"007\.png is not a readable picture"),
+        ("sizes", r"000\.png has 6 x 7 pixels but .*007\.png has 5 x 7; data\.size=32"),
+        ("depths", r"007\.png of uint16"),
+        ("mixed", r"beside folders of them"),
+        ("empty", r"holds no PNG or JPEG"),
+        ("short idx", r"its header of shape \(40, 6, 7\) says 1696 bytes, but it has 1695"),
+        ("no idx", r"is not an IDX file"),
+        ("npz", r"holds a, b; name the images"),
+        ("gone", r"there is no file"),
+        ("kind", r"is not a folder of PNG or JPEG files, \.npy, \.npz or IDX"),
+    ],
+)
+def test_a_fault_of_the_images_is_named(name: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises((ValueError, FileNotFoundError), match=message) as raised:
+        read(**broken(tmp_path, name))
+    assert "Delete the file" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "data.path names no images"),
+        ({"path": "a", "size": 1}, "size is 1"),
+        ({"path": "a", "size": [3, 4, 5]}, "size is"),
+        ({"path": "a", "channels": "frist"}, "'frist'.*first"),
+        ({"path": "a", "least_steps": 0}, "least_steps"),
+        ({"path": "a", "test_labels": "b"}, "data.test_path"),
+        ({"path": "a", "val_fraction": 0.5, "test_fraction": 0.5}, "nothing to"),
+    ],
+)
+def test_wrong_settings_are_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ImageDataModule(seed=0, **options)

@@ -45,8 +45,8 @@ class DataSpec:
         class_names: Names of the classes, length C.
         value_range: Smallest and largest value a sample can take; None where unbounded.
         feature_names: Names of the features, such as genes, length D; empty where they have none.
-        factor_names: Names of the factors that samples were made of, length F; mostly empty.
-        factor_sizes: Number of values of each factor, length F.
+        factor_names, factor_sizes: Factors that samples were made of, their numbers of values.
+        target_sum: Sum that cells were scaled to; None without scaling.
     """
 
     name: str
@@ -57,6 +57,7 @@ class DataSpec:
     feature_names: tuple[str, ...] = field(default_factory=tuple)
     factor_names: tuple[str, ...] = field(default_factory=tuple)
     factor_sizes: tuple[int, ...] = field(default_factory=tuple)
+    target_sum: float | None = None
 
     @property
     def is_image(self) -> bool:

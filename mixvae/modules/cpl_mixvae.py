@@ -191,8 +191,13 @@ class CplMixVAE(AbstractMixture):
         if terms.weights["adversarial"] != 0:
             assert self.adversary is not None
             with frozen_statistics(self.agents):
-                near = self.adversary(x, self.num_agents, self.log_q, strength, log_q_x=target)
-                log_q_near = self.log_q(near)
+                # In the components, where the encoder starts from them: cheaper than in features,
+                # and noise beside them neither lengthens the step nor takes part in it.
+                seen = self.agents.seen(x)
+                near = self.adversary(
+                    seen, self.num_agents, self.log_q_of_seen, strength, log_q_x=target
+                )
+                log_q_near = self.log_q_of_seen(near)
             terms.add("adversarial", categorical_kl(target, log_q_near))
         if terms.weights["information"] != 0:
             self._add_information(terms, log_q)

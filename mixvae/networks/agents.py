@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mixvae.networks.batched import BatchedLinear, ByteDropout, in_full_precision
+from mixvae.networks.components import ComponentEncoder
 from mixvae.networks.mlp import MLPDecoder
 from mixvae.networks.wide_input import is_wide
 
@@ -54,6 +55,22 @@ class _Categories(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """Features of x, shape (A, B, *shape), or (B, *shape) seen by all, as (A, B, H)."""
         return self.encoder(x)
+
+    def seen(self, x: Tensor) -> Tensor:
+        """What the trained part of the encoder sees of x, (..., *shape): x or its components."""
+        encoder = self.encoder
+        return encoder.components(x) if isinstance(encoder, ComponentEncoder) else x
+
+    @property
+    def in_noise_units(self) -> bool:
+        """Whether `seen` is components in standard deviations of noise."""
+        encoder = self.encoder
+        return isinstance(encoder, ComponentEncoder) and not encoder.components.whiten
+
+    def features_of_seen(self, seen: Tensor) -> Tensor:
+        """`features` of `seen`."""
+        encoder = self.encoder
+        return encoder.encoder(seen) if isinstance(encoder, ComponentEncoder) else encoder(seen)
 
     def logits(self, features: Tensor) -> Tensor:
         """Unnormalised log q(c|x), shape (A, B, K), from features (A, B, H)."""

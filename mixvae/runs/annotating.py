@@ -21,8 +21,10 @@ from mixvae.data.cell_files import check_free_path, read_cells
 from mixvae.data.cell_matrices import CellMatrix
 from mixvae.data.cell_source import RAW, AnnDataSource, X
 from mixvae.data.preparation import Preparation
-from mixvae.evaluation.annotation import Annotation, describe, join
+from mixvae.evaluation.annotation import Annotation, denoised, describe, join
 from mixvae.files import read_json, replacing
+from mixvae.modules.mixture import AbstractMixture
+from mixvae.objectives.relaxation import most_probable
 from mixvae.runs.opening import TrainedRun, open_trained
 from mixvae.runs.recording import listening, shown
 
@@ -75,7 +77,8 @@ class Annotator:
         adapted = self.preparation.adapt(matrix, options.max_missing, options.target_sum)
         batches = adapted.batches(matrix, options.batch_size)
         kept = np.flatnonzero(self.model.category_mask.cpu().numpy())
-        _add(adata, _infer(self.model, batches, options.agent), kept)
+        annotation, latent = _infer(self.model, batches, options.agent)
+        _add(adata, annotation, latent, kept)
         adata.uns["mixvae"] = {
             **_describe_run(self.run),
             "num_categories": self.model.num_categories,
@@ -99,7 +102,13 @@ def open_annotator(options: AnnotateOptions) -> Annotator:
             " with a run of data=cells"
         )
     genes = preparation.genes
-    model = run.load_model(DataSpec(name="cells", shape=(len(genes),), feature_names=genes))
+    spec = DataSpec(
+        name="cells",
+        shape=(len(genes),),
+        feature_names=genes,
+        target_sum=preparation.target_sum,
+    )
+    model = run.load_model(spec)
     if not isinstance(model, MixtureModel):
         raise ValueError(
             f"the run's model is {type(model).__name__}, which has no categories; annotate with a"
@@ -125,13 +134,38 @@ def _choose_matrix(adata: Any, preparation: Preparation, layer: str | None) -> C
     return source.matrix(layer)
 
 
-def _infer(model: MixtureModel, batches: Iterator[Tensor], agent: int) -> Annotation:
+def _infer(
+    model: MixtureModel, batches: Iterator[Tensor], agent: int
+) -> tuple[Annotation, NDArray[np.float32]]:
+    """Annotate cells; and an embedding, by components where the encoders see those."""
     assert isinstance(model, LightningModule)
+    parts, places = [], []
     with torch.inference_mode():
-        return join([describe(model.infer(x.to(model.device)), agent) for x in batches])
+        for batch in batches:
+            x = batch.to(model.device)
+            parts.append(describe(model.infer(x), agent))
+            if isinstance(model, AbstractMixture) and model.agents.in_noise_units:
+                places.append(_places(model, x))
+    annotation = join(parts)
+    if not places:
+        return annotation, annotation.latent
+    return annotation, denoised(*map(np.concatenate, zip(*places, strict=True)))
 
 
-def _add(adata: Any, annotation: Annotation, kept: NDArray[np.int64]) -> None:
+def _places(model: AbstractMixture, x: Tensor) -> list[NDArray[np.float32]]:
+    """Components of x, shape (B, G), and of its reconstruction, the agents' mean: both (B, C)."""
+    found = model.infer(x)
+    decoded = model.decode(most_probable(found.probs), found.state_mean)
+    places = model.agents.seen(x), model.agents.seen(decoded).mean(dim=0)
+    return [place.float().cpu().numpy() for place in places]
+
+
+def _add(
+    adata: Any,
+    annotation: Annotation,
+    latent: NDArray[np.float32],
+    kept: NDArray[np.int64],
+) -> None:
     """Write the columns in place of an earlier annotation's."""
     for name in [name for name in adata.obs if WRITTEN.fullmatch(str(name))]:
         del adata.obs[name]
@@ -142,7 +176,7 @@ def _add(adata: Any, annotation: Annotation, kept: NDArray[np.int64]) -> None:
     adata.obs["mixvae_agreement"] = annotation.agreement
     adata.obs["mixvae_entropy"] = annotation.entropy
     adata.obsm["X_mixvae_category"] = annotation.probs
-    adata.obsm["X_mixvae_latent"] = annotation.latent
+    adata.obsm["X_mixvae_latent"] = latent
     # scanpy draws at least two columns; a single state has one.
     adata.obsm["X_mixvae_plane"] = annotation.plane(kept)
     adata.obsm.pop("X_mixvae_state", None)

@@ -6,14 +6,11 @@ such a cut, and q(c|x) is divided near it; between two types there is a gap, and
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-from mixvae.evaluation.clustering import adjusted_rand_index
 
 LEAST_GROUPS = 2
 SMALLEST_MASS = 1e-9
@@ -55,32 +52,43 @@ def merging_path(overlap: ArrayLike) -> dict[int, NDArray[np.int64]]:
 
 
 def most_agreed(joint: Mapping[int, ArrayLike]) -> int:
-    """The largest number of groups on which the agents agree as well as they can.
+    """The number of groups of which the agents share most information, less what they do not.
 
-    Agents that start apart find the same groups only where the data have them: groups that cut a
-    type fall differently in each agent, and so do groups that put some of the types together.
-    Agreement is the adjusted Rand index, whose chance level is 0 whatever the number and sizes of
-    groups. As well as they can: within a standard error of the best mean over pairs of agents.
+    Agents that start apart find the same groups only where the data have them. A group that cuts a
+    type falls differently in each agent: it adds information that the other does not have. Groups
+    that join types lose information that both have. So numbers are compared by the mean over pairs
+    of agents of I(a; b) - (H(a|b) + H(b|a)) / 2, in nats: shared less unshared. The smallest one
+    within a standard error of the best is taken.
 
     Args:
         joint: Samples that agent a puts into group i and agent b into j, shape (A, A, G, G) as
             [a, b, i, j], A at least 2, by the number G of groups.
 
     Source:
-        Model order by agreement is cpl-mixVAE's, over resampled clusterings Ben-Hur et al. 2002's;
-        the rule of one standard error is Breiman et al. 1984's.
+        Ours. Model order by the agents' agreement is cpl-mixVAE's; the unshared part is half the
+        variation of information (Meila 2007), the rule of one standard error Breiman et al. 1984's.
     """
-    agreement = {number: _agreement(np.asarray(table)) for number, table in joint.items()}
-    mean, error = max(agreement.values(), key=lambda one: one[0])
-    return max(number for number, one in agreement.items() if one[0] >= mean - error)
+    shared = {number: _shared_information(np.asarray(table)) for number, table in joint.items()}
+    mean, error = max(shared.values())
+    return min(number for number, one in shared.items() if one[0] >= mean - error)
 
 
-def _agreement(joint: NDArray[np.int64]) -> tuple[float, float]:
-    """Mean of the adjusted Rand index over pairs of agents, and its standard error."""
-    pairs = zip(*np.triu_indices(len(joint), k=1), strict=True)
-    values = [adjusted_rand_index(joint[a, b]) for a, b in pairs]
+def _shared_information(joint: NDArray[np.int64]) -> tuple[float, float]:
+    """Mean of I(a; b) - (H(a|b) + H(b|a)) / 2 over pairs of agents, nats; its standard error."""
+    values = []
+    for a, b in zip(*np.triu_indices(len(joint), k=1), strict=True):
+        table = joint[a, b]
+        own = _entropy(table.sum(axis=0)) + _entropy(table.sum(axis=1))
+        # The conditional entropies are H(a) - I and H(b) - I, and I is H(a) + H(b) - H(a, b).
+        values.append(1.5 * own - 2 * _entropy(table.ravel()))
     # Pairs that share an agent are not independent: agents are counted.
-    return float(np.mean(values)), float(np.std(values)) / math.sqrt(len(joint))
+    return float(np.mean(values)), float(np.std(values) / np.sqrt(len(joint)))
+
+
+def _entropy(counts: NDArray[np.int64]) -> float:
+    """Entropy of the shares of counts, nats."""
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
 
 
 def group_categories(overlap: ArrayLike, num_groups: int) -> Groups:

@@ -81,17 +81,33 @@ def test_order_is_a_permutation_that_begins_with_the_largest_of_each_group(
             assert mass[place] <= mass[groups.name[agent, place]]
 
 
-def test_the_largest_number_within_a_standard_error_of_the_best_is_taken() -> None:
-    same = np.diag([40, 30, 20, 10])
-    # Four groups of which one agent of three moves a cell: as good as two that all agree on.
-    moved = same.copy()
-    moved[0, 0], moved[0, 1] = 39, 1
-    four = np.array([[same, same, moved], [same, same, moved], [moved.T, moved.T, same]])
-    two = np.broadcast_to(np.diag([70, 30]), (3, 3, 2, 2))
-    assert most_agreed({4: four, 2: two}) == 2  # the two have no error: nothing else is as good
-    worse = np.broadcast_to(np.array([[69, 1], [1, 29]]), (3, 3, 2, 2))
-    assert most_agreed({4: four, 2: worse}) == 4
-    assert most_agreed({4: np.broadcast_to(same, (3, 3, 4, 4)), 2: two}) == 4
+def everyone(table: np.ndarray) -> np.ndarray:
+    """Three agents, every two of which have this table."""
+    return np.broadcast_to(table, (3, 3, *table.shape))
+
+
+def test_groups_that_agents_share_are_kept_and_cuts_that_they_do_not_share_are_merged() -> None:
+    types = np.diag([40, 30, 20, 10])
+    joined = np.diag([70, 30])
+    # The largest type cut in two, at a place of each agent's own.
+    cut = np.zeros((5, 5), dtype=int)
+    cut[:2, :2], cut[2:, 2:] = 10, np.diag([30, 20, 10])
+    # Agents agree on the two groups wholly as well, but those say less.
+    assert most_agreed({5: everyone(cut), 4: everyone(types), 2: everyone(joined)}) == 4
+
+
+def test_the_smallest_number_within_a_standard_error_of_the_best_is_taken() -> None:
+    # Pairs of agents share log 4, .94 and log 4 nats of four groups: 1.24 with an error of .12.
+    four = np.array(everyone(np.diag([25] * 4)))
+    four[0, 2] = np.diag([70, 10, 10, 10])
+    three = np.diag([40, 40, 20])  # 1.05 nats
+    near = np.diag([40, 30, 30])  # 1.09 nats
+    nearer = np.diag([34, 33, 33])  # 1.10 nats
+    assert most_agreed({4: four, 3: everyone(three)}) == 4
+    assert most_agreed({4: four, 3: everyone(near)}) == 4
+    assert most_agreed({4: everyone(four[0, 1]), 3: everyone(nearer)}) == 4
+    four[0, 2] = np.diag([97, 1, 1, 1])  # .17 nats: .98 with an error of .33
+    assert most_agreed({4: four, 2: everyone(np.diag([50, 50]))}) == 2  # .69 nats
 
 
 def test_small_groups_without_doubt_are_not_merged_first() -> None:

@@ -83,10 +83,8 @@ def shrink(module: str, arguments: list[str], mnist_root: Path | None) -> list[s
     own = [line for name, lines in SHORT.items() if name in text for line in lines]
     if "mnist" in text:
         own += [f"data_root={mnist_root}", "data.train_samples=600", "trainer.limit_test_batches=1"]
-    if "digits_order" in text:
-        own += ONE_ROUND
     if "cells_cpl" in text or "digits_order" in text:
-        own.append("model.num_agents=2")
+        own += [*ONE_ROUND, "model.num_agents=2"]
     if ("digits_cpl" in text and "networks=conv" not in text) or "mnist_cpl" in text:
         own += [*TINY, "model.state_dim=1"]
     return [*arguments, *own, *SHRUNK]

@@ -18,7 +18,12 @@ from mixvae.callbacks.measuring import evaluating, measure, ordered_batches
 from mixvae.callbacks.pruning import Pruning
 from mixvae.callbacks.settings import check_least
 from mixvae.contracts import Mergeable, MixtureModel, Prunable
-from mixvae.evaluation.merging import group_categories, merging_path, most_agreed
+from mixvae.evaluation.merging import (
+    group_categories,
+    merging_path,
+    most_agreed,
+    overlapping_groups,
+)
 from mixvae.messages import inform, warn
 from mixvae.objectives.assignment import joint_counts
 
@@ -26,13 +31,14 @@ from mixvae.objectives.assignment import joint_counts
 class Merging(Callback):
     """After some epochs, merge each agent's overlapping categories and align the agents.
 
-    Agents with more categories than types keep all types apart and split some. The most
-    overlapping categories are merged first; the number to end with is the largest on which the
-    agents agree, see `evaluation.merging`. The probabilities of merged categories are added.
+    Agents with more categories than types keep all types apart and split some; `evaluation.merging`
+    tells a split type from two neighbours. The probabilities of merged categories are added.
 
     Args:
         after_epochs: Epochs of training before the merging.
-        num_categories: Categories to end with, if known; None takes the agents' number.
+        num_categories: Categories to end with, if known.
+        max_overlap: Else categories that overlap more are parts of one; None takes the number by
+            what the agents share, see `evaluation.merging.most_agreed`.
         align: Match the agents' categories after the merging.
     """
 
@@ -40,12 +46,18 @@ class Merging(Callback):
         self,
         after_epochs: int,
         num_categories: int | None = None,
+        max_overlap: float | None = 0.07,
         align: bool = True,
     ) -> None:
         check_least("merging", 1, after_epochs=after_epochs)
         check_least("merging", 2, num_categories=num_categories)
+        if max_overlap is not None and not 0 < max_overlap < 1:
+            raise ValueError(
+                f"callbacks.merging.max_overlap must lie between 0 and 1, got {max_overlap}"
+            )
         self.after_epochs = after_epochs
         self.num_categories = num_categories
+        self.max_overlap = max_overlap
         self.align = align
         self._done = False
 
@@ -64,11 +76,11 @@ class Merging(Callback):
                 f"callbacks.merging merges the categories of a mixture, which"
                 f" {type(model).__name__} is not; set callbacks.merging=null"
             )
-        if self.num_categories is None and model.num_agents < 2:
+        if self.num_categories is None and self.max_overlap is None and model.num_agents < 2:
             raise ValueError(
                 "callbacks.merging finds the number of categories by the agents' agreement, but"
-                " model.num_agents is 1; set it to 2 or more, or name the number:"
-                " callbacks.merging.num_categories"
+                " model.num_agents is 1; set it to 2 or more, or set"
+                " callbacks.merging.num_categories or max_overlap"
             )
         if (self.num_categories or 0) > model.num_categories:
             raise ValueError(
@@ -107,9 +119,10 @@ class Merging(Callback):
         self._done = True
         overlap = measure_overlap(trainer, pl_module).cpu().numpy()
         number = self.num_categories
-        if number is None:
-            path = merging_path(overlap)
-            number = most_agreed(measure_joint(trainer, pl_module, path))
+        if number is None and self.max_overlap is not None:
+            number = overlapping_groups(overlap, self.max_overlap)
+        elif number is None:
+            number = most_agreed(measure_joint(trainer, pl_module, merging_path(overlap)))
         groups = group_categories(overlap, number)
         pl_module.merge(torch.from_numpy(groups.order), torch.from_numpy(groups.name))
         if self.align and pl_module.num_agents > 1:

@@ -48,7 +48,26 @@ def merging_path(overlap: ArrayLike) -> dict[int, NDArray[np.int64]]:
         whose criterion is the entropy.
     """
     paths = [_merge(one) for one in np.asarray(overlap, dtype=np.float64)]
-    return {number: np.stack([path[number] for path in paths]) for number in paths[0]}
+    return {number: np.stack([path[number].group for path in paths]) for number in paths[0]}
+
+
+def overlapping_groups(overlap: ArrayLike, max_overlap: float) -> int:
+    """The number of groups when only categories that overlap more than so are merged.
+
+    The largest number that two agents find independently, since an agent that merges two types has
+    too few.
+
+    Args:
+        overlap: As of `merging_path`.
+        max_overlap: In (0, 1).
+    """
+    counts = []
+    for one in np.asarray(overlap, dtype=np.float64):
+        path, number = _merge(one), len(one)
+        while number > LEAST_GROUPS and path[number - 1].overlap > max_overlap:
+            number -= 1
+        counts.append(number)
+    return sorted(counts)[-min(2, len(counts))]
 
 
 def most_agreed(joint: Mapping[int, ArrayLike]) -> int:
@@ -117,22 +136,30 @@ def group_categories(overlap: ArrayLike, num_groups: int) -> Groups:
     return Groups(order, name, num_groups)
 
 
-def _merge(table: NDArray[np.float64]) -> dict[int, NDArray[np.int64]]:
-    """Group of each category, shape (K,), by the number of groups, K down to 2."""
+class _Merged(NamedTuple):
+    """Group of each category, shape (K,), and the overlap that was merged last."""
+
+    group: NDArray[np.int64]
+    overlap: float
+
+
+def _merge(table: NDArray[np.float64]) -> dict[int, _Merged]:
+    """The grouping for each number of groups, K down to 2."""
     table = table.copy()
     group = np.arange(len(table))
     alive = list(range(len(table)))
-    path = {len(alive): group.copy()}
+    path = {len(alive): _Merged(group.copy(), 1.0)}
     while len(alive) > LEAST_GROUPS:
         mass = np.maximum(table.sum(axis=1), SMALLEST_MASS)
         share = table / np.minimum(mass[:, None], mass)
         # An unused category has no measurable overlap: it is merged first.
         share[np.minimum(mass[:, None], mass) <= SMALLEST_MASS * len(table)] = np.inf
         pairs = [(share[i, j], i, j) for i in alive for j in alive if i < j]
-        _, i, j = max(pairs, key=lambda pair: pair[0])
+        largest, i, j = max(pairs, key=lambda pair: pair[0])
         table[i] += table[j]
         table[:, i] += table[:, j]
         group[group == j] = i
         alive.remove(j)
-        path[len(alive)] = np.searchsorted(alive, group).astype(np.int64)
+        names = np.searchsorted(alive, group).astype(np.int64)
+        path[len(alive)] = _Merged(names, float(largest))
     return path

@@ -191,8 +191,8 @@ class CplMixVAE(AbstractMixture):
         if terms.weights["adversarial"] != 0:
             assert self.adversary is not None
             with frozen_statistics(self.agents):
-                # In the components, where the encoder starts from them: cheaper than in features,
-                # and noise beside them neither lengthens the step nor takes part in it.
+                # In components whose unit is the noise steps are cheaper than in features, and
+                # noise beside the components does not lengthen them.
                 seen = self.agents.seen(x)
                 near = self.adversary(
                     seen, self.num_agents, self.log_q_of_seen, strength, log_q_x=target

@@ -57,20 +57,18 @@ class _Categories(nn.Module):
         return self.encoder(x)
 
     def seen(self, x: Tensor) -> Tensor:
-        """What the trained part of the encoder sees of x, (..., *shape): x or its components."""
-        encoder = self.encoder
-        return encoder.components(x) if isinstance(encoder, ComponentEncoder) else x
+        """Where steps about x, (..., *shape), are made: in noise units its components, else x."""
+        return self.encoder.components(x) if self.in_noise_units else x
 
     @property
     def in_noise_units(self) -> bool:
-        """Whether `seen` is components in standard deviations of noise."""
+        """Whether encoders start from components in standard deviations of noise."""
         encoder = self.encoder
         return isinstance(encoder, ComponentEncoder) and not encoder.components.whiten
 
     def features_of_seen(self, seen: Tensor) -> Tensor:
         """`features` of `seen`."""
-        encoder = self.encoder
-        return encoder.encoder(seen) if isinstance(encoder, ComponentEncoder) else encoder(seen)
+        return self.encoder.encoder(seen) if self.in_noise_units else self.encoder(seen)
 
     def logits(self, features: Tensor) -> Tensor:
         """Unnormalised log q(c|x), shape (A, B, K), from features (A, B, H)."""

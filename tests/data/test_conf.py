@@ -10,8 +10,7 @@ from omegaconf import OmegaConf
 import mixvae.data
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "data"
-# These change one value of another file, or two.
-ALIKE = {"cells_10k", "cells_median", "cells_synthetic_10k"}
+ALIKE = {"cells_10k", "cells_median", "cells_synthetic_10k"}  # they change one value
 NEEDED = {"multimodal": {"modalities": {"a": "a.npy", "b": "b.npz"}}}
 # The targets of the configs at e21c05a, which run folders name.
 TARGETS = (

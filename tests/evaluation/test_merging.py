@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mixvae.evaluation.merging import group_categories, merging_path, most_agreed
+from mixvae.evaluation.merging import (
+    group_categories,
+    merging_path,
+    most_agreed,
+    overlapping_groups,
+)
 
 
 def soft(x: np.ndarray, centres: list[float], sharpness: float) -> np.ndarray:
@@ -108,6 +113,19 @@ def test_the_smallest_number_within_a_standard_error_of_the_best_is_taken() -> N
     assert most_agreed({4: everyone(four[0, 1]), 3: everyone(nearer)}) == 4
     four[0, 2] = np.diag([97, 1, 1, 1])  # .17 nats: .98 with an error of .33
     assert most_agreed({4: four, 2: everyone(np.diag([50, 50]))}) == 2  # .69 nats
+
+
+def test_an_agent_that_takes_two_types_for_one_is_outvoted(points: np.ndarray) -> None:
+    table = overlaps(points)
+    blind = soft(points, [-0.5, 0.5, 7.5, 50.0, 99.0], 3.0)
+    joined = np.concatenate([table, (blind.T @ blind)[None]])
+    assert overlapping_groups(joined, 0.05) == 3
+    assert overlapping_groups(joined[2:], 0.05) == 2  # two agents have to agree
+
+
+def test_nothing_in_doubt_is_merged_by_share_alone() -> None:
+    sizes = np.array([50.0, 30.0, 20.0])
+    assert overlapping_groups(np.diag(sizes)[None], 0.05) == 3
 
 
 def test_small_groups_without_doubt_are_not_merged_first() -> None:

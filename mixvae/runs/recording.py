@@ -158,6 +158,8 @@ def print_result(run: Run) -> None:
     for name in HEADLINES:
         if name in run.metrics:
             print(f"{name:<14} {run.metrics[name]:.4f}  ({run.tested or 'the last weights'})")
+    if run.folder.report.is_file():
+        print(f"report         {shown(run.folder.report)}")
     for picture in sorted(run.folder.figures.glob("*.png")):
         print(f"picture        {shown(picture)}")
     for logger in run.parts.trainer.loggers:

@@ -58,7 +58,10 @@ class _Categories(nn.Module):
 
     def seen(self, x: Tensor) -> Tensor:
         """Where steps about x, (..., *shape), are made: in noise units its components, else x."""
-        return self.encoder.components(x) if self.in_noise_units else x
+        encoder = self.encoder
+        if isinstance(encoder, ComponentEncoder) and self.in_noise_units:
+            return encoder.components(x)
+        return x
 
     @property
     def in_noise_units(self) -> bool:
@@ -68,7 +71,10 @@ class _Categories(nn.Module):
 
     def features_of_seen(self, seen: Tensor) -> Tensor:
         """`features` of `seen`."""
-        return self.encoder.encoder(seen) if self.in_noise_units else self.encoder(seen)
+        encoder = self.encoder
+        if isinstance(encoder, ComponentEncoder) and self.in_noise_units:
+            return encoder.encoder(seen)
+        return encoder(seen)
 
     def logits(self, features: Tensor) -> Tensor:
         """Unnormalised log q(c|x), shape (A, B, K), from features (A, B, H)."""

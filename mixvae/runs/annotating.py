@@ -139,7 +139,8 @@ def _infer(
 ) -> tuple[Annotation, NDArray[np.float32]]:
     """Annotate cells; and an embedding, by components where the encoders see those."""
     assert isinstance(model, LightningModule)
-    parts, places = [], []
+    parts: list[Annotation] = []
+    places: list[list[NDArray[np.float32]]] = []
     with torch.inference_mode():
         for batch in batches:
             x = batch.to(model.device)

@@ -57,6 +57,7 @@ class DataSpec:
         feature_names: Names of the features, such as genes, length D; empty where they have none.
         factor_names: Names of the factors that samples were made of, length F; mostly empty.
         factor_sizes: Number of values of each factor, length F.
+        target_sum: Sum that cells were scaled to; None without scaling.
         covariates: What a decoder is given beside category and state, length V; mostly empty.
     """
 
@@ -69,6 +70,7 @@ class DataSpec:
     factor_names: tuple[str, ...] = field(default_factory=tuple)
     factor_sizes: tuple[int, ...] = field(default_factory=tuple)
     covariates: tuple[Covariate, ...] = ()
+    target_sum: float | None = None
 
     @property
     def is_image(self) -> bool:

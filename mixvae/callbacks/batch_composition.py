@@ -114,7 +114,7 @@ def _seen(
         rows = torch.isin(batch.index.cpu(), wanted).nonzero().flatten().to(batch.x.device)
         beside = None if batch.covariates is None else batch.covariates[rows].to(model.device)
         cut = batch._replace(x=batch.x[rows].to(model.device), covariates=beside)
-        seen = model.seen(cut)
+        seen = model.alignment(cut)
         if seen is None:
             return None
         numbers = batch.index[rows].tolist()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from mixvae.callbacks.checkpoints import forget_best
 from mixvae.callbacks.lightning_parts import callbacks_of, is_debugging
@@ -14,8 +18,14 @@ from mixvae.callbacks.measuring import evaluating, measure, ordered_batches
 from mixvae.callbacks.pruning import Pruning
 from mixvae.callbacks.settings import check_least
 from mixvae.contracts import Mergeable, MixtureModel, Prunable
-from mixvae.evaluation.merging import group_categories
+from mixvae.evaluation.merging import (
+    group_categories,
+    merging_path,
+    most_agreed,
+    overlapping_groups,
+)
 from mixvae.messages import inform, warn
+from mixvae.objectives.assignment import joint_counts
 
 
 class Merging(Callback):
@@ -26,8 +36,9 @@ class Merging(Callback):
 
     Args:
         after_epochs: Epochs of training before the merging.
-        num_categories: Categories to end with, if known; None merges by `max_overlap`.
-        max_overlap: Categories that overlap more are parts of one.
+        num_categories: Categories to end with, if known.
+        max_overlap: Else categories that overlap more are parts of one; None takes the number by
+            what the agents share, see `evaluation.merging.most_agreed`.
         align: Match the agents' categories after the merging.
     """
 
@@ -35,12 +46,12 @@ class Merging(Callback):
         self,
         after_epochs: int,
         num_categories: int | None = None,
-        max_overlap: float = 0.07,
+        max_overlap: float | None = 0.07,
         align: bool = True,
     ) -> None:
         check_least("merging", 1, after_epochs=after_epochs)
         check_least("merging", 2, num_categories=num_categories)
-        if not 0 < max_overlap < 1:
+        if max_overlap is not None and not 0 < max_overlap < 1:
             raise ValueError(
                 f"callbacks.merging.max_overlap must lie between 0 and 1, got {max_overlap}"
             )
@@ -64,6 +75,12 @@ class Merging(Callback):
             raise ValueError(
                 f"callbacks.merging merges the categories of a mixture, which"
                 f" {type(model).__name__} is not; set callbacks.merging=null"
+            )
+        if self.num_categories is None and self.max_overlap is None and model.num_agents < 2:
+            raise ValueError(
+                "callbacks.merging finds the number of categories by the agents' agreement, but"
+                " model.num_agents is 1; set it to 2 or more, or set"
+                " callbacks.merging.num_categories or max_overlap"
             )
         if (self.num_categories or 0) > model.num_categories:
             raise ValueError(
@@ -100,8 +117,13 @@ class Merging(Callback):
         assert isinstance(pl_module, MixtureModel)
         assert isinstance(pl_module, Prunable)
         self._done = True
-        overlap = measure_overlap(trainer, pl_module)
-        groups = group_categories(overlap.cpu().numpy(), self.max_overlap, self.num_categories)
+        overlap = measure_overlap(trainer, pl_module).cpu().numpy()
+        number = self.num_categories
+        if number is None and self.max_overlap is not None:
+            number = overlapping_groups(overlap, self.max_overlap)
+        elif number is None:
+            number = most_agreed(measure_joint(trainer, pl_module, merging_path(overlap)))
+        groups = group_categories(overlap, number)
         pl_module.merge(torch.from_numpy(groups.order), torch.from_numpy(groups.name))
         if self.align and pl_module.num_agents > 1:
             pl_module.align(torch.from_numpy(measure(trainer, pl_module).joint))
@@ -130,3 +152,37 @@ def measure_overlap(trainer: Trainer, model: LightningModule) -> Tensor:
     reduced = trainer.strategy.reduce(total, reduce_op="sum")
     assert isinstance(reduced, Tensor)
     return reduced
+
+
+@torch.no_grad()
+def measure_joint(
+    trainer: Trainer, model: LightningModule, path: Mapping[int, NDArray[np.int64]]
+) -> dict[int, NDArray[np.int64]]:
+    """Joint counts of the agents' groups over the training data of all ranks.
+
+    Args:
+        path: Group of each agent's categories, shape (A, K), by the number G of groups.
+
+    Returns:
+        Shape (A, A, G, G) as [a, b, i, j], by G.
+    """
+    assert isinstance(model, MixtureModel)
+    size = (model.num_agents, model.num_agents)
+    members = {
+        number: one_hot(torch.from_numpy(group), number).to(model.device)
+        for number, group in path.items()
+    }
+    total = {
+        number: torch.zeros(*size, number, number, dtype=torch.int64, device=model.device)
+        for number in path
+    }
+    with evaluating(trainer, model):
+        for batch in ordered_batches(trainer, "train"):
+            probs = model.infer(batch.x).probs
+            for number, member in members.items():
+                category = (probs @ member.to(probs.dtype)).argmax(dim=-1)
+                total[number] += joint_counts(category, number)
+    return {
+        number: trainer.strategy.reduce(counts, reduce_op="sum").cpu().numpy()
+        for number, counts in total.items()
+    }

@@ -15,7 +15,7 @@ from mixvae.contracts import UNKNOWN_LABEL, DataSpec
 from mixvae.data.base import AbstractResidentDataModule, Split, SplitRows
 from mixvae.data.checks import check_fraction
 from mixvae.data.covariates import CellCovariates
-from mixvae.data.expression import check_target_sum
+from mixvae.data.expression import TargetSum, check_target_sum
 from mixvae.data.genes import shown
 from mixvae.data.preparation import Preparation
 from mixvae.data.resident import Resident
@@ -50,7 +50,8 @@ class AbstractCellDataModule(AbstractResidentDataModule):
     over the three splits; nothing else but evaluation sees them.
 
     Args:
-        target_sum: Sum of each library after scaling, before the log; 1e6 gives log-CPM.
+        target_sum: Sum of each library after scaling, before the log; 1e6 gives log-CPM, `median`
+            the median library of the training cells.
         test_fraction: Share of the cells that test, in (0, 1); the same whatever the seed.
         stratify: Share out every class of the labels over the splits.
         **shared: See `AbstractResidentDataModule`.
@@ -62,16 +63,15 @@ class AbstractCellDataModule(AbstractResidentDataModule):
     def __init__(
         self,
         *,
-        target_sum: float = 1e6,
+        target_sum: TargetSum = 1e6,
         test_fraction: float = 0.2,
         stratify: bool = True,
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
         check_fraction("test_fraction", test_fraction)
-        check_target_sum(target_sum)
         self.test_fraction = test_fraction
-        self.target_sum = float(target_sum)
+        self.target_sum = check_target_sum(target_sum)
         self.stratify = stratify
         self._table: CellTable | None = None
         self._told_of_rare = False
@@ -98,6 +98,7 @@ class AbstractCellDataModule(AbstractResidentDataModule):
             class_names=self.table.class_names,
             feature_names=genes,
             covariates=self.table.covariates.names,
+            target_sum=self.table.preparation.target_sum,
         )
 
     def read_splits(self) -> dict[Split, SplitRows]:
@@ -140,7 +141,6 @@ class AbstractCellDataModule(AbstractResidentDataModule):
         """The preparation in plain types, by which the run annotates other files."""
         return {
             **self.table.preparation.as_plain(),
-            "target_sum": self.target_sum,
             "class_names": list(self.table.class_names),
             "covariates": self.table.covariates.as_plain(),
         }

@@ -13,7 +13,7 @@ from mixvae.data.cell_base import AbstractCellDataModule, CellTable
 from mixvae.data.cell_files import check_free_path, require_anndata
 from mixvae.data.cell_generator import SyntheticCells, generate_cells
 from mixvae.data.checks import check_seed
-from mixvae.data.expression import log_cpm
+from mixvae.data.expression import library_sizes, log_cpm, median_library
 from mixvae.data.preparation import Preparation
 from mixvae.data.sparse import ResidentCells, as_rows
 from mixvae.files import replacing
@@ -80,16 +80,18 @@ class SyntheticCellsDataModule(AbstractCellDataModule):
 
     def read_table(self) -> CellTable:
         """Draw the cells and normalise their counts."""
-        truth = self.truth
+        truth, total = self.truth, self.target_sum
+        if total == "median":
+            total = median_library(library_sizes(truth.counts), self.name)
         return CellTable(
             cells=ResidentCells(
-                x=as_rows(log_cpm(truth.counts, target_sum=self.target_sum)),
+                x=as_rows(log_cpm(truth.counts, target_sum=total)),
                 label=torch.from_numpy(truth.type),
                 counts=None if self.counts_layer is None else as_rows(truth.counts),
             ),
             label=truth.type,
             class_names=truth.type_names,
-            preparation=Preparation(truth.gene_names, "counts", "log_cpm", self.target_sum),
+            preparation=Preparation(truth.gene_names, "counts", "log_cpm", total),
         )
 
 

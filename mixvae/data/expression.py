@@ -19,6 +19,7 @@ Matrix = Any
 
 Kind = Literal["counts", "linear", "log", "scaled"]
 Normalization = Literal["auto", "log_cpm", "none"]
+TargetSum = float | Literal["median"]
 Applied = Literal["log_cpm", "none"]
 
 LARGEST_LOG = 25.0  # log1p of 7e10; no count per million reaches it
@@ -113,10 +114,13 @@ def library_sizes(matrix: Matrix) -> NDArray[np.float64]:
     return np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
 
 
-def check_target_sum(target_sum: float) -> None:
-    """Refuse a sum of libraries that is not a positive number."""
+def check_target_sum(target_sum: TargetSum) -> TargetSum:
+    """Return a sum of libraries, `median` or as a float; refuse what is not a positive number."""
+    if target_sum == "median":
+        return "median"
     if isinstance(target_sum, str) or not 0 < target_sum < np.inf:
         raise ValueError(f"target_sum is {target_sum!r}; it must be a positive number, as 1e6")
+    return float(target_sum)
 
 
 def log_cpm(
@@ -154,6 +158,18 @@ def canonical(matrix: Matrix) -> sparse.csr_matrix:
         matrix = matrix.copy()
         matrix.sum_duplicates()
     return matrix
+
+
+def median_library(libraries: NDArray[np.float64], name: str) -> float:
+    """Return the median library of the cells that have counts.
+
+    With it a typical cell's counts keep their size, so log(1 + x) is nearly linear where counts are
+    0 or 1, and the noise of log values is alike whatever the depth of the data.
+    """
+    counted = libraries[libraries > 0]
+    if not len(counted):
+        raise ValueError(f"every training cell of {name} is empty; its median library is 0")
+    return float(np.median(counted))
 
 
 def normalised(matrix: Matrix, kind: Kind, applied: Applied, target_sum: float | None) -> Matrix:

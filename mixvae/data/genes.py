@@ -191,17 +191,13 @@ def highly_variable(
 
     Args:
         matrix: Log-normalised expression of training cells, shape (N, G), dense or CSR.
+        num_genes: At most G.
         batch: Batch of each cell: genes are then chosen in each batch, and those chosen in most
             batches are kept, so that a difference between batches makes no gene variable.
 
     Returns:
         Their columns in the order of the matrix, shape (num_genes,).
     """
-    if num_genes > matrix.shape[1]:
-        raise ValueError(
-            f"num_highly_variable is {num_genes} but only {matrix.shape[1]} genes vary;"
-            " choose fewer, or null for all"
-        )
     scanpy, anndata = require_scanpy(), require_anndata()
     cells = anndata.AnnData(X=matrix.astype(np.float32, copy=False))
     if batch is not None:

@@ -25,8 +25,10 @@ from mixvae.data.expression import (
     Kind,
     Matrix,
     Normalization,
+    TargetSum,
     check_counts,
     library_sizes,
+    median_library,
     normalised,
     to_apply,
 )
@@ -41,6 +43,7 @@ from mixvae.data.genes import (
 )
 
 MOST_FITTED = 20_000  # cells on disk that highly variable genes are chosen on
+PER_TEN_THOUSAND = 1e4  # scanpy's unit
 COUNTED: tuple[Kind, ...] = ("counts", "linear")  # log-CPM can be made of these
 logger = logging.getLogger("mixvae")
 
@@ -73,7 +76,7 @@ class Preparation:
         rows: NDArray[np.int64],
         choice: GeneChoice,
         normalize: Normalization,
-        target_sum: float,
+        target_sum: TargetSum,
         batch: Sequence[str | None] | None = None,
     ) -> Preparation:
         """Look through a matrix once, and choose genes and a normalisation.
@@ -82,18 +85,22 @@ class Preparation:
             rows: Training cells, on which highly variable genes are chosen; of a matrix on disk
                 on 20,000 of them at most.
             normalize: See `expression.to_apply`.
+            target_sum: `median` takes the median library of the training cells.
             batch: Batch of each cell, shape (N,), or None.
         """
         found = matrix.look_through()
+        if target_sum == "median":
+            target_sum = _median_sum(matrix, rows, found)
         applied = to_apply(found.kind, normalize, matrix.name, found.scale, target_sum)
         total = target_sum if applied == "log_cpm" else None
         columns = choice.candidates(matrix.genes, found.varies)
         fitted = cls((), found.kind, applied, total, matrix.layer, GeneColumns(columns))
-        if choice.num_highly_variable is not None:
+        if choice.num_highly_variable is not None and choice.num_highly_variable < len(columns):
             if fitted.unit != "log":
                 raise ValueError(
                     "num_highly_variable needs log-normalised expression, but this is"
-                    f" {found.kind}; use normalize=auto on raw counts, or a gene list"
+                    f" {found.kind}; use normalize=auto on raw counts, a gene list, or"
+                    " data.num_highly_variable=null for all genes"
                 )
             on_disk = isinstance(matrix, MatrixOnDisk)
             if on_disk and len(rows) > MOST_FITTED:
@@ -267,6 +274,18 @@ class Preparation:
             logger.warning(told + " rescaled", name, scale, target_sum)
             return "log_cpm"
         return "none"
+
+
+def _median_sum(matrix: CellMatrix, rows: NDArray[np.int64], found: Contents) -> float:
+    """The median library of training cells; of log data the sum that they were scaled to.
+
+    Where log data have none in common, 10,000, which is used only if `normalize` rescales them.
+    """
+    if found.kind not in COUNTED:
+        return found.scale or PER_TEN_THOUSAND
+    parts = matrix.parts()
+    libraries = [library_sizes(part[_within(span, rows)]) for span, part in parts]
+    return median_library(np.concatenate(libraries), matrix.name)
 
 
 def _within(span: range, rows: NDArray[np.int64]) -> NDArray[np.int64]:

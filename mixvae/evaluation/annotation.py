@@ -84,6 +84,29 @@ def describe(posterior: MixturePosterior, agent: int = 0) -> Annotation:
     return Annotation(*(part.cpu().numpy() for part in parts))
 
 
+def denoised(seen: NDArray[np.float32], expected: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Estimate the places of samples without their noise, from what the model expects of them.
+
+    The place of a sample is normal about the expected one, and the sample about its place with
+    variance 1; the estimate is the mean of the place given the sample. A component in which samples
+    leave the expected place by noise alone keeps that place; one with further structure keeps it.
+
+    Args:
+        seen: Components of samples in standard deviations of noise, shape (N, C).
+        expected: Components of their reconstructions, shape (N, C).
+
+    Returns:
+        Shape (N, C), in the same unit.
+
+    Source:
+        Efron & Morris 1973, the empirical Bayes estimate with the prior's variance of the data.
+    """
+    left = seen - expected
+    share = np.clip(1 - 1 / np.maximum(np.square(left).mean(axis=0), 1), 0, 1)
+    place: NDArray[np.float32] = (expected + share * left).astype(np.float32)
+    return place
+
+
 def join(parts: Sequence[Annotation]) -> Annotation:
     """Join the annotations of batches, in their order."""
     return Annotation(

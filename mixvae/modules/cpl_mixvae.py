@@ -132,12 +132,12 @@ class CplMixVAE(AbstractMixture):
         return self.agents.aligns
 
     @torch.no_grad()
-    def seen(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
+    def alignment(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
         """What encoders see of a batch before and after batches are aligned, each (B, C)."""
         if not self.aligns_batches or batch.covariates is None:
             return None
         with self.agents.given(batch.covariates):
-            return self.agents.seen(batch.x)
+            return self.agents.alignment(batch.x)
 
     def weights(self, epoch: float) -> dict[str, float]:
         """Factors in the loss, where each agent's own terms count `scale` times."""
@@ -210,8 +210,13 @@ class CplMixVAE(AbstractMixture):
         if terms.weights["adversarial"] != 0:
             assert self.adversary is not None
             with frozen_statistics(self.agents):
-                near = self.adversary(x, self.num_agents, self.log_q, strength, log_q_x=target)
-                log_q_near = self.log_q(near)
+                # In components whose unit is the noise steps are cheaper than in features, and
+                # noise beside the components does not lengthen them.
+                seen = self.agents.seen(x)
+                near = self.adversary(
+                    seen, self.num_agents, self.log_q_of_seen, strength, log_q_x=target
+                )
+                log_q_near = self.log_q_of_seen(near)
             terms.add("adversarial", categorical_kl(target, log_q_near))
         if terms.weights["information"] != 0:
             self._add_information(terms, log_q)

@@ -154,6 +154,10 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
         """Log q(c|x), shape (A, B, K), of x, shape (A, B, *shape) or (B, *shape)."""
         return self.log_categories(self.agents.features(x))
 
+    def log_q_of_seen(self, seen: Tensor) -> Tensor:
+        """Log q(c|x), shape (A, B, K), of what the encoder's trained part sees of x."""
+        return self.log_categories(self.agents.features_of_seen(seen))
+
     def log_categories(self, features: Tensor) -> Tensor:
         """Log q(c|x), shape (A, B, K), of features (A, B, H); -inf where masked."""
         return self.log_posterior(self.agents.logits(features))

@@ -59,6 +59,26 @@ class _Categories(nn.Module):
         """Features of x, shape (A, B, *shape), or (B, *shape) seen by all, as (A, B, H)."""
         return self.encoder(x)
 
+    def seen(self, x: Tensor) -> Tensor:
+        """Where steps about x, (..., *shape), are made: in noise units its components, else x."""
+        encoder = self.encoder
+        if isinstance(encoder, ComponentEncoder) and self.in_noise_units:
+            return encoder.components(x)
+        return x
+
+    @property
+    def in_noise_units(self) -> bool:
+        """Whether encoders start from components in standard deviations of noise."""
+        encoder = self.encoder
+        return isinstance(encoder, ComponentEncoder) and not encoder.components.whiten
+
+    def features_of_seen(self, seen: Tensor) -> Tensor:
+        """`features` of `seen`."""
+        encoder = self.encoder
+        if isinstance(encoder, ComponentEncoder) and self.in_noise_units:
+            return encoder.encoder(seen)
+        return self.features(seen)
+
     def logits(self, features: Tensor) -> Tensor:
         """Unnormalised log q(c|x), shape (A, B, K), from features (A, B, H)."""
         return in_full_precision(self.category_head, features)
@@ -181,11 +201,19 @@ class Agents(_Categories):
         """Mean and log-variance of q(s|x), each (A, B, S), if it does not see the category."""
         return self.state(self.features(x))
 
-    def seen(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Components of x, (B, *shape), before and after batches are aligned, each (B, C)."""
+    def seen(self, x: Tensor) -> Tensor:
+        """As without batches; components are those after batches are aligned."""
+        if not (self.aligns and self.in_noise_units):
+            return super().seen(x)
+        return self.alignment(x)[1]
+
+    def alignment(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Components of x, (..., B, *shape), before and after batches are aligned, each (..., B, C)."""
         assert isinstance(self.encoder, ComponentEncoder)
         components = self.encoder.components
-        return components.project(x), components(x, self._covariates(len(x))[:, : self.num_batches])
+        size = x.shape[-1 - components.num_dims]
+        batch = self._covariates(size)[:, : self.num_batches]
+        return components.project(x), components(x, batch)
 
     def decode(self, category: Tensor, state: Tensor) -> Tensor:
         """Parameters of p(x|s, c), (A, B, *decoded_shape), from (A, B, K) and (A, B, S)."""

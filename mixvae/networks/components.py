@@ -20,7 +20,7 @@ NOISE_MARGIN = 1.1
 
 
 class PrincipalComponents(nn.Module):
-    """Standardised features to their leading principal components, each of variance 1; fixed.
+    """Features to their leading principal components, in standard deviations of noise; fixed.
 
     Noise is spread over all directions, structure over a few. A network that
     sees only those few cannot settle on categories made of noise, which in hundreds of genes
@@ -32,13 +32,20 @@ class PrincipalComponents(nn.Module):
         num_components: Largest number of components, at least 1; those that are not above the noise
             are 0, see `NOISE_MARGIN`.
         standardise: Divide each feature by its standard deviation first.
+        whiten: Give each component variance 1. Without it components keep their proportions, so
+            those that hardly stand out of the noise count little; their unit is the noise's
+            standard deviation along one axis.
     """
 
     offset: Tensor
     projection: Tensor
 
     def __init__(
-        self, shape: Sequence[int], num_components: int = 30, standardise: bool = True
+        self,
+        shape: Sequence[int],
+        num_components: int = 30,
+        standardise: bool = True,
+        whiten: bool = True,
     ) -> None:
         super().__init__()
         num_features = math.prod(shape)
@@ -49,7 +56,7 @@ class PrincipalComponents(nn.Module):
             )
         self.num_dims = len(shape)
         self.num_components = num_components
-        self.standardise = standardise
+        self.standardise, self.whiten = standardise, whiten
         self.register_buffer("offset", torch.zeros(num_features))
         self.register_buffer("projection", torch.zeros(num_features, num_components))
         # Whether it was fitted, as a plain value: reading a buffer synchronises with the GPU.
@@ -88,7 +95,8 @@ class PrincipalComponents(nn.Module):
         self.offset.copy_(offset)
         noise = NOISE_MARGIN * last
         kept = deviation > (noise if deviation[0] > noise else 0.0)
-        self.projection.copy_(weight[:, None] * axes / deviation * kept)
+        unit = deviation if self.whiten else _noise_deviation(centred * weight, deviation)
+        self.projection.copy_(weight[:, None] * axes / unit * kept)
         self.fitted = True
 
     def project(self, x: Tensor) -> Tensor:
@@ -120,6 +128,19 @@ class PrincipalComponents(nn.Module):
 def _see_whether_fitted(layer: nn.Module, _: object) -> None:
     assert isinstance(layer, PrincipalComponents)
     layer.fitted = bool(layer.projection.any())
+
+
+def _noise_deviation(centred: Tensor, deviation: Tensor) -> Tensor:
+    """Mean standard deviation along the axes beyond the leading ones, of samples (N, D).
+
+    Source:
+        The maximum-likelihood noise of probabilistic PCA (Tipping & Bishop 1999, eq. 8).
+    """
+    rest = min(centred.shape) - len(deviation)
+    total = centred.square().sum() / len(centred)
+    variance = (total - deviation.square().sum()) / max(rest, 1)
+    # Without axes beyond them, or noise, the last leading one is the unit.
+    return variance.clamp_min(0).sqrt() if rest > 0 and variance > 0 else deviation[-1]
 
 
 def _leading_axes(centred: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -154,10 +175,11 @@ class ComponentEncoder(nn.Module):
         standardise: bool = True,
         hidden: Sequence[int] = (128, 128, 64),
         batch_norm: BatchNorm = "before",
+        whiten: bool = True,
     ) -> None:
         super().__init__()
         num_components = min(num_components, math.prod(shape))  # a panel of few genes
-        self.components = PrincipalComponents(shape, num_components, standardise)
+        self.components = PrincipalComponents(shape, num_components, standardise, whiten)
         self.encoder = MLPEncoder(num_agents, [num_components], hidden, batch_norm)
         self.out_features = self.encoder.out_features
 

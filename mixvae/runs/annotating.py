@@ -25,9 +25,11 @@ from mixvae.data.covariates import CellCovariates
 from mixvae.data.expression import MEANING
 from mixvae.data.genes import check_unique
 from mixvae.data.preparation import Preparation
-from mixvae.evaluation.annotation import Annotation, describe, join
+from mixvae.evaluation.annotation import Annotation, denoised, describe, join
 from mixvae.files import read_json, replacing
 from mixvae.modules.cpl_mixvae import CplMixVAE
+from mixvae.modules.mixture import AbstractMixture
+from mixvae.objectives.relaxation import most_probable
 from mixvae.runs.opening import TrainedRun, open_trained
 from mixvae.runs.recording import listening, shown
 from mixvae.runs.reviewing import doubts
@@ -88,7 +90,8 @@ class Annotator:
         values = self._covariates(source, options.batch)
         batches = adapted.batches(matrix, options.batch_size)
         kept = np.flatnonzero(self.model.category_mask.cpu().numpy())
-        _add(adata, _infer(self.model, batches, options.agent, values), kept)
+        annotation, latent = _infer(self.model, batches, options.agent, values)
+        _add(adata, annotation, latent, kept)
         adata.uns["mixvae"] = {
             **_describe_run(self.run),
             "num_categories": self.model.num_categories,
@@ -120,7 +123,13 @@ def open_annotator(options: AnnotateOptions) -> Annotator:
         next((state["covariates"] for state in states if "covariates" in state), {})
     )
     model = run.load_model(
-        DataSpec("cells", (len(genes),), feature_names=genes, covariates=covariates.names)
+        DataSpec(
+            "cells",
+            (len(genes),),
+            feature_names=genes,
+            target_sum=preparation.target_sum,
+            covariates=covariates.names,
+        )
     )
     if not isinstance(model, MixtureModel):
         raise ValueError(
@@ -166,19 +175,41 @@ def _choose_matrix(
 
 def _infer(
     model: MixtureModel, batches: Iterator[Tensor], agent: int, covariates: Tensor | None
-) -> Annotation:
+) -> tuple[Annotation, NDArray[np.float32]]:
+    """Annotate cells; and an embedding, by components where the encoders see those."""
     assert isinstance(model, LightningModule)
-    parts, start = [], 0
+    parts: list[Annotation] = []
+    places: list[list[NDArray[np.float32]]] = []
+    start = 0
     with torch.inference_mode():
-        for x in batches:
-            rows = slice(start, start := start + len(x))
+        for batch in batches:
+            rows = slice(start, start := start + len(batch))
+            x = batch.to(model.device)
             beside = None if covariates is None else covariates[rows].to(model.device)
             with model.agents.given(beside) if isinstance(model, CplMixVAE) else nullcontext():
-                parts.append(describe(model.infer(x.to(model.device)), agent))
-    return join(parts)
+                parts.append(describe(model.infer(x), agent))
+                if isinstance(model, AbstractMixture) and model.agents.in_noise_units:
+                    places.append(_places(model, x))
+    annotation = join(parts)
+    if not places:
+        return annotation, annotation.latent
+    return annotation, denoised(*map(np.concatenate, zip(*places, strict=True)))
 
 
-def _add(adata: Any, annotation: Annotation, kept: NDArray[np.int64]) -> None:
+def _places(model: AbstractMixture, x: Tensor) -> list[NDArray[np.float32]]:
+    """Components of x, shape (B, G), and of its reconstruction, the agents' mean: both (B, C)."""
+    found = model.infer(x)
+    decoded = model.decode(most_probable(found.probs), found.state_mean)
+    places = model.agents.seen(x), model.agents.seen(decoded).mean(dim=0)
+    return [place.float().cpu().numpy() for place in places]
+
+
+def _add(
+    adata: Any,
+    annotation: Annotation,
+    latent: NDArray[np.float32],
+    kept: NDArray[np.int64],
+) -> None:
     """Write the columns in place of an earlier annotation's."""
     for name in [name for name in adata.obs if WRITTEN.fullmatch(str(name))]:
         del adata.obs[name]
@@ -189,7 +220,7 @@ def _add(adata: Any, annotation: Annotation, kept: NDArray[np.int64]) -> None:
     adata.obs["mixvae_agreement"] = annotation.agreement
     adata.obs["mixvae_entropy"] = annotation.entropy
     adata.obsm["X_mixvae_category"] = annotation.probs
-    adata.obsm["X_mixvae_latent"] = annotation.latent
+    adata.obsm["X_mixvae_latent"] = latent
     # scanpy draws at least two columns; a single state has one.
     adata.obsm["X_mixvae_plane"] = annotation.plane(kept)
     adata.obsm.pop("X_mixvae_state", None)

@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.loggers import Logger
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from mixvae.augmenters.learned import Learned
 from mixvae.augmenters.noise import Identity
@@ -40,6 +40,7 @@ from mixvae.runs.trainer_settings import (
 
 # Before training, so many batches are looked at for what the model cannot describe.
 MAX_CHECKED_BATCHES = 100
+PER_TEN_THOUSAND = 1e4  # the unit of decoded counts where the data were not scaled
 MATMUL_PRECISIONS = ("highest", "high", "medium")
 
 
@@ -108,7 +109,7 @@ def build_model(cfg: DictConfig, data: Any) -> LightningModule:
     Its constructor may ask for `shape` (of one sample), `spec` (of a data set of one array),
     `modalities` (of a multimodal data set) and `augmenter`.
     """
-    model = instantiate(cfg.model, _partial_=True, _convert_="all")
+    model = instantiate(_in_the_unit_of(cfg.model, data.spec), _partial_=True, _convert_="all")
     wanted, _ = arguments_of(model.func)
     given: dict[str, Any] = {}
     for name in ("shape", "modalities", "spec"):
@@ -147,6 +148,18 @@ def build_model(cfg: DictConfig, data: Any) -> LightningModule:
             " which batches are aligned; networks=mlp_cells has"
         )
     return built
+
+
+def _in_the_unit_of(model: DictConfig, spec: DataSpec | MultimodalSpec) -> DictConfig:
+    """Give a likelihood of counts the number that `data.target_sum=median` became."""
+    if OmegaConf.select(model, "likelihood.target_sum") != "median":
+        return model
+    found = spec.target_sum if isinstance(spec, DataSpec) else None
+    container = OmegaConf.to_container(model, resolve=True)
+    resolved = OmegaConf.create(container)
+    assert isinstance(resolved, DictConfig)
+    resolved.likelihood.target_sum = found or PER_TEN_THOUSAND
+    return resolved
 
 
 def _check_optimizer(model: AbstractModule[Any]) -> None:

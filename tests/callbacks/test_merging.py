@@ -98,6 +98,15 @@ def test_a_run_killed_in_a_round_of_pruning_after_its_merging(
     ("options", "message"),
     [
         ((*MERGED, "callbacks.merging.num_categories=9"), "is 9, but the model has 8 only"),
+        (
+            (
+                *MERGED,
+                "callbacks.merging.num_categories=null",
+                "callbacks.merging.max_overlap=null",
+                "model.num_agents=1",
+            ),
+            "by the agents' agreement, but model.num_agents is 1",
+        ),
         ((*MERGED, "callbacks.merging.after_epochs=4"), "is 4 and so is trainer.max_epochs"),
         (EARLY, "is 20, but pruning begins after 10 epochs already"),
     ],

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 import mixvae.data
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "data"
-ALIKE = {"cells_10k", "cells_synthetic_10k"}  # these change one value of another file
+ALIKE = {"cells_10k", "cells_median", "cells_synthetic_10k"}  # they change one value
 NEEDED = {"images": {"path": "a.npy"}, "multimodal": {"modalities": {"a": "a.npy", "b": "b.npz"}}}
 # The targets of the configs at e21c05a, which run folders name.
 TARGETS = (

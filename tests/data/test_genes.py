@@ -75,11 +75,6 @@ def test_a_difference_between_batches_makes_no_gene_variable():
     assert highly_variable(cells, 10).tolist() == [0, 1, 2, 3, 4, 20, 21, 22, 23, 24]
 
 
-def test_more_genes_than_there_are_is_refused():
-    with pytest.raises(ValueError, match="num_highly_variable is 201 but only 200 genes"):
-        highly_variable(some_counts(), 201)
-
-
 @pytest.mark.parametrize(
     ("names", "wanted", "share", "message"),
     [

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mixvae.contracts import MixturePosterior
-from mixvae.evaluation.annotation import describe, join
+from mixvae.evaluation.annotation import denoised, describe, join
 
 A, B, K, S = 3, 40, 5, 2
 
@@ -68,3 +68,14 @@ def test_without_states_the_plane_is_a_circle_of_categories() -> None:
     )
     np.testing.assert_allclose(np.linalg.norm(plane, axis=1), 1, rtol=1e-6)
     assert len(np.unique(plane.round(4), axis=0)) == K
+
+
+def test_denoised_components_keep_structure_and_lose_noise() -> None:
+    random = np.random.default_rng(0)
+    expected = np.repeat(np.array([[0.0, 0.0], [9.0, 9.0]]), 500, axis=0).astype(np.float32)
+    # Beside noise of variance 1 the second component varies within categories, by variance 8.
+    true = expected + np.stack([np.zeros(1000), random.normal(0, 8**0.5, 1000)], axis=1)
+    seen = (true + random.normal(size=true.shape)).astype(np.float32)
+    error = np.square(denoised(seen, expected) - true).mean(axis=0)
+    assert error[0] < 0.05
+    assert error[1] == pytest.approx(8 / 9, rel=0.15)

@@ -56,6 +56,20 @@ def test_what_is_not_above_the_noise_is_left_out() -> None:
     assert torch.equal(y[:, 4:], torch.zeros(1000, 4))
 
 
+def test_without_whitening_the_unit_is_the_noise() -> None:
+    generator = torch.Generator().manual_seed(1)
+    x = samples(1000, 4, 500) + 0.5 * torch.randn(1000, 500, generator=generator)
+    layer = PrincipalComponents(x.shape[1:], 4, standardise=False, whiten=False)
+    layer.fit(x)
+    y = layer(x)
+    spread = torch.linalg.svdvals(x - x.mean(dim=0))[:4] / 1000**0.5
+    torch.testing.assert_close(y.square().mean(dim=0).sqrt(), spread / 0.5, rtol=0.02, atol=0)
+    # Other units of the data change nothing.
+    other = PrincipalComponents(x.shape[1:], 4, standardise=False, whiten=False)
+    other.fit(7 * x)
+    torch.testing.assert_close(other(7 * x), y, rtol=1e-3, atol=1e-3)
+
+
 def test_a_constant_feature_changes_nothing() -> None:
     x = samples()
     constant = torch.cat([x, torch.full((len(x), 1), 3.0)], dim=1)

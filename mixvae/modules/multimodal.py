@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
 
 from mixvae.contracts import ModalitySpec, MultimodalBatch, MultimodalPosterior, MultimodalStep
-from mixvae.modules.base import SETTLED, AbstractModule, plain_number
+from mixvae.messages import inform
+from mixvae.modules.base import SETTLED, AbstractModule, plain_number, weight_schedule
+from mixvae.modules.beta_scan import choose_beta
 from mixvae.networks.modality import ModalityNetworks
 from mixvae.objectives.likelihoods import Likelihood
 from mixvae.objectives.mixture_prior import present_or_zero
+from mixvae.objectives.schedules import Constant, Schedule
 from mixvae.objectives.terms import Terms
 from mixvae.suggestions import suggestion
 
 NetworksFactory = Callable[..., ModalityNetworks]
+Beta = float | Schedule | Literal["auto"]
+"""The weight of a regulariser; `auto` chooses it from the data, see `beta_scan.choose_beta`."""
 
 
 class AbstractMultimodalModule(AbstractModule[MultimodalBatch]):
@@ -38,6 +43,8 @@ class AbstractMultimodalModule(AbstractModule[MultimodalBatch]):
     """
 
     modality_weights: Tensor
+    chosen_beta: Tensor
+    beta: Schedule
 
     def __init__(
         self,
@@ -71,6 +78,37 @@ class AbstractMultimodalModule(AbstractModule[MultimodalBatch]):
         self.register_buffer("modality_weights", values.unsqueeze(1), persistent=False)
         shapes = [modality.shape for modality in modalities]
         self.networks = networks(shapes=shapes, latent_dim=latent_dim + private_dim)
+
+    def _set_beta(self, beta: Beta) -> None:
+        """Take the weight of the regulariser, or prepare to choose it.
+
+        What was chosen is part of the state: a resumed or opened run does not choose again. Whole
+        numbers keep it exact in every precision.
+        """
+        if beta != "auto":
+            self.beta = weight_schedule("beta", beta)
+            return
+        self.register_buffer("chosen_beta", torch.tensor([1, 0]))
+        self._take_chosen_beta()
+        self.register_load_state_dict_post_hook(lambda *_: self._take_chosen_beta())
+
+    def _take_chosen_beta(self) -> None:
+        digits, exponent = self.chosen_beta.tolist()
+        self.beta = Constant(float(f"{digits}e{exponent}"))
+
+    def choose(
+        self, train: Collection[MultimodalBatch], val: Collection[MultimodalBatch], steps: int
+    ) -> None:
+        """Choose beta if it is `auto`."""
+        if "chosen_beta" not in self._buffers:
+            return
+        choice = choose_beta(self, train, val, steps)
+        digits, exponent = f"{choice.beta:.2e}".split("e")
+        values = [int(digits.replace(".", "")), int(exponent) - 2]
+        self.chosen_beta.copy_(torch.tensor(values))
+        self._take_chosen_beta()
+        self.choices["model.beta"] = {**choice._asdict(), "beta": self.beta(0.0)}
+        inform(f"model.beta: auto is {self.beta(0.0):g}: {choice.reason}")
 
     def infer(self, x: Sequence[Tensor], present: Tensor) -> MultimodalPosterior:
         """The unimodal posteriors of x, M tensors (B, *shape_m), where `present`, (B, M)."""

@@ -28,7 +28,7 @@ class MultimodalHealth(AbstractMeasuring[LatentHealth]):
         patience_epochs: Epochs to train before latents or losses are worth a warning.
     """
 
-    def __init__(self, patience_epochs: int = 10) -> None:
+    def __init__(self, patience_epochs: int = 20) -> None:
         check_least("health", 0, patience_epochs=patience_epochs)
         self.patience_epochs = patience_epochs
         self._told: set[str] = set()

@@ -16,7 +16,7 @@ from mixvae.networks.candidates import CandidateNetworks
 from mixvae.objectives.likelihoods import Likelihood, SquaredError
 from mixvae.objectives.schedules import Constant
 
-RELATIVE = tuple(2.0**power for power in range(-7, 2))
+RELATIVE = tuple(2.0**power for power in range(-7, 3))
 """The candidates, as multiples of the variance of the strongest principal component, in nats."""
 COMPONENTS = 20
 STEPS = 300
@@ -24,8 +24,8 @@ BATCH_SIZE = 128
 MAX_EVENTS = 3000
 MAX_VALUES = 20_000_000
 MAX_MODALITIES = 12
-# Betas that reach this share of the best one's gain serve; the middle of them is taken.
-ENOUGH = 0.5
+# The smallest beta that reaches this share of the best one's gain is taken.
+ENOUGH = 0.8
 # Standard errors, 1 / (number of events) for a pair, above which a gain is not chance.
 CHANCE = 3.0
 
@@ -76,9 +76,9 @@ def choose_beta(
     its likelihood, small networks are trained on the model's own objective with betas relative to
     the largest variance, all at once, and each is judged on validation events: by the share of a
     modality's variance that its decoder explains from another one's posterior mean, up to a factor,
-    averaged over pairs. Private directions lower it, as empty latents do. The middle, in
-    logarithms, of the betas around the best that explain at least half as much is taken: it is
-    farthest from both limits, which differ a little for larger networks.
+    averaged over pairs. Private directions lower it, as empty latents do. Of betas that explain
+    nearly as much as the best one, the smallest is taken: it leaves each modality most of itself,
+    and is farthest from the beta at which a further shared direction is given up.
 
     Args:
         model: The model, whose objective is copied with other networks; it is not changed.
@@ -118,33 +118,24 @@ def choose_beta(
 def _pick(
     candidates: Sequence[float], gains: Sequence[float], chance: float, unit: float
 ) -> Choice:
-    """The middle, in logarithms, of the best one's neighbours whose gain is enough.
-
-    Gains of neighbours are averaged, 1:2:1. Without a gain a rule of thumb is taken.
-    """
-    ends = [gains[0], *gains, gains[-1]]
-    smooth = [(a + 2 * b + c) / 4 for a, b, c in zip(ends, ends[1:], ends[2:], strict=False)]
-    best = max(range(len(smooth)), key=smooth.__getitem__)
+    """The smallest candidate whose gain is nearly the best one's; without a gain, unit / 4."""
+    best = max(range(len(gains)), key=gains.__getitem__)
     tried = f"{candidates[0]:.3g} to {candidates[-1]:.3g}"
     found = tuple(candidates), tuple(gains)
-    if not smooth[best] > chance:
+    if not gains[best] > chance:
         beta = unit / 4
         reason = (
             f"a quarter of the largest variance of a principal component, {unit:.3g}: none of"
             f" {tried} made one modality's latents tell of another on validation events"
         )
         return Choice(beta, reason, *found)
-    low = high = best
-    while low > 0 and smooth[low - 1] >= ENOUGH * smooth[best]:
-        low -= 1
-    while high + 1 < len(smooth) and smooth[high + 1] >= ENOUGH * smooth[best]:
-        high += 1
+    enough = next(k for k, gain in enumerate(gains) if gain >= ENOUGH * gains[best])
     reason = (
-        f"of {tried}, the middle of {candidates[low]:.3g} to {candidates[high]:.3g}, which impute"
-        f" other modalities at least half as well as the best ({gains[best]:.1%} of their leading"
+        f"of {tried}, the smallest that imputes other modalities about as well as the best,"
+        f" {candidates[best]:.3g} ({gains[enough]:.1%} and {gains[best]:.1%} of their leading"
         " variance on validation events)"
     )
-    return Choice(math.sqrt(candidates[low] * candidates[high]), reason, *found)
+    return Choice(candidates[enough], reason, *found)
 
 
 def _gather(batches: Collection[MultimodalBatch]) -> Events:

@@ -40,8 +40,6 @@ from mixvae.runs.trainer_settings import (
 
 # Before training, so many batches are looked at for what the model cannot describe.
 MAX_CHECKED_BATCHES = 100
-# A trial training takes at most this part of the steps of the training itself. Its steps are cheaper.
-CHOOSING = 3
 MATMUL_PRECISIONS = ("highest", "high", "medium")
 
 
@@ -101,10 +99,8 @@ def build(cfg: DictConfig) -> Parts:
                 check_samples(batch.x)
         if callable(getattr(data, "eval_dataloader", None)):
             model.prepare(data.eval_dataloader("train"))
-            steps = len(data.train_dataloader()) * max(max_epochs, 1)
-            model.choose(
-                data.eval_dataloader("train"), data.eval_dataloader("val"), steps // CHOOSING
-            )
+            steps = len(data.train_dataloader()) * max(max_epochs, 1)  # a trial takes no more
+            model.choose(data.eval_dataloader("train"), data.eval_dataloader("val"), steps)
     return Parts(data, model, trainer)
 
 

@@ -23,7 +23,7 @@ STAMP := $(VENV)/.mixvae-setup-$(EXTRAS)
 SOUND := $(RUN) -I -c "import importlib.util, os, sys, mixvae; sys.exit(not ( \
 	os.path.samefile(mixvae.__path__[0], 'mixvae') and all(map(importlib.util.find_spec, ( \
 	'torch', 'lightning', 'hydra', 'omegaconf', 'wandb', 'torchmetrics', 'numpy', 'scipy', \
-	'sklearn', 'matplotlib', 'pooch', 'tqdm', 'rich')))))" 2>/dev/null
+	'sklearn', 'matplotlib', 'jinja2', 'plotly', 'pooch', 'tqdm', 'rich')))))" 2>/dev/null
 
 # Shell functions. `resolve python3.12` prints an interpreter of this name from the PATH or pyenv;
 # `pythons` one of each tested version, the newest first. A name on the PATH alone says little:

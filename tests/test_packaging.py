@@ -27,7 +27,7 @@ else:
 DISTRIBUTIONS = {"hydra": "hydra-core", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 
 TESTED = ("3.10", "3.11", "3.12", "3.13")
-COMMANDS = ("annotate", "data", "evaluate", "impute", "sweep", "train")
+COMMANDS = ("annotate", "data", "evaluate", "impute", "report", "sweep", "train")
 
 
 @pytest.fixture(scope="module")

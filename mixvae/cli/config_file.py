@@ -88,7 +88,7 @@ def save_config(cfg: DictConfig, path: Path) -> None:
     plain = _replace(content, lambda text: MARK.sub(r"${\1}", text))
     plain |= {"run_dir": None, "resume": None}
     text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
-    write_text(path, "# The resolved config of this run; see README, Repeating a run.\n" + text)
+    write_text(path, "# The resolved config of this run; see docs/training.md.\n" + text)
 
 
 def load_config(path: Path) -> DictConfig:

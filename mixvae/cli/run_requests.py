@@ -45,6 +45,21 @@ class EvaluateRequest(RunRequest):
 
 
 @dataclass(kw_only=True)
+class ReportRequest:
+    """Write report.html, one page that opens without a network: python -m mixvae.report run=FOLDER.
+
+      run=FOLDER          a run, or a sweep with its sweep.csv; the page is written into it
+      debug=true          show the full traceback of an error
+
+    Examples:
+      python -m mixvae.report run=runs/digits_cpl/2025-01-31_12-00-00
+      python -m mixvae.report run=multirun/states
+    """
+
+    run: Path
+
+
+@dataclass(kw_only=True)
 class AnnotateOptions(RunRequest):
     """How cells are annotated, in memory or in a file; see `AnnotateRequest`."""
 

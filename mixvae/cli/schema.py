@@ -30,6 +30,7 @@ class RunConfig:
         test_checkpoint: Which weights to test: `best` by `callbacks.checkpoints`, `last`, or
             `selected` by `callbacks.pruning`.
         objective: Logged metric that a run returns to a sweeper.
+        report: Whether to write report.html, a page of 6 MB, at the end of the run.
         data: Data module.
         model: LightningModule.
         augmenter: Makes each agent's copy of a sample.
@@ -49,6 +50,7 @@ class RunConfig:
     matmul_precision: str = "high"
     test_checkpoint: str = "best"
     objective: str = "val/loss"
+    report: bool = True
     data: Any = None
     model: Any = None
     augmenter: Any = None

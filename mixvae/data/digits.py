@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
 from mixvae.contracts import DataSpec
 from mixvae.data.base import AbstractResidentDataModule, Split, SplitRows
+from mixvae.data.checks import check_count
 from mixvae.data.resident import ResidentTensors
 from mixvae.data.splits import split_indices
 
@@ -17,10 +20,19 @@ LARGEST_PIXEL = 16
 class DigitsDataModule(AbstractResidentDataModule):
     """The digits of the UCI set that scikit-learn ships, shape (1, 8, 8), values in [0, 1].
 
-    Scikit-learn gives no official split. Ours keeps 360 test rows that no seed changes, so results
-    of different seeds are on the same digits; the seed only parts validation from training.
-    `Batch.index` is the row in `sklearn.datasets.load_digits`.
+    Scikit-learn gives no official split. Ours draws 360 test rows by `split_seed`, which `seed`
+    does not change, so results of different seeds are on the same digits. `seed` only parts
+    validation from training. `Batch.index` is the row in `sklearn.datasets.load_digits`.
+
+    Args:
+        split_seed: Draws the test rows, 0 or more. Settings were chosen on those of 0.
+        **shared: See `AbstractResidentDataModule`.
     """
+
+    def __init__(self, *, split_seed: int = 0, **shared: Any) -> None:
+        super().__init__(**shared)
+        check_count("split_seed", split_seed, least=0)
+        self.split_seed = split_seed
 
     @property
     def spec(self) -> DataSpec:
@@ -43,7 +55,7 @@ class DigitsDataModule(AbstractResidentDataModule):
             label=torch.from_numpy(labels.astype(np.int64)),
             unit=LARGEST_PIXEL,
         )
-        order = torch.from_numpy(np.random.default_rng(0).permutation(len(labels)))
+        order = torch.from_numpy(np.random.default_rng(self.split_seed).permutation(len(labels)))
         test, rest = order[:NUM_TEST].sort().values, order[NUM_TEST:].sort().values
         val, train = split_indices(len(rest), [self.val_fraction], self.seed)
         return {

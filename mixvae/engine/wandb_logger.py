@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import netrc
 import os
+import re
 import socket
 import ssl
 import threading
@@ -23,12 +24,16 @@ MODES: tuple[str, ...] = get_args(Mode)
 PROBE_SECONDS = 3.0
 INIT_SECONDS = 8.0
 FINISH_SECONDS = 30.0
+LONGEST_NAME = 128
+# A chart for each would hide the others; metrics.csv and the table of the run have them.
+OF_AN_AGENT = re.compile(r"/agent\d+$")
 
 
 class WandbRun(WandbLogger):
     """One W&B run whose files lie in the run folder.
 
     Args:
+        name: Name of the run; null: what `identify` is given.
         save_dir: Folder that W&B's own folder `wandb` goes into.
         group: Group that the run belongs to; null: the sweep's name, if it is part of one.
         entity: W&B team or user; null: the login's own.
@@ -61,11 +66,14 @@ class WandbRun(WandbLogger):
         self._wandb_init.pop("anonymous", None)
         self._mode = mode
         self.sync_folder: Path | None = None
+        self._charts_hidden: set[str] = set()
 
-    def identify(self, run_id: str, group: str | None) -> None:
-        """Set id and, if the config has none, group; a resumed run continues its W&B run."""
+    def identify(self, run_id: str, group: str | None, name: str) -> None:
+        """Set id and, if the config has none, group and name; a resumed run keeps its W&B run."""
         self._wandb_init["id"] = self._id = run_id
         self._wandb_init["group"] = self._wandb_init["group"] or group
+        if self._wandb_init["name"] is None:
+            self._wandb_init["name"] = self._name = name[:LONGEST_NAME]
 
     @property
     def experiment(self) -> Any:
@@ -84,7 +92,18 @@ class WandbRun(WandbLogger):
                 run = super().experiment
             if run.settings.mode == "offline":
                 self.sync_folder = Path(run.dir).parent
+            if hasattr(run, "define_metric"):  # a disabled run has no charts
+                _define_charts(run)
         return super().experiment
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log metrics; those of single agents get no chart of their own."""
+        for name in set(filter(OF_AN_AGENT.search, metrics)) - self._charts_hidden:
+            self._charts_hidden.add(name)
+            if hasattr(self.experiment, "define_metric"):
+                self.experiment.define_metric(name, step_metric="epoch", hidden=True)
+        super().log_metrics(metrics, step)
 
     @rank_zero_only
     def finish(self, summary: Mapping[str, Any], *, failed: bool) -> None:
@@ -95,6 +114,13 @@ class WandbRun(WandbLogger):
         self._experiment.summary.update(plain)
         self._experiment.finish(exit_code=int(failed))
         self._experiment = None
+
+
+def _define_charts(run: Any) -> None:
+    """Draw metrics over epochs, and none of the test values, which are single points."""
+    run.define_metric("epoch", hidden=True)
+    run.define_metric("*", step_metric="epoch", step_sync=True)
+    run.define_metric("test/*", step_metric="epoch", step_sync=True, hidden=True)
 
 
 def _settings() -> wandb.Settings:

@@ -14,7 +14,7 @@ from mixvae.modules.base import check_adversary, plain_number, weight_schedule
 from mixvae.modules.mixture import AbstractMixture, Tau
 from mixvae.networks.batched import frozen_statistics
 from mixvae.objectives.assignment import joint_counts
-from mixvae.objectives.coupling import COUPLING_KINDS, CouplingKind, deviation_floor
+from mixvae.objectives.coupling import COUPLING_KINDS, CouplingKind
 from mixvae.objectives.coupling import coupling as coupling_distance
 from mixvae.objectives.divergences import (
     categorical_entropy,
@@ -170,8 +170,8 @@ class CplMixVAE(AbstractMixture):
         terms = super().shared_terms(epoch, reconstruction, kl, log_q)
         terms.add("entropy", categorical_entropy(log_q))
         mask = None if self.num_kept == self.num_categories else self.category_mask
-        floor, batch_log_q = deviation_floor(self.num_kept), gather_over_processes(log_q, dim=1)
-        distance = coupling_distance(batch_log_q, self.coupling, floor=floor, mask=mask)
+        batch_log_q = gather_over_processes(log_q, dim=1)
+        distance = coupling_distance(batch_log_q, self.coupling, mask=mask)
         terms.add("coupling", distance, axes="B")
         return terms
 

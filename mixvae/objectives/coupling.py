@@ -10,13 +10,16 @@ from torch import Tensor
 CouplingKind = Literal["perturbed", "aitchison", "euclidean"]
 COUPLING_KINDS: tuple[str, ...] = get_args(CouplingKind)
 
+LEAST_OF_MEAN = 0.1
+# Keeps a posterior that is the same for every sample finite; float32 resolves deviations above it.
+SMALLEST_DEVIATION = 1e-6
+
 
 def coupling(
     log_q: Tensor,
     kind: CouplingKind,
     deviation: Tensor | None = None,
     mask: Tensor | None = None,
-    floor: float | None = None,
 ) -> Tensor:
     """Sum over the pairs of agents of the squared distance between their q(c|x).
 
@@ -26,12 +29,12 @@ def coupling(
     Args:
         log_q: log q(c|x) of each agent, nats, normalised, shape (A, B, K).
         kind: Coordinates u. `perturbed`: log q over the batch deviation of q, which makes an unused
-            category expensive; `aitchison`: centred log-ratio; `euclidean`: q itself.
+            category and a flat posterior expensive; `aitchison`: centred log-ratio; `euclidean`:
+            q itself.
         deviation: For `perturbed`, the floored deviation from `batch_deviation`, shape (A, K);
-            None takes it from this batch, floored by `floor`. Ignored by the other kinds.
+            None takes it from this batch. Ignored by the other kinds.
         mask: Categories that are kept (True), shape (K,). None keeps, sample by sample, those that
             no agent gives log-probability -inf.
-        floor: See `batch_deviation`; where categories are masked, give that of the kept ones.
 
     Returns:
         Shape (B,), summed over pairs and kept categories: squared nats for `aitchison`, without
@@ -40,7 +43,8 @@ def coupling(
     Source:
         cpl-mixVAE (Marghi et al., arXiv:2007.09880), the coupling and its "perturbed" form. The
         public code loops over pairs and adds 1e-8 under the deviation, so that an empty or pruned
-        category costs 1e10: here the deviation is floored and masked categories are left out.
+        category costs 1e10: here the deviation is floored, relative to the mean, and masked
+        categories are left out.
     """
     if kind not in COUPLING_KINDS:
         raise ValueError(f"coupling must be one of {', '.join(COUPLING_KINDS)}, got {kind!r}")
@@ -52,7 +56,7 @@ def coupling(
         u = torch.where(keep, log_q.exp(), 0.0)
     else:
         if deviation is None:
-            deviation = batch_deviation(log_q.exp(), floor)
+            deviation = batch_deviation(log_q.exp(), keep)
         u = torch.where(keep, log_q, 0.0) / deviation.unsqueeze(1)
     return num_agents * (u - u.mean(dim=0)).square().sum(dim=(0, -1))
 
@@ -81,46 +85,32 @@ def clr(log_q: Tensor, mask: Tensor | None = None) -> Tensor:
     return torch.where(keep, kept - kept.sum(dim=-1, keepdim=True) / count, 0.0)
 
 
-def batch_deviation(q: Tensor, floor: float | None = None) -> Tensor:
+def batch_deviation(q: Tensor, mask: Tensor | None = None) -> Tensor:
     """Standard deviation over the batch of each category's probability, floored.
 
-    The gradient flows through it where it is above the floor, as in the paper's distance: growing
-    the deviation of a category is one of the ways in which agents can come closer, and it is what
-    works against flat posteriors. Where it is floored the gradient is 0.
+    The floor is the mean deviation over agents and kept categories, times 0.1 / sqrt(K). It equals
+    0.1 / K for confident agents that use their categories evenly: an unused category then costs at
+    most about 100 K times as much as a used one, instead of 1e10. The floor of flat posteriors is
+    as small as their deviations, so that they stay expensive: a fixed floor of 0.1 / K makes them
+    free. All agents share the floor, so that an unused category that they share costs no more than
+    their log-probabilities differ. The gradient flows through deviation and floor, as in the
+    paper's distance: flat posteriors lower the distance by growing their deviations.
 
     Args:
         q: q(c|x) of each agent, shape (A, B, K), over all ranks where training is distributed.
-        floor: Smallest deviation, above 0; None takes `deviation_floor` of all K categories.
+        mask: Categories that are kept (True), shape (K,) or (B, K); None keeps all.
 
     Returns:
-        Shape (A, K), as probabilities; population deviation, so a batch of one gives the floor.
+        Shape (A, K), as probabilities; population deviation; at least `SMALLEST_DEVIATION`.
 
     Source:
         cpl-mixVAE (Marghi et al., arXiv:2007.09880), sigma of the perturbed distance. The public
-        code has no floor but 1e-8.
+        code has no floor but 1e-8. The floor is ours.
     """
-    if floor is None:
-        floor = deviation_floor(q.shape[-1])
-    if not floor > 0:
-        raise ValueError(f"the floor of the batch deviation must be above 0, got {floor}")
     # The square is floored, not the root, whose slope at 0 is infinite.
-    return q.var(dim=1, correction=0).clamp_min(floor**2).sqrt()
-
-
-def deviation_floor(num_categories: int) -> float:
-    """The smallest deviation that a category is taken to have: a tenth of the flat probability.
-
-    It is that of a category that a share 0.01 / K^2 of the samples takes with certainty, one in
-    10,000 at K = 10. An unused category then costs at most about 100 K times what one in even use
-    does, instead of 1e10.
-
-    Args:
-        num_categories: Number of categories K in use.
-
-    Returns:
-        0.1 / K, as a probability.
-
-    Source:
-        Ours.
-    """
-    return 0.1 / num_categories
+    deviation = q.var(dim=1, correction=0).clamp_min(SMALLEST_DEVIATION**2).sqrt()
+    kept = torch.ones_like(q, dtype=torch.bool) if mask is None else mask.expand(q.shape)
+    keep = kept.any(dim=(0, 1))
+    count = keep.sum().clamp_min(1)
+    mean = torch.where(keep, deviation, 0.0).mean(dim=0).sum() / count
+    return torch.maximum(deviation, LEAST_OF_MEAN * mean / count.sqrt())

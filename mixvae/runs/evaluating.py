@@ -105,6 +105,10 @@ def _report(
         print(f"test/accuracy  {metrics['test/accuracy']:.4f}  ({tested})")
     for picture in sorted((target / "figures").glob("*.png")):
         print(f"picture        {shown(picture)}")
+    if target == run.folder.path and run.folder.report.is_file():
+        from mixvae.reports.page import write_run_report
+
+        print(f"report         {shown(write_run_report(target))}")
     summary = run.folder.read_summary()
     if target == run.folder.path and summary.get("status") == "finished":
         print(_compared(summary, metrics), flush=True)

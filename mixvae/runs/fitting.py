@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from mixvae.callbacks.lightning_parts import is_debugging
 from mixvae.callbacks.reporting import RunPruned, unknown_metric
 from mixvae.cli.overrides import quoted
 from mixvae.cli.schema import RunConfig
@@ -86,6 +87,7 @@ def carry_out(
             # Where nothing can be written, the error that says so is not to be replaced.
             with suppress(OSError) if status == "failed" else nullcontext():
                 write_summary(run, status)
+            _write_report(run, status)
             _say_how_it_ended(run, status)
     return run.metrics.get(run.cfg.objective)
 
@@ -116,6 +118,19 @@ def _test(run: Run) -> None:
     objective = run.cfg.objective
     if objective not in run.metrics and objective != RunConfig.objective:
         warn(unknown_metric(objective, list(run.metrics), "objective"))
+
+
+def _write_report(run: Run, status: str) -> None:
+    """Write the page of the run, whose results it may not endanger."""
+    if status == "pruned" or is_debugging(run.parts.trainer) or not run.cfg.get("report", True):
+        return
+    # Parses a template and reads plotly's script: only where a page is written.
+    from mixvae.reports.page import write_run_report
+
+    try:
+        write_run_report(run.folder.path)
+    except (OSError, ValueError) as error:
+        warn(f"the report was not written ({error}); the results are in {shown(run.folder.path)}")
 
 
 def _ignore_interrupts() -> None:

@@ -73,6 +73,11 @@ class RunFolder:
         return self.path / "augmenter.ckpt"
 
     @property
+    def report(self) -> Path:
+        """The page that shows the run."""
+        return self.path / "report.html"
+
+    @property
     def figures(self) -> Path:
         """Pictures."""
         return self.path / "figures"

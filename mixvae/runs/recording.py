@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shlex
 import sys
 import time
@@ -19,6 +20,7 @@ from omegaconf import DictConfig
 from mixvae.callbacks.checkpoints import Checkpoints
 from mixvae.callbacks.collecting import tested_split
 from mixvae.callbacks.lightning_parts import callbacks_of, is_debugging
+from mixvae.cli.command import key_of
 from mixvae.cli.config_file import resolved, save_config
 from mixvae.cli.trust import accept
 from mixvae.engine.cluster import process_rank
@@ -31,6 +33,12 @@ from mixvae.runs.provenance import describe_provenance, imported_versions
 
 # Metrics that are printed at the end, where they were measured.
 HEADLINES = ("test/accuracy", "test/consensus", "test/probe_accuracy", "test/coherence")
+
+# Overrides that change no result, or that a run's name tells otherwise.
+UNNAMED = {
+    *("experiment", "name", "tags", "seed", "run_dir", "data_root", "num_threads", "logger"),
+    *("report", "hydra", "debug", "objective"),
+}
 
 
 @dataclass
@@ -96,12 +104,28 @@ def write_resumption(
 
 
 def start_loggers(run: Run, group: str | None) -> None:
-    """Give W&B the run's id, group and config."""
-    run_id = str(run.folder.read_provenance().get("id", run.folder.path.name))
+    """Give each logger the config and its origin, and W&B the run's id, name and group."""
+    provenance = run.folder.read_provenance()
+    overrides = run.folder.overrides.read_text(encoding="utf-8").splitlines()
+    origin = {
+        "overrides": overrides,
+        "git_commit": provenance.get("git_commit"),
+        "git_dirty": provenance.get("git_dirty"),
+        "num_parameters": sum(weight.numel() for weight in run.parts.model.parameters()),
+        "data_sizes": str(run.parts.data),
+    }
     for logger in run.parts.trainer.loggers:
         if isinstance(logger, WandbRun):
-            logger.identify(run_id, group)
-            logger.log_hyperparams(resolved(run.cfg))
+            name = display_name(run.cfg.name, overrides, run.cfg.seed)
+            logger.identify(str(provenance.get("id", run.folder.path.name)), group, name)
+        logger.log_hyperparams({**resolved(run.cfg), "run": origin})
+
+
+def display_name(name: str, overrides: Sequence[str], seed: int) -> str:
+    """Return a name that tells runs apart: the experiment, its overrides and the seed."""
+    changed = [line for line in overrides if key_of(line).split(".")[0] not in UNNAMED]
+    short = [re.sub(r"^[+~]*(?:\w+\.)*", "", line) for line in changed]
+    return " ".join([name, *short, f"seed={seed}"])
 
 
 def write_trained(run: Run) -> None:
@@ -160,6 +184,8 @@ def print_result(run: Run) -> None:
     for name in HEADLINES:
         if name in run.metrics:
             print(f"{name:<14} {run.metrics[name]:.4f}  ({run.tested or 'the last weights'})")
+    if run.folder.report.is_file():
+        print(f"report         {shown(run.folder.report)}")
     for picture in sorted(run.folder.figures.glob("*.png")):
         print(f"picture        {shown(picture)}")
     for logger in run.parts.trainer.loggers:

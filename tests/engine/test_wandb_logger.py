@@ -16,6 +16,7 @@ from wandb.proto import wandb_internal_pb2
 from mixvae import sweep
 from mixvae.engine import wandb_logger
 from mixvae.engine.wandb_logger import WandbRun, answers, choose_mode, has_login
+from mixvae.runs.recording import display_name
 from tests.stopping import StopAt, stopping
 
 BLOCK = 32768
@@ -61,7 +62,13 @@ def read_back(path: Path, seconds: float = 20.0) -> dict[str, Any]:
 
 def gather(path: Path) -> dict[str, Any]:
     """Gather an offline run's identity, config, summary and the last of its history."""
-    found: dict[str, Any] = {"config": {}, "summary": {}, "history": {}, "exit": None}
+    found: dict[str, Any] = {
+        "config": {},
+        "summary": {},
+        "history": {},
+        "metrics": {},
+        "exit": None,
+    }
     for record in records(path):
         kind = record.WhichOneof("record_type")
         if kind == "run":
@@ -75,6 +82,9 @@ def gather(path: Path) -> dict[str, Any]:
             found["summary"] |= _items(record.summary.update)
         elif kind == "history":
             found["history"] |= _items(record.history.item)
+        elif kind == "metric":
+            name = record.metric.name or record.metric.glob_name
+            found["metrics"][name] = record.metric
         elif kind == "exit":
             found["exit"] = record.exit.exit_code
     return found
@@ -100,7 +110,16 @@ def test_an_offline_run_holds_config_tags_summary_and_pictures(
     assert outcome.status == 0, outcome.err
     folder = tmp_path / "a"
     found = read_back(folder)
-    assert found["name"] == "mine"
+    assert found["name"].startswith("mine ")
+    assert found["name"].endswith("state_dim=1 max_epochs=1 seed=4")
+    assert found["config"]["run"]["overrides"][-1] == "seed=4"
+    assert found["config"]["run"]["num_parameters"] > 0
+    assert "train 1293" in found["config"]["run"]["data_sizes"]
+    assert found["metrics"]["*"].step_metric == "epoch"
+    assert found["metrics"]["test/*"].options.hidden
+    of_agents = {name for name in found["history"] if name.endswith("/agent0")}
+    assert of_agents
+    assert all(found["metrics"][name].options.hidden for name in of_agents if "test/" not in name)
     assert found["project"] == "mixvae"
     assert set(found["tags"]) == {"small", "try"}
     assert found["id"] == read_json(folder / "provenance.json")["id"]
@@ -119,6 +138,13 @@ def test_an_offline_run_holds_config_tags_summary_and_pictures(
     drawn = {path.stem for path in (folder / "figures").glob("*.png")}
     assert {path.name.rsplit("_", 2)[0] for path in media} == drawn
     assert wandb.run is None
+
+
+def test_a_name_tells_the_runs_of_an_experiment_apart() -> None:
+    overrides = ["+experiment=digits_cpl", "model.state_dim=5", "run_dir=a", "augmenter=noise"]
+    assert display_name("digits_cpl", [*overrides, "seed=2"], 2) == (
+        "digits_cpl state_dim=5 augmenter=noise seed=2"
+    )
 
 
 def test_how_to_sync_is_said_once_and_nothing_else_is_said(

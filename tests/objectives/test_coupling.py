@@ -13,7 +13,6 @@ from mixvae.objectives.coupling import (
     batch_deviation,
     clr,
     coupling,
-    deviation_floor,
 )
 
 KINDS = pytest.mark.parametrize("kind", COUPLING_KINDS)
@@ -104,17 +103,42 @@ def test_a_given_deviation_is_used() -> None:
     torch.testing.assert_close(torch.cat(parts), coupling(log_q, "perturbed"))
 
 
-def test_deviation_is_floored_and_has_a_gradient_only_above_the_floor() -> None:
-    q = torch.full((1, 4, 2), 0.5)
-    q[0, :, 0] = torch.tensor([0.1, 0.9, 0.2, 0.8])
-    q.requires_grad_()
+def test_the_floor_of_a_confident_agent_is_a_tenth_of_the_flat_probability() -> None:
+    # Ten categories, the last one unused, the others in even use.
+    q = torch.eye(10, dtype=torch.float64)[torch.arange(90) % 9].unsqueeze(0)
     deviation = batch_deviation(q)
-    assert deviation[0, 1].item() == pytest.approx(0.1 / 2)
-    deviation.sum().backward()
-    assert q.grad is not None
-    assert q.grad[..., 0].ne(0).all()
-    assert q.grad[..., 1].eq(0).all()
-    assert batch_deviation(q[:, :1]).eq(0.05).all()
+    used = math.sqrt(1 / 9 - 1 / 81)
+    assert deviation[0, :9].tolist() == pytest.approx([used] * 9)
+    assert deviation[0, 9].item() == pytest.approx(0.1 / math.sqrt(10) * used * 9 / 10)
+    assert deviation[0, 9].item() == pytest.approx(0.1 / 10, rel=0.15)
+    assert batch_deviation(q[:, :1]).eq(1e-6).all(), "one sample, the same for all"
+
+
+def along_the_path(scale: float) -> Tensor:
+    """log q of two agents whose logits correlate by .9, flat as `scale` tends to 0."""
+    generator = torch.Generator().manual_seed(0)
+    shared = torch.randn(1, 256, 10, generator=generator, dtype=torch.float64)
+    own = torch.randn(2, 256, 10, generator=generator, dtype=torch.float64)
+    return (scale * (math.sqrt(0.9) * shared + math.sqrt(0.1) * own)).log_softmax(-1)
+
+
+def test_a_flat_posterior_is_expensive_and_its_gradient_sharpens_it() -> None:
+    scales = torch.tensor([1, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001], dtype=torch.float64)
+    scales.requires_grad_()
+    distances = torch.stack([coupling(along_the_path(s), "perturbed").mean() for s in scales])
+    assert distances.diff().gt(0).all(), "the flatter, the dearer"
+    (gradient,) = torch.autograd.grad(distances.sum(), scales)
+    assert gradient[1:].lt(0).all(), "larger logits lower the distance"
+
+
+def test_an_unused_category_among_used_ones_costs_far_less_than_without_a_floor() -> None:
+    log_q = along_the_path(3)
+    unused = (log_q - 200 * torch.eye(10, dtype=torch.float64)[0]).log_softmax(-1)
+    used, floored = (coupling(one, "perturbed").mean().item() for one in (log_q, unused))
+    public = batch_deviation(unused.exp()).clone()
+    public[:, 0] = 1e-8
+    assert floored < 1e3 * used
+    assert coupling(unused, "perturbed", public).mean() > 1e9 * used
 
 
 def test_gradient_of_the_coupling_flows_through_the_deviation() -> None:
@@ -148,7 +172,7 @@ def test_masked_categories_are_left_out(kind: CouplingKind, given: bool) -> None
     mask = torch.tensor([True, False, True, True, False])
     logits = logits_of(3).requires_grad_()
     log_q = logits.masked_fill(~mask, -torch.inf).log_softmax(-1)
-    deviation = batch_deviation(log_q.exp(), floor=1e-3)
+    deviation = batch_deviation(log_q.exp(), mask)
     value = coupling(log_q, kind, deviation, mask if given else None)
     kept = coupling(logits[..., mask].log_softmax(-1), kind, deviation[:, mask])
     torch.testing.assert_close(value, kept)
@@ -174,7 +198,7 @@ def test_a_mask_counts_also_where_probabilities_are_left(kind: CouplingKind) -> 
 def test_the_floor_is_that_of_the_categories_in_use() -> None:
     mask = torch.tensor([True, False, True, True, False])
     log_q = logits_of(3).mul(1e-3).masked_fill(~mask, -torch.inf).log_softmax(-1)
-    value = coupling(log_q, "perturbed", floor=deviation_floor(3), mask=mask)
+    value = coupling(log_q, "perturbed", mask=mask)
     torch.testing.assert_close(value, coupling(log_q[..., mask], "perturbed"))
 
 

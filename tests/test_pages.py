@@ -1,4 +1,4 @@
-"""Every command of the README runs, section by section, each in a folder, shrunk to seconds."""
+"""Every command of the README and of docs/ runs, page by page, each in a folder, in seconds."""
 
 from __future__ import annotations
 
@@ -13,15 +13,20 @@ import numpy as np
 import pytest
 
 from experiments.bench.footprint import SHORT_SCHEDULES
-from mixvae import annotate, evaluate, impute, sweep, train
+from mixvae import annotate, evaluate, impute, report, sweep, train
 from mixvae.data import __main__ as data
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+# tests/test_several_machines.py runs the commands of its page.
+PAGES = [README, *sorted(set((ROOT / "docs").glob("*.md")) - {ROOT / "docs/several_machines.md"})]
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
 PROGRAMS: dict[str, Callable[[Sequence[str] | None], int]] = {
     "mixvae.train": train.main,
     "mixvae.evaluate": evaluate.main,
     "mixvae.annotate": annotate.main,
     "mixvae.impute": impute.main,
+    "mixvae.report": report.main,
     "mixvae.sweep": sweep.main,
     "mixvae.data": data.main,
 }
@@ -42,24 +47,15 @@ SHORT = {
         *("data.val_fraction=0.2", "data.test_fraction=0.2", *ONE_ROUND),
     ],
 }
-LONG = ("Use", "Cells", "Several modalities", "Other mixtures", "Many runs")
 ON_CPUS = {"trainer=ddp": "trainer=ddp_cpu", "trainer=gpu_captured": "trainer=cpu"}
 MAKES_LESS = {"simulate-cells": ["num_cells=600", "num_genes=300"], "simulate-rats": []}
 
 
-def sections() -> dict[str, list[list[str]]]:
-    """The command lines of mixvae and W&B in each section's code blocks, by its heading."""
-    found = {}
-    for part in re.split(r"^## ", README.read_text(), flags=re.MULTILINE)[1:]:
-        heading = part.partition("\n")[0]
-        blocks = re.findall(r"^```\n(.*?)^```", part, re.MULTILINE | re.DOTALL)
-        lines = [line for block in blocks for line in block.splitlines()]
-        commands = [
-            shlex.split(line) for line in lines if line.startswith(("python -m ", "wandb "))
-        ]
-        if commands:
-            found[heading] = commands
-    return found
+def commands(page: Path) -> list[list[str]]:
+    """The command lines of mixvae and W&B in the page's code blocks."""
+    blocks = re.findall(r"^```\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    return [shlex.split(line) for line in lines if line.startswith(("python -m ", "wandb "))]
 
 
 def shrink(module: str, arguments: list[str], mnist_root: Path | None) -> list[str]:
@@ -110,35 +106,51 @@ def write_arrays(folder: Path) -> None:
     np.save(folder / "caption.npy", np.eye(7)[generator.integers(0, 7, (400, 5))])
 
 
-def test_the_readme_has_commands() -> None:
-    assert sum(map(len, sections().values())) >= 20
+def test_the_readme_is_short_and_has_the_commands_of_its_users() -> None:
+    assert len(README.read_text().split()) <= 900
+    assert len(commands(README)) >= 5
+    assert sum(len(commands(page)) for page in PAGES) >= 20
 
 
-def test_make_targets_of_the_readme_exist() -> None:
-    targets = set(re.findall(r"`?make ([a-z-]+)", README.read_text()))
-    makefile = (README.parent / "Makefile").read_text()
+def test_make_targets_of_the_pages_exist() -> None:
+    pages = [README, ROOT / "CONTRIBUTING.md"]
+    targets = {name for page in pages for name in re.findall(r"`?make ([a-z-]+)", page.read_text())}
+    makefile = (ROOT / "Makefile").read_text()
     assert {"demo", "test", "help"} <= targets
     for target in targets:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-@pytest.mark.timeout(600)
+def anchors(page: Path) -> set[str]:
+    """GitHub's anchors of the page's headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^a-z0-9 _-]", "", line.lower()).replace(" ", "-") for line in headings}
+
+
 @pytest.mark.parametrize(
-    "heading",
-    [
-        pytest.param(name, marks=pytest.mark.slow) if name.startswith(LONG) else name
-        for name in sections()
-    ],
+    "page",
+    [*PAGES, ROOT / "docs/several_machines.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"],
+    ids=lambda page: page.name,
 )
-def test_every_command_of_the_readme_runs(
-    heading: str,
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    for target, anchor in LINK.findall(page.read_text()):
+        linked = (page.parent / target).resolve() if target else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), f"{target}#{anchor}"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda p: p.name)
+def test_every_command_of_the_page_runs(
+    page: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_arrays(tmp_path)
-    for program, _, module, *arguments in sections()[heading]:
+    for program, _, module, *arguments in commands(page):
         if program == "wandb":
             sync_nothing([module, *arguments])
             continue

@@ -1,0 +1,255 @@
+"""Reports of runs that are whole, stopped, old, hostile or huge, and of a sweep."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mixvae.files import write_json, write_table
+from mixvae.report import main
+from mixvae.reports.charts import MOST_POINTS, category_plane, principal_plane, thinned
+from mixvae.reports.page import write_run_report, write_sweep_report
+from mixvae.reports.record import read_record
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360"
+    "000002000001e221bc330000000049454e44ae426082"
+)
+
+
+class Page(HTMLParser):
+    """The text outside scripts, the JSON of charts, and every address that a page loads."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.charts: list[str] = []
+        self.loaded: list[str] = []
+        self.tags: list[str] = []
+        self._open = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        kind = dict(attrs).get("type")
+        self._open = "chart" if kind == "application/json" else tag
+        self.loaded += [v for k, v in attrs if v and k in ("src", "href")]
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._open == "chart":
+            self.charts.append(data)
+        elif self._open not in ("script", "style"):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def make_run(folder: Path, samples: int = 60, status: str = "finished", name: str = "toy") -> Path:
+    """The files that a run of a mixture leaves."""
+    rng = np.random.default_rng(0)
+    (folder / "figures").mkdir(parents=True)
+    (folder / "figures" / "state_scatter.png").write_bytes(PNG)
+    (folder / "config.yaml").write_text(f"name: {json.dumps(name)}\nseed: 3\n")
+    summary = {"status": status, "name": name, "epochs": 2, "seconds": 1.5}
+    measured = {"test/consensus": 0.91, "test/accuracy": 0.8, "test/populated_categories": 3.0}
+    write_json(folder / "summary.json", {**summary, "warnings": ["a warning"], **measured})
+    write_json(folder / "provenance.json", {"command": "python -m mixvae.train +experiment=toy"})
+    header = ["epoch", "step", "train/loss", "val/loss", "val/consensus"]
+    write_table(folder / "metrics.csv", header, [[0, 5, 4.0, 3.5, 0.2], [1, 10, 3.0, "nan", 0.9]])
+    probs = rng.dirichlet([0.2] * 3, size=(2, samples)).astype(np.float32)
+    np.savez(
+        folder / "predictions.npz",
+        index=np.arange(samples),
+        label=rng.integers(0, 3, samples),
+        probs=probs,
+        category=probs.argmax(-1),
+        consensus=probs.mean(0).argmax(-1),
+        state_mean=rng.normal(size=(2, samples, 2)).astype(np.float32),
+    )
+    return folder
+
+
+def report(folder: Path) -> Page:
+    return Page(write_run_report(folder).read_text(encoding="utf-8"))
+
+
+def test_a_report_is_one_file_with_verdict_charts_pictures_and_commands(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run")
+    assert main([f"run={folder}"]) == 0
+    page = Page((folder / "report.html").read_text())
+    assert "3 categories" in page.text
+    assert "0.910" in page.text
+    assert "a warning" in page.text
+    assert "python -m mixvae.train +experiment=toy" in page.text
+    assert "python -m mixvae.evaluate run=" in page.text
+    assert page.loaded, "the picture"
+    assert all(address.startswith("data:") for address in page.loaded)
+    assert (folder / "report.html").stat().st_size < 10e6
+    charts = [json.loads(text) for text in page.charts]
+    scatter = charts[0]["data"]
+    assert sum(len(group["x"]) for group in scatter) == 60
+    curves = {trace["name"]: trace["y"] for chart in charts for trace in chart["data"] if
+              trace.get("mode") == "lines"}  # fmt: skip
+    assert curves["train/loss"] == [4.0, 3.0]
+    assert curves["val/loss"] == [3.5, None], "a NaN is a gap, and JSON has none"
+
+
+def test_the_confusion_chart_counts_the_samples(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run")
+    arrays = read_record(folder).arrays
+    table = next(c for t in report(folder).charts for c in json.loads(t)["data"] if "z" in c)
+    expected = np.zeros((3, 3), int)
+    np.add.at(expected, (arrays["consensus"], arrays["label"]), 1)
+    assert np.array_equal(table["z"], expected)
+
+
+@pytest.mark.parametrize("status", ["running", "interrupted", "failed"])
+def test_a_stopped_run_says_so_first_and_how_to_resume(tmp_path: Path, status: str) -> None:
+    folder = make_run(tmp_path / "run", status=status)
+    page = report(folder)
+    assert page.text.index("This run") < page.text.index("a warning")
+    assert f"python -m mixvae.train resume={folder}" in page.text
+
+
+def test_files_that_are_missing_or_half_written_are_named_and_the_rest_is_shown(
+    tmp_path: Path,
+) -> None:
+    folder = make_run(tmp_path / "run")
+    (folder / "predictions.npz").write_bytes((folder / "predictions.npz").read_bytes()[:200])
+    (folder / "summary.json").write_text('{"status": "fin')
+    (folder / "provenance.json").unlink()
+    page = report(folder)
+    assert "predictions.npz cannot be read" in page.text
+    assert "summary.json cannot be read" in page.text
+    assert "status of this run is unknown" in page.text
+    assert page.charts, "the learning curves"
+
+
+def test_names_are_escaped_in_text_charts_and_tables(tmp_path: Path) -> None:
+    evil = "</script><script>alert(1)</script><b>"
+    folder = make_run(tmp_path / "run", name=evil)
+    (folder / "predictions.npz").unlink()
+    np.savez(
+        folder / "predictions.npz",
+        **{"a/mean": np.eye(3), "a/label": np.arange(3), "a/row": np.arange(3)},
+        class_names=np.array([evil, "b", "c"]),
+    )
+    write_table(folder / "state_genes.csv", ["gene"], [[evil]])
+    text = write_run_report(folder).read_text()
+    assert "alert(1)</script>" not in text
+    page = Page(text)
+    assert page.tags.count("script") == len(page.charts) + 2, "ours alone: plotly and the page's"
+    drawn = [trace for chart in page.charts for trace in json.loads(chart)["data"]]
+    assert any("alert" in trace["name"] for trace in drawn)
+    assert not any("<script" in trace["name"] for trace in drawn), "plotly draws tags in names"
+
+
+def test_a_hundred_thousand_samples_are_thinned_and_the_page_says_so(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", samples=100_000)
+    page = report(folder)
+    scatter = json.loads(page.charts[0])["data"]
+    assert sum(len(group["x"]) for group in scatter) == MOST_POINTS
+    assert f"{MOST_POINTS} of them are drawn" in page.text
+    assert (folder / "report.html").stat().st_size < 10e6
+
+
+def test_latents_of_several_modalities_are_drawn(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    summary = {"status": "finished", "test/coherence": 0.5, "test/probe_accuracy": 0.625}
+    write_json(folder / "summary.json", summary)
+    rng = np.random.default_rng(0)
+    np.savez(
+        folder / "predictions.npz",
+        **{
+            f"{name}/{column}": value
+            for name in ("a", "b")
+            for column, value in {
+                "mean": rng.normal(size=(9, 4)),
+                "label": rng.integers(-1, 2, 9),
+                "row": np.arange(9),
+            }.items()
+        },
+        class_names=np.array(["left", "right"]),
+    )
+    page = report(folder)
+    assert "coherence 0.500" in page.text
+    assert "Latents of a" in page.text
+    names = {t["name"] for chart in page.charts for t in json.loads(chart)["data"]}
+    assert names <= {"left", "right", "unknown"}
+
+
+def test_a_sweep_has_a_sortable_table_and_parallel_coordinates(tmp_path: Path) -> None:
+    header = ["job", "status", "seed", "model.state_dim", "test/accuracy"]
+    rows = [[0, "finished", 0, 2, 0.9], [1, "finished", 1, 3, 0.8], [2, "failed", 2, 3, ""]]
+    write_table(tmp_path / "sweep.csv", header, rows)
+    assert main([f"run={tmp_path}"]) == 0
+    page = Page((tmp_path / "report.html").read_text())
+    assert "job 2: failed" in page.text
+    assert "sortable" in (tmp_path / "report.html").read_text()
+    axes = [axis["label"] for axis in json.loads(page.charts[0])["data"][0]["dimensions"]]
+    assert {"seed", "model.state_dim", "test/accuracy"} <= set(axes)
+
+
+def test_a_folder_without_a_run_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder, words in ((tmp_path, "not a run folder"), (tmp_path / "none", "is not a folder")):
+        assert main([f"run={folder}"]) != 0
+        error = capsys.readouterr().err
+        assert re.search(words, error)
+        assert "Traceback" not in error
+    with pytest.raises(ValueError, match=r"no sweep\.csv"):
+        write_sweep_report(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium: apt-get install chromium")
+@pytest.mark.parametrize("width", [400, 1200])
+def test_a_browser_draws_every_chart_without_an_error(tmp_path: Path, width: int) -> None:
+    folder = make_run(tmp_path / "run")
+    path = write_run_report(folder)
+    command = [str(BROWSER), "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    flags = [f"--window-size={width},900", "--virtual-time-budget=8000", "--enable-logging=stderr"]
+    done = subprocess.run(
+        [*command, *flags, f"--user-data-dir={tmp_path / 'profile'}", path.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    assert not [line for line in console if re.search("error|uncaught|refused", line, re.I)]
+    charts = len(report(folder).charts)
+    assert done.stdout.count('class="plot-container') == charts
+    assert done.stdout.count("<button") >= 2, "the headings of the table of values sort it"
+
+
+def test_planes_place_certain_samples_by_category_and_keep_distances() -> None:
+    probs = np.eye(3)[[0, 0, 1, 2]][None]
+    plane = category_plane(probs, np.zeros((1, 4, 2)))
+    assert np.allclose(np.linalg.norm(plane, axis=1), 1)
+    assert np.allclose(plane[0], plane[1])
+    assert np.allclose(category_plane(probs, np.zeros((1, 4, 0))), plane)
+    points = np.random.default_rng(0).normal(size=(20, 2)) @ np.ones((2, 5))
+    points[:, 0] += np.linspace(0, 1, 20)
+    distance = np.linalg.norm(points[:, None] - points, axis=-1)
+    drawn = principal_plane(points)
+    assert np.allclose(np.linalg.norm(drawn[:, None] - drawn, axis=-1), distance)
+    assert principal_plane(points[:, :1]).shape == (20, 2)
+    assert list(thinned(3)) == [0, 1, 2]

@@ -90,7 +90,8 @@ class AbstractMultimodalModule(AbstractModule[MultimodalBatch]):
             return
         self.register_buffer("chosen_beta", torch.tensor([1, 0]))
         self._take_chosen_beta()
-        self.register_load_state_dict_post_hook(lambda *_: self._take_chosen_beta())
+        take = lambda *_: self._take_chosen_beta()  # noqa: E731
+        self.register_load_state_dict_post_hook(take)  # type: ignore[no-untyped-call]
 
     def _take_chosen_beta(self) -> None:
         digits, exponent = self.chosen_beta.tolist()

@@ -25,6 +25,8 @@ class CandidateNetworks(nn.Module):
         generator: Draws the initial weights.
     """
 
+    scales: Tensor
+
     def __init__(
         self,
         num_candidates: int,

@@ -10,7 +10,13 @@ import pytest
 
 from mixvae.train import main
 
-SHORT = ("logger=csv", "num_threads=1", "~callbacks.figures", "~callbacks.predictions")
+SHORT = (
+    "logger=csv",
+    "report=false",
+    "num_threads=1",
+    "~callbacks.figures",
+    "~callbacks.predictions",
+)
 
 
 def run(*options: str) -> dict:

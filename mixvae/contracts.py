@@ -199,12 +199,11 @@ class MultimodalBatch(NamedTuple):
     """One batch of events, each seen by up to M modalities.
 
     Attributes:
-        x: Samples of each modality, M tensors (B, *shape_m), float32; 0 where missing.
+        x: Samples, M tensors (B, *shape_m), float32; 0 where missing, NaN where one value is.
         present: Whether each modality of each event is there, shape (B, M), bool.
         label: Class of each event for evaluation only, shape (B,), int64; `UNKNOWN_LABEL` if none.
         index: Row of each event in its split's table of events, shape (B,), int64.
-        rows: Row of each modality's sample in that modality's own array, shape (B, M), int64; -1
-            where missing. The same sample may take part in other events of another epoch.
+        rows: Row of each sample in its modality's own array, shape (B, M), int64; -1 where missing.
     """
 
     x: tuple[Tensor, ...]
@@ -221,10 +220,14 @@ class ModalitySpec:
     Attributes:
         name: Its name, as metrics and figures show it.
         shape: Shape of one sample.
+        kind: `vector`, `image`, `tokens` (one-hot along the last axis, 0 for padding), or `counts`.
+        has_gaps: Whether samples may hold NaN, single values that are missing.
     """
 
     name: str
     shape: tuple[int, ...]
+    kind: str = "vector"
+    has_gaps: bool = False
 
 
 @dataclass(frozen=True)
@@ -248,10 +251,8 @@ class MultimodalPosterior(NamedTuple):
     """What a multimodal model infers of a batch, without sampling.
 
     Attributes:
-        mean: Means of the unimodal posteriors q(z|x_m), shape (M, B, L); 0 where missing.
-        logvar: Their log-variances, natural log, shape (M, B, L); 0 where missing.
-        joint_mean: Mean of the joint posterior q(z|X), shape (B, L); None for models without one.
-        joint_logvar: Its log-variance, shape (B, L); None for models without one.
+        mean, logvar: Of the unimodal posteriors q(z|x_m), (M, B, L), natural log; 0 where missing.
+        joint_mean, joint_logvar: The same of the joint posterior q(z|X), (B, L); None without one.
     """
 
     mean: Tensor

@@ -19,7 +19,12 @@ from mixvae.train import main
 FOLDER = Path(__file__).parents[1] / "conf" / "experiment"
 EXPERIMENTS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 AUGMENTERS = ("cells_augmenter", "digits_augmenter")
-MULTIMODAL = ("hippocampus_mmvm", "multimodal_mmvm")
+NEW_DATA = ("cite", "glyphs", "polymnist")
+METHODS = ("mmvm", "independent", "poe", "mopoe")
+MULTIMODAL = (
+    *("hippocampus_mmvm", "multimodal_mmvm"),
+    *(f"{data}_{method}" for data in NEW_DATA for method in METHODS),
+)
 ONE_AGENT = (*SHORT_SCHEDULES, "beta_vae", "gmvae", "imsat", "info_gan", "mix_vae")
 # The fast tests run each method on the digits, some with figures, and repeat one run. The slow
 # ones run all with figures, and repeat all.
@@ -27,10 +32,11 @@ FAST = [name for name in EXPERIMENTS if name.startswith("digits_") and name not 
 PICTURED = ("digits_cpl", "digits_imsat", "digits_mix_vae")
 CASES = [
     *((name, name in PICTURED, name == "digits_cpl") for name in [*FAST, "mnist_cpl"]),
+    *((f"{data}_mmvm", False, False) for data in NEW_DATA),
     *(
         pytest.param(name, True, True, marks=pytest.mark.slow)
         for name in EXPERIMENTS
-        if name != "digits_cpl"
+        if name not in ("digits_cpl", *(f"{data}_mmvm" for data in NEW_DATA))
     ),
 ]
 SHRUNK = (
@@ -53,6 +59,12 @@ SMALL = {
         *("data.val_fraction=0.2", "data.test_fraction=0.2"),
     ),
     "/data: hippocampus": ("data.simulator.num_trials=90", "data.simulator.num_bins=300"),
+    "/data: cite": ("data.batch_size=100",),
+    "/data: glyphs": ("data.max_glyphs=200", "data.size=8", "data.batch_size=20"),
+    "/data: polymnist": (
+        *("data.train_samples=100", "data.test_samples=30", "data.batch_size=20"),
+        "callbacks.evaluation.classifier=logistic",  # glyphs have the convolutional one
+    ),
     "/data: multimodal": ("data.modalities={a: a.npy, b: b.npy}", "data.labels=y.npy"),
     **{f"/model: {name}": lines for name, lines in SHORT_SCHEDULES.items()},
     # One round of one epoch fits into two.

@@ -41,6 +41,11 @@ ONE_ROUND = (
 # Schedules that end within two epochs, and sprites that are drawn in no time.
 SHORT = {
     **SHORT_SCHEDULES,
+    "=glyphs_": ["data.max_glyphs=200", "data.size=8", "data.batch_size=20"],
+    "=polymnist_": [
+        *("data.test_samples=60", "data.batch_size=50", "callbacks.evaluation.classifier=logistic"),
+    ],
+    "=cite_": ["data.batch_size=200"],
     "dsprites": ["data.subset={orientation: 20, x: 8, y: 8}", "data_root=."],
     "cells_synthetic_cpl_paper": [
         *("data.num_cells=900", "data.num_genes=300", "data.num_types=6", "data.batch_size=150"),

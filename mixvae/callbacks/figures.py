@@ -27,6 +27,8 @@ from mixvae.figures.samples import category_samples, reconstructions, traversal
 from mixvae.figures.scatter import state_scatter
 from mixvae.figures.tables import category_label_table, consensus_matrix, samples_per_category
 
+MAX_FEATURES = 30  # whose names can be read
+
 
 class Figures(AbstractPredictionCallback):
     """Draw `figures/*.png` at the end of a test, the learning curves from `metrics.csv`.
@@ -94,7 +96,10 @@ class Figures(AbstractPredictionCallback):
             one_hot = np.eye(model.num_categories, dtype=np.float32)[np.repeat(shown, len(values))]
             decoded = decode_mixture(model, one_hot, state.reshape(len(one_hot), -1))[0]
             grid = decoded.reshape(len(shown), len(values), *spec.shape)
-            picture = traversal(grid, values, shown.tolist(), dimension, spec.value_range)
+            kept, names = _features(grid.reshape(len(one_hot), -1), spec)
+            picture = traversal(
+                grid[..., kept], values, shown.tolist(), dimension, spec.value_range, names=names
+            )
             yield f"traversal_state{dimension}", picture
 
     def _draw_samples(
@@ -119,15 +124,32 @@ class Figures(AbstractPredictionCallback):
             return np.stack(samples) if samples else np.empty((0, *spec.shape), dtype=np.float32)
 
         grid = [pick(rows) for rows in confident]
-        yield "category_samples", category_samples(grid, shown.tolist(), spec.value_range)
+        means = np.stack([rows.mean(axis=0).ravel() for rows in grid if len(rows)])
+        kept, names = _features(means, spec)
+        cut = [rows[..., kept] for rows in grid]
+        yield "category_samples", category_samples(cut, shown.tolist(), spec.value_range, names)
         if not model.can_decode:
             return
         typical = np.array([n for n in typical if int(table.index[n]) in found], dtype=np.int64)
         one_hot = np.eye(model.num_categories, dtype=np.float32)[table.category[:, typical]]
         decoded = decode_mixture(model, one_hot, table.state_mean[:, typical])
         categories = table.consensus[typical].tolist()
-        picture = reconstructions(pick(typical), decoded, categories, spec.value_range)
+        picture = reconstructions(
+            pick(typical)[..., kept], decoded[..., kept], categories, spec.value_range, names
+        )
         yield "reconstructions", picture
+
+
+def _features(values: NDArray[Any], spec: DataSpec) -> tuple[Any, list[str]]:
+    """The features to draw, and their names: of many named ones those that differ most.
+
+    Args:
+        values: Samples or means, shape (N, D).
+    """
+    if not spec.feature_names:
+        return slice(None), []
+    order = np.argsort(-values.std(axis=0), kind="stable")[:MAX_FEATURES]
+    return np.sort(order), [spec.feature_names[g] for g in np.sort(order).tolist()]
 
 
 def _largest(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -23,9 +24,18 @@ from mixvae.evaluation.representation import (
     measure_coherence,
     measure_probes,
 )
+from mixvae.evaluation.tags import (
+    Array,
+    Scorer,
+    fit_logistic_tags,
+    fit_tag_judges,
+    measure_tags,
+)
+from mixvae.evaluation.trunk_classifier import fit_trunk, fit_trunk_tags
 from mixvae.messages import inform, warn
 
-CLASSIFIERS = ("logistic", "mlp")
+CLASSIFIERS = ("auto", "logistic", "mlp")
+OF_TRUNKS = ("image", "tokens")
 
 
 class MultimodalEvaluation(AbstractMeasuring[MultimodalMetric]):
@@ -37,9 +47,13 @@ class MultimodalEvaluation(AbstractMeasuring[MultimodalMetric]):
     may be chosen, and on the test split. Without labels they are skipped. Measures of a pair of
     modalities are logged for the test split only.
 
+    Where events have tags, several labels beside each other, probes and coherence are the average
+    precision and the area under the ROC curve of held-out scores.
+
     Args:
-        classifier: Classifier of real samples behind the coherence: `logistic`, or `mlp` where
-            classes are no linear function of a sample.
+        classifier: Classifier of real samples behind the coherence: `auto`, convolutional for
+            images and texts and logistic for others; `logistic`; or `mlp` where classes are no
+            linear function of a sample.
         classifier_c: Inverse strength of the penalty of `logistic`, above 0. Weak penalties fit
             many features to the noise of few samples.
         max_samples: Largest number of samples of a modality that a classifier is fitted on or
@@ -48,7 +62,7 @@ class MultimodalEvaluation(AbstractMeasuring[MultimodalMetric]):
 
     def __init__(
         self,
-        classifier: Literal["logistic", "mlp"] = "logistic",
+        classifier: Literal["auto", "logistic", "mlp"] = "auto",
         classifier_c: float = 0.003,
         max_samples: int = 20_000,
     ) -> None:
@@ -75,7 +89,7 @@ class MultimodalEvaluation(AbstractMeasuring[MultimodalMetric]):
         _log(model, split, self.metric.compute())
         if split == "val":
             return
-        if spec_of(trainer, MultimodalSpec).num_classes == 0:
+        if spec_of(trainer, MultimodalSpec).num_classes == 0 and _tags(trainer) is None:
             inform("no labels: probe accuracy and coherence are not measured")
             return
         try:
@@ -87,14 +101,24 @@ class MultimodalEvaluation(AbstractMeasuring[MultimodalMetric]):
             _log(model, name, values)
 
     def _measure(self, trainer: Trainer, model: LightningModule) -> dict[str, dict[str, float]]:
-        names = _names(trainer)
-        judges = fit_judges(self._infer(trainer, model, "train"), self._fit_samples)
-        measured = {}
-        for name, part in (("val", "val"), ("test", tested_split(datamodule_of(trainer)))):
-            split = self._infer(trainer, model, part)
-            measured[name] = measure_probes(judges, split.latents, names)
-            measured[name] |= measure_coherence(judges, split, names, decoder_of(model))
-        return measured
+        spec, decode = spec_of(trainer, MultimodalSpec), decoder_of(model)
+        names, parts = _names(trainer), {"val": "val", "test": tested_split(datamodule_of(trainer))}
+        fit = SampleFits(self, [modality.kind for modality in spec.modalities], model.device)
+        train = self._infer(trainer, model, "train")
+        splits = {name: self._infer(trainer, model, part) for name, part in parts.items()}
+        tags = _tags(trainer)
+        if tags is not None:
+            scorers = fit_tag_judges(train, tags, fit.tags)
+            return {
+                name: measure_tags(scorers, split, tags, names, decode)
+                for name, split in splits.items()
+            }
+        judges = fit_judges(train, [partial(fit.classes, m) for m in range(len(names))])
+        return {
+            name: measure_probes(judges, split.latents, names)
+            | measure_coherence(judges, split, names, decode)
+            for name, split in splits.items()
+        }
 
     def _infer(self, trainer: Trainer, model: LightningModule, split: str) -> SplitInference:
         """Infer a whole split, in order and without sampling, over all ranks."""
@@ -108,10 +132,35 @@ class MultimodalEvaluation(AbstractMeasuring[MultimodalMetric]):
                 samples.update(batch)
         return SplitInference(latents.compute(), samples.compute())
 
-    def _fit_samples(self, data: Labelled) -> Classifier:
-        if self.classifier == "mlp":
+
+class SampleFits(NamedTuple):
+    """Fits classifiers of the samples of each modality, by its kind."""
+
+    settings: MultimodalEvaluation
+    kinds: list[str]
+    device: torch.device
+
+    def classes(self, modality: int, data: Labelled) -> Classifier:
+        """Fit a classifier of one class for each sample."""
+        kind = self.kinds[modality]
+        if self.settings.classifier == "mlp":
             return fit_mlp(data)
-        return fit_logistic(data, self.classifier_c)
+        if self.settings.classifier == "auto" and kind in OF_TRUNKS:
+            return fit_trunk(kind, data, self.device)
+        return fit_logistic(data, self.settings.classifier_c)
+
+    def tags(self, modality: int, x: Array, tags: Array) -> Scorer:
+        """Fit a scorer of tags."""
+        kind = self.kinds[modality]
+        if self.settings.classifier != "logistic" and kind in OF_TRUNKS:
+            return fit_trunk_tags(kind, x, tags, self.device)
+        return fit_logistic_tags(x, tags, self.settings.classifier_c)
+
+
+def _tags(trainer: Trainer) -> Array | None:
+    """Tags of each row of the data, shape (rows, T); None where an event has one class or none."""
+    tags: Array | None = getattr(datamodule_of(trainer), "tags", None)
+    return tags if tags is not None and tags.shape[1] else None
 
 
 def _names(trainer: Trainer) -> list[str]:
@@ -120,6 +169,7 @@ def _names(trainer: Trainer) -> list[str]:
 
 def _log(model: LightningModule, split: str, values: Mapping[str, Tensor | float]) -> None:
     """Log measures; those of pairs of modalities are many, and only of the test split."""
-    pairs = () if split == "test" else ("imputation/", "coherence/")
+    of_pairs = ("imputation/", "coherence/", "coherence_ap/", "coherence_auroc/")
+    pairs = () if split == "test" else of_pairs
     kept = {name: value for name, value in values.items() if not name.startswith(pairs)}
     log_values(model, split, kept)

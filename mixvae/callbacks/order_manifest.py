@@ -9,7 +9,8 @@ from mixvae.evaluation.model_order import ModelOrder, Round
 from mixvae.files import write_json, write_table
 
 REASONS = {
-    "min_consensus": "every kept category has the consensus asked for",
+    "min_consensus": "every kept category has min_consensus by the pairs of agents that count"
+    " (callbacks.pruning.quantile)",
     "max_rounds": "all rounds are done",
     "two_categories": "no more than two categories may be left",
     None: "the search has not come to its end",

@@ -8,7 +8,8 @@ import numpy as np
 from lightning.pytorch import Trainer
 from numpy.typing import NDArray
 
-from mixvae.callbacks.collecting import AbstractPredictionCallback
+from mixvae.callbacks.collecting import AbstractPredictionCallback, spec_of
+from mixvae.contracts import DataSpec
 from mixvae.evaluation.predictions import PredictionTable
 from mixvae.files import replacing, write_table
 
@@ -17,24 +18,36 @@ class Predictions(AbstractPredictionCallback):
     """Write `predictions.csv` and `predictions.npz` at the end of a test, ordered by index.
 
     The .npz holds all arrays of the table; the .csv has a line per sample: `index`, `label` (-1
-    where unknown), `consensus` (the category voted for), `confidence` (its mean probability over
-    agents), and for each agent `agent<a>_category`, `agent<a>_probability` and `agent<a>_state<s>`.
+    where unknown), of cells also `cell` and `type` (names of cell and class), `consensus` (the
+    category voted for), `confidence` (its mean probability over agents), and for each agent
+    `agent<a>_category`, `agent<a>_probability` and `agent<a>_state<s>`.
     """
 
     def finish(self, trainer: Trainer, model: Any, table: PredictionTable) -> None:
         """Write both files."""
-        columns = _columns(table)
+        columns = _named(trainer, table) | _columns(table)
         rows = zip(*columns.values(), strict=True)
         write_table(self.dirpath / "predictions.csv", list(columns), rows)
         with replacing(self.dirpath / "predictions.npz") as temporary:
             np.savez_compressed(temporary, **table._asdict())
 
 
+def _named(trainer: Trainer, table: PredictionTable) -> dict[str, list[Any]]:
+    """The first columns: of cells with their names."""
+    columns: dict[str, list[Any]] = {"index": table.index.tolist()}
+    cells = getattr(getattr(trainer, "datamodule", None), "cell_names", None)
+    if cells:
+        columns["cell"] = [cells.get(index, "") for index in table.index.tolist()]
+    columns["label"] = table.label.tolist()
+    names = spec_of(trainer, DataSpec).class_names if cells else ()
+    if names:
+        columns["type"] = ["" if k < 0 else names[k] for k in table.label.tolist()]
+    return columns
+
+
 def _columns(table: PredictionTable) -> dict[str, list[Any]]:
     num_agents, _, state_dim = table.state_mean.shape
     columns: dict[str, list[Any]] = {
-        "index": table.index.tolist(),
-        "label": table.label.tolist(),
         "consensus": table.consensus.tolist(),
         "confidence": _decimals(table.confidence),
     }

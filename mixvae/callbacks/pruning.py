@@ -161,8 +161,9 @@ class Pruning(Callback):
         most = pl_module.num_categories
         fewest = fewest_categories(most, self.num_per_round, self.max_rounds)
         inform(
-            f"pruning can reach K = {most} down to {fewest}: measured after {self.first_epochs}"
-            f" epochs and then every {self.round_epochs}, at most {self.max_rounds} prunings,"
+            f"pruning removes at most {most - fewest} categories of those left: measured after"
+            f" {self.first_epochs} epochs and then every {self.round_epochs}, at most"
+            f" {self.max_rounds} prunings,"
             f" {self.first_epochs + self.max_rounds * self.round_epochs} epochs in all"
         )
 
@@ -199,9 +200,11 @@ class Pruning(Callback):
             warn("pruning was never measured: training ended before the first round")
             return
         order = select_order(self.rounds, self.threshold)
-        inform(describe(order, self.threshold, self.reason))
+        tell = inform if order.threshold_met else warn
+        tell(describe(order, self.threshold, self.reason))
         if trainer.is_global_zero:
-            figure = model_order(self.rounds, order.selected.num_categories, self.threshold)
+            selected, met = order.selected.num_categories, order.threshold_met
+            figure = model_order(self.rounds, selected, self.threshold, met)
             save_pictures(trainer, self.dirpath, iter([("model_order", figure)]))
 
     def _reason_to_stop(
@@ -251,5 +254,5 @@ class Pruning(Callback):
         inform(
             f"round {last.number} after epoch {last.epoch}: K {last.num_categories}, consensus"
             f" {last.consensus:.3f}, least {last.min_consensus:.3f}"
-            + (f"; pruning {', '.join(map(str, last.pruned))}" if last.pruned else "")
+            + (f"; pruning category {', '.join(map(str, last.pruned))}" if last.pruned else "")
         )

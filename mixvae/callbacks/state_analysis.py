@@ -10,12 +10,24 @@ import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 from numpy.typing import NDArray
 
-from mixvae.callbacks.collecting import AbstractPredictionCallback, decode_mixture, spec_of
+from mixvae.callbacks.collecting import (
+    AbstractPredictionCallback,
+    decode_mixture,
+    find_samples,
+    spec_of,
+)
 from mixvae.callbacks.pictures import save_pictures
 from mixvae.callbacks.settings import check_least
 from mixvae.contracts import DataSpec, MixtureModel
 from mixvae.evaluation.gene_sets import find_members, read_gene_sets, score_sets
 from mixvae.evaluation.predictions import PredictionTable
+from mixvae.evaluation.state_findings import (
+    MEANING,
+    Finding,
+    effective_number,
+    gain_score,
+    judge_state,
+)
 from mixvae.evaluation.traversal import (
     StateTraversal,
     overlap_at,
@@ -28,6 +40,8 @@ from mixvae.files import write_table
 from mixvae.messages import inform, warn
 
 Row = Sequence[Any]
+Rows = NDArray[np.integer[Any]]
+MAX_JUDGED = 500  # samples of a category that are decoded to judge its states
 
 
 class StateAnalysis(AbstractPredictionCallback):
@@ -37,7 +51,8 @@ class StateAnalysis(AbstractPredictionCallback):
     of the category and decoded; see `evaluation.traversal`. Files, in `dirpath`:
 
     - `state_analysis/category<k>.csv`: all genes by state dimension and rank,
-    - `state_genes.csv`: the first `num_genes` of each category and state dimension,
+    - `state_genes.csv`: the first `num_genes` of each category and live state dimension,
+    - `states.csv`: a line for each, with its `finding`, see `evaluation.state_findings`,
     - `state_pathways.csv`: the score of each gene set, if `gene_sets` is given,
     - `figures/state_genes.png`.
 
@@ -70,6 +85,7 @@ class StateAnalysis(AbstractPredictionCallback):
         self.num_steps, self.min_samples = num_steps, min_samples
         self.gene_sets = {} if gene_sets is None else read_gene_sets(Path(gene_sets).expanduser())
         self._warned = False
+        self._findings: dict[tuple[int, int], Finding] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Reject before training an unknown agent and gene sets without a gene of the data."""
@@ -106,6 +122,7 @@ class StateAnalysis(AbstractPredictionCallback):
             few = f"has no category with {self.min_samples} test samples"
             warn(f"no state analysis: agent {self.agent} {few}")
             return
+        self._findings = self._judge(trainer, model, table, traversal)
         self._write_tables(traversal, genes)
         self._draw(trainer, traversal, genes)
 
@@ -128,6 +145,57 @@ class StateAnalysis(AbstractPredictionCallback):
             min_samples=self.min_samples,
         )
 
+    def _judge(
+        self, trainer: Trainer, model: Any, table: PredictionTable, traversal: StateTraversal
+    ) -> dict[tuple[int, int], Finding]:
+        """Judge each state of each category, write `states.csv` and warn of the findings."""
+        found: dict[tuple[int, int], Finding] = {}
+        rows: list[Row] = []
+        for j, k in enumerate(traversal.category.tolist()):
+            members = np.flatnonzero(table.category[self.agent] == k)
+            states = table.state_mean[self.agent][members]
+            scores = self._scores(trainer, model, table, members[:MAX_JUDGED], k)
+            for state in range(states.shape[1]):
+                score = scores[state] if scores else None
+                finding = judge_state(states[:, state], score, self.min_samples)
+                found[k, state] = finding
+                change = float(np.abs(traversal.change[self.agent, j, state]).max(initial=0))
+                own = effective_number(states[:, state])
+                gain = "" if score is None else _text(score)
+                rows.append([k, state, len(members), _text(own), _text(change), gain, finding])
+        header = ["category", "state", "num_samples", "effective_number", "largest_change"]
+        write_table(self.dirpath / "states.csv", [*header, "gain_score", "finding"], rows)
+        for finding, meaning in MEANING.items():
+            places = [f"{k} (state {s})" for (k, s), own in found.items() if own == finding]
+            if places:
+                warn(
+                    f"{len(places)} of {len(found)} states {meaning}: category {', '.join(places)}"
+                )
+        return found
+
+    def _scores(
+        self, trainer: Trainer, model: Any, table: PredictionTable, members: Rows, k: int
+    ) -> list[float]:
+        """How surely each state improves the decoding; empty if no sample is at hand."""
+        samples = find_samples(trainer, set(table.index[members].tolist()))
+        here = [n for n in members.tolist() if int(table.index[n]) in samples]
+        if len(here) < 2:
+            return []
+        x = np.stack([samples[int(table.index[n])][0].ravel() for n in here])
+        states = table.state_mean[:, here]
+        one_hot = np.zeros((len(here), model.num_categories), dtype=np.float32)
+        one_hot[:, k] = 1
+
+        def decode(state: NDArray[np.float32]) -> NDArray[np.float32]:
+            return decode_mixture(model, one_hot, state)[self.agent].reshape(len(here), -1)
+
+        own, scores = decode(states), []
+        for state in range(states.shape[2]):
+            without = states.copy()
+            without[..., state] = states[..., state].mean(axis=1, keepdims=True)
+            scores.append(gain_score(own, decode(without), x))
+        return scores
+
     def _write_tables(self, traversal: StateTraversal, genes: Sequence[str]) -> None:
         company = top_share(traversal, self.num_genes, self.agent)
         overlap = overlap_at(traversal, self.num_genes, self.agent)
@@ -142,11 +210,12 @@ class StateAnalysis(AbstractPredictionCallback):
             ends = traversal.low[self.agent, j], traversal.high[self.agent, j]
             for row in rows:
                 state, rank = row[:2]
-                if rank <= self.num_genes:
+                if rank <= self.num_genes and self._findings[k, state] != "dead":
                     where = [_text(end[state]) for end in ends]
                     number = int(traversal.num_samples[self.agent, j])
-                    first.append([k, *row, number, *where, _text(overlap[j])])
-        longer = ["category", *header, "num_samples", "low", "high", "overlap"]
+                    finding = self._findings[k, state]
+                    first.append([k, *row, number, *where, _text(overlap[j]), finding])
+        longer = ["category", *header, "num_samples", "low", "high", "overlap", "finding"]
         write_table(self.dirpath / "state_genes.csv", longer, first)
         if self.gene_sets:
             pathways = list(self._score(traversal, genes))
@@ -162,11 +231,19 @@ class StateAnalysis(AbstractPredictionCallback):
                     yield [k, state, score.name, score.num_genes, *map(_text, measures)]
 
     def _draw(self, trainer: Trainer, traversal: StateTraversal, genes: Sequence[str]) -> None:
-        change = traversal.change[self.agent]
+        change = traversal.change[self.agent].copy()
+        for (k, state), finding in self._findings.items():
+            if finding == "dead":
+                change[traversal.category == k, state] = 0
+        live = np.abs(change).max(axis=(1, 2), initial=0) > 0
+        if not live.any():
+            inform("no picture of the states' genes: no state carries anything")
+            return
+        change, categories = change[live], traversal.category[live].tolist()
         # The dimension that moves the gene most, with its sign.
         leading = np.abs(change).argmax(axis=1)[:, None]
         shown = np.take_along_axis(change, leading, axis=1)[:, 0]
-        figure = state_genes(shown, traversal.category.tolist(), genes)
+        figure = state_genes(shown, categories, genes)
         save_pictures(trainer, self.dirpath, iter([("state_genes", figure)]))
 
 

@@ -65,6 +65,7 @@ class AnnotateOptions(RunRequest):
 
     agent: int = 0
     layer: Annotated[str | None, "data.layer"] = None
+    gene_names: Annotated[str | None, "data.gene_names"] = None
     target_sum: float | None = None
     max_missing: float = 0.2
     batch_size: int = 1000
@@ -84,12 +85,15 @@ class AnnotateRequest(AnnotateOptions):
     python -m mixvae.annotate run=FOLDER data.path=CELLS.h5ad out=ANNOTATED.h5ad
 
       run=FOLDER          the run, trained on cells
-      data.path=FILE      the cells; the file is not changed
-      out=FILE            the annotated copy; written whole or not at all
+      data.path=FILE      the cells, in any format that data.path of training takes; not changed
+      out=FILE            the annotated copy, .h5ad (.h5mu of .h5mu); written whole or not at all
       overwrite=true      replace an existing `out`
       checkpoint=best     best, last or selected; the default is the one that training tested
       agent=0             whose states to write: agents do not name their states alike
       data.layer=NAME     X, raw or a layer; the default is the run's own where the file has it
+      data.gene_names=C   column of var that names the genes; the default is the one with most of
+                          the run's genes, or the index
+      data.modality=rna   of an .h5mu file with several
       target_sum=1e6      total per cell that raw counts are scaled to; the default is the run's own
       max_missing=0.2     share of the run's genes that the file may lack; they count as 0
       batch_size=1000     cells at a time
@@ -115,6 +119,7 @@ class AnnotateRequest(AnnotateOptions):
 
     path: Annotated[Path, "data.path"]
     out: Path
+    modality: Annotated[str | None, "data.modality"] = None
     overwrite: bool = False
 
 
@@ -136,9 +141,9 @@ class ImputeRequest(ImputeOptions):
     python -m mixvae.impute run=FOLDER 'data.modalities={a: a.npy, b: b.npy}' out=imputed.npz
 
       run=FOLDER          the run, trained on several modalities
-      data.modalities={a:a.npy}    file of each modality by name (npy, npz, csv): row i of each is
-                          event i, a row of NaN is missing, and a modality without a file is missing
-                          in every event
+      data.modalities={a:a.npy}    file of each modality by name, see docs/modalities_input.md: row
+                          i of each is event i, unless all files name their rows; a row of NaN is
+                          missing, and a modality without a file is missing in every event
       out=FILE            the .npz to write; written whole or not at all
       overwrite=true      replace an existing `out`
       checkpoint=best     best or last; the default is the one that training tested
@@ -151,6 +156,7 @@ class ImputeRequest(ImputeOptions):
                           those missing imputed: the mean of p(x_m|z), from the mean of the joint
                           posterior where the model has one, or else averaged over the modalities
                           of the event
+      ids                 names of the rows, where all files have them
       <m>/missing         whether the sample was missing, (N,)
       <m>/mean            latents: mean of q(z|x_m), (N, L); NaN where it is missing
       <m>/logvar          their log-variance

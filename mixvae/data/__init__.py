@@ -11,23 +11,29 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mixvae.data.cells import CellDataModule
     from mixvae.data.cells_synthetic import SyntheticCellsDataModule
+    from mixvae.data.cite import CiteDataModule
     from mixvae.data.digits import DigitsDataModule
     from mixvae.data.dsprites_file import DSpritesDataModule
     from mixvae.data.dsprites_rendered import RenderedDSpritesDataModule
     from mixvae.data.fetch import FetchError
+    from mixvae.data.glyphs import GlyphsDataModule
     from mixvae.data.hippocampus import HippocampusDataModule
     from mixvae.data.mnist import MNISTDataModule
     from mixvae.data.multimodal import MultimodalDataModule
+    from mixvae.data.polymnist import PolyMNISTDataModule
     from mixvae.data.rat_simulator import RatSimulator
 
 __all__ = [
     "CellDataModule",
+    "CiteDataModule",
     "DSpritesDataModule",
     "DigitsDataModule",
     "FetchError",
+    "GlyphsDataModule",
     "HippocampusDataModule",
     "MNISTDataModule",
     "MultimodalDataModule",
+    "PolyMNISTDataModule",
     "RatSimulator",
     "RenderedDSpritesDataModule",
     "SyntheticCellsDataModule",
@@ -35,12 +41,15 @@ __all__ = [
 
 _HOME = {
     "CellDataModule": "cells",
+    "CiteDataModule": "cite",
     "DSpritesDataModule": "dsprites_file",
     "DigitsDataModule": "digits",
     "FetchError": "fetch",
+    "GlyphsDataModule": "glyphs",
     "HippocampusDataModule": "hippocampus",
     "MNISTDataModule": "mnist",
     "MultimodalDataModule": "multimodal",
+    "PolyMNISTDataModule": "polymnist",
     "RatSimulator": "rat_simulator",
     "RenderedDSpritesDataModule": "dsprites_rendered",
     "SyntheticCellsDataModule": "cells_synthetic",

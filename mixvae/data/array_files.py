@@ -1,98 +1,124 @@
-"""Files of one array: `.npy`, `.npz` (`file.npz:key` where it holds several) and numeric `.csv`."""
+"""Files of one array for each modality, and of the ids of its rows.
+
+`.npy`, `.npz` (also scipy's sparse ones), `.pt`, `.csv`, `.tsv`, `.txt`, `.h5ad`, `.h5mu` and
+`.zarr`; `file:key` names one array of a file that holds several.
+"""
 
 from __future__ import annotations
 
-import csv
 import logging
-from collections.abc import Iterator
+import pickle
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from mixvae.data.annotated_arrays import read_annotated
+from mixvae.data.tables import DELIMITERS, is_missing, numbers_of, read_table, text_lines
+
 _logger = logging.getLogger("mixvae")
 
-ENDINGS = (".npy", ".npz", ".csv")
+KEYED = (".npz", ".pt", ".h5ad", ".h5mu", ".zarr")
+ENDINGS = (".npy", *KEYED, ".csv", ".tsv", ".txt")
+
+
+class Rows(NamedTuple):
+    """One array and the names of its rows.
+
+    Attributes:
+        values: Numbers or texts, shape (N, *shape).
+        ids: Name of each row, length N, if the file has them.
+    """
+
+    values: np.ndarray
+    ids: tuple[str, ...] | None = None
 
 
 def read_array(name: str) -> np.ndarray:
     """Read an array of numbers; that of an `.npy` stays on disk until it is used.
 
     Args:
-        name: Path of the file, with `:key` behind it for one array of an `.npz`. A `.csv` has a
-            row for each sample, values between commas, nothing or `nan` where one is missing, and
-            may begin with a line of column names. A first column that this line leaves without a
-            name, such as pandas' index, is left out with a warning.
+        name: Path of the file, with `:key` behind it for one array of a file of several. A `.csv`
+            or `.tsv` has a row for each sample, and nothing, NA or nan where a value is missing.
     """
-    path, key = _located(name)
-    array = _csv_numbers(path) if path.suffix == ".csv" else _numpy_array(path, key)
-    if array.dtype.kind not in "buif":
-        raise ValueError(f"{name} holds {array.dtype}, not numbers")
-    return array
+    return _numeric(name, read_rows(name).values)
 
 
-def read_labels(name: str, num_samples: int) -> np.ndarray:
-    """Read one label for each sample.
-
-    Args:
-        name: Path as in `read_array`; a `.csv` has a label in each line, and may begin with the
-            column's name.
-
-    Returns:
-        Whole numbers or texts, shape (num_samples,).
-    """
-    path, key = _located(name)
-    if path.suffix == ".csv":
-        lines = [row for _, row in _csv_rows(path)]
-        wide = next((row for row in lines if len(row) != 1), None)
-        if wide is not None:
-            raise ValueError(f"{path} must hold one label in a line, but one holds {wide}")
-        texts = [row[0] for row in lines]
-        if len(texts) == num_samples + 1:
-            texts = texts[1:]
-        labels = np.array(texts)
-        if all(text.lstrip("-").isdigit() for text in texts):
-            labels = labels.astype(np.int64)
+def read_rows(name: str, id_column: str | None = None) -> Rows:
+    """Read numbers or texts with the ids of their rows, see `read_array` and `tables`."""
+    path, key = located(name)
+    ids = None
+    if path.suffix in DELIMITERS:
+        values, ids = _table(path, id_column)
+    elif path.suffix == ".txt":
+        values = np.array(list(text_lines(path)), dtype=str)
+    elif path.suffix == ".pt":
+        values = _torch_array(path, key)
+    elif path.suffix in (".npy", ".npz"):
+        values = numpy_array(path, key)
     else:
-        labels = np.asarray(_numpy_array(path, key))
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1 or labels.dtype.kind not in "iuU":
-        raise ValueError(
-            f"{name} holds {labels.dtype} of shape {labels.shape}; labels are whole numbers or"
-            " texts, one for each sample"
-        )
-    if len(labels) != num_samples:
-        raise ValueError(f"{name} holds {len(labels)} labels for {num_samples} samples")
-    return labels
+        values, ids = read_annotated(path, key)
+    if values.dtype.kind not in "buifUST":
+        raise ValueError(f"{name} holds {values.dtype}, not numbers")
+    if values.dtype.kind in "ST":
+        values = values.astype(str)
+    if not values.dtype.isnative:
+        values = values.astype(values.dtype.newbyteorder("="))
+    return Rows(values, ids)
 
 
-def _located(name: str) -> tuple[Path, str | None]:
+def _numeric(name: str, values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind not in "buif":
+        raise ValueError(f"{name} holds {values.dtype}, not numbers")
+    return values
+
+
+def _table(path: Path, id_column: str | None) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    table = read_table(path, id_column)
+    texts = [row[0] for row in table.cells] if table.cells and len(table.cells[0]) == 1 else []
+    there = [text for text in texts if not is_missing(text)]
+    if there and not any(text.lstrip("+-.")[:1].isdigit() for text in there):
+        _logger.info("%s holds texts, one for each line after the column's name", path)
+        return np.array(["" if is_missing(text) else text for text in texts], dtype=str), table.ids
+    return numbers_of(path, table), table.ids
+
+
+def located(name: str) -> tuple[Path, str | None]:
     """Split a name into the path and the key; refuses a file that is missing or of another kind."""
-    text, key = name, None
-    stem, colon, behind = name.rpartition(":")
-    if colon and stem.endswith(".npz"):
+    text, key = str(name), None
+    stem, colon, behind = text.rpartition(":")
+    if colon and stem.endswith(KEYED):
         text, key = stem, behind
     path = Path(text).expanduser()
     if path.suffix not in ENDINGS:
         raise ValueError(f"{name} is not a {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]} file")
-    if not path.is_file():
+    if not (path.is_file() or (path.suffix == ".zarr" and path.is_dir())):
         raise FileNotFoundError(f"there is no file {path} (asked for from {Path.cwd()})")
     return path, key
 
 
-def _numpy_array(path: Path, key: str | None) -> np.ndarray:
+def _chosen(path: Path, content: Mapping[str, object], key: str | None) -> str:
+    keys = list(content)
+    if key is None and len(keys) != 1:
+        raise ValueError(f"it holds {', '.join(keys)}: name one, {path}:{keys[0]}")
+    if key is not None and key not in keys:
+        raise ValueError(f"it holds no {key!r} but {', '.join(keys)}")
+    return keys[0] if key is None else key
+
+
+def numpy_array(path: Path, key: str | None) -> np.ndarray:
+    """Read an array of an `.npy`, which stays on disk, or of an `.npz`; sparse becomes dense."""
     # never a pickle, which could run whatever its author likes
     try:
-        content = np.load(path, mmap_mode="r", allow_pickle=False)
+        # copy on write, as torch warns of arrays that may not be written to
+        content = np.load(path, mmap_mode="c", allow_pickle=False)
         if isinstance(content, np.ndarray):
             return content
         with content:
-            keys = list(content.files)
-            if key is None and len(keys) != 1:
-                raise ValueError(f"it holds {', '.join(keys)}: name one, {path}:{keys[0]}")
-            if key is not None and key not in keys:
-                raise ValueError(f"it holds no {key!r} but {', '.join(keys)}")
-            return np.asarray(content[keys[0] if key is None else key])
+            if key is None and {"format", "data", "shape"} <= set(content.files):
+                return _dense(path)
+            return np.asarray(content[_chosen(path, dict.fromkeys(content.files, 0), key)])
     except (ValueError, EOFError, OSError) as error:
         hint = ""
         if "pickle" in str(error) or "Python objects" in str(error):
@@ -100,73 +126,27 @@ def _numpy_array(path: Path, key: str | None) -> np.ndarray:
         raise ValueError(f"{path} cannot be used: {error}{hint}") from error
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number and the fields of each line that is not empty."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file)
-        for row in reader:
-            if row:
-                yield reader.line_num, [field.strip() for field in row]
+def _dense(path: Path) -> np.ndarray:
+    from scipy.sparse import load_npz
+
+    dense: np.ndarray = load_npz(path).toarray()
+    return dense
 
 
-def _csv_numbers(path: Path) -> np.ndarray:
-    rows: list[np.ndarray] = []
-    first_column = 0
-    for number, (line, fields) in enumerate(_csv_rows(path)):
-        if number == 0 and _names_an_index(fields):
-            _logger.warning(
-                "%s has a first column without a name: left out as the names of rows, as pandas"
-                " writes them without index=False",
-                path,
-            )
-            first_column = 1
-            continue
-        try:
-            row = _numbers(fields[first_column:])
-        except ValueError as error:
-            if number == 0:
-                continue  # the columns' names
-            raise ValueError(f"{path}, line {line}: {error}") from error
-        if rows and len(row) != len(rows[0]):
-            raise ValueError(
-                f"{path}, line {line}: {len(row)} values, but {len(rows[0])} in the lines before"
-            )
-        rows.append(row)
-    if not rows:
-        raise ValueError(f"{path} holds no line of numbers between commas")
-    if len(rows) > 1 and len(rows[0]) > 1 and np.array_equal(rows[0], np.arange(len(rows[0]))):
-        _logger.warning(
-            "%s begins with the line 0, 1, ..., %d: taken for the names of columns, as pandas"
-            " writes them without header=False",
-            path,
-            len(rows[0]) - 1,
-        )
-        rows = rows[1:]
-    return np.stack(rows)
+def _torch_array(path: Path, key: str | None) -> np.ndarray:
+    import torch
 
-
-def _names_an_index(header: list[str]) -> bool:
-    """Whether a first line names all columns but the first, by words or by 0, 1, ..., as pandas."""
-    if len(header) < 2 or header[0] or not all(header[1:]):
-        return False
     try:
-        return np.array_equal(_numbers(header[1:]), np.arange(len(header) - 1))
-    except ValueError:
-        return True
-
-
-def _numbers(fields: list[str]) -> np.ndarray:
-    """Read fields as float32, an empty one as NaN; the error names the first one in error."""
-    try:
-        return np.array([field or "nan" for field in fields]).astype(np.float32)
-    except ValueError as error:
-        for field in fields:
-            try:
-                float(field or "nan")
-            except ValueError:
-                shown = field if len(field) <= 40 else f"{field[:37]}..."
-                raise ValueError(
-                    f"{shown!r} is not a number; numbers must lie between commas, with a point for"
-                    " decimals"
-                ) from error
-        raise
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if isinstance(content, dict):
+            content = content[_chosen(path, {str(name): 0 for name in content}, key)]
+        if not isinstance(content, torch.Tensor):
+            raise ValueError(f"it holds a {type(content).__name__}, not a tensor")
+    except (ValueError, EOFError, OSError, RuntimeError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path} cannot be used: {str(error).splitlines()[0]}") from error
+    if content.is_sparse or content.layout is not torch.strided:
+        content = content.to_dense()
+    if content.dtype == torch.bfloat16:
+        content = content.float()
+    array: np.ndarray = content.detach().numpy()
+    return array

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +19,10 @@ from scipy import sparse
 from torch import Tensor
 
 from mixvae.contracts import Batch
+from mixvae.data.cell_files import check_unchanged, state_of
+from mixvae.data.cell_formats import CellFile
 from mixvae.data.cell_matrices import CellMatrix
-from mixvae.data.cell_source import H5adSource, X
+from mixvae.data.cell_source import CellSource, X
 from mixvae.data.expression import Matrix
 from mixvae.data.preparation import Preparation
 from mixvae.data.resident import EpochOrder, Resident
@@ -41,7 +42,7 @@ class BackedCells(Resident):
 
     def __init__(
         self,
-        path: Path,
+        file: CellFile,
         preparations: Sequence[Preparation],
         label: Tensor,
         chunk_rows: int,
@@ -50,9 +51,10 @@ class BackedCells(Resident):
         self.label = label
         self.chunk_rows = chunk_rows
         self.buffer_chunks = buffer_chunks
-        self._path = path
+        self._file = file
+        self._state = state_of(file.path)
         self._preparations = tuple(preparations)
-        self._source: H5adSource | None = None
+        self._source: CellSource | None = None
         self._chunks: OrderedDict[int, list[Matrix]] = OrderedDict()
         self._matrices: list[CellMatrix] = []
 
@@ -84,7 +86,7 @@ class BackedCells(Resident):
         """Return the same cells, whose batches are then copied to `device`."""
         label = self.label.to(device)
         return BackedCells(
-            self._path, self._preparations, label, self.chunk_rows, self.buffer_chunks
+            self._file, self._preparations, label, self.chunk_rows, self.buffer_chunks
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -98,8 +100,9 @@ class BackedCells(Resident):
         while len(self._chunks) >= self.buffer_chunks:
             self._chunks.popitem(last=False)
         if self._source is None:
-            self._source = H5adSource(self._path)
+            self._source = self._file.open()
             self._matrices = [self._source.matrix(how.layer or X) for how in self._preparations]
+        check_unchanged(self._file.path, self._state)
         start = number * self.chunk_rows
         stop = min(start + self.chunk_rows, len(self.label))
         both = zip(self._preparations, self._matrices, strict=True)

@@ -80,11 +80,15 @@ class AbstractResidentDataModule(LightningDataModule, ABC):
             return
         splits = self.read_splits()
         if len(splits["train"].rows) < self.batch_size:
-            raise ValueError(
-                f"batch_size is {self.batch_size} but the training set of {self.spec.name} has"
-                f" {len(splits['train'].rows)} samples; choose a smaller batch_size"
-            )
+            self.fit_batch_size(len(splits["train"].rows))
         self._splits = splits
+
+    def fit_batch_size(self, num_train: int) -> None:
+        """Refuse a batch that is larger than the training set; a subclass may make it smaller."""
+        raise ValueError(
+            f"batch_size is {self.batch_size} but the training set of {self.spec.name} has"
+            f" {num_train} samples; choose a smaller batch_size"
+        )
 
     def train_dataloader(self) -> TrainLoader:
         """Shuffled training batches."""

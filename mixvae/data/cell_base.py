@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -10,14 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mixvae.contracts import DataSpec
+from mixvae.contracts import UNKNOWN_LABEL, DataSpec
 from mixvae.data.base import AbstractResidentDataModule, Split, SplitRows
 from mixvae.data.checks import check_fraction
 from mixvae.data.expression import check_target_sum
+from mixvae.data.genes import shown
 from mixvae.data.preparation import Preparation
 from mixvae.data.resident import Resident
 from mixvae.data.splits import stratified_indices
 
+LEAST = 3  # cells of a class that is in training, validation and test
+logger = logging.getLogger("mixvae")
 TEST_SEED = 0  # whatever the run's seed, results are on the same test cells
 
 
@@ -68,6 +72,7 @@ class AbstractCellDataModule(AbstractResidentDataModule):
         self.target_sum = float(target_sum)
         self.stratify = stratify
         self._table: CellTable | None = None
+        self._told_of_rare = False
 
     @abstractmethod
     def read_table(self) -> CellTable:
@@ -98,15 +103,35 @@ class AbstractCellDataModule(AbstractResidentDataModule):
         parts = self._split(table.label, table.class_names)
         return {name: SplitRows(table.cells, rows) for name, rows in parts.items()}
 
+    def fit_batch_size(self, num_train: int) -> None:
+        """Make the batches of a small set half of its training cells."""
+        _, world_size = self._process()
+        half = max(1, num_train // 2 // world_size) * world_size
+        told = "batch_size is %d instead of %d, as there are %d training cells"
+        logger.info(told, half, self.batch_size, num_train)
+        self.batch_size = half
+
     def _split(self, label: NDArray[np.int64], class_names: tuple[str, ...]) -> dict[Split, Tensor]:
         """Row numbers of each split, sorted; a function of labels, fractions and seed."""
         names = class_names if self.stratify else ()
-        classes = label if names else np.zeros_like(label)
+        classes = self._without_rare(label, names) if names else np.zeros_like(label)
         names = names or ("all cells",)
-        test, rest = stratified_indices(classes, names, self.test_fraction, TEST_SEED, least=3)
+        test, rest = stratified_indices(classes, names, self.test_fraction, TEST_SEED, least=LEAST)
         kept = classes[rest.numpy()]
-        val, train = stratified_indices(kept, names, self.val_fraction, self.seed, least=2)
+        val, train = stratified_indices(kept, names, self.val_fraction, self.seed)
         return {"train": rest[train], "val": rest[val], "test": test}
+
+    def _without_rare(
+        self, label: NDArray[np.int64], class_names: tuple[str, ...]
+    ) -> NDArray[np.int64]:
+        """The classes that are shared out over the splits; cells of the others lie anywhere."""
+        count = np.bincount(label[label >= 0], minlength=len(class_names))
+        rare = [name for name, cells in zip(class_names, count, strict=True) if cells < LEAST]
+        if rare and not self._told_of_rare:
+            told = "classes of fewer than %d cells, which are not in every split: %s"
+            logger.warning(told, LEAST, shown(rare))
+            self._told_of_rare = True
+        return np.where((label >= 0) & (count[label] >= LEAST), label, UNKNOWN_LABEL)
 
     def state_dict(self) -> dict[str, Any]:
         """The preparation in plain types, by which the run annotates other files."""

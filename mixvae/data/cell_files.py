@@ -6,9 +6,9 @@ import os
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 INSTALL = "pip install mixvae[cells]"
+State = tuple[int, int, int]
 
 
 def require_anndata() -> ModuleType:
@@ -21,6 +21,16 @@ def require_scanpy() -> ModuleType:
     return _required("scanpy")
 
 
+def require_for(name: str, what: str) -> ModuleType:
+    """Import a package that reads one format; the `ImportError` says how to install it."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise ImportError(
+            f"{what} need {name}, which is not installed: pip install {name}"
+        ) from error
+
+
 def _required(name: str) -> ModuleType:
     try:
         return import_module(name)
@@ -28,20 +38,18 @@ def _required(name: str) -> ModuleType:
         raise ImportError(f"cells need {name}, which is not installed: {INSTALL}") from error
 
 
-def read_cells(path: Path) -> Any:
-    """Read an .h5ad file into an AnnData object; sparse stays sparse."""
-    anndata = require_anndata()
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; name an .h5ad file")
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    try:
-        return anndata.read_h5ad(path)
-    # anndata's reader fails with many kinds of errors.
-    except Exception as error:
+def state_of(path: Path) -> State:
+    """Return what changes when a file is written to: its identity, size and time."""
+    about = path.stat()
+    return about.st_ino, about.st_size, about.st_mtime_ns
+
+
+def check_unchanged(path: Path, before: State) -> None:
+    """Refuse a file that was written to, replaced or removed since `before`."""
+    if not path.exists() or state_of(path) != before:
         raise ValueError(
-            f"{path} is not an AnnData file (.h5ad), or damaged or truncated: {error}"
-        ) from error
+            f"{path} was changed while it was read; wait until it is written, or read a copy"
+        )
 
 
 def check_free_path(path: Path, overwrite: bool) -> None:

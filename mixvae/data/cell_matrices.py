@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from mixvae.data.expression import Extent, Kind, Matrix, check_expression, common_scale, extent_of
+from mixvae.data.expression import (
+    Extent,
+    Kind,
+    Matrix,
+    check_expression,
+    common_scale,
+    extent_of,
+    is_expected_counts,
+)
 from mixvae.data.genes import gene_range
 
 VALUES_AT_ONCE = 20_000_000  # of a matrix on disk, looked at together
@@ -62,6 +70,7 @@ class CellMatrix(ABC):
         """Read and check every value once."""
         extent: Extent | None = None
         scale: float | None = None
+        expected = False
         low = np.full(self.shape[1], np.inf)
         high = -low
         for _, part in self.parts():
@@ -69,12 +78,14 @@ class CellMatrix(ABC):
             present = extent_of(part)
             if extent is None and present.kind == "log":
                 scale = common_scale(part)
+                expected = scale is None and is_expected_counts(part)
             extent = present if extent is None else extent.joined(present)
             least, most = gene_range(part)
             np.minimum(low, least, out=low)
             np.maximum(high, most, out=high)
         assert extent is not None, "a source refuses a matrix without cells"
-        return Contents(extent.kind, low < high, scale)
+        kind = "linear" if expected and extent.kind == "log" else extent.kind
+        return Contents(kind, low < high, scale)
 
 
 class MatrixInMemory(CellMatrix):

@@ -1,36 +1,54 @@
-"""Sources of cells: an AnnData object, or an .h5ad file of which only the parts asked for are read.
+"""Sources of cells: an AnnData object, or an HDF5 file of which only the parts asked for are read.
 
 A matrix is named `X`, `raw` (the `X` of AnnData's `raw`, with genes of its own) or as its layer.
+`layers/raw` is the layer of that name; `raw` finds it too where the file has no `raw` of AnnData's.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from mixvae.data.cell_files import require_anndata
-from mixvae.data.cell_matrices import CellMatrix, MatrixInMemory, MatrixOnDisk
+from mixvae.data.cell_matrices import CellMatrix, MatrixInMemory
+from mixvae.data.expression import MEANING, Kind, extent_of
+from mixvae.data.gene_names import as_flags, as_words, distinct, without_versions
 from mixvae.data.genes import check_unique
 
 X = "X"
 RAW = "raw"
-NOT_CELLS = "it is not an AnnData file (.h5ad) that anndata 0.8 or newer has written"
+SAMPLED = 100  # cells that tell the kind of a matrix
 
 
 class CellSource(ABC):
-    """Names, matrices and columns that describe cells."""
+    """Names, matrices and columns that describe cells. A context manager.
 
-    name: str  # for messages
+    Attributes:
+        name: For messages.
+        layers: Canonical names of the matrices.
+        columns: Columns of obs.
+        gene_names: Column of var whose values name the genes; None for the index.
+        notes: Facts on how the source was read, for the log.
+    """
+
+    name: str
     cells: list[str]
     layers: tuple[str, ...]
-    columns: tuple[str, ...]  # of obs
+    columns: tuple[str, ...]
+    gene_names: str | None = None
+    notes: tuple[str, ...] = ()
 
     @abstractmethod
-    def _genes(self, layer: str) -> list[str]:
-        """Names of the genes of a matrix in `layers`."""
+    def _index(self, layer: str) -> list[str]:
+        """The index of var, or of raw's var, of a matrix in `layers`."""
+
+    @abstractmethod
+    def _var_columns(self, layer: str) -> tuple[str, ...]:
+        """The columns of that var."""
+
+    @abstractmethod
+    def _var_column(self, layer: str, column: str) -> Any:
+        """One of them, length G."""
 
     @abstractmethod
     def _matrix(self, layer: str, genes: list[str], name: str) -> CellMatrix:
@@ -40,13 +58,34 @@ class CellSource(ABC):
     def _column(self, column: str) -> Any:
         """A column of obs: an array or pandas categorical, length N."""
 
+    def __enter__(self) -> CellSource:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:  # noqa: B027 - cells in memory have nothing to close
+        """Close what was opened."""
+
+    def check_unchanged(self) -> None:  # noqa: B027
+        """Refuse a file that has changed since it was opened."""
+
+    def find(self, layer: str) -> str | None:
+        """Return the canonical name of a matrix, None if it is missing."""
+        bare = layer.removeprefix("layers/")
+        names = [layer, bare] if bare not in (X, RAW) else [layer]
+        if layer == bare:
+            names.append(f"layers/{bare}")
+        return next((name for name in names if name in self.layers), None)
+
     def matrix(self, layer: str) -> CellMatrix:
         """A matrix by name; refused if unknown or empty, or if two genes have one name."""
-        if layer not in self.layers:
+        found = self.find(layer)
+        if found is None:
             there = ", ".join(self.layers) or "no matrix"
             raise ValueError(f"{self.name} has no matrix {layer!r}; it has {there}")
-        genes = self._genes(layer)
-        matrix = self._matrix(layer, genes, f"{layer} of {self.name}")
+        genes = self.genes(found)
+        matrix = self._matrix(found, genes, f"{found} of {self.name}")
         if matrix.shape != (len(self.cells), len(genes)):
             raise ValueError(
                 f"{matrix.name} has shape {matrix.shape}, but there are names of"
@@ -54,8 +93,41 @@ class CellSource(ABC):
             )
         if 0 in matrix.shape:
             raise ValueError(f"{matrix.name} has no cells or no genes; its shape is {matrix.shape}")
-        check_unique(genes, "gene")
+        check_unique(genes, "gene" if found != RAW else "raw gene")
         return matrix
+
+    def genes(self, layer: str) -> list[str]:
+        """Names of the genes of a matrix in `layers`, by `gene_names`; Ensembl versions go."""
+        index = self._index(layer)
+        if self.gene_names is None:
+            return without_versions(index)
+        names = [name or own for name, own in zip(self._described(layer), index, strict=True)]
+        return without_versions(distinct(names, index))
+
+    def name_genes_as(self, wanted: Sequence[str], layer: str) -> None:
+        """Choose the column of var, or the index, that has most of the `wanted` names."""
+        have, counted = set(wanted), {}
+        for column in (None, *self._var_columns(layer)):
+            self.gene_names = column
+            counted[column] = len(have.intersection(self.genes(layer)))
+        self.gene_names = max(counted, key=lambda column: counted[column])
+        if self.gene_names is not None:
+            self.notes += (f"genes are found by the column {self.gene_names!r} of var",)
+
+    def marked_genes(self, layer: str, column: str) -> list[str] | None:
+        """Genes of a matrix for which a column of booleans of var is true; None without it."""
+        layer = self.find(layer) or layer
+        place = layer if column in self._var_columns(layer) else X
+        if column not in self._var_columns(place):
+            return None
+        flags = as_flags(self._var_column(place, column))
+        if flags is None:
+            raise ValueError(
+                f"data.genes is {column!r}, but that column of var does not hold true and false"
+            )
+        marked = {name for name, flag in zip(self._index(place), flags, strict=True) if flag}
+        both = zip(self.genes(layer), self._index(layer), strict=True)
+        return [name for name, own in both if own in marked]
 
     def words(self, column: str, what: str) -> list[str | None]:
         """The values of a column of obs as words, None where missing, for the setting `what`."""
@@ -64,109 +136,76 @@ class CellSource(ABC):
             raise ValueError(
                 f"{what} is {column!r}, but obs of {self.name} has no such column; it has {there}"
             )
-        values = np.asarray(self._column(column), dtype=object)
-        # NaN differs from itself; comparing pandas' NA gives neither True nor False
-        return [
-            None
-            if value is None or type(value).__name__ == "NAType" or value != value
-            else str(value)
-            for value in values
-        ]
+        return as_words(self._column(column))
+
+    def kind_of(self, layer: str) -> Kind:
+        """Kind of a matrix in `layers`, by its first cells."""
+        matrix = self._matrix(layer, self._index(layer), layer)
+        return extent_of(matrix.read(0, min(SAMPLED, matrix.shape[0]))).kind
+
+    def better_than_scaled(self, layer: str) -> str:
+        """Name the matrices with counts or log data, if this one holds negative values; or ''."""
+        if self.kind_of(layer) != "scaled":
+            return ""
+        kinds = {name: self.kind_of(name) for name in self.layers if name != layer}
+        good = [name for name in kinds if kinds[name] != "scaled"]
+        return "; ".join(f"data.layer={name} holds {MEANING[kinds[name]]}" for name in good)
+
+    def _described(self, layer: str) -> list[str | None]:
+        """Values of the column `gene_names`; raw's genes may be described in var alone."""
+        column = str(self.gene_names)
+        if column in self._var_columns(layer):
+            return as_words(self._var_column(layer, column))
+        if layer != RAW or column not in self._var_columns(X):
+            there = ", ".join(self._var_columns(layer)) or "none"
+            raise ValueError(
+                f"data.gene_names is {column!r}, but var of {self.name} has no such column; it has"
+                f" {there}"
+            )
+        both = zip(self._index(X), as_words(self._var_column(X, column)), strict=True)
+        known = dict(both)
+        return [known.get(name) for name in self._index(layer)]
 
 
 class AnnDataSource(CellSource):
     """Cells of an AnnData object in memory, which is not changed."""
 
-    def __init__(self, adata: Any, name: str = "the AnnData object") -> None:
-        self.name = name
-        self._adata = adata
+    def __init__(
+        self, adata: Any, name: str = "the AnnData object", gene_names: str | None = None
+    ) -> None:
+        self.name, self.gene_names = name, gene_names
+        self.adata = adata
         self.cells = list(map(str, adata.obs_names))
-        # anndata 0.13 also lists X among the layers, under the name None
         self.layers = (
             *([X] if adata.X is not None else ()),
             *([RAW] if adata.raw is not None else ()),
-            *(str(layer) for layer in adata.layers if layer is not None),
+            # anndata 0.13 also lists X among the layers, under the name None
+            *(canonical(str(layer)) for layer in adata.layers if layer is not None),
         )
         self.columns = tuple(map(str, adata.obs.columns))
 
-    def _genes(self, layer: str) -> list[str]:
-        return list(map(str, (self._adata.raw if layer == RAW else self._adata).var_names))
+    def _var(self, layer: str) -> Any:
+        return (self.adata.raw if layer == RAW else self.adata).var
+
+    def _index(self, layer: str) -> list[str]:
+        return list(map(str, (self.adata.raw if layer == RAW else self.adata).var_names))
+
+    def _var_columns(self, layer: str) -> tuple[str, ...]:
+        return tuple(map(str, self._var(layer).columns))
+
+    def _var_column(self, layer: str, column: str) -> Any:
+        return self._var(layer)[column]
 
     def _matrix(self, layer: str, genes: list[str], name: str) -> CellMatrix:
-        whole = {X: lambda: self._adata.X, RAW: lambda: self._adata.raw.X}
-        matrix = whole.get(layer, lambda: self._adata.layers[layer])()
+        whole = {X: lambda: self.adata.X, RAW: lambda: self.adata.raw.X}
+        own = layer.removeprefix("layers/")
+        matrix = whole.get(layer, lambda: self.adata.layers[own])()
         return MatrixInMemory(matrix, genes, layer, name)
 
     def _column(self, column: str) -> Any:
-        return self._adata.obs[column]
+        return self.adata.obs[column]
 
 
-class H5adSource(CellSource):
-    """Cells of an .h5ad file. A context manager, which closes the file at its end."""
-
-    def __init__(self, path: Path) -> None:
-        require_anndata()
-        import h5py  # comes with anndata
-
-        self.name = str(path)
-        if path.is_dir():
-            raise ValueError(f"{path} is a folder; data.path names an .h5ad file")
-        if not path.is_file():
-            raise FileNotFoundError(f"no file {path}; data.path names an .h5ad file")
-        try:
-            self._file = h5py.File(path, "r")
-        except PermissionError:
-            raise
-        except OSError as error:
-            if h5py.is_hdf5(path):
-                raise ValueError(
-                    f"{path} cannot be read, as it is truncated or broken: {error}"
-                ) from error
-            raise ValueError(f"{path} cannot be read: {NOT_CELLS}") from error
-        try:
-            file = self._file
-            if any("_index" not in getattr(file.get(part), "attrs", ()) for part in ("obs", "var")):
-                raise ValueError(f"{path} cannot be read: {NOT_CELLS}")
-            self.cells = self._index("obs")
-            self.layers = (
-                *([X] if X in file else ()),
-                *([RAW] if "raw/X" in file else ()),
-                *map(str, file.get("layers", ())),
-            )
-            self.columns = tuple(map(str, file["obs"].attrs.get("column-order", ())))
-        except (OSError, KeyError) as error:
-            self.close()
-            raise ValueError(f"{path} is truncated or broken: {error}") from error
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self) -> H5adSource:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def _genes(self, layer: str) -> list[str]:
-        return self._index("raw/var" if layer == RAW else "var")
-
-    def _matrix(self, layer: str, genes: list[str], name: str) -> CellMatrix:
-        place = {X: "X", RAW: "raw/X"}.get(layer, f"layers/{layer}")
-        return MatrixOnDisk(self._file[place], genes, layer, name)
-
-    def _column(self, column: str) -> Any:
-        return _read_element(self._file["obs"][column])
-
-    def _index(self, place: str) -> list[str]:
-        group = self._file[place]
-        return [str(name) for name in _read_element(group[group.attrs["_index"]])]
-
-
-def _read_element(node: Any) -> Any:
-    from anndata.io import read_elem
-
-    return read_elem(node)
+def canonical(layer: str) -> str:
+    """Name a layer; one called X or raw is told from those."""
+    return f"layers/{layer}" if layer in (X, RAW) else layer

@@ -23,11 +23,12 @@ Applied = Literal["log_cpm", "none"]
 
 LARGEST_LOG = 25.0  # log1p of 7e10; no count per million reaches it
 TARGET_SUM = 1e6
+COMMON_PARTS = 4  # fractional parts that half of all expected counts have, such as 0 and .5
 SAME_SCALE = 0.01  # libraries that differ by less were scaled to one sum
 CHUNK = 4_000_000  # values looked at a time, so that checks cost little memory
 MEANING = {
     "counts": "raw counts (whole numbers, 0 or more)",
-    "linear": "expression that is not in log units (0 or more, largest above 25)",
+    "linear": "expression that is not in log units (0 or more), such as expected counts",
     "log": "log-normalised expression (0 or more, not whole numbers)",
     "scaled": "scaled expression (negative values, such as z-scores)",
 }
@@ -51,9 +52,16 @@ def check_expression(matrix: Matrix, name: str = "the matrix") -> None:
             )
 
 
-def check_counts(matrix: Matrix, name: str = "the counts") -> None:
-    """Refuse a matrix, shape (N, G), that is empty or holds a value that is not a count."""
+def check_counts(matrix: Matrix, name: str = "the counts") -> bool:
+    """Refuse a matrix, shape (N, G), that is empty or holds a value that is not a count.
+
+    Returns:
+        Whether all are whole; expected counts, as of RSEM or SoupX, are not.
+    """
     check_expression(matrix, name)
+    extent = extent_of(matrix)
+    if extent.kind == "linear" or (extent.kind == "log" and is_expected_counts(matrix)):
+        return False
     for values in _chunks(matrix):
         if values.min() < 0:
             raise ValueError(f"{name} holds {values.min():g}; counts must be 0 or more")
@@ -61,8 +69,9 @@ def check_counts(matrix: Matrix, name: str = "the counts") -> None:
         if broken.any():
             raise ValueError(
                 f"{name} holds {values[broken][0]:g}; counts must be whole numbers:"
-                " name the layer of raw counts"
+                " name the layer of raw counts, or round expected counts first"
             )
+    return True
 
 
 class Extent(NamedTuple):
@@ -157,6 +166,28 @@ def normalised(matrix: Matrix, kind: Kind, applied: Applied, target_sum: float |
     return log_cpm(matrix, target_sum=target_sum)
 
 
+def is_expected_counts(matrix: Matrix, num_cells: int = 200) -> bool:
+    """Whether small values that are not whole are expected counts, and not log data.
+
+    Expected counts, as of RSEM or alevin, share few fractional parts. So does log data of few
+    counts, but undoing the log leaves each cell with multiples of its smallest value.
+    """
+    rows = np.unique(np.linspace(0, matrix.shape[0] - 1, num_cells).astype(np.int64))
+    part = matrix[rows]
+    part = part.toarray() if sparse.issparse(part) else np.asarray(part)
+    values = part.astype(np.float64)
+    present = values > 0
+    if not present.any():
+        return False
+    linear = np.expm1(values)
+    least = np.where(present, linear, np.inf).min(axis=1, keepdims=True)
+    ratio = (linear / least)[present]
+    multiples = np.abs(ratio - np.round(ratio)) < 1e-3 * ratio
+    _, count = np.unique(np.round(values[present] % 1, 3), return_counts=True)
+    common = np.sort(count)[-COMMON_PARTS:].sum()
+    return bool(multiples.mean() < 0.9 and common >= 0.5 * present.sum())
+
+
 def common_scale(matrix: Matrix, num_cells: int = 200) -> float | None:
     """Find the sum that libraries were scaled to before log(1 + x), in evenly spread cells.
 
@@ -181,7 +212,8 @@ def to_apply(
     """Decide how a matrix of this kind is normalised, and log the decision.
 
     Args:
-        normalize: `auto` normalises counts and linear expression and leaves the rest as it is.
+        normalize: `auto` normalises counts, linear expression and log data of another scale, and
+            leaves the rest as it is.
         scale: Of log expression, see `common_scale`.
     """
     if normalize == "log_cpm" and kind == "scaled":
@@ -191,32 +223,31 @@ def to_apply(
         )
     found = f"{name} holds {MEANING[kind]}"
     if kind == "log":
-        _tell_scale(found, normalize, scale, target_sum)
-    elif normalize == "none" and kind in ("counts", "linear"):
+        return _of_log(found, normalize, scale, target_sum)
+    if normalize == "none" and kind in ("counts", "linear"):
         _logger.warning("%s, and normalize=none leaves it so; models expect log-CPM", found)
     elif kind == "scaled":
-        _logger.warning("%s; it is left as it is, while models expect log-CPM", found)
+        _logger.warning("%s; it is left as it is, while models expect log data", found)
     if normalize == "log_cpm" or (normalize == "auto" and kind in ("counts", "linear")):
-        if kind != "log":
-            _logger.info("%s; log(1 + %g x / library) is made of it", found, target_sum)
+        _logger.info("%s; log(1 + %g x / library) is made of it", found, target_sum)
         return "log_cpm"
     return "none"
 
 
-def _tell_scale(
+def _of_log(
     found: str, normalize: Normalization, scale: float | None, target_sum: float
-) -> None:
-    """Log the decision on log expression, whose libraries may have been scaled to another sum."""
+) -> Applied:
+    """Decide on log expression, whose libraries may have been scaled to another sum, and log it."""
     if normalize == "log_cpm" and scale is None:
         told = "%s, whose libraries have no sum in common, as after genes were left out; the genes"
         _logger.warning(told + " that are left are scaled to %g", found, target_sum)
-    elif normalize == "log_cpm":
+        return "log_cpm"
+    differs = scale is not None and abs(scale / target_sum - 1) > SAME_SCALE
+    if normalize == "log_cpm" or (normalize == "auto" and differs):
         _logger.info("%s of %g; it is made that of %g", found, scale, target_sum)
-    elif scale is not None and abs(scale / target_sum - 1) > SAME_SCALE:
-        told = "%s of %g; it is left as it is: data.normalize=log_cpm makes it that of %g"
-        _logger.info(told, found, scale, target_sum)
-    else:
-        _logger.info("%s; it is left as it is", found)
+        return "log_cpm"
+    _logger.info("%s%s; it is left as it is", found, f" of {scale:g}" if differs else "")
+    return "none"
 
 
 def _chunks(matrix: Matrix) -> Iterator[NDArray[Any]]:

@@ -20,6 +20,14 @@ from mixvae.data.expression import Matrix
 ALL = "all"
 MAX_MISSING = 0.2
 NUM_SHOWN = 10
+REMEDIES = {
+    "gene": "; make them unique first, as adata.var_names_make_unique() does, or name the genes by"
+    " a column of var: data.gene_names=COLUMN",
+    "raw gene": ", which adata.var_names_make_unique() does not reach; make them unique by"
+    " adata.raw.var.index = anndata.utils.make_index_unique(adata.raw.var_names), or use another"
+    " matrix: data.layer=X",
+    "cell": "; make them unique first, as adata.obs_names_make_unique() does",
+}
 WHOLE = 0.99  # share of the counts from which on chosen genes are as good as all
 ROWS = 4096  # rows looked at a time
 _logger = logging.getLogger("mixvae")
@@ -30,16 +38,15 @@ def check_unique(names: Sequence[str], what: str) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         message = f"{len(twice)} {what} names stand more than once: {shown(twice)}"
-        axis = {"gene": "var", "cell": "obs"}.get(what)
-        if axis is not None:
-            message += f"; make them unique first, as adata.{axis}_names_make_unique() does"
-        raise ValueError(message)
+        raise ValueError(message + REMEDIES.get(what, ""))
 
 
 def read_gene_list(path: Path) -> tuple[str, ...]:
     """Read a text file of genes, one name a line; empty lines and # comments are none."""
     if not path.is_file():
-        raise FileNotFoundError(f"no gene list {path}; one gene name a line is expected")
+        raise FileNotFoundError(
+            f"no gene list {path}, nor such a column of var; a list has one gene name a line"
+        )
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
@@ -127,6 +134,7 @@ class GeneChoice:
     genes: str = ALL
     num_highly_variable: int | None = None
     max_missing: float = MAX_MISSING
+    marked: tuple[str, ...] | None = None  # by a column of var
 
     def __post_init__(self) -> None:
         if self.num_highly_variable is not None:
@@ -141,7 +149,7 @@ class GeneChoice:
         if self.genes == ALL:
             columns = np.arange(len(names))
         else:
-            listed = read_gene_list(Path(self.genes).expanduser())
+            listed = self.marked or read_gene_list(Path(self.genes).expanduser())
             columns = find_genes(names, listed, self.max_missing, "left out").columns
             columns = columns[columns >= 0]
         constant = [names[column] for column in columns[~varies[columns]].tolist()]

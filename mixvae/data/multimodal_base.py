@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mixvae.contracts import MultimodalSpec
 from mixvae.data.base import AbstractResidentDataModule, Split
 from mixvae.data.checks import check_fraction, check_fractions
+from mixvae.data.modality_forms import Form
 from mixvae.data.multimodal_state import MultimodalState, Scale, scale_of
 
 
@@ -50,6 +51,8 @@ class AbstractMultimodalDataModule(AbstractResidentDataModule):
         self.missing_fraction = missing_fraction
         self.run_state: MultimodalState | None = None
         self._scales: dict[str, Scale] = {}
+        self._forms: dict[str, Form] = {}
+        self._centres: dict[str, NDArray[np.float32]] = {}
 
     @property
     @abstractmethod
@@ -65,22 +68,30 @@ class AbstractMultimodalDataModule(AbstractResidentDataModule):
         """Number by which the user knows each event of a split, shape (N,)."""
 
     def standardised(
-        self, name: str, samples: NDArray[np.float32], training_rows: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
+        self, name: str, samples: NDArray[Any], training_rows: NDArray[np.int64]
+    ) -> NDArray[Any]:
         """Standardise samples, shape (N, *shape), of a modality that is to be.
 
         The scale is that of the run's training data, or of these training rows, shape (T,).
         """
+        scale = self.scale(name, lambda: scale_of(samples, training_rows))
+        return samples if scale is None else scale.apply(samples)
+
+    def scale(self, name: str, measure: Callable[[], Scale]) -> Scale | None:
+        """The scale of a modality that is to be standardised: that of the run, or as measured."""
         asked = self.standardise
         if not (asked if isinstance(asked, bool) else name in asked):
-            return samples
+            return None
         known = None if self.run_state is None else self.run_state.scales.get(name)
-        self._scales[name] = scale_of(samples, training_rows) if known is None else known
-        return self._scales[name].apply(samples)
+        self._scales[name] = measure() if known is None else known
+        return self._scales[name]
 
     def state_dict(self) -> dict[str, Any]:
         """Names and shapes of modalities, classes and scales, as a checkpoint may hold them."""
-        return MultimodalState.of(self.spec, self._scales).as_plain()
+        spec = self.spec
+        return MultimodalState(
+            spec.modalities, spec.class_names, dict(self._scales), self._forms, self._centres
+        ).as_plain()
 
     def go_by(self, checkpoint: Mapping[str, Any]) -> None:
         """Take over the state of a trained run, before `setup`, if its checkpoint holds one."""

@@ -10,9 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mixvae.contracts import ModalitySpec, MultimodalSpec
+from mixvae.contracts import ModalitySpec
+from mixvae.data.modality_forms import Form
+from mixvae.data.pairing import row_chunks
 
 KEYS = ("modalities", "classes", "scales")
+RELATIVE_CONSTANT = 1e-6  # ten times the spacing of float32
 
 
 class Scale(NamedTuple):
@@ -38,15 +41,22 @@ class Scale(NamedTuple):
 
 
 def scale_of(samples: NDArray[Any], training_rows: NDArray[np.int64]) -> Scale:
-    """Measure mean and standard deviation of each feature over the training rows.
+    """Measure mean and standard deviation of each feature over the training rows, without NaN.
 
     A feature that is constant in training has the deviation 1: it becomes 0 there, and its
-    deviations elsewhere keep their unit.
+    deviations elsewhere keep their unit. Constant means: to the precision of float32 relative to
+    its mean, so that the unit does not matter. One without any value has the mean 0.
     """
-    training = samples[training_rows].astype(np.float64)
-    mean, deviation = training.mean(axis=0), training.std(axis=0)
-    constant = deviation <= 1e-6 * np.maximum(1.0, np.abs(mean))
-    deviation[constant] = 1.0
+    total = count = squares = np.zeros(samples.shape[1:], dtype=np.float64)
+    parts = [training_rows[rows] for rows in row_chunks(samples, len(training_rows))]
+    for rows in parts:
+        part = np.asarray(samples[rows], dtype=np.float64)
+        total, count = total + np.nansum(part, axis=0), count + (~np.isnan(part)).sum(axis=0)
+    mean = total / np.maximum(count, 1)
+    for rows in parts:
+        squares = squares + np.nansum((np.asarray(samples[rows], np.float64) - mean) ** 2, axis=0)
+    deviation = np.sqrt(squares / np.maximum(count, 1))
+    deviation[deviation <= RELATIVE_CONSTANT * np.abs(mean)] = 1.0
     return Scale(mean, deviation)
 
 
@@ -57,16 +67,16 @@ class MultimodalState:
     Attributes:
         modalities: Names and shapes, in the order of the model's networks.
         scales: Scale of each modality that was standardised, by name.
+        forms: Form of each modality in its file, by name; a vector, unchanged, without one.
+        centres: Training mean of each modality, in the unit of its file, by name: what single
+            missing values are replaced by in a modality that had none in training.
     """
 
     modalities: tuple[ModalitySpec, ...]
     classes: tuple[str, ...] = ()
     scales: Mapping[str, Scale] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, spec: MultimodalSpec, scales: Mapping[str, Scale]) -> MultimodalState:
-        """The state of data that were read."""
-        return cls(spec.modalities, spec.class_names, dict(scales))
+    forms: Mapping[str, Form] = field(default_factory=dict)
+    centres: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     @classmethod
     def find(cls, checkpoint: Mapping[str, Any]) -> MultimodalState | None:
@@ -79,23 +89,37 @@ class MultimodalState:
     @classmethod
     def from_plain(cls, state: Mapping[str, Any]) -> MultimodalState:
         """Take back what `as_plain` gave."""
-        modalities = [ModalitySpec(name, tuple(shape)) for name, shape in state["modalities"]]
+        modalities = [
+            ModalitySpec(name, tuple(shape), *more) for name, shape, *more in state["modalities"]
+        ]
         scales = {
             name: Scale(mean.numpy(), deviation.numpy())
             for name, (mean, deviation) in state["scales"].items()
         }
-        return cls(tuple(modalities), tuple(state["classes"]), scales)
+        forms = {name: Form.from_plain(plain) for name, plain in state.get("forms", {}).items()}
+        centres = {name: centre.numpy() for name, centre in state.get("centres", {}).items()}
+        return cls(tuple(modalities), tuple(state["classes"]), scales, forms, centres)
 
     def as_plain(self) -> dict[str, Any]:
         """Plain values and tensors, as a checkpoint may hold."""
         return {
-            "modalities": [[item.name, list(item.shape)] for item in self.modalities],
+            "modalities": [
+                [item.name, list(item.shape), item.kind, item.has_gaps] for item in self.modalities
+            ],
             "classes": list(self.classes),
             "scales": {
                 name: [torch.from_numpy(np.asarray(values)) for values in scale]
                 for name, scale in self.scales.items()
             },
+            "forms": {name: form.as_plain() for name, form in self.forms.items()},
+            "centres": {
+                name: torch.from_numpy(np.asarray(centre)) for name, centre in self.centres.items()
+            },
         }
+
+    def form(self, name: str) -> Form:
+        """Form of a modality in its file."""
+        return self.forms.get(name, Form())
 
     def check_names(self, modalities: Sequence[ModalitySpec]) -> None:
         """Refuse other modalities, or the same in another order."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 MISSING = -1
+CHUNK_BYTES = 2**26
 Groups = Mapping[int, np.ndarray]
 """Rows of one modality by class: class -> rows, shape (n,), int64."""
 
@@ -70,25 +71,55 @@ def drop_at_random(rows: np.ndarray, fraction: float, generator: np.random.Gener
     return np.where(kept & present, rows, MISSING)
 
 
-def present_rows(name: str, array: np.ndarray) -> np.ndarray:
-    """Whether each row of a modality is present, shape (N,), and not NaN altogether.
+class Presence(NamedTuple):
+    """What a modality's rows hold."""
+
+    present: np.ndarray  # whether a row holds any value, shape (N,), bool
+    has_gaps: bool  # whether a row that is present misses single values
+
+
+def find_missing(name: str, array: np.ndarray, *, are_tokens: bool = False) -> Presence:
+    """Find the rows of NaN alone, which are missing, and single values of NaN.
 
     Args:
-        array: Samples, shape (N, *shape); a row of NaN is missing, one that holds NaN beside
-            numbers, or an infinite value, is refused.
+        array: Samples, shape (N, *shape). An infinite value is refused.
+        are_tokens: Whether they are token numbers: those below 0 are padding, and a row of padding
+            alone is missing.
     """
-    flat = array.reshape(len(array), -1)
-    finite = np.isfinite(flat)
-    whole, missing = finite.all(axis=1), np.isnan(flat).all(axis=1)
-    wrong = np.flatnonzero(~whole & ~missing)
-    if len(wrong):
-        value = flat[wrong[0]][~finite[wrong[0]]][0]
-        raise ValueError(
-            f"{name} holds {value} in row {wrong[0]}, counted from 0, and in {len(wrong)} rows"
-            f" altogether ({(~finite[wrong[0]]).sum()} of {flat.shape[1]} values there); a row"
-            " must be finite, or NaN altogether where the modality is missing"
-        )
-    return whole
+    if are_tokens:
+        return Presence(np.asarray((array.reshape(len(array), -1) >= 0).any(axis=1)), False)
+    present = np.ones(len(array), dtype=bool)
+    if array.dtype.kind != "f":
+        return Presence(present, False)
+    has_gaps = False
+    for rows in row_chunks(array):
+        part = np.asarray(array[rows]).reshape(rows.stop - rows.start, -1)
+        if np.isfinite(part).all():
+            continue
+        infinite = np.isinf(part)
+        if infinite.any():
+            row = int(infinite.any(axis=1).argmax())
+            raise ValueError(
+                f"{name} holds {part[row][infinite[row]][0]} in row {rows.start + row}, counted"
+                f" from 0, and in {int(infinite.any(axis=1).sum())} rows altogether; values must be"
+                " finite, or NaN where they are missing"
+            )
+        missing = np.isnan(part)
+        present[rows] = ~missing.all(axis=1)
+        has_gaps |= bool(missing[present[rows]].any())
+    return Presence(present, has_gaps)
+
+
+def row_chunks(array: np.ndarray, num_rows: int | None = None) -> Iterator[slice]:
+    """Slices of rows of about 64 MiB as float64, so that mapped arrays are read in parts.
+
+    Args:
+        num_rows: Number of rows to slice; None: those of the array.
+    """
+    total = len(array) if num_rows is None else num_rows
+    size = max(1, CHUNK_BYTES // max(1, 8 * int(np.prod(array.shape[1:]))))
+    for begin in range(0, total, size):
+        yield slice(begin, min(begin + size, total))
 
 
 def check_no_empty_event(present: np.ndarray) -> None:

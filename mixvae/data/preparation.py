@@ -30,6 +30,7 @@ from mixvae.data.expression import (
     normalised,
     to_apply,
 )
+from mixvae.data.gene_names import without_versions
 from mixvae.data.genes import (
     GeneChoice,
     GeneColumns,
@@ -53,6 +54,7 @@ class Preparation:
         applied: Normalisation of it.
         target_sum: Sum of each library after scaling; None without scaling.
         layer: The matrix that is read; None for X.
+        rounded: Round to whole counts.
         columns: Where the genes stand in it; None until it is fitted to a file.
     """
 
@@ -62,6 +64,7 @@ class Preparation:
     target_sum: float | None
     layer: str | None = None
     columns: GeneColumns | None = field(default=None, compare=False, repr=False)
+    rounded: bool = field(default=False, compare=False)
 
     @classmethod
     def fit(
@@ -124,13 +127,16 @@ class Preparation:
             )
         columns = find_genes(matrix.genes, self.genes, max_missing=0.0)
         counted = Preparation(self.genes, "counts", "none", None, matrix.layer, columns)
-        libraries = []
+        libraries, whole = [], True
         for span, part in matrix.parts():
             counts, own = counted.apply(part), _within(span, rows)
-            check_counts(counts, matrix.name)
+            whole &= check_counts(counts, matrix.name)
             libraries.append([library_sizes(counts[own]), library_sizes(part[own])])
         warn_of_left_out(len(self.genes), *map(np.concatenate, zip(*libraries, strict=True)))
-        return counted
+        if not whole:
+            told = "%s holds expected counts that are not whole; likelihoods see them rounded"
+            logger.warning(told, matrix.name)
+        return replace(counted, rounded=not whole)
 
     def adapt(
         self, matrix: CellMatrix, max_missing: float, target_sum: float | None = None
@@ -162,7 +168,10 @@ class Preparation:
         Raw counts and linear expression are divided by the row's sum over all genes of the file.
         """
         assert self.columns is not None, "fit or adapt comes first"
-        return self.columns.take(normalised(matrix, self.kind, self.applied, self.target_sum))
+        taken = self.columns.take(normalised(matrix, self.kind, self.applied, self.target_sum))
+        if not self.rounded:
+            return taken
+        return taken.rint() if sparse.issparse(taken) else np.rint(taken)
 
     def batches(self, matrix: CellMatrix, batch_size: int) -> Iterator[Tensor]:
         """Prepare all cells of a matrix in their order, as dense batches (B, G), float32."""
@@ -204,7 +213,7 @@ class Preparation:
         """Take back `as_plain` out of the state of a data module, which may have a `layer`."""
         applied = state["normalize"]
         return cls(
-            genes=tuple(state["genes"]),
+            genes=tuple(without_versions(state["genes"])),
             kind=state["kind"],
             applied=applied,
             target_sum=state.get("target_sum") if applied == "log_cpm" else None,

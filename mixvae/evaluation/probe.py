@@ -88,6 +88,15 @@ def _fit(pipeline: Pipeline, data: Labelled) -> Classifier:
     return classify
 
 
+def filled(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points (N, D) with the mean of a feature where single values are missing (NaN)."""
+    hole = np.isnan(points)
+    if not hole.any():
+        return points
+    count = np.maximum((~hole).sum(axis=0), 1)
+    return np.where(hole, np.nansum(points, axis=0) / count, points)
+
+
 def _flat(x: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     # A diverged or collapsed latent is scaled in double precision, which resolves its spread.
-    return np.asarray(x, dtype=np.float64).reshape(len(x), -1)
+    return filled(np.asarray(x, dtype=np.float64).reshape(len(x), -1))

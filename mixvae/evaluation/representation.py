@@ -44,18 +44,24 @@ class Judges(NamedTuple):
     classifiers: list[Classifier | None]
 
 
-def fit_judges(train: SplitInference, fit_samples: Fit) -> Judges:
+def fit_judges(train: SplitInference, fit_samples: Fit | Sequence[Fit]) -> Judges:
     """Fit every classifier that the measures need on the training split, each sample once.
+
+    Args:
+        fit_samples: Fits a classifier of real samples: one for all modalities, or one for each.
 
     Raises:
         ValueError: If no modality has training samples of two known classes.
     """
     means = [_means(train.latents, m) for m in range(len(train.samples))]
+    fits = [fit_samples] * len(means) if callable(fit_samples) else fit_samples
     judges = Judges(
         probes=[_fit(fit_logistic, data) for data in means],
         shared=_fit(fit_logistic, _pooled(means)),
         joint=None,
-        classifiers=[_fit(fit_samples, known(s.x, s.label)) for s in train.samples],
+        classifiers=[
+            _fit(fit, known(s.x, s.label)) for fit, s in zip(fits, train.samples, strict=True)
+        ],
     )
     if judges.shared is None:
         raise ValueError("no two classes are known among the labels of the training split")

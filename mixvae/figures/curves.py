@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mixvae.figures.style import COLOURS, FAINT, LINE_STYLES, new_figure, tidy
+from mixvae.figures.style import COLOURS, FAINT, LINE_STYLES, legend_below, new_figure, tidy
 
 Curves = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 """For each metric, such as `val/entropy`, the epochs trained, from 1, and its values."""
@@ -164,7 +164,7 @@ def _draw(panels: Sequence[_Panel], curves: Curves) -> Figure:
         )
     num_columns = min(4, math.ceil(math.sqrt(len(panels))) + 1, len(panels))
     num_rows = math.ceil(len(panels) / num_columns)
-    figure = new_figure(3.4 * num_columns, 2.7 * num_rows)
+    figure = new_figure(3.4 * num_columns, 3.2 * num_rows)
     for number, panel in enumerate(panels):
         axes = figure.add_subplot(num_rows, num_columns, number + 1)
         _draw_panel(axes, panel, curves)
@@ -200,4 +200,4 @@ def _draw_panel(axes: Axes, panel: _Panel, curves: Curves) -> None:
     tidy(axes, panel.title, x="epochs trained", y=panel.unit)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
     axes.grid(alpha=0.25)
-    axes.legend(fontsize=7, frameon=False)
+    legend_below(axes, bbox_to_anchor=(0.5, -0.24))

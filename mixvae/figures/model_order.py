@@ -8,7 +8,7 @@ from typing import Protocol
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mixvae.figures.style import COLOURS, FAINT, new_figure, tidy
+from mixvae.figures.style import COLOURS, FAINT, legend_below, new_figure, tidy
 
 
 class Measured(Protocol):
@@ -35,13 +35,15 @@ class Measured(Protocol):
         """Mean of -log p(x|s, c), nats."""
 
 
-def model_order(rounds: Sequence[Measured], selected: int, threshold: float) -> Figure:
+def model_order(
+    rounds: Sequence[Measured], selected: int, threshold: float, threshold_met: bool = True
+) -> Figure:
     """Draw the consensus and the reconstruction of each round against its number of categories."""
     if not rounds:
         raise ValueError("no model order to draw: no round was measured")
     rounds = sorted(rounds, key=lambda one: one.num_categories)
     orders = [one.num_categories for one in rounds]
-    figure = new_figure(10.5, 3.2)
+    figure = new_figure(10.5, 3.6)
     panels = (
         ("Consensus", "consensus", {"mean": "consensus", "least category": "min_consensus"}),
         ("Reconstruction, -log p(x|s, c)", "nats per sample", {"mean": "reconstruction"}),
@@ -55,6 +57,8 @@ def model_order(rounds: Sequence[Measured], selected: int, threshold: float) -> 
         if number == 0:
             axes.axhline(threshold, color=FAINT, linewidth=1, linestyle="--", label="threshold")
             axes.set_ylim(min(0.0, axes.get_ylim()[0]), 1.02)
+            if not threshold_met:
+                title = "Consensus: below the threshold"
         elif number == 2:
             axes.plot(orders, orders, color=FAINT, linewidth=1, linestyle="--", label="K")
         axes.axvline(
@@ -63,5 +67,5 @@ def model_order(rounds: Sequence[Measured], selected: int, threshold: float) -> 
         tidy(axes, title, x="categories kept, K", y=unit)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
         axes.grid(alpha=0.25)
-        axes.legend(fontsize=7, frameon=False)
+        legend_below(axes)
     return figure

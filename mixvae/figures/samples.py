@@ -77,12 +77,16 @@ def draw_mosaic(
 
 
 def _draw_heat_maps(
-    panels: Sequence[Array], titles: Sequence[str], rows: str, value_range: Range
+    panels: Sequence[Array],
+    titles: Sequence[str],
+    rows: str,
+    value_range: Range,
+    names: Sequence[str] = (),
 ) -> Figure:
-    """Draw one heat map per panel, shape (n, D), with a common colour scale."""
+    """Draw one heat map per panel, shape (n, D), with a common colour scale and named features."""
     num_columns = min(3, len(panels))
     num_rows = math.ceil(len(panels) / num_columns)
-    figure = new_figure(3.6 * num_columns + 0.8, 1.7 * num_rows + 0.6)
+    figure = new_figure(3.6 * num_columns + 0.8, (2.2 if names else 1.7) * num_rows + 0.6)
     low, high = value_limits(np.concatenate([panel.ravel() for panel in panels]), value_range)
     drawn = []
     for number, (panel, title) in enumerate(zip(panels, titles, strict=True)):
@@ -95,15 +99,25 @@ def _draw_heat_maps(
             aspect="auto",
             interpolation="nearest",
         )
-        tidy(axes, title, x="feature", y=rows)
+        tidy(axes, title, x="" if names else "feature", y=rows)
         axes.set_yticks([])
+        _name_features(axes, names)
         drawn.append(axes)
     add_colour_bar(figure, image, drawn, "value")
     return figure
 
 
+def _name_features(axes: Axes, names: Sequence[str]) -> None:
+    if names:
+        axes.set_xticks(range(len(names)), list(names), rotation=90, fontsize=5)
+
+
 def reconstructions(
-    samples: Array, decoded: Array, categories: Sequence[int], value_range: Range
+    samples: Array,
+    decoded: Array,
+    categories: Sequence[int],
+    value_range: Range,
+    names: Sequence[str] = (),
 ) -> Figure:
     """Draw samples above their reconstructions by each agent.
 
@@ -111,6 +125,7 @@ def reconstructions(
         samples: Samples, shape (N, *shape).
         decoded: Reconstructions of each agent, shape (A, N, *shape).
         categories: Consensus category of each sample, length N.
+        names: Names of the features, for data that are no images; empty for numbers.
 
     Returns:
         A mosaic of A+1 rows and N columns for images; for other data axes for each of the first
@@ -127,16 +142,18 @@ def reconstructions(
     count = min(12, len(samples))
     num_columns = min(3, count)
     num_rows = math.ceil(count / num_columns)
-    figure = new_figure(4.0 * num_columns, 1.8 * num_rows + 0.5)
+    figure = new_figure(4.0 * num_columns, (2.3 if names else 1.8) * num_rows + 0.8)
     for n in range(count):
         axes = figure.add_subplot(num_rows, num_columns, n + 1)
         axes.plot(samples[n], color=INK, linewidth=1.0, label="sample")
         for a, lines in enumerate(decoded):
             colour = COLOURS[a % (len(COLOURS) - 1)]
             axes.plot(lines[n], color=colour, linewidth=1.0, alpha=0.8, label=f"agent {a}")
-        tidy(axes, f"category {categories[n]}", x="feature", y="value")
+        tidy(axes, f"category {categories[n]}", x="" if names else "feature", y="value")
+        _name_features(axes, names)
     figure.suptitle(title, fontsize=10, color=INK)
-    figure.axes[0].legend(fontsize=7, frameon=False)
+    lines, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(lines, labels, loc="outside lower center", fontsize=7, frameon=False, ncols=8)
     return figure
 
 
@@ -147,6 +164,7 @@ def traversal(
     state: int,
     value_range: Range,
     agent: int = 0,
+    names: Sequence[str] = (),
 ) -> Figure:
     """Draw the decodings of each category while one dimension of the state moves.
 
@@ -164,13 +182,16 @@ def traversal(
         return figure
     titles = [f"category {category}" for category in categories]
     span = f"state {state}\n{' to '.join(_short(values)[:: len(values) - 1])}"
-    figure = _draw_heat_maps(list(decoded), titles, span, value_range)
+    figure = _draw_heat_maps(list(decoded), titles, span, value_range, names)
     figure.suptitle(title, fontsize=10, color=INK)
     return figure
 
 
 def category_samples(
-    samples: Sequence[Array], categories: Sequence[int], value_range: Range
+    samples: Sequence[Array],
+    categories: Sequence[int],
+    value_range: Range,
+    names: Sequence[str] = (),
 ) -> Figure:
     """Draw real samples of each category, the most confident first.
 
@@ -190,6 +211,6 @@ def category_samples(
         tidy(axes, title, y="category")
         return figure
     titles = [f"category {category}" for category in categories]
-    figure = _draw_heat_maps(list(grid), titles, "samples", value_range)
+    figure = _draw_heat_maps(list(grid), titles, "samples", value_range, names)
     figure.suptitle(title, fontsize=10, color=INK)
     return figure

@@ -93,6 +93,12 @@ def legend_beside(axes: Axes, **options: Any) -> None:
     axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), **options)
 
 
+def legend_below(axes: Axes, **options: Any) -> None:
+    """Draw the legend under the axes, where it lies on no curve."""
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.22), "ncols": 2, **options}
+    axes.legend(fontsize=7, frameon=False, **place)
+
+
 def with_gaps(name: str) -> Colormap:
     """Return a colour map that shows cells without a value in light grey."""
     return matplotlib.colormaps[name].with_extremes(bad="#E8E8E8")

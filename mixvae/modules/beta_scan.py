@@ -157,16 +157,20 @@ def _components(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Scores of training and validation events, (N, F), 0 where missing; the largest deviation."""
     here = seen.present[:, modality]
-    rows = seen.x[modality][here]
-    mean = rows.mean(dim=0)
+    mean = seen.x[modality][here].nanmean(dim=0).nan_to_num(0.0)
+    # A gap is filled with the mean of its feature, and adds nothing.
+    x, other = (
+        torch.where(part.x[modality].isnan(), mean, part.x[modality]) for part in (seen, held_out)
+    )
+    rows = x[here]
     unit = torch.sqrt(weight / (2 * _variance(family, rows)))
     centred = (rows - mean) * unit
     width = min(COMPONENTS, *centred.shape)
     _, size, axes = torch.svd_lowrank(centred, min(width + 10, *centred.shape), niter=4)
     axes = axes[:, :width]
     scores = []
-    for events in (seen, held_out):
-        score = ((events.x[modality] - mean) * unit) @ axes
+    for events, values in ((seen, x), (held_out, other)):
+        score = ((values - mean) * unit) @ axes
         score[~events.present[:, modality]] = 0.0
         scores.append(nn.functional.pad(score, (0, COMPONENTS - width)))
     return scores[0], scores[1], size[0] / max(1, len(rows)) ** 0.5

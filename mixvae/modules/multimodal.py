@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mixvae.contracts import ModalitySpec, MultimodalBatch, MultimodalPosterior, MultimodalStep
-from mixvae.messages import inform
-from mixvae.modules.base import SETTLED, AbstractModule, plain_number, weight_schedule
-from mixvae.modules.beta_scan import choose_beta
+from mixvae.messages import warn
+from mixvae.modules.base import SETTLED, plain_number
+from mixvae.modules.chosen_beta import AbstractWithBeta
+from mixvae.modules.chosen_beta import Beta as Beta
+from mixvae.modules.modality_checks import (
+    advice_on_counts,
+    by_name,
+    check_family,
+    check_rows,
+    look_like_counts,
+)
 from mixvae.networks.modality import ModalityNetworks
-from mixvae.objectives.likelihoods import Likelihood
+from mixvae.objectives.likelihoods import Likelihood, decoded_shape, masked_nll
 from mixvae.objectives.mixture_prior import present_or_zero
-from mixvae.objectives.schedules import Constant, Schedule
+from mixvae.objectives.modality_likelihoods import Categorical, Counts, LibraryNegativeBinomial
 from mixvae.objectives.terms import Terms
-from mixvae.suggestions import suggestion
 
 NetworksFactory = Callable[..., ModalityNetworks]
-Beta = float | Schedule | Literal["auto"]
-"""The weight of a regulariser; `auto` chooses it from the data, see `beta_scan.choose_beta`."""
 
 
-class AbstractMultimodalModule(AbstractModule[MultimodalBatch]):
+class AbstractMultimodalModule(AbstractWithBeta):
     """A latent variable model of M modalities, each with an encoder and a decoder of its own.
 
     Subclasses define inference, terms, and the latents that reconstruct a modality. A modality that
@@ -35,7 +40,8 @@ class AbstractMultimodalModule(AbstractModule[MultimodalBatch]):
         private_dim: Number of further dimensions of each modality alone, at least 0. Positional:
             most subclasses have none.
         networks: Builds the networks from shapes and latent_dim.
-        likelihood: p(x_m|z) of every modality without one of its own.
+        likelihood: p(x_m|z) of every modality without one of its own; modalities of the kind tokens
+            are `Categorical`, those of the kind counts `LibraryNegativeBinomial`.
         latent_dim: Number of latent dimensions L, at least 1.
         likelihoods: p(x_m|z) of some modalities, by name.
         weights: Weight of the reconstruction of some modalities, by name, at least 0; 1 for others.
@@ -43,8 +49,6 @@ class AbstractMultimodalModule(AbstractModule[MultimodalBatch]):
     """
 
     modality_weights: Tensor
-    chosen_beta: Tensor
-    beta: Schedule
 
     def __init__(
         self,
@@ -67,49 +71,52 @@ class AbstractMultimodalModule(AbstractModule[MultimodalBatch]):
         self.names = tuple(modality.name for modality in modalities)
         self.num_modalities = len(modalities)
         self.latent_dim, self.private_dim = latent_dim, private_dim
-        own = _by_name("likelihoods", likelihoods, self.names)
-        self.likelihoods = tuple(own.get(name, likelihood) for name in self.names)
+        own = by_name("likelihoods", likelihoods, self.names)
+        self.likelihoods = tuple(
+            own.get(modality.name) or BY_KIND.get(modality.kind, likelihood)
+            for modality in modalities
+        )
         for name, family in zip(self.names, self.likelihoods, strict=True):
-            _check_family(name, family)
-        factors = _by_name("weights", weights, self.names)
+            check_family(name, family)
+        factors = by_name("weights", weights, self.names)
         for name, factor in factors.items():
             plain_number(f"weights.{name}", factor, at_least=0)
         values = torch.tensor([float(factors.get(name, 1.0)) for name in self.names])
         self.register_buffer("modality_weights", values.unsqueeze(1), persistent=False)
-        shapes = [modality.shape for modality in modalities]
-        self.networks = networks(shapes=shapes, latent_dim=latent_dim + private_dim)
+        pairs = list(zip(modalities, self.likelihoods, strict=True))
+        for m, (modality, family) in enumerate(pairs):
+            if modality.has_gaps or isinstance(family, Counts):
+                start = float(isinstance(family, Counts))  # a rate of 1, before `prepare`
+                self.register_buffer(f"centre_{m}", torch.full(modality.shape, start))
+        self.networks = networks(
+            shapes=[modality.shape for modality in modalities],
+            latent_dim=latent_dim + private_dim,
+            kinds={modality.name: modality.kind for modality in modalities},
+            decoded_shapes=[decoded_shape(modality.shape, family) for modality, family in pairs],
+        )
+        self._warned_of: set[str] = set()
 
-    def _set_beta(self, beta: Beta) -> None:
-        """Take the weight of the regulariser, or prepare to choose it.
+    def prepare(self, batches: Collection[MultimodalBatch]) -> None:
+        """Measure the training mean of each feature of counts and of modalities with gaps.
 
-        What was chosen is part of the state: a resumed or opened run does not choose again. Whole
-        numbers keep it exact in every precision.
+        Gaps are filled with it, as encoders see them, and counts are measured from it.
         """
-        if beta != "auto":
-            self.beta = weight_schedule("beta", beta)
-            return
-        self.register_buffer("chosen_beta", torch.tensor([1, 0]))
-        self._take_chosen_beta()
-        take = lambda *_: self._take_chosen_beta()  # noqa: E731
-        self.register_load_state_dict_post_hook(take)  # type: ignore[no-untyped-call]
+        centres = {m: self._centre(m) for m in range(self.num_modalities)}
+        wanted = [m for m, centre in centres.items() if centre is not None]
+        sums = {m: torch.zeros(self.modalities[m].shape, dtype=torch.float64) for m in wanted}
+        counts = {m: torch.zeros_like(total) for m, total in sums.items()}
+        for batch in batches if wanted else ():
+            for m in wanted:
+                x = batch.x[m][batch.present[:, m]].cpu().double()
+                sums[m] += x.nan_to_num(0.0).sum(dim=0)
+                counts[m] += (~x.isnan()).sum(dim=0)
+        for m in wanted:
+            getattr(self, f"centre_{m}").copy_(sums[m] / counts[m].clamp(min=1))
 
-    def _take_chosen_beta(self) -> None:
-        digits, exponent = self.chosen_beta.tolist()
-        self.beta = Constant(float(f"{digits}e{exponent}"))
-
-    def choose(
-        self, train: Collection[MultimodalBatch], val: Collection[MultimodalBatch], steps: int
-    ) -> None:
-        """Choose beta if it is `auto`."""
-        if "chosen_beta" not in self._buffers:
-            return
-        choice = choose_beta(self, train, val, steps)
-        digits, exponent = f"{choice.beta:.2e}".split("e")
-        values = [int(digits.replace(".", "")), int(exponent) - 2]
-        self.chosen_beta.copy_(torch.tensor(values))
-        self._take_chosen_beta()
-        self.choices["model.beta"] = {**choice._asdict(), "beta": self.beta(0.0)}
-        inform(f"model.beta: auto is {self.beta(0.0):g}: {choice.reason}")
+    def _centre(self, modality: int) -> Tensor | None:
+        """Training means of a modality, of its shape, where they are needed."""
+        centre: Tensor | None = getattr(self, f"centre_{modality}", None)
+        return centre
 
     def infer(self, x: Sequence[Tensor], present: Tensor) -> MultimodalPosterior:
         """The unimodal posteriors of x, M tensors (B, *shape_m), where `present`, (B, M)."""
@@ -175,8 +182,16 @@ class AbstractMultimodalModule(AbstractModule[MultimodalBatch]):
 
     def decode(self, latent: Tensor, modality: int) -> Tensor:
         """The mean of p(x_m|z), shape (B, *shape_m), from latents (B, L), nothing private."""
-        params = self.networks.decode(self.code_of(latent, modality), modality)
+        params = self._params(self.code_of(latent, modality), modality)
         return self.likelihoods[modality].mean(params.unsqueeze(0))[0]
+
+    def _params(self, codes: Tensor, modality: int) -> Tensor:
+        """The parameters of p(x_m|z) for codes (B, L)."""
+        family, centre = self.likelihoods[modality], self._centre(modality)
+        params = self.networks.decode(codes, modality)
+        if isinstance(family, Counts) and centre is not None:
+            return family.shifted(params, centre)
+        return params
 
     def impute(self, x: Sequence[Tensor], present: Tensor) -> list[Tensor]:
         """The mean of p(x_n|what is present) for every modality n: M tensors (B, *shape_n).
@@ -198,9 +213,21 @@ class AbstractMultimodalModule(AbstractModule[MultimodalBatch]):
 
     def encode(self, x: Sequence[Tensor], present: Tensor) -> tuple[Tensor, Tensor]:
         """Means and log-variances of the encoders, each (M, B, L); 0 where missing."""
-        shown = [_shown(sample[None], present[:, m : m + 1])[0] for m, sample in enumerate(x)]
+        shown = [
+            self._seen(m, _shown(sample[None], present[:, m : m + 1])[0])
+            for m, sample in enumerate(x)
+        ]
         mean, logvar = self.networks.encode(shown)
         return present_or_zero(mean, present), present_or_zero(logvar, present)
+
+    def _seen(self, modality: int, x: Tensor) -> Tensor:
+        """Samples (B, *shape) as an encoder sees them: gaps filled, counts as logarithms."""
+        centre, family = self._centre(modality), self.likelihoods[modality]
+        if centre is None:
+            return x
+        if self.modalities[modality].has_gaps:
+            x = torch.where(x.isnan(), centre, x)
+        return family.seen(x, centre) if isinstance(family, Counts) else x
 
     def reconstruction(self, codes: Iterable[Tensor], batch: MultimodalBatch) -> Tensor:
         """-log p(x_m|code_m) of M codes, each (B, L): shape (M, B), nats; 0 where missing."""
@@ -216,12 +243,19 @@ class AbstractMultimodalModule(AbstractModule[MultimodalBatch]):
     def _nll(self, codes: Tensor, batch: MultimodalBatch, modality: int) -> Tensor:
         """-log p(x_m|z) of one modality from codes (N, B, L): shape (N, B), nats; 0 where missing.
 
-        A missing sample is replaced by 0, since 0 times NaN would be NaN in the gradient.
+        A missing sample is replaced by 0, since 0 times NaN would be NaN in the gradient; so is a
+        single missing value, by its training mean, and it adds nothing.
         """
         here = batch.present[:, modality : modality + 1]
-        params = self.networks.decode(codes.flatten(0, 1), modality)
+        family = self.likelihoods[modality]
+        params = self._params(codes.flatten(0, 1), modality).unflatten(0, codes.shape[:2])
         x = _shown(batch.x[modality][None], here)
-        nll = self.likelihoods[modality].nll(params.unflatten(0, codes.shape[:2]), x)
+        if self.modalities[modality].has_gaps:
+            observed = ~x.isnan()
+            x = torch.where(observed, x, getattr(self, f"centre_{modality}"))
+            nll = masked_nll(family, params, x, observed)
+        else:
+            nll = family.nll(params, x)
         return torch.where(here[:, 0], nll, torch.zeros_like(nll))
 
     def weighted(self, reconstruction: Tensor) -> Tensor:
@@ -233,18 +267,14 @@ class AbstractMultimodalModule(AbstractModule[MultimodalBatch]):
         if len(batch.x) != self.num_modalities:
             raise ValueError(f"the model has {self.num_modalities} modalities, got {len(batch.x)}")
         for m, (modality, family) in enumerate(zip(self.modalities, self.likelihoods, strict=True)):
-            shape = tuple(batch.x[m].shape[1:])
-            if shape != tuple(modality.shape):
-                raise ValueError(
-                    f"modality {modality.name!r} has shape {tuple(modality.shape)}, got {shape}"
-                )
+            check_rows(modality, family, batch.x[m], batch.present[:, m])
             rows = batch.x[m][batch.present[:, m]]
-            if len(rows) == 0:
-                continue
-            try:
-                family.check(rows)
-            except ValueError as error:
-                raise ValueError(f"modality {modality.name!r}: {error}") from error
+            if modality.name not in self._warned_of and look_like_counts(modality, family, rows):
+                self._warned_of.add(modality.name)
+                warn(advice_on_counts(modality, family, rows))
+
+
+BY_KIND: dict[str, Likelihood] = {"tokens": Categorical(), "counts": LibraryNegativeBinomial()}
 
 
 def _shown(x: Tensor, here: Tensor) -> Tensor:
@@ -255,31 +285,3 @@ def _shown(x: Tensor, here: Tensor) -> Tensor:
     if here.device.type == "cpu" and bool(here.all()):
         return x
     return present_or_zero(x, here)
-
-
-Given = TypeVar("Given")
-
-
-def _by_name(
-    key: str, values: Mapping[str, Given] | None, names: Sequence[str]
-) -> dict[str, Given]:
-    """Values by the names of modalities; raise ValueError for any other name."""
-    given = {str(name): value for name, value in (values or {}).items()}  # YAML reads 1 as a number
-    for name in given:
-        if name not in names:
-            raise ValueError(f"model.{key}.{name} is not a modality{suggestion(name, names)}")
-    return given
-
-
-def _check_family(name: str, family: Likelihood) -> None:
-    if not hasattr(family, "params_per_feature"):
-        raise ValueError(
-            f"model.likelihoods.{name} is {family!r}, which is not a likelihood; write one as in"
-            f" the files of conf/likelihood, such as {name}:"
-            " {_target_: mixvae.objectives.modality_likelihoods.Categorical}"
-        )
-    if family.counts or family.params_per_feature != 1:
-        raise ValueError(
-            f"the likelihood {type(family).__name__} of modality {name!r} is for raw counts beside"
-            " the data of a single modality; for counts in the data themselves use Poisson"
-        )

@@ -130,6 +130,7 @@ class ComponentEncoder(nn.Module):
         batch_norm: BatchNorm = "before",
     ) -> None:
         super().__init__()
+        num_components = min(num_components, math.prod(shape))  # a panel of few genes
         self.components = PrincipalComponents(shape, num_components, standardise)
         self.encoder = MLPEncoder(num_agents, [num_components], hidden, batch_norm)
         self.out_features = self.encoder.out_features

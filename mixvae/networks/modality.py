@@ -7,14 +7,16 @@ to one size would cost more than it saves.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from mixvae.networks.batched import ByteDropout, in_full_precision
 from mixvae.networks.mlp import check_widths
+from mixvae.suggestions import suggestion
 
 LOGVAR_BOUND = 10.0
 
@@ -83,12 +85,25 @@ class ModalityDecoder(nn.Module):
         return self.layers(latent).unflatten(-1, self.shape)
 
 
+class Pair(NamedTuple):
+    """What builds the two networks of a modality, each from `shape` and `latent_dim`."""
+
+    encoder: NetworkFactory
+    decoder: NetworkFactory
+
+
 class ModalityNetworks(nn.Module):
     """One encoder and one decoder for each of M modalities.
 
     Args:
+        kinds: Kind of each modality by name, in order; None: every one is a vector.
+        decoded_shapes: Shape of each decoder's output, where it differs from the sample's.
         encoder: Builds an encoder from `shape` and `latent_dim`.
         decoder: Builds a decoder from `shape` and `latent_dim`.
+        image: Builds the two networks of images, `encoder` and `decoder`; None: as vectors.
+        tokens: The same for tokens.
+        **own: The same for single modalities, by name, or the name of one of the above: `image`,
+            `tokens`, or `vector`.
     """
 
     def __init__(
@@ -97,13 +112,33 @@ class ModalityNetworks(nn.Module):
         latent_dim: int,
         encoder: NetworkFactory,
         decoder: NetworkFactory,
+        kinds: Mapping[str, str] | None = None,
+        decoded_shapes: Sequence[Sequence[int]] | None = None,
+        image: str | Mapping[str, NetworkFactory] | None = None,
+        tokens: str | Mapping[str, NetworkFactory] | None = None,
+        **own: str | Mapping[str, NetworkFactory],
     ) -> None:
         super().__init__()
+        plain = Pair(encoder, decoder)
+        by_kind = {"vector": plain, "counts": plain, "image": plain, "tokens": plain}
+        by_kind |= {
+            kind: _chosen(kind, given, by_kind)
+            for kind, given in {"image": image, "tokens": tokens}.items()
+            if given is not None
+        }
+        named = kinds or {str(m): "vector" for m in range(len(shapes))}
+        for name in own:
+            if name not in named:
+                raise ValueError(f"unknown key 'model.networks.{name}'{suggestion(name, named)}")
+        pairs = [_chosen(name, own.get(name, kind), by_kind) for name, kind in named.items()]
+        outputs = shapes if decoded_shapes is None else decoded_shapes
         self.encoders = nn.ModuleList(
-            encoder(shape=shape, latent_dim=latent_dim) for shape in shapes
+            pair.encoder(shape=shape, latent_dim=latent_dim)
+            for pair, shape in zip(pairs, shapes, strict=True)
         )
         self.decoders = nn.ModuleList(
-            decoder(shape=shape, latent_dim=latent_dim) for shape in shapes
+            pair.decoder(shape=shape, latent_dim=latent_dim)
+            for pair, shape in zip(pairs, outputs, strict=True)
         )
 
     def encode(self, x: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -114,6 +149,27 @@ class ModalityNetworks(nn.Module):
     def decode(self, latent: Tensor, modality: int) -> Tensor:
         """Parameters of p(x_m|z) for latents (B, L), shape (B, *shape_m)."""
         return self.decoders[modality](latent)
+
+
+def _pair(key: str, given: Mapping[str, NetworkFactory]) -> Pair:
+    if set(given) != {"encoder", "decoder"}:
+        raise ValueError(f"{key} needs encoder and decoder, got {', '.join(given) or 'neither'}")
+    return Pair(**given)
+
+
+def _chosen(
+    name: str, given: str | Mapping[str, NetworkFactory], by_kind: Mapping[str, Pair]
+) -> Pair:
+    """The networks of one modality: those of a kind, or its own."""
+    key = f"model.networks.{name}"
+    if not isinstance(given, str):
+        return _pair(key, given)
+    if given not in by_kind:
+        raise ValueError(
+            f"{key} is {given!r}; it must be one of {', '.join(by_kind)}, or an encoder and a"
+            f" decoder{suggestion(given, by_kind)}"
+        )
+    return by_kind[given]
 
 
 def _widths(hidden: Sequence[int] | None, features: int) -> Sequence[int]:

@@ -99,8 +99,11 @@ class Bernoulli:
 
     def nll(self, params: Tensor, x: Tensor) -> Tensor:
         """-log p(x) from logits (A, B, *shape): shape (A, B), nats, summed over features."""
-        x = x.expand_as(params)
-        return sum_features(F.binary_cross_entropy_with_logits(params, x, reduction="none"))
+        return sum_features(self.elementwise(params, x))
+
+    def elementwise(self, params: Tensor, x: Tensor) -> Tensor:
+        """-log p of each value, nats, shape of params."""
+        return F.binary_cross_entropy_with_logits(params, x.expand_as(params), reduction="none")
 
     def mean(self, params: Tensor) -> Tensor:
         """Probability of a one, from logits, of their shape."""
@@ -177,6 +180,11 @@ class Gaussian(Unbounded):
         constant = 0.5 * math.prod(params.shape[2:]) * math.log(2 * math.pi * self.variance)
         return _squared_error(params, x) / (2 * self.variance) + constant
 
+    def elementwise(self, params: Tensor, x: Tensor) -> Tensor:
+        """-log p of each value, nats, shape of params."""
+        constant = 0.5 * math.log(2 * math.pi * self.variance)
+        return (params - x).square() / (2 * self.variance) + constant
+
     def layer_nll(self, hidden: Tensor, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
         """`nll` of what a linear layer gives, see `linear_squared_error`."""
         constant = 0.5 * weight.shape[2] * math.log(2 * math.pi * self.variance)
@@ -200,9 +208,36 @@ class SquaredError(Unbounded):
         """Squared error of means (A, B, *shape): shape (A, B), nats, summed over features."""
         return _squared_error(params, x)
 
+    def elementwise(self, params: Tensor, x: Tensor) -> Tensor:
+        """Squared error of each value, nats, shape of params."""
+        return (params - x).square()
+
     def layer_nll(self, hidden: Tensor, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
         """`nll` of what a linear layer gives, see `linear_squared_error`."""
         return linear_squared_error(hidden, weight, bias, x)
+
+
+def masked_nll(family: Likelihood, params: Tensor, x: Tensor, observed: Tensor) -> Tensor:
+    """-log p of the values observed, shape (A, B), nats; others add 0, and get a gradient of 0.
+
+    Args:
+        x: Samples, shape (A, B, *shape), finite also where they are not observed.
+        observed: Whether each value is, of the shape of x.
+
+    Raises:
+        ValueError: If the family gives no `elementwise` values.
+
+    Source:
+        Ours.
+    """
+    elementwise = getattr(family, "elementwise", None)
+    if elementwise is None:
+        raise ValueError(
+            f"the likelihood {type(family).__name__} cannot leave out single values, which need a"
+            " method `elementwise`; fill the missing values, or choose another likelihood"
+        )
+    values: Tensor = elementwise(params, x)
+    return sum_features(torch.where(observed, values, torch.zeros_like(values)))
 
 
 def _squared_error(params: Tensor, x: Tensor) -> Tensor:

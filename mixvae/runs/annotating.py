@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,37 +16,35 @@ from torch import Tensor
 from mixvae import __version__
 from mixvae.cli.run_requests import AnnotateOptions, AnnotateRequest
 from mixvae.contracts import DataSpec, MixtureModel
-from mixvae.data.cell_files import check_free_path, read_cells
+from mixvae.data.cell_drafts import WRITTEN, Draft, check_output
+from mixvae.data.cell_formats import CellFile
 from mixvae.data.cell_matrices import CellMatrix
-from mixvae.data.cell_source import RAW, AnnDataSource, X
+from mixvae.data.cell_source import RAW, AnnDataSource, CellSource, X
+from mixvae.data.expression import MEANING
+from mixvae.data.genes import check_unique
 from mixvae.data.preparation import Preparation
 from mixvae.evaluation.annotation import Annotation, describe, join
 from mixvae.files import read_json, replacing
 from mixvae.runs.opening import TrainedRun, open_trained
 from mixvae.runs.recording import listening, shown
-
-# Columns that an annotation writes, and scanpy's colours for them.
-WRITTEN = re.compile(r"mixvae_(category|agent\d+|probability|agreement|entropy)(_colors)?")
+from mixvae.runs.reviewing import doubts
 
 logger = logging.getLogger("mixvae")
 
 
 def annotate_file(request: AnnotateRequest) -> None:
-    """Annotate a file into another one."""
-    path, out = request.path, request.out
-    if out.suffix != ".h5ad":
-        raise ValueError(f"out={out} must end in .h5ad")
-    if out.exists() and path.exists() and out.samefile(path):
-        raise ValueError(f"out={out} is the input itself, which is never written; name another")
-    check_free_path(out, request.overwrite)
+    """Annotate a file into another one, which is otherwise the same."""
+    file, out = CellFile(request.path, request.modality), request.out
+    check_output(file, out, request.overwrite)
     with listening([]):
         annotator = open_annotator(request)
-        adata = read_cells(path)
-        annotator.annotate(adata, request)
-    with replacing(out) as temporary:
-        adata.write_h5ad(temporary)
-    names = adata.obs["mixvae_category"].cat.categories
-    print(f"annotated      {shown(out.absolute())}: {adata.n_obs} cells, {len(names)} categories")
+        with file.open() as source, replacing(out) as temporary:
+            draft = Draft.begin(file, source, temporary)
+            annotator.annotate(draft.adata, request, source)
+            source.check_unchanged()
+            draft.finish()
+    number = len(draft.adata.obs["mixvae_category"].cat.categories)
+    print(f"annotated      {shown(out.absolute())}: {len(source.cells)} cells, {number} categories")
 
 
 def annotated_copy(adata: Any, options: AnnotateOptions) -> Any:
@@ -69,9 +66,12 @@ class Annotator:
     preparation: Preparation
     model: MixtureModel
 
-    def annotate(self, adata: Any, options: AnnotateOptions) -> None:
-        """Annotate an AnnData object in place."""
-        matrix = _choose_matrix(adata, self.preparation, options.layer)
+    def annotate(
+        self, adata: Any, options: AnnotateOptions, source: CellSource | None = None
+    ) -> None:
+        """Annotate an AnnData object in place, by the expression of `source` if it has none."""
+        source = source or AnnDataSource(adata)
+        matrix = _choose_matrix(source, self.preparation, options)
         adapted = self.preparation.adapt(matrix, options.max_missing, options.target_sum)
         batches = adapted.batches(matrix, options.batch_size)
         kept = np.flatnonzero(self.model.category_mask.cpu().numpy())
@@ -98,6 +98,9 @@ def open_annotator(options: AnnotateOptions) -> Annotator:
             f"run {shown(run.folder.path)} was trained on {run.data_name}, not on cells; annotate"
             " with a run of data=cells"
         )
+    doubted = doubts(run.folder)
+    if doubted:
+        logger.warning("run %s is not to be relied on: %s", shown(run.folder.path), doubted)
     genes = preparation.genes
     model = run.load_model(DataSpec(name="cells", shape=(len(genes),), feature_names=genes))
     if not isinstance(model, MixtureModel):
@@ -110,19 +113,36 @@ def open_annotator(options: AnnotateOptions) -> Annotator:
     return Annotator(run, preparation, model)
 
 
-def _choose_matrix(adata: Any, preparation: Preparation, layer: str | None) -> CellMatrix:
+def _choose_matrix(
+    source: CellSource, preparation: Preparation, options: AnnotateOptions
+) -> CellMatrix:
     """Return the matrix of this name or, without one, the run's; X where that is missing."""
-    source = AnnDataSource(adata)
+    check_unique(source.cells, "cell")
+    layer = options.layer
     if layer is None:
         layer = preparation.layer or X
-        if layer not in source.layers and X in source.layers:
+        if source.find(layer) is None and source.find(X) is not None:
             # A file without raw keeps the same values in X; values of another kind are refused.
             if layer != RAW:
                 logger.warning(
                     "matrix %s, which the run was trained on, is missing: using X", layer
                 )
             layer = X
-    return source.matrix(layer)
+    found = source.find(layer)
+    if options.gene_names is not None:
+        source.gene_names = options.gene_names
+    elif found is not None:
+        source.name_genes_as(preparation.genes, found)
+    matrix = source.matrix(layer)
+    for note in source.notes:
+        logger.info("%s: %s", source.name, note)
+    better = "" if preparation.unit == "scaled" else source.better_than_scaled(matrix.layer)
+    if better:
+        raise ValueError(
+            f"{matrix.name} holds {MEANING['scaled']}, but the run was trained on"
+            f" {MEANING[preparation.unit]}; {better}"
+        )
+    return matrix
 
 
 def _infer(model: MixtureModel, batches: Iterator[Tensor], agent: int) -> Annotation:
@@ -175,6 +195,7 @@ def _describe_run(run: TrainedRun) -> dict[str, Any]:
         "checkpoint": run.checkpoint_name,
         "version": __version__,
         "run_version": str(provenance.get("mixvae") or ""),
+        "review": str(read_json(run.folder.review).get("verdict") or ""),
         "git_commit": str(provenance.get("git_commit") or ""),
         **({"model_order_selection": selection} if selection else {}),
     }

@@ -30,6 +30,7 @@ from mixvae.runs.recording import (
     write_summary,
     write_trained,
 )
+from mixvae.runs.reviewing import write_review
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -87,6 +88,8 @@ def carry_out(
             # Where nothing can be written, the error that says so is not to be replaced.
             with suppress(OSError) if status == "failed" else nullcontext():
                 write_summary(run, status)
+                if status == "finished":
+                    write_review(run)
             _write_report(run, status)
             _say_how_it_ended(run, status)
     return run.metrics.get(run.cfg.objective)

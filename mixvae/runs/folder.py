@@ -58,6 +58,11 @@ class RunFolder:
         return self.path / "summary.json"
 
     @property
+    def review(self) -> Path:
+        """The verdict on a finished run of a mixture model."""
+        return self.path / "review.json"
+
+    @property
     def checkpoints(self) -> dict[str, Path]:
         """The checkpoints that can be tested, by name, whether they exist or not."""
         return {name: self.path / "checkpoints" / f"{name}.ckpt" for name in get_args(Checkpoint)}

@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 
 from mixvae.cli.run_requests import ImputeOptions, ImputeRequest
 from mixvae.contracts import MultimodalModel, MultimodalPosterior, MultimodalSpec
-from mixvae.data.array_files import read_array
+from mixvae.data.alignment import read_aligned
 from mixvae.data.cell_files import check_free_path
+from mixvae.data.modality_arrays import in_memory
+from mixvae.data.multimodal_resident import one_hot
 from mixvae.data.multimodal_state import MultimodalState
-from mixvae.data.pairing import check_no_empty_event, present_rows
+from mixvae.data.pairing import find_missing
 from mixvae.files import replacing
 from mixvae.messages import warn
+from mixvae.runs.given_arrays import GivenArray, check_same_index
 from mixvae.runs.opening import open_trained
 from mixvae.runs.recording import listening, shown
 from mixvae.suggestions import suggestion
@@ -36,11 +39,12 @@ def impute_files(request: ImputeRequest) -> None:
             raise ValueError(f"out={out} is the file of {name}, which is never written")
     with listening([]):
         imputer = open_imputer(request)
-        arrays = {name: read_array(file) for name, file in request.files.items()}
+        arrays = read_aligned(request.files)
         result = imputer.impute(arrays, request)
+    if arrays.ids is not None:
+        result["ids"] = np.array(arrays.ids)
     with replacing(out) as temporary:
-        # By its types, any of the names could be numpy's own `allow_pickle`.
-        np.savez_compressed(temporary, **result)  # type: ignore[arg-type]
+        np.savez_compressed(temporary, **result)
     missing = {name: int(result[f"{name}/missing"].sum()) for name in imputer.names}
     counts = ", ".join(f"{name} {count}" for name, count in missing.items() if count)
     print(f"imputed        {shown(out.absolute())}: {counts or 'nothing was missing'}")
@@ -58,33 +62,51 @@ class Imputer:
         """Names of the modalities."""
         return [item.name for item in self.state.modalities]
 
-    def impute(self, arrays: Mapping[str, NDArray[Any]], options: ImputeOptions) -> Arrays:
+    def impute(self, arrays: Mapping[str, Any], options: ImputeOptions) -> dict[str, Any]:
         """Return the arrays that `impute_files` would write, by name.
 
+        What was given of a modality comes back in `<m>/filled` to the last bit, in its type.
+
         Args:
-            arrays: Array of each modality by name, shape (N, *shape_m).
+            arrays: Array of each modality by name, shape (N, *shape_m): numpy, PyTorch, a data
+                frame or a list; texts as one for each event.
         """
-        samples, present = self._prepared(arrays)
+        check_same_index(arrays)
+        given = {name: GivenArray.of(name, array) for name, array in arrays.items()}
+        samples, present = self._prepared({name: one.values for name, one in given.items()})
         used = present
         if options.source is not None:
             used = present & (np.array(self.names) == options.source)
-            lost = int((~used.any(axis=1)).sum())
-            if lost:
-                warn(f"source={options.source} is missing in {lost} events: nothing is imputed")
+        lost = np.flatnonzero(~used.any(axis=1))
+        if len(lost):
+            which = "every modality" if options.source is None else f"source={options.source}"
+            warn(
+                f"{which} is missing in {len(lost)} events: nothing is imputed there (row"
+                f" {lost[0]}, counted from 0, is one)"
+            )
         parts = []
         for begin in range(0, len(present), options.batch_size):
             rows = slice(begin, begin + options.batch_size)
             parts.append(self._batch([x[rows] for x in samples], present[rows], used[rows]))
-        whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        whole: dict[str, Any] = {
+            name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+        }
         for m, name in enumerate(self.names):
-            filled = whole[f"{name}/filled"]
-            if name in self.state.scales:
-                filled = self.state.scales[name].undo(filled)
-            if name in arrays:
-                filled[present[:, m]] = arrays[name][present[:, m]]  # as given, to the last bit
+            filled = self._in_file_s_unit(name, whole[f"{name}/filled"])
+            filled = self.state.form(name).decoded(filled)
+            _mark_lost(filled, lost)
+            if name in given:
+                filled = given[name].restored(_kept(given[name].values, filled, present[:, m]))
             whole[f"{name}/filled"] = filled
             whole[f"{name}/missing"] = ~present[:, m]
         return whole
+
+    def _in_file_s_unit(self, name: str, decoded: NDArray[Any]) -> NDArray[Any]:
+        """Decoded samples in the unit of the file."""
+        form = self.state.form(name)
+        if name in self.state.scales:
+            return self.state.scales[name].undo(decoded)
+        return decoded if form.unit == 1.0 else decoded * np.float32(form.unit)
 
     def _prepared(
         self, arrays: Mapping[str, NDArray[Any]]
@@ -100,17 +122,23 @@ class Imputer:
                 samples.append(np.broadcast_to(zero, (num_events, *modality.shape)))
                 present.append(np.zeros(num_events, dtype=bool))
                 continue
-            array = np.array(given, dtype=np.float32)
-            here = present_rows(modality.name, array)
-            array[~here] = 0.0
-            if modality.name in self.state.scales:
-                array = self.state.scales[modality.name].apply(array)
-                array[~here] = 0.0
-            samples.append(array)
+            form = self.state.form(modality.name)
+            array = form.encoded(modality.name, given)
+            are_tokens = form.num_tokens > 0
+            here = find_missing(modality.name, array, are_tokens=are_tokens).present
+            samples.append(self._network_input(modality.name, array, here))
             present.append(here)
-        table = np.stack(present, axis=1)
-        check_no_empty_event(table)
-        return samples, table
+        return samples, np.stack(present, axis=1)
+
+    def _network_input(
+        self, name: str, array: NDArray[Any], here: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """Samples as in training: one-hot or standardised, gaps at the training mean."""
+        form = self.state.form(name)
+        if form.num_tokens:
+            return one_hot(torch.from_numpy(array), form.num_tokens).numpy()
+        fill = self.state.centres.get(name) if array.dtype.kind == "f" else None
+        return in_memory(array, here, self.state.scales.get(name), form.unit, fill)
 
     @torch.inference_mode()
     def _batch(
@@ -132,6 +160,24 @@ class Imputer:
             filled[blank] = np.nan
             result[f"{name}/filled"] = filled
         return result
+
+
+def _mark_lost(filled: NDArray[Any], lost: NDArray[np.int64]) -> None:
+    """Mark events of which nothing is known: NaN, -1 of tokens, or an empty text."""
+    filled[lost] = {"U": "", "i": -1}.get(filled.dtype.kind, np.nan)
+
+
+def _kept(given: NDArray[Any], filled: NDArray[Any], present: NDArray[np.bool_]) -> NDArray[Any]:
+    """What was given, to the last bit and in its dtype, and imputed values where it was missing."""
+    kept = np.array(given)
+    if given.dtype.kind == "f":
+        hole = np.isnan(given)
+        kept[hole] = filled[hole].astype(given.dtype)
+    elif given.dtype.kind == "U":
+        kept = np.where(present, given, filled)
+    elif not present.all():  # padding alone, in tokens
+        kept[~present] = filled[~present]
+    return kept
 
 
 def _latents(
@@ -170,8 +216,10 @@ def _check(arrays: Mapping[str, NDArray[Any]], state: MultimodalState) -> int:
     for name, array in arrays.items():
         if name not in shapes:
             raise ValueError(f"the run has no modality {name!r}{suggestion(name, shapes)}")
-        if array.shape[1:] != shapes[name] or len(array) == 0:
-            wanted = ", ".join(map(str, ("N", *shapes[name])))
+        form = state.form(name)
+        form.check(name, array)
+        if len(array) == 0 or form.shape(array) != shapes[name]:
+            wanted = ", ".join(map(str, ("N", *form.file_shape(shapes[name]))))
             raise ValueError(
                 f"the modality {name} has the shape {array.shape}; for this run it must be"
                 f" ({wanted}), N above 0"

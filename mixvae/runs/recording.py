@@ -25,7 +25,14 @@ from mixvae.cli.config_file import resolved, save_config
 from mixvae.cli.trust import accept
 from mixvae.engine.cluster import process_rank
 from mixvae.engine.wandb_logger import WandbRun
-from mixvae.files import last_values, read_metrics, remove_leftovers, write_json, write_text
+from mixvae.files import (
+    last_values,
+    read_json,
+    read_metrics,
+    remove_leftovers,
+    write_json,
+    write_text,
+)
 from mixvae.messages import warn
 from mixvae.runs.build import Parts
 from mixvae.runs.folder import RunFolder
@@ -184,6 +191,9 @@ def print_result(run: Run) -> None:
     for name in HEADLINES:
         if name in run.metrics:
             print(f"{name:<14} {run.metrics[name]:.4f}  ({run.tested or 'the last weights'})")
+    if review := read_json(run.folder.review):
+        because = "; ".join(map(str, review["reasons"]))
+        print(f"review         {review['verdict']}" + (f": {because}" if because else ""))
     if run.folder.report.is_file():
         print(f"report         {shown(run.folder.report)}")
     for picture in sorted(run.folder.figures.glob("*.png")):

@@ -72,6 +72,8 @@ def test_the_selected_weights_are_tested_and_are_those_of_their_round(whole: Pat
     if not record["threshold_met"]:
         assert record["selected_order"] == best["num_categories"]
         assert "does not reach the threshold 0.95" in record["statement"]
+        warnings = json.loads((whole / "summary.json").read_text())["warnings"]
+        assert record["statement"] in warnings
     selected = load(whole, "selected")
     assert int(selected["state_dict"]["category_mask"].sum()) == record["selected_order"]
     assert selected["epoch"] + 1 == record["rounds"][record["selected_round"]]["epoch"]
@@ -80,6 +82,10 @@ def test_the_selected_weights_are_tested_and_are_those_of_their_round(whole: Pat
     assert summary["tested_checkpoint"] == record["checkpoint"] == "checkpoints/selected.ckpt"
     assert summary["test/kept_categories"] == record["selected_order"]
     assert summary["model_order/selected"] == record["selected_order"]
+    verdict = json.loads((whole / "review.json").read_text())
+    assert verdict["criteria"]["consensus"] == pytest.approx(summary["test/consensus"])
+    met = record["threshold_met"] and summary["test/consensus"] >= 0.95
+    assert verdict["verdict"] == ("accept" if met else "reject")
     # Losses over different K cannot be compared: the best is one of the last round.
     assert load(whole, "best")["epoch"] >= 6
     files = sorted(path.name for path in (whole / "checkpoints").iterdir())
@@ -158,6 +164,6 @@ def test_the_reachable_range_is_said_before_training(
     share = ("callbacks.pruning.num_per_round=0.5", "trainer.max_epochs=2")
     assert main([*PRUNED, *quick, *share, f"run_dir={folder}"]) == 0
     said = capfd.readouterr().err
-    assert "pruning can reach K = 6 down to 3: measured after 1 epochs" in said
-    assert said.index("pruning can reach") < said.index("round 0 after epoch 1")
+    assert "pruning removes at most 3 categories of those left: measured after 1 epochs" in said
+    assert said.index("pruning removes at most") < said.index("round 0 after epoch 1")
     assert [one["num_categories"] for one in manifest(folder)["rounds"]] == [6, 3]

@@ -67,7 +67,9 @@ class Cells(lightning.LightningDataModule):
         kind = torch.arange(N) % K
         x = 0.1 * torch.randn(N, D, generator=generator)
         x[torch.arange(N), kind] += 3
-        x[:, 4:8] += torch.randn(N, 1, generator=generator)
+        state = torch.randn(N, 1, generator=generator)
+        x[:, 4:8] += state
+        x += Known().effect[kind] * state
         label = kind if labelled else torch.full_like(kind, -1)
         self.rows = list(zip(x, label, torch.randperm(N, generator=generator), strict=True))
 
@@ -184,3 +186,44 @@ def test_what_only_model_and_data_can_tell_is_refused_at_setup(tmp_path: Path, a
         analyse(StateAnalysis(str(tmp_path), gene_sets=str(tmp_path / "a.gmt")))
     with pytest.raises(FileNotFoundError, match="no file of gene sets"):
         StateAnalysis(str(tmp_path), gene_sets=str(tmp_path / "b.gmt"))
+
+
+class Ignoring(Known):
+    """A decoder that ignores the state of category 1."""
+
+    def decode(self, category: Tensor, state: Tensor) -> Tensor:
+        decoded = super().decode(category, state)
+        return decoded * (category.argmax(-1, keepdim=True) != 1)
+
+
+def test_a_state_that_carries_nothing_is_flagged_and_not_ranked(
+    tmp_path: Path, analyse, caplog: pytest.LogCaptureFixture
+) -> None:
+    analyse(StateAnalysis(str(tmp_path), num_genes=2), Ignoring())
+    found = {row["category"]: row["finding"] for row in read(tmp_path / "states.csv")}
+    assert found == {"0": "", "1": "dead", "2": "", "3": ""}
+    assert {row["category"] for row in read(tmp_path / "state_genes.csv")} == {"0", "2", "3"}
+    assert "1 of 4 states carry nothing: category 1 (state 0)" in caplog.text
+
+
+def test_a_state_of_two_groups_or_of_a_few_cells_is_flagged_and_listed(
+    tmp_path: Path, analyse, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = Cells()
+    effect = Known().effect
+    for place, (x, label, _) in enumerate(data.rows):
+        if label == 2:
+            shift = 4.0 if place % 8 < 4 else -4.0
+        elif label == 3 and place < 8:
+            shift = 40.0
+        else:
+            continue
+        x[4:8] += shift
+        x += effect[label] * shift
+    analyse(StateAnalysis(str(tmp_path), num_genes=2), data=data)
+    found = {row["category"]: row["finding"] for row in read(tmp_path / "states.csv")}
+    assert found == {"0": "", "1": "", "2": "bimodal", "3": "few"}
+    rows = read(tmp_path / "state_genes.csv")
+    assert {(row["category"], row["finding"]) for row in rows} >= {("2", "bimodal"), ("3", "few")}
+    assert "1 of 4 states may be two types: category 2 (state 0)" in caplog.text
+    assert "1 of 4 states are made by a handful of samples: category 3" in caplog.text

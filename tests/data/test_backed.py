@@ -6,6 +6,7 @@ import torch
 from scipy import sparse
 
 from mixvae.data.backed import BackedCells, ChunkedOrder
+from mixvae.data.cell_formats import CellFile
 from mixvae.data.cell_generator import generate_cells
 from mixvae.data.cells_synthetic import write_cells
 from mixvae.data.genes import find_genes
@@ -32,7 +33,7 @@ def backed(cells, path):
     columns = find_genes(cells.gene_names, genes)
     x = Preparation(genes, "counts", "log_cpm", 1e6, "counts", columns)
     counts = Preparation(genes, "counts", "none", None, "counts", columns)
-    return BackedCells(path, [x, counts], torch.from_numpy(cells.type), CHUNK, BUFFER)
+    return BackedCells(CellFile(path), [x, counts], torch.from_numpy(cells.type), CHUNK, BUFFER)
 
 
 def expected(cells):

@@ -25,7 +25,8 @@ def defaults_of(module: type) -> dict[str, object]:
     for one in module.__mro__:
         if one.__module__.startswith("mixvae.") and "__init__" in vars(one):
             for name, parameter in list(inspect.signature(one.__init__).parameters.items())[1:]:
-                if parameter.kind is not parameter.VAR_KEYWORD:
+                # positional-only ones are for subclasses alone
+                if parameter.kind not in (parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
                     found.setdefault(name, parameter.default)
     return found
 

@@ -114,12 +114,20 @@ def at(value):
 @pytest.mark.parametrize(
     ("check", "value", "message"),
     [(check_expression, value, f"X holds {value}") for value in (np.nan, np.inf, -np.inf)]
-    + [(check_counts, -1.0, "X holds -1;"), (check_counts, 0.5, "X holds 0.5;")],
+    + [(check_counts, -1.0, "X holds -1;")],
 )
 def test_values_that_are_not_finite_or_no_counts_are_refused(form, check, value, message):
     with pytest.raises(ValueError, match=message):
         check(form(at(value)), "X")
     check(form(COUNTS), "X")
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+def test_expected_counts_are_counts_and_log_data_are_not(form):
+    assert check_counts(form(COUNTS), "X")
+    assert not check_counts(form(at(0.5)), "X")
+    with pytest.raises(ValueError, match=r"X holds .*; counts must be whole numbers"):
+        check_counts(form(np.log1p(COUNTS)), "X")
 
 
 @pytest.mark.parametrize(

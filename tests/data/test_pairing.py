@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from mixvae.data.pairing import drop_at_random, pair_by_class, pair_in_order, split_by_class
+from mixvae.data.pairing import (
+    drop_at_random,
+    find_missing,
+    pair_by_class,
+    pair_in_order,
+    split_by_class,
+)
 
 
 def groups() -> list[dict[int, np.ndarray]]:
@@ -79,3 +85,9 @@ def test_no_part_is_empty_however_unequal_the_shares(fractions):
         parts = split_by_class({0: np.arange(size)}, fractions, np.random.default_rng(size))
         assert min(len(part[0]) for part in parts) >= 1
         assert sum(len(part[0]) for part in parts) == size
+
+
+def test_negative_whole_numbers_are_missing_only_as_tokens() -> None:
+    array = np.array([[-1, -2], [3, -1]])
+    assert find_missing("a", array).present.tolist() == [True, True]
+    assert find_missing("a", array, are_tokens=True).present.tolist() == [False, True]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from mixvae.data.cell_files import read_cells
+from mixvae.data.cell_formats import CellFile
 from mixvae.data.cell_matrices import MatrixInMemory
 from mixvae.data.expression import log_cpm, normalised
 from mixvae.data.preparation import Preparation
@@ -137,11 +137,11 @@ def test_the_preparation_is_found_in_a_checkpoint_of_an_earlier_version() -> Non
 
 
 def test_a_file_that_is_no_anndata_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="there is no file"):
-        read_cells(tmp_path / "none.h5ad")
+    with pytest.raises(FileNotFoundError, match="no file"):
+        CellFile(tmp_path / "none.h5ad").read()
     (tmp_path / "a.h5ad").write_text("not HDF5")
     with pytest.raises(ValueError, match="is not an AnnData file"):
-        read_cells(tmp_path / "a.h5ad")
+        CellFile(tmp_path / "a.h5ad").read()
 
 
 @pytest.mark.parametrize("genes", [slice(None), slice(0, 8)])

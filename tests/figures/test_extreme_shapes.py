@@ -9,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from mixvae.evaluation.model_order import Round
+from mixvae.figures.cells import composition, embedding, markers
 from mixvae.figures.coherence import accuracy_bars, coherence_heat_map
 from mixvae.figures.copies import copy_plane, image_copies
 from mixvae.figures.curves import (
@@ -77,6 +78,27 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "equal states": lambda: state_scatter(np.ones((15_001, 4)), np.zeros(15_001, dtype=int), 99),
     "consensus of 1": lambda: consensus_matrix(np.ones((1, 1)), [7]),
     "consensus of 120": lambda: consensus_matrix(RNG.random((120, 120))),
+    "cells of one category": lambda: embedding(np.zeros((3, 2)), {"category": ["0"] * 3}, "UMAP"),
+    "cells of 99 long names": lambda: embedding(
+        RNG.normal(size=(5000, 2)), {n: [f"{n}{i % 99}" for i in range(5000)] for n in "ab"}, "x"
+    ),
+    "cells of 30 long names": lambda: embedding(
+        RNG.normal(size=(90, 2)), {"label": [f"{'a' * 60}{i % 30}" for i in range(90)]}, "x"
+    ),
+    "one marker": lambda: markers(np.ones((1, 1)), np.zeros((1, 1)), ["0"], ["g"]),
+    "markers of 120": lambda: markers(
+        RNG.random((120, 80)), RNG.random((120, 80)), ["9"] * 120, ["a long name"] * 80
+    ),
+    "composition of none": lambda: composition(np.zeros((2, 1), dtype=int), "01", ["b"], "batch"),
+    "composition of 120": lambda: composition(
+        RNG.integers(0, 9, (120, 50)), ["9"] * 120, ["b"] * 50, "batch"
+    ),
+    "named vectors": lambda: reconstructions(
+        RNG.random((1, 30)), RNG.random((9, 1, 30)), [0], None, ["ENSG00000000001"] * 30
+    ),
+    "below the threshold": lambda: model_order(
+        [Round(0, 9, 2, 0.1, 0.0, 1, 4.0, 0.0)], 2, 0.95, False
+    ),
     "labels of none": lambda: category_label_table(np.zeros((1, 1), dtype=int), [0], ["x"], 0.0),
     "labels of 115": lambda: category_label_table(
         np.ones((92, 115), dtype=int), range(92), ["x"] * 115, 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 import torch
 from scipy import sparse
 
+import mixvae.data.cell_drafts as drafts
 import mixvae.runs.annotating as module
 from mixvae.annotate import annotate, main
 
@@ -224,11 +226,11 @@ def test_a_failure_leaves_no_output(
 ) -> None:
     cells.write_h5ad(tmp_path / "in.h5ad")
 
-    def half(adata: Any, path: Path) -> None:
+    def half(path: Path, *_: Any) -> None:
         Path(path).write_text("half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(anndata.AnnData, "write_h5ad", half)
+    monkeypatch.setattr(drafts, "_write_into", half)
     status, _, err = command("run=a", "data.path=in.h5ad", "out=out.h5ad")
     assert status == 1
     assert "disk full" in err
@@ -346,7 +348,229 @@ def test_a_run_on_counts_annotates_and_ranks_genes_in_log_units(run: Run, cells)
     made = run("a", *CELLS, *changes)
     found = annotate(cells, made)
     assert np.isfinite(found.obsm["X_mixvae_latent"]).all()
-    with (made / "state_genes.csv").open() as file:
-        changed = [abs(float(row.split(",")[4])) for row in list(file)[1:]]
+    with (made / "states.csv").open() as file:
+        changed = [float(row.split(",")[4]) for row in list(file)[1:]]
     # log1p(CPM) is at most 14; counts or probabilities would lie elsewhere.
     assert 1e-4 < max(changed) < 14
+
+
+# --- Files as biologists have them ---------------------------------------------------------------
+
+
+def stored(node: Any, without: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Every data set and attribute of an HDF5 file, as stored."""
+    found: dict[str, Any] = {}
+
+    def look(name: str, item: Any) -> None:
+        if not any(part in name for part in without):
+            value = item[()] if hasattr(item, "dtype") else None
+            found[name] = (value, {k: str(v) for k, v in item.attrs.items() if k != "column-order"})
+
+    node.visititems(look)
+    return found
+
+
+def unchanged(before: Path, after: Path) -> None:
+    """`after` is `before`, to the byte, but for what an annotation writes."""
+    import h5py
+
+    with h5py.File(before) as one, h5py.File(after) as other:
+        old, new = stored(one), stored(other, ("mixvae",))
+        assert old.keys() == new.keys()
+        for name, (value, attributes) in old.items():
+            np.testing.assert_equal(value, new[name][0])
+            assert attributes == new[name][1], name
+
+
+def odd(cells: Any) -> Any:
+    """Columns of every kind that anndata stores."""
+    import pandas
+
+    adata = cells.copy()
+    adata.obs.index = adata.obs.index.astype("string")
+    adata.obs["word"] = pandas.array(["x", pandas.NA] * 200, dtype="string")
+    adata.obs["flag"] = pandas.array([True, None] * 200, dtype="boolean")
+    adata.obs["number"] = pandas.array([1, None] * 200, dtype="Int64")
+    adata.obs["mixvae_agent9"] = 3  # of an earlier annotation
+    adata.obsp["near"] = sparse.eye(400, format="csr")
+    adata.varm["loads"] = np.ones((120, 2))
+    adata.uns["nested"] = {"a": {"b": np.arange(3)}}
+    adata.raw = cells
+    return adata
+
+
+def write_odd(cells: Any, path: Path) -> Path:
+    import h5py
+
+    with anndata.settings.override(allow_write_nullable_strings=True):
+        odd(cells).write_h5ad(path)
+    with h5py.File(path, "r+") as file:  # a column that AnnData refuses to write again
+        frame = file["raw/var"]
+        if frame.attrs["_index"] == "_index":
+            frame.move("_index", "features")
+            frame.attrs["_index"] = "features"
+        file.copy(frame["features"], frame, "_index")
+    return path
+
+
+def test_a_file_comes_back_as_it_is_stored_with_columns_of_every_kind(
+    made: Path, command, cells, tmp_path: Path
+) -> None:
+    path = write_odd(cells, tmp_path / "in.h5ad")
+    status, _, err = command("run=a", f"data.path={path}", "out=out.h5ad")
+    assert status == 0, err
+    found = anndata.read_h5ad(tmp_path / "out.h5ad")
+    same(found, annotate(cells, made))
+    assert "mixvae_agent9" not in found.obs
+    assert found.obs["word"].isna().sum() == found.obs["flag"].isna().sum() == 200
+    import h5py
+
+    with h5py.File(path, "r+") as file:
+        del file["obs/mixvae_agent9"]
+    unchanged(path, tmp_path / "out.h5ad")
+    assert command("run=a", "data.path=out.h5ad", "out=twice.h5ad")[0] == 0
+    unchanged(path, tmp_path / "twice.h5ad")
+
+
+@pytest.mark.filterwarnings("ignore:Forward slashes")
+def test_packed_files_modalities_and_old_files_are_annotated(
+    made: Path, command, cells, tmp_path: Path
+) -> None:
+    import gzip
+
+    import h5py
+
+    cells.write_h5ad(tmp_path / "in.h5ad")
+    packed = gzip.compress((tmp_path / "in.h5ad").read_bytes(), 1)
+    (tmp_path / "in.h5ad.gz").write_bytes(packed)
+    wanted = annotate(cells, made)
+    assert command("run=a", "data.path=in.h5ad.gz", "out=packed.h5ad")[0] == 0
+    same(anndata.read_h5ad(tmp_path / "packed.h5ad"), wanted)
+    with h5py.File(tmp_path / "in.h5mu", "w") as file:
+        for name in ("rna", "adt"):
+            anndata.io.write_elem(file, f"mod/{name}", cells)
+        anndata.io.write_elem(file, "obs", cells.obs)
+        anndata.io.write_elem(file, "var", cells.var)
+    status, _, err = command("run=a", "data.path=in.h5mu", "data.modality=rna", "out=out.h5ad")
+    assert status == 1
+    assert "must end in .h5mu" in err
+    files = ("run=a", "data.path=in.h5mu", "out=out.h5mu")
+    assert "choose one" in command(*files)[2]
+    status, _, err = command(*files, "data.modality=rna")
+    assert status == 0, err
+    with h5py.File(tmp_path / "out.h5mu") as file:
+        same(anndata.io.read_elem(file["mod/rna"]), wanted)
+        assert "mixvae_category" not in file["mod/adt/obs"]
+    with h5py.File(tmp_path / "in.h5ad", "r+") as file:
+        file["obs"].attrs["encoding-version"] = "0.1.0"
+        file["obs"].create_group("__categories")
+    status, _, err = command("run=a", "data.path=in.h5ad", "out=old.h5ad")
+    assert status == 0, err
+    same(anndata.read_h5ad(tmp_path / "old.h5ad"), wanted)
+
+
+def test_genes_are_found_by_the_column_that_names_them(
+    made: Path, cells, caplog: pytest.LogCaptureFixture
+) -> None:
+    import logging
+
+    other = cells.copy()
+    other.var["feature_name"] = other.var_names.to_numpy()
+    other.var_names = [f"ENSG{i:011d}.3" for i in range(120)]
+    with caplog.at_level(logging.INFO, logger="mixvae"):
+        same(annotate(other, made), annotate(cells, made))
+    assert "genes are found by the column 'feature_name' of var" in caplog.text
+    same(annotate(other, made, gene_names="feature_name"), annotate(cells, made))
+    with pytest.raises(ValueError, match=r"data\.gene_names is 'symbol'"):
+        annotate(other, made, gene_names="symbol")
+
+
+def test_scaled_cells_name_the_matrix_to_use(made: Path, cells) -> None:
+    scaled = cells.copy()
+    scaled.raw = cells
+    scaled.X = scaled.X.toarray() - 1
+    with pytest.raises(
+        ValueError, match=r"data\.layer=raw holds log-normalised.*data\.layer=counts"
+    ):
+        annotate(scaled, made)
+    same(annotate(scaled, made, layer="raw"), annotate(cells, made))
+
+
+def test_everything_is_checked_before_the_work(
+    made: Path, command, cells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+    from types import SimpleNamespace
+
+    path = write_odd(cells, tmp_path / "in.h5ad")
+    work = module._infer
+    monkeypatch.setattr(module, "_infer", lambda *_: pytest.fail("worked"))
+    own = ("run=a", "data.path=in.h5ad")
+    for argument in ("agent=7", "data.layer=none", "data.gene_names=none", "data.modality=rna"):
+        status, _, err = command(*own, "out=out.h5ad", argument)
+        assert (status, err.count("\n")) == (1, 1), err
+        assert argument.split("=")[1] in err
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
+    assert "its disk has 10 left" in command(*own, "out=out.h5ad")[2]
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+
+    def touched(*arguments: Any) -> Any:
+        path.touch()
+        return work(*arguments)
+
+    monkeypatch.setattr(module, "_infer", touched)
+    assert "was changed while it was read" in command(*own, "out=out.h5ad")[2]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "in.h5ad"]
+
+
+def test_an_output_in_the_inputs_place_is_refused(
+    made: Path, command, cells, tmp_path: Path
+) -> None:
+    cells.write_h5ad(tmp_path / "in.h5ad")
+    os.link(tmp_path / "in.h5ad", tmp_path / "hard.h5ad")
+    for out in ("in.h5ad", "hard.h5ad", "./a/../in.h5ad"):
+        status, _, err = command("run=a", "data.path=in.h5ad", f"out={out}", "overwrite=true")
+        assert (status, "is the input itself" in err) == (1, True), err
+    folder = tmp_path / "cells"
+    folder.mkdir()
+    (folder / "matrix.mtx").write_text("")
+    status, _, err = command("run=a", "data.path=cells", "out=cells/out.h5ad")
+    assert (status, "lies within the input" in err) == (1, True), err
+
+
+def test_a_rejected_run_is_warned_of(made: Path, cells, caplog: pytest.LogCaptureFixture) -> None:
+    verdict = json.loads((made / "review.json").read_text())
+    assert annotate(cells, made).uns["mixvae"]["review"] == verdict["verdict"]
+    reasons = {"verdict": "reject", "reasons": ["held-out consensus 0.3 is below 0.95"]}
+    (made / "review.json").write_text(json.dumps(reasons))
+    caplog.clear()
+    annotate(cells, made)
+    assert "is not to be relied on: held-out consensus 0.3 is below 0.95" in caplog.text
+    (made / "review.json").unlink()  # of a run before there were any
+    order = {"threshold_met": False, "statement": "mean consensus 0.3 is the best"}
+    (made / "model_order.json").write_text(json.dumps(order))
+    annotate(cells, made)
+    assert "is not to be relied on: mean consensus 0.3 is the best" in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore")  # of zarr and anndata on formats of theirs
+def test_folders_and_stores_become_h5ad(made: Path, command, cells, tmp_path: Path) -> None:
+    from scipy import io
+
+    wanted = annotate(cells, made)
+    folder = tmp_path / "10x"
+    folder.mkdir()
+    with (folder / "matrix.mtx").open("wb") as file:
+        io.mmwrite(file, cells.layers["counts"].T.astype(np.int64).tocoo())
+    (folder / "barcodes.tsv").write_text("".join(f"{name}\n" for name in cells.obs_names))
+    names = "".join(f"ENSG{i:011d}\t{name}\n" for i, name in enumerate(cells.var_names))
+    (folder / "genes.tsv").write_text(names)
+    paths = {"10x": "mtx.h5ad"}
+    if importlib.util.find_spec("zarr"):
+        cells.write_zarr(tmp_path / "in.zarr")
+        paths["in.zarr"] = "zarr.h5ad"
+    for path, out in paths.items():
+        status, _, err = command("run=a", f"data.path={path}", f"out={out}")
+        assert status == 0, err
+        same(anndata.read_h5ad(tmp_path / out), wanted)

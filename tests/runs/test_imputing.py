@@ -92,7 +92,7 @@ def test_what_is_missing_is_what_the_rest_decodes_to(trained: Path, new: dict) -
         assert filled.shape == (NEW, *shape)
         np.testing.assert_array_equal(result[f"{name}/missing"], missing)
         if name in new:
-            np.testing.assert_array_equal(filled[~missing], new[name][~missing].astype("f4"))
+            np.testing.assert_array_equal(filled[~missing], new[name][~missing])
         np.testing.assert_array_equal(np.isnan(result[f"{name}/mean"]).all(axis=1), missing)
         np.testing.assert_array_equal(np.isfinite(result[f"{name}/logvar"]).all(axis=1), ~missing)
     for event in (0, 1, 17):
@@ -110,13 +110,78 @@ def test_it_knows_more_than_the_training_mean(trained: Path, new: dict) -> None:
         assert error < 0.9 * np.square(truth[name] - truth[name].mean(axis=0))[missing].mean()
 
 
+def test_single_missing_values_are_filled_and_given_ones_kept(trained: Path, new: dict) -> None:
+    gappy = new["a"].copy()
+    gappy[3, 2] = gappy[4, :5] = np.nan
+    filled = impute({**new, "a": gappy}, trained)["a/filled"]
+    hole = np.isnan(gappy)
+    assert filled.dtype == np.float64
+    np.testing.assert_array_equal(filled[~hole], gappy[~hole])
+    assert np.isfinite(filled).all()
+    assert (filled[hole] != 0).all()
+
+
+@pytest.mark.parametrize("kind", ["frame", "list", "int64", "float16", "tensor"])
+def test_what_is_given_comes_back_in_its_type(trained: Path, kind: str) -> None:
+    import pandas as pd
+
+    whole = np.full((4, 6), 16777217)
+    half = whole.astype(np.float64)
+    half[1] = np.nan
+    given: Any = {
+        "frame": pd.DataFrame(half, index=list("pqrs"), columns=list("uvwxyz")),
+        "list": half.tolist(),
+        "int64": whole,
+        "float16": np.ones((4, 6), np.float16),
+        "tensor": torch.from_numpy(half),
+    }[kind]
+    other = (
+        pd.DataFrame(np.ones((4, 4)), index=list("pqrs")) if kind == "frame" else np.ones((4, 4))
+    )
+    filled = impute({"a": given, "b": other}, trained)["a/filled"]
+    assert type(filled) is type(given)
+    if kind == "frame":
+        assert list(filled.index) == list("pqrs")
+        assert list(filled.columns) == list("uvwxyz")
+    before, after = np.asarray(given), np.asarray(filled)
+    assert after.dtype == before.dtype
+    np.testing.assert_array_equal(after[[0, 2, 3]], before[[0, 2, 3]])
+    assert np.isfinite(after).all()
+
+
+def test_data_frames_with_other_row_names_are_refused(trained: Path) -> None:
+    import pandas as pd
+
+    frames = {
+        name: pd.DataFrame(np.ones((2, size)), index=index)
+        for name, size, index in (("a", 6, ["p", "q"]), ("b", 4, ["q", "p"]))
+    }
+    with pytest.raises(ValueError, match="different row names, or another order of them"):
+        impute(frames, trained)
+
+
+def test_an_event_that_misses_everything_stays_missing(
+    trained: Path, new: dict, caplog: pytest.LogCaptureFixture
+) -> None:
+    a, b = new["a"].copy(), new["b"].copy()
+    a[2] = b[2] = np.nan
+    result = impute({"a": a, "b": b}, trained)
+    assert (
+        "every modality is missing in 1 events: nothing is imputed there (row 2, counted"
+        in caplog.text
+    )
+    for name in "abc":
+        filled = np.isfinite(result[f"{name}/filled"]).all(axis=1)
+        assert np.flatnonzero(~filled).tolist() == [2]
+
+
 def test_one_source_alone(trained: Path, new: dict, caplog: pytest.LogCaptureFixture) -> None:
     alone = impute({"b": new["b"][1::2]}, trained)
     result = impute({"a": new["a"], "b": new["b"]}, trained, source="b")
     assert "source=b is missing in 15 events: nothing is imputed" in caplog.text
     np.testing.assert_allclose(result["c/filled"][1::2], alone["c/filled"], rtol=1e-5)
     assert np.isnan(result["c/filled"][::2]).all()
-    np.testing.assert_array_equal(result["a/filled"], new["a"].astype("f4"))
+    np.testing.assert_array_equal(result["a/filled"], new["a"])
 
 
 def test_files_give_what_arrays_give(
@@ -152,8 +217,9 @@ def test_what_does_not_fit_is_refused(trained: Path, new: dict) -> None:
         ({"a": a[:, :5]}, r"a has the shape \(30, 5\); for this run it must be \(N, 6\)"),
         ({"a": a[0]}, r"a has the shape \(6,\)"),
         ({"a": a, "b": new["b"][:7]}, "numbers of rows: a 30, b 7"),
-        ({"b": new["b"]}, "row 0, counted from 0, is missing in every modality, as are 14"),
-        ({"a": np.where(a > a.mean(), np.nan, a)}, "a row must be finite, or NaN altogether"),
+        ({"a": np.where(a > a.mean(), np.inf, a)}, "a holds inf in row 0, counted from 0"),
+        ({"a": [[1.0] * 6, [1.0]]}, "a is no array: its rows differ in length"),
+        ({"a": np.full(a.shape, "x")}, "a holds <U1; it must hold numbers"),
     ):
         with pytest.raises(ValueError, match=message):
             impute(arrays, trained)

@@ -1,0 +1,238 @@
+"""Files of cells in the formats that biologists have, opened as sources of cells.
+
+Formats are told by content, not by name: .h5ad (also packed, .h5ad.gz), a modality of .h5mu, 10x
+Genomics' .h5 and its folders of matrix.mtx, loom, and zarr stores. Of .h5ad and .h5mu files only
+the parts asked for are read; the others are read whole.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from mixvae.data.cell_files import require_anndata, require_for, require_scanpy
+from mixvae.data.cell_source import AnnDataSource, CellSource
+from mixvae.data.cell_tables import find_mtx, read_mtx
+from mixvae.data.gene_names import distinct
+from mixvae.data.h5ad_source import NOT_CELLS, H5adSource
+from mixvae.data.zarr_store import NOTES, read_zarr
+
+Format = Literal["h5ad", "h5ad.gz", "h5mu", "old", "10x", "mtx", "loom", "zarr"]
+IN_PLACE: tuple[Format, ...] = ("h5ad", "h5ad.gz", "h5mu")  # HDF5 of AnnData's present layout
+HDF5 = b"\x89HDF\r\n\x1a\n"
+GZIP = b"\x1f\x8b"
+READS = "mixvae reads .h5ad, .h5ad.gz, .h5mu, 10x .h5, folders of matrix.mtx, .loom and .zarr"
+REMEDIES = {
+    r"\.(rds|rda|rdata|h5seurat|robj)$": "write an .h5ad in R, as anndataR's write_h5ad() does",
+    r"\.(csv|tsv|txt|tab)(\.gz)?$": "in Python: scanpy.read_csv(path).write_h5ad('cells.h5ad'),"
+    " transposed (.T) if genes are rows",
+    r"\.(xlsx?|ods)$": "in Python: scanpy.read_excel(path, sheet).write_h5ad('cells.h5ad')",
+    r"\.(zip|tar|tgz|tar\.gz|bz2|xz|zst|7z)$": "unpack it first",
+}
+
+
+@dataclass(frozen=True)
+class CellFile:
+    """A file of cells, and how it is to be read.
+
+    Attributes:
+        modality: Of an .h5mu file, such as `rna`; None if it has but one.
+        gene_names: Column of var whose values name the genes; None for the index.
+    """
+
+    path: Path
+    modality: str | None = None
+    gene_names: str | None = None
+
+    def open(self) -> CellSource:
+        """Open the file by its format."""
+        require_anndata()
+        kind = self.format
+        if kind in ("h5ad", "h5mu"):
+            return H5adSource(self.path, self.place, self.gene_names)
+        if kind == "h5ad.gz":
+            return H5adSource(self.path, "/", self.gene_names, _unpacked(self.path))
+        return self._source(self.read())
+
+    def read(self) -> Any:
+        """Read the whole file into an AnnData object."""
+        kind = self.format
+        readers: dict[str, Callable[[Path], Any]] = {
+            "old": _read_h5ad,
+            "10x": _read_10x,
+            "mtx": read_mtx,
+            "loom": _read_loom,
+            "zarr": read_zarr,
+        }
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of names that are not unique, of old formats
+                return readers.get(kind, _read_h5ad)(self.path)
+        except (ImportError, FileNotFoundError, PermissionError, MemoryError):
+            raise
+        # the readers fail with many kinds of errors
+        except Exception as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ValueError(
+                f"{self.path} cannot be read as {DESCRIBED[kind]}, as it is damaged, truncated or"
+                f" half written: {reason}"
+            ) from error
+
+    @property
+    def format(self) -> Format:
+        """The format, by content; refused with the remedy if mixvae cannot read it."""
+        path = self.path
+        kind = _format_of(path)
+        if kind != "h5mu" and self.modality is not None:
+            raise ValueError(
+                f"data.modality is {self.modality!r}, but {path} is no .h5mu file with modalities;"
+                " leave it out"
+            )
+        return kind
+
+    @property
+    def place(self) -> str:
+        """The group of the file that holds the cells."""
+        if self.format != "h5mu":
+            return "/"
+        import h5py
+
+        with h5py.File(self.path, "r") as file:
+            there = list(map(str, file["mod"]))
+        if self.modality in there or (self.modality is None and len(there) == 1):
+            return f"mod/{self.modality or there[0]}"
+        told = f"data.modality is {self.modality!r}, but" if self.modality else "choose one:"
+        raise ValueError(
+            f"{told} {self.path} has the modalities {', '.join(there)}; set data.modality="
+            f"{'rna' if 'rna' in there or not there else there[0]}"
+        )
+
+    def _source(self, adata: Any) -> AnnDataSource:
+        source = AnnDataSource(adata, str(self.path), self.gene_names)
+        source.notes = tuple(map(str, adata.uns.pop(NOTES, ())))
+        return source
+
+
+DESCRIBED: dict[str, str] = {
+    "h5ad": "an AnnData file (.h5ad)",
+    "h5ad.gz": "a packed AnnData file",
+    "h5mu": "a MuData file",
+    "old": "an AnnData file of an old version",
+    "10x": "10x Genomics' HDF5",
+    "mtx": "a folder of matrix.mtx, barcodes and features",
+    "loom": "a loom file",
+    "zarr": "a zarr store of AnnData",
+}
+
+
+def _format_of(path: Path) -> Format:
+    if path.is_dir():
+        return _format_of_folder(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path}; data.path names an .h5ad file ({READS})")
+    import h5py
+
+    if h5py.is_hdf5(path):  # also behind the header of MuData
+        return _format_of_hdf5(path)
+    with path.open("rb") as file:
+        start = file.read(len(GZIP))
+    name = path.name.lower()
+    if name.endswith((".mtx", ".mtx.gz")):
+        return "mtx"
+    if start == GZIP and _packed_start(path) == HDF5:
+        return "h5ad.gz"
+    for pattern, remedy in REMEDIES.items():
+        if re.search(pattern, name):
+            raise ValueError(f"{path} cannot be read: {NOT_CELLS}; {remedy}. {READS}")
+    raise ValueError(f"{path} cannot be read: {NOT_CELLS}. {READS}")
+
+
+def _format_of_folder(path: Path) -> Format:
+    if any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zattrs")):
+        return "zarr"
+    if find_mtx(path):
+        return "mtx"
+    inside = [p for p in sorted(path.iterdir()) if p.suffix in (".h5ad", ".h5mu", ".h5", ".loom")]
+    inside += [p for p in sorted(path.iterdir()) if p.is_dir() and find_mtx(p)]
+    told = f"name what is inside, such as {inside[0]}" if inside else READS
+    half = "; as a zarr store it is half written" if path.suffix == ".zarr" else ""
+    raise ValueError(f"{path} is a folder without cells{half}: {told}")
+
+
+def _format_of_hdf5(path: Path) -> Format:
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            keys = set(file)
+            if "mod" in keys and "obs" in keys:
+                return "h5mu"
+            if {"row_attrs", "col_attrs", "matrix"} <= keys:
+                return "loom"
+            if "obs" not in keys and any(
+                isinstance(file[key], h5py.Group) and "barcodes" in file[key] for key in keys
+            ):
+                return "10x"
+            # Before anndata 0.7, obs was a table
+            return "old" if isinstance(file.get("obs"), h5py.Dataset) else "h5ad"
+    except (OSError, KeyError, RuntimeError):
+        return "h5ad"  # whose reader tells the fault
+
+
+def _packed_start(path: Path) -> bytes:
+    try:
+        with gzip.open(path) as file:
+            return file.read(len(HDF5))
+    except (OSError, EOFError):
+        return b""
+
+
+def copy_unpacked(path: Path, copy: IO[bytes]) -> None:
+    """Copy a file that may be packed by gzip into an open file, unpacked."""
+    with path.open("rb") as file:
+        packed = file.read(len(GZIP)) == GZIP
+    try:
+        with gzip.open(path) if packed else path.open("rb") as source:
+            shutil.copyfileobj(source, copy, 1 << 24)
+    except EOFError as error:
+        raise ValueError(f"{path} cannot be read, as it is truncated: {error}") from error
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    """A temporary file, which is removed when it is closed."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the source
+    try:
+        copy_unpacked(path, file)
+    except BaseException:
+        file.close()
+        raise
+    file.seek(0)
+    return file
+
+
+def _read_h5ad(path: Path) -> Any:
+    return require_anndata().read_h5ad(path)
+
+
+def _read_10x(path: Path) -> Any:
+    adata = require_scanpy().read_10x_h5(path)
+    ids = adata.var["gene_ids"] if "gene_ids" in adata.var else range(adata.n_vars)
+    adata.var_names = distinct(list(map(str, adata.var_names)), list(map(str, ids)))
+    return adata
+
+
+def _read_loom(path: Path) -> Any:
+    require_for("loompy", "loom files")
+    adata = require_anndata().io.read_loom(path, sparse=True, validate=False)
+    for axis, names in (("obs", adata.obs_names), ("var", adata.var_names)):
+        if not names.is_unique:
+            numbers = list(map(str, range(len(names))))
+            setattr(adata, f"{axis}_names", distinct(list(map(str, names)), numbers))
+    return adata

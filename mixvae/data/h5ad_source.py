@@ -1,0 +1,134 @@
+"""Cells of an HDF5 file of AnnData, of which only the parts asked for are read."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixvae.data.cell_files import check_unchanged, require_anndata, state_of
+from mixvae.data.cell_matrices import CellMatrix, MatrixOnDisk
+from mixvae.data.cell_source import RAW, CellSource, X, canonical
+from mixvae.data.gene_names import as_words
+
+NOT_CELLS = "it is not an AnnData file (.h5ad) that anndata 0.7 or newer has written"
+
+
+class H5adSource(CellSource):
+    """Cells of an .h5ad file, or of a modality of an .h5mu file, which is closed at the end.
+
+    Args:
+        place: The group that holds them; `mod/rna` of an .h5mu file.
+        file: The file's content, where `path` holds it packed.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        place: str = "/",
+        gene_names: str | None = None,
+        file: IO[bytes] | None = None,
+    ) -> None:
+        require_anndata()
+        import h5py  # comes with anndata
+
+        self.name, self.gene_names = str(path), gene_names
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder; data.path names an .h5ad file")
+        if not path.is_file():
+            raise FileNotFoundError(f"no file {path}; data.path names an .h5ad file")
+        self._path, self._state, self._packed = path, state_of(path), file
+        try:
+            self._file = h5py.File(path if file is None else file, "r")
+        except PermissionError:
+            raise
+        except OSError as error:
+            if file is not None:
+                file.close()
+            if file is not None or h5py.is_hdf5(path):
+                raise ValueError(
+                    f"{path} cannot be read, as it is truncated or broken: {error}"
+                ) from error
+            raise ValueError(f"{path} cannot be read: {NOT_CELLS}") from error
+        try:
+            self._root = root = self._file[place]
+            if any("_index" not in getattr(root.get(part), "attrs", ()) for part in ("obs", "var")):
+                raise ValueError(f"{path} cannot be read: {NOT_CELLS}")
+            self.cells = self._index_at("obs")
+            self.layers = (
+                *([X] if X in root else ()),
+                *([RAW] if "raw/X" in root else ()),
+                *(canonical(str(layer)) for layer in root.get("layers", ())),
+            )
+            self.columns = _columns(root["obs"])
+        except (OSError, KeyError) as error:
+            self.close()
+            raise ValueError(f"{path} is truncated or broken: {error}") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        if self._packed is not None:
+            self._packed.close()
+
+    def check_unchanged(self) -> None:
+        """Refuse a file that was written to since it was opened."""
+        check_unchanged(self._path, self._state)
+
+    def _var(self, layer: str) -> str:
+        return "raw/var" if layer == RAW else "var"
+
+    def _index(self, layer: str) -> list[str]:
+        return self._index_at(self._var(layer))
+
+    def _var_columns(self, layer: str) -> tuple[str, ...]:
+        return _columns(self._root[self._var(layer)])
+
+    def _var_column(self, layer: str, column: str) -> Any:
+        return self._read_column(self._root[self._var(layer)][column])
+
+    def _matrix(self, layer: str, genes: list[str], name: str) -> CellMatrix:
+        own = layer.removeprefix("layers/")
+        place = {X: "X", RAW: "raw/X"}.get(layer, f"layers/{own}")
+        return MatrixOnDisk(self._root[place], genes, layer, name)
+
+    def _column(self, column: str) -> Any:
+        return self._read_column(self._root["obs"][column])
+
+    def _index_at(self, place: str) -> list[str]:
+        group = self._root[place]
+        name = group.attrs["_index"]
+        words = as_words(_read_element(group[name.decode() if isinstance(name, bytes) else name]))
+        return [word or "" for word in words]
+
+    def _read_column(self, node: Any) -> Any:
+        """A column; anndata 0.7 stores categoricals as codes that refer to `__categories`."""
+        reference = node.attrs.get("categories")
+        if reference is None:
+            return _read_element(node)
+        return _coded(node[:], self._file[reference][:])
+
+
+def _columns(group: Any) -> tuple[str, ...]:
+    names = group.attrs.get("column-order", ())
+    return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
+
+
+def _coded(codes: NDArray[np.integer[Any]], categories: Any) -> NDArray[np.object_]:
+    """The words of codes; -1 is missing."""
+    words = np.append(np.asarray(as_words(categories), dtype=object), [None])
+    return words[codes]
+
+
+def _read_element(node: Any) -> Any:
+    from anndata.io import read_elem
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of elements that old versions wrote without metadata
+        return read_elem(node)

@@ -1,0 +1,99 @@
+"""Classifiers of images and texts for the coherence: the trunks of their encoders, and a layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mixvae.evaluation.probe import Classifier, Labelled
+from mixvae.evaluation.tags import Scorer
+from mixvae.networks.modality_images import ImageTrunk
+from mixvae.networks.modality_texts import TextTrunk
+
+TRUNKS = {"image": ImageTrunk, "tokens": TextTrunk}
+BATCH, RATE, EPOCHS, LEAST_STEPS = 128, 1e-3, 10, 300
+
+
+def fit_trunk(kind: str, data: Labelled, device: torch.device) -> Classifier:
+    """Fit a network to classify samples: Adam, 10 epochs or 300 steps if these are more.
+
+    It is deterministic on a CPU: the same data give the same classifier.
+
+    Args:
+        kind: `image` or `tokens`.
+        data: Samples (N, *shape) and classes of at least two kinds.
+
+    Source:
+        mmvmvae (MMVM's code): the encoder's trunk and a linear layer, Adam at 1e-3 for 10 epochs.
+    """
+    classes, target = np.unique(data.label, return_inverse=True)
+    network = _fitted(kind, data.x, torch.from_numpy(target), len(classes), device)
+
+    def classify(x: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+        found: NDArray[np.int64] = classes[network(x).argmax(axis=1)]
+        return found
+
+    return classify
+
+
+def fit_trunk_tags(
+    kind: str, x: NDArray[np.floating[Any]], tags: NDArray[np.floating[Any]], device: torch.device
+) -> Scorer:
+    """Fit a network to score the tags of samples, as `fit_trunk`; NaN is an unknown tag.
+
+    Args:
+        tags: Shape (N, T), 0, 1 or NaN.
+    """
+    target = torch.from_numpy(np.asarray(tags, dtype=np.float32))
+    return _fitted(kind, x, target, tags.shape[1], device)
+
+
+def _fitted(
+    kind: str,
+    x: NDArray[np.floating[Any]],
+    target: Tensor,
+    num_outputs: int,
+    device: torch.device,
+) -> Scorer:
+    """Train a network; return its outputs (N, num_outputs) as a function of samples."""
+    samples = torch.from_numpy(np.nan_to_num(np.asarray(x, dtype=np.float32)))
+    centre, spread = float(samples.mean()), max(float(samples.std()), 1e-6)
+    with torch.random.fork_rng(devices=[]), torch.enable_grad(), torch.inference_mode(mode=False):
+        torch.manual_seed(0)
+        trunk = TRUNKS[kind](samples.shape[1:])
+        network = nn.Sequential(trunk, nn.Linear(trunk.num_features, num_outputs)).to(device)
+        optimizer = torch.optim.Adam(network.parameters(), lr=RATE, weight_decay=1e-4)
+        steps_an_epoch = -(-len(samples) // BATCH)
+        for _ in range(max(EPOCHS, -(-LEAST_STEPS // steps_an_epoch))):
+            for rows in torch.randperm(len(samples)).split(BATCH):
+                batch = (samples[rows].to(device) - centre) / spread
+                loss = _loss(network(batch), target[rows].to(device))
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+    network.eval()
+
+    def scores(x: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        given = torch.from_numpy(np.nan_to_num(np.asarray(x, dtype=np.float32)))
+        with torch.inference_mode():
+            parts = [
+                network((part.to(device) - centre) / spread).cpu() for part in given.split(1024)
+            ]
+        found: NDArray[np.float32] = torch.cat(parts).numpy()
+        return found
+
+    return scores
+
+
+def _loss(output: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy of classes, or of the tags that are known."""
+    if not target.is_floating_point():
+        return F.cross_entropy(output, target)
+    there = ~target.isnan()
+    each = F.binary_cross_entropy_with_logits(output, target.nan_to_num(0.0), reduction="none")
+    return torch.where(there, each, torch.zeros_like(each)).sum() / there.sum().clamp(min=1)

@@ -28,7 +28,7 @@ from mixvae.messages import warn
 class Aligning(Protocol):
     """A model whose encoder sees batches laid over each other."""
 
-    def seen(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
+    def alignment(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
         """What it sees of a batch of samples before and after, each (B, C); None if the same."""
         ...
 

@@ -194,7 +194,7 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
 
     def _num_neurons(self, rat: str) -> int:
         if self.path is None:
-            return RATS[rat].num_neurons
+            return self.simulator.traits_of(rat).num_neurons
         return int(read_rat(self.path, rat).spikes.shape[1])
 
     def _cut(self, recording: Recording) -> RatWindows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -51,13 +52,15 @@ class RatSimulator:
     numbers of neurons and trials, and in skill. Private to each rat are the strongest movements of
     a population of hippocampal neurons in a window of 100 ms:
 
-    - theta: an oscillation of 8 Hz, in a phase that is new in every trial, to which each neuron is
-      locked at a phase of its own. It turns population activity round a circle, which is two
-      dimensions of variance;
+    - theta: an oscillation, of 8 Hz by default, in a phase that is new in every trial, to which
+      each neuron is locked at a phase of its own. It turns population activity round a circle,
+      which is two dimensions of variance;
     - gain: the excitability of the whole population in a trial;
     - state: such as speed or arousal, which excites some neurons and inhibits others, slowly
       varying over trials;
-    - drift: each neuron's rate changes in the course of the session.
+    - drift: each neuron's rate changes in the course of the session;
+    - walk: a random walk of the population in each trial, of variance 1 at its first bin and 1
+      more every second. The rats of the published task have none.
 
     So a two-dimensional code of one rat alone has better uses than the odour, while a code that
     rats must agree on has no other. A classifier that sees labels is not misled by nuisances of
@@ -72,10 +75,14 @@ class RatSimulator:
     Attributes:
         seed: Seed of everything.
         tuning: Factor of the rats' tuning to odours; 0 leaves nothing to decode.
+        rate: Median of the neurons' rates without any modulation, Hz, above 0.
+        num_neurons: Neurons of each rat, in the order of `RATS`; None: as recorded.
         theta: Modulation of log-rates by the oscillation, standard deviation over neurons.
+        frequency: Frequency of the oscillation, Hz, above 0; a trial's differs by up to 0.5 Hz.
         gain: Standard deviation of the population's log-gain over trials.
         state: Standard deviation of the neurons' loadings on the slow state.
         drift: Standard deviation over neurons of the change of log-rate over a session.
+        walk: Standard deviation of the neurons' loadings on the walk.
         num_trials: Trials of every rat; None gives each its own number.
         num_bins: Bins of 10 ms of a trial, port entry being at bin 200.
     """
@@ -88,20 +95,40 @@ class RatSimulator:
     drift: float = 0.2
     num_trials: int | None = None
     num_bins: int = 400
+    rate: float = 6.0
+    frequency: float = 8.0
+    walk: float = 0.0
+    num_neurons: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        for name in ("tuning", "theta", "gain", "state", "drift"):
+        for name in ("tuning", "theta", "gain", "state", "drift", "walk", "rate", "frequency"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
                 raise ValueError(f"simulator.{name} is {value!r}; it must be a number, 0 or more")
+            if name in ("rate", "frequency") and value == 0:
+                raise ValueError(f"simulator.{name} is {value!r}; it must be above 0")
+        if self.num_neurons is not None:
+            if len(self.num_neurons) != len(RATS):
+                raise ValueError(
+                    f"simulator.num_neurons has {len(self.num_neurons)} numbers; it needs one for"
+                    f" each of {', '.join(RATS)}"
+                )
+            for count in self.num_neurons:
+                check_count("simulator.num_neurons", count)
         if self.num_trials is not None:
             check_count("simulator.num_trials", self.num_trials)
         check_count("simulator.num_bins", self.num_bins)
 
+    def traits_of(self, rat: str) -> Rat:
+        """The traits of one of `RATS`, with this simulator's number of neurons."""
+        if self.num_neurons is None:
+            return RATS[rat]
+        return RATS[rat]._replace(num_neurons=self.num_neurons[list(RATS).index(rat)])
+
     def record(self, rat: str) -> Recording:
         """Simulate the session of one of `RATS`: spikes, uint8, and its table of trials, int64."""
-        traits = RATS[rat]
+        traits = self.traits_of(rat)
         generator = np.random.default_rng([self.seed, zlib.crc32(rat.encode())])
         num_trials = traits.num_trials if self.num_trials is None else self.num_trials
         trials = _trials(num_trials, traits.skill, generator)
@@ -118,7 +145,7 @@ class RatSimulator:
         """Log of each neuron's rate in Hz, shape (trials, neurons, bins), float32."""
         num_trials, num_neurons = len(odours), traits.num_neurons
         seconds = (np.arange(self.num_bins) - ENTRY_BIN) * BIN_SECONDS
-        base = generator.normal(np.log(6.0), 0.7, num_neurons)
+        base = generator.normal(np.log(self.rate), 0.7, num_neurons)
         responses = generator.normal(0, self.tuning * traits.tuning, (NUM_ODOURS, num_neurons))
         attends = generator.random((num_trials, 1)) < traits.attention
         strength = np.where(attends, 1.0, WEAK)
@@ -131,7 +158,7 @@ class RatSimulator:
         # array of the full size is made.
         depth = self.theta * np.abs(generator.normal(size=num_neurons))
         preferred = generator.uniform(0, 2 * np.pi, num_neurons)
-        frequency = generator.uniform(7.5, 8.5, (num_trials, 1))
+        frequency = generator.uniform(self.frequency - 0.5, self.frequency + 0.5, (num_trials, 1))
         phase = generator.uniform(0, 2 * np.pi, (num_trials, 1))
         angle = 2 * np.pi * frequency * seconds + phase
         course = np.tile(_course(seconds), (num_trials, 1))
@@ -143,7 +170,19 @@ class RatSimulator:
             "fkt,fkn->knt", in_time.astype(np.float32), in_neurons.astype(np.float32), optimize=True
         )
         log_rates += per_trial.astype(np.float32)[:, :, None]
+        if self.walk:
+            log_rates += self._walk(num_trials, num_neurons, generator)
         return log_rates
+
+    def _walk(
+        self, num_trials: int, num_neurons: int, generator: np.random.Generator
+    ) -> np.ndarray:
+        """The walk's part of the log-rates, shape (trials, neurons, bins), float32."""
+        steps = generator.normal(size=(num_trials, self.num_bins))
+        steps[:, 1:] *= np.sqrt(BIN_SECONDS)
+        loadings = generator.normal(0, self.walk, num_neurons)
+        place = steps.cumsum(axis=1).astype(np.float32)
+        return place[:, None, :] * loadings.astype(np.float32)[:, None]
 
 
 def simulate_rats(
@@ -156,12 +195,17 @@ def simulate_rats(
     drift: float = 0.2,
     num_trials: int | None = None,
     num_bins: int = 400,
+    rate: float = 6.0,
+    frequency: float = 8.0,
+    walk: float = 0.0,
 ) -> str:
     """Write simulated recordings of five rats as files in the layout of Dryad's.
 
     The folder `out` appears when all files are complete. See `RatSimulator` for the other settings.
     """
-    simulator = RatSimulator(seed, tuning, theta, gain, state, drift, num_trials, num_bins)
+    simulator = RatSimulator(
+        seed, tuning, theta, gain, state, drift, num_trials, num_bins, rate, frequency, walk
+    )
     folder = Path(out).expanduser().absolute()
     if folder.exists():
         raise FileExistsError(f"{folder} exists; name a folder that does not")

@@ -51,6 +51,8 @@ class AbstractModule(LightningModule, ABC, Generic[BatchT]):
         # Sums over the steps of an epoch, by the names of their terms.
         self._sums: dict[tuple[str, ...], Tensor] = {}
         self._num_batches = 0
+        # Settings that `choose` chose, by their keys, with the reasons, as plain values.
+        self.choices: dict[str, dict[str, Any]] = {}
 
     @abstractmethod
     def weights(self, epoch: float) -> dict[str, float]:
@@ -81,6 +83,15 @@ class AbstractModule(LightningModule, ABC, Generic[BatchT]):
                 batch = covariates[:, : layer.alignment.num_batches]
                 layer.fit(x, batch)
                 layer.alignment.load(batch_effects(layer.project(x), batch)._asdict())
+
+    def choose(self, train: Collection[BatchT], val: Collection[BatchT], steps: int) -> None:
+        """Choose settings that are left to the data, before training; put them in `choices`.
+
+        Args:
+            train: The training data in order, all of it in every process.
+            val: The validation data likewise.
+            steps: Most steps of a trial training.
+        """
 
     def check(self, batch: BatchT) -> None:
         """Raise ValueError if a batch of the training data cannot be modelled."""

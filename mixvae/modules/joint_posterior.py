@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from mixvae.contracts import MultimodalBatch, MultimodalPosterior, MultimodalStep
-from mixvae.modules.base import weight_schedule
-from mixvae.modules.multimodal import AbstractMultimodalModule
+from mixvae.modules.multimodal import AbstractMultimodalModule, Beta
 from mixvae.objectives.posteriors import (
     AGGREGATE_KINDS,
     AggregateKind,
@@ -22,7 +21,6 @@ from mixvae.objectives.posteriors import (
     product_of_experts,
     subsets,
 )
-from mixvae.objectives.schedules import Schedule
 from mixvae.objectives.terms import Terms
 
 
@@ -43,7 +41,7 @@ class JointPosteriorVAE(AbstractMultimodalModule):
     Args:
         aggregate: `avg`, `poe`, `moe` or `mopoe`.
         prior_expert: Whether N(0, I) is one more expert of every product (`poe`, `mopoe`).
-        beta: Weight of the KL divergence, a number or a schedule over epochs.
+        beta: Weight of the KL divergence, a number, a schedule over epochs, or `auto`.
         **shared: See `AbstractMultimodalModule`.
 
     Source:
@@ -61,11 +59,11 @@ class JointPosteriorVAE(AbstractMultimodalModule):
         *,
         aggregate: AggregateKind,
         prior_expert: bool = False,
-        beta: float | Schedule = 1.0,
+        beta: Beta = 1.0,
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        self.beta = weight_schedule("beta", beta)
+        self._set_beta(beta)
         if aggregate not in AGGREGATE_KINDS:
             raise ValueError(
                 f"model.aggregate must be one of {', '.join(AGGREGATE_KINDS)}, got {aggregate!r}"

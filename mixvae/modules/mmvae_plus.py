@@ -9,13 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from mixvae.contracts import MultimodalBatch, MultimodalPosterior, MultimodalStep
-from mixvae.modules.base import SETTLED, plain_number, weight_schedule
-from mixvae.modules.multimodal import AbstractMultimodalModule
+from mixvae.modules.base import SETTLED, plain_number
+from mixvae.modules.multimodal import AbstractMultimodalModule, Beta
 from mixvae.objectives.divergences import kl_to_standard_normal
 from mixvae.objectives.mixture_prior import log_density, log_mixture, num_present, present_or_zero
 from mixvae.objectives.posteriors import GaussianMixture, kl_bound, moments
 from mixvae.objectives.relaxation import reparametrise
-from mixvae.objectives.schedules import Schedule
 from mixvae.objectives.terms import Terms
 
 
@@ -32,7 +31,7 @@ class MMVAEPlus(AbstractMultimodalModule):
 
     Args:
         private_dim: Number of private latent dimensions of each modality, at least 1.
-        beta: Weight of the KL divergences, a number or a schedule over epochs.
+        beta: Weight of the KL divergences, a number, a schedule over epochs, or `auto`.
         **shared: See `AbstractMultimodalModule`; latent_dim is that of the shared latents, which
             the posteriors hold.
 
@@ -46,12 +45,10 @@ class MMVAEPlus(AbstractMultimodalModule):
 
     has_prior = True
 
-    def __init__(
-        self, *, private_dim: int = 2, beta: float | Schedule = 1.0, **shared: Any
-    ) -> None:
+    def __init__(self, *, private_dim: int = 2, beta: Beta = 1.0, **shared: Any) -> None:
         plain_number("private_dim", private_dim, at_least=1)
         super().__init__(private_dim, **shared)
-        self.beta = weight_schedule("beta", beta)
+        self._set_beta(beta)
         shape = (self.num_modalities, private_dim)
         self.private_prior_mean = nn.Parameter(torch.zeros(shape))
         self.private_prior_logvar = nn.Parameter(torch.zeros(shape))

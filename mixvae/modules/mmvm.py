@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from mixvae.contracts import MultimodalBatch, MultimodalPosterior, MultimodalStep
-from mixvae.modules.base import SETTLED, weight_schedule
-from mixvae.modules.multimodal import AbstractMultimodalModule
+from mixvae.modules.base import SETTLED
+from mixvae.modules.multimodal import AbstractMultimodalModule, Beta
 from mixvae.objectives.divergences import kl_to_standard_normal
 from mixvae.objectives.mixture_prior import mixture_kl, pairwise_kl, present_or_zero
 from mixvae.objectives.relaxation import reparametrise
@@ -37,7 +37,7 @@ class MMVM(AbstractMultimodalModule):
     Args:
         kl: `pairwise`, exact, linear in M; or `mixture`, estimated with the draw of each z_m that
             is decoded, at a cost of M^2 small terms.
-        beta: Weight of the regulariser, a number or a schedule over epochs.
+        beta: Weight of the regulariser, a number, a schedule over epochs, or `auto`.
         alpha: Share of the standard normal prior, a number or a schedule over epochs, in [0, 1].
         **shared: See `AbstractMultimodalModule`.
 
@@ -52,12 +52,12 @@ class MMVM(AbstractMultimodalModule):
         self,
         *,
         kl: MixturePriorKL = "pairwise",
-        beta: float | Schedule = 1.0,
+        beta: Beta = 1.0,
         alpha: float | Schedule = 0.0,
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        self.beta = weight_schedule("beta", beta)
+        self._set_beta(beta)
         if kl not in KL_KINDS:
             raise ValueError(f"model.kl must be one of {', '.join(KL_KINDS)}, got {kl!r}")
         self.kl = kl

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from mixvae.contracts import ModalitySpec, MultimodalBatch, MultimodalPosterior, MultimodalStep
 from mixvae.messages import warn
-from mixvae.modules.base import SETTLED, AbstractModule, plain_number
+from mixvae.modules.base import SETTLED, plain_number
+from mixvae.modules.chosen_beta import AbstractWithBeta
+from mixvae.modules.chosen_beta import Beta as Beta
 from mixvae.modules.modality_checks import (
     advice_on_counts,
     by_name,
@@ -27,7 +29,7 @@ from mixvae.objectives.terms import Terms
 NetworksFactory = Callable[..., ModalityNetworks]
 
 
-class AbstractMultimodalModule(AbstractModule[MultimodalBatch]):
+class AbstractMultimodalModule(AbstractWithBeta):
     """A latent variable model of M modalities, each with an encoder and a decoder of its own.
 
     Subclasses define inference, terms, and the latents that reconstruct a modality. A modality that

@@ -208,7 +208,7 @@ class Agents(_Categories):
         return self.alignment(x)[1]
 
     def alignment(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Components of x, (..., B, *shape), before and after batches are aligned, each (..., B, C)."""
+        """Components of x, (..., B, *shape), before and after alignment, each (..., B, C)."""
         assert isinstance(self.encoder, ComponentEncoder)
         components = self.encoder.components
         size = x.shape[-1 - components.num_dims]

@@ -109,6 +109,11 @@ class Bernoulli:
         """Probability of a one, from logits, of their shape."""
         return params.sigmoid()
 
+    def noise_variance(self, x: Tensor) -> Tensor:
+        """Variance of each feature at the mean of samples (N, *shape): shape (*shape)."""
+        mean = x.mean(dim=0)
+        return mean * (1 - mean)
+
     def check(self, x: Tensor) -> None:
         """Raise ValueError if a value is outside [0, 1] or NaN."""
         low, high = (float(bound) for bound in x.aminmax())
@@ -166,6 +171,10 @@ class Gaussian(Unbounded):
         if not 0 < self.variance < math.inf:
             raise ValueError(f"the variance must be above 0 and finite, got {self.variance}")
 
+    def noise_variance(self, x: Tensor) -> Tensor:
+        """The variance of every feature, whatever the samples (N, *shape): shape (*shape)."""
+        return torch.full_like(x[0], self.variance)
+
     def nll(self, params: Tensor, x: Tensor) -> Tensor:
         """-log p(x) from means (A, B, *shape): shape (A, B), nats, summed over features."""
         constant = 0.5 * math.prod(params.shape[2:]) * math.log(2 * math.pi * self.variance)
@@ -190,6 +199,10 @@ class SquaredError(Unbounded):
         MMIDAS (Marghi et al. 2024), the reconstruction loss `MSE` of its public code, which also
         sums over features.
     """
+
+    def noise_variance(self, x: Tensor) -> Tensor:
+        """One half, whatever the samples (N, *shape): shape (*shape)."""
+        return torch.full_like(x[0], 0.5)
 
     def nll(self, params: Tensor, x: Tensor) -> Tensor:
         """Squared error of means (A, B, *shape): shape (A, B), nats, summed over features."""

@@ -42,6 +42,10 @@ class Laplace(Unbounded):
         if not 0 < self.scale < math.inf:
             raise ValueError(f"the Laplace scale must be above 0 and finite, got {self.scale}")
 
+    def noise_variance(self, x: Tensor) -> Tensor:
+        """Variance of the normal that is as curved at the mean of samples (N, *shape): (*shape)."""
+        return self.scale * (x - x.mean(dim=0)).abs().mean(dim=0)
+
     def nll(self, params: Tensor, x: Tensor) -> Tensor:
         """-log p(x) from medians (A, B, *shape): shape (A, B), nats, summed over features."""
         constant = math.prod(params.shape[2:]) * math.log(2 * self.scale)
@@ -96,6 +100,10 @@ class Poisson(Counts):
         """-log p of each count, nats, shape of params."""
         params = at_least_single(params)
         return params.exp() - x * params + torch.lgamma(x + 1)
+
+    def noise_variance(self, x: Tensor) -> Tensor:
+        """Variance of each count at the mean of samples (N, *shape): shape (*shape)."""
+        return x.mean(dim=0)
 
     def mean(self, params: Tensor) -> Tensor:
         """The rates, in counts."""
@@ -180,6 +188,10 @@ class Categorical:
     def elementwise(self, params: Tensor, x: Tensor) -> Tensor:
         """The part of each category in -log p(x), nats, shape of params."""
         return -x * at_least_single(params).log_softmax(dim=-1)
+
+    def noise_variance(self, x: Tensor) -> Tensor:
+        """The share of each category in samples (N, *shape), as in Pearson's chi squared."""
+        return x.mean(dim=0)
 
     def mean(self, params: Tensor) -> Tensor:
         """Probabilities of the categories, from logits, of their shape."""

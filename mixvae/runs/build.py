@@ -100,6 +100,8 @@ def build(cfg: DictConfig) -> Parts:
                 check_samples(batch.x)
         if callable(getattr(data, "eval_dataloader", None)):
             model.prepare(data.eval_dataloader("train"))
+            steps = len(data.train_dataloader()) * max(max_epochs, 1)  # a trial takes no more
+            model.choose(data.eval_dataloader("train"), data.eval_dataloader("val"), steps)
     return Parts(data, model, trainer)
 
 

@@ -158,6 +158,7 @@ def metrics_without_csv(folder: RunFolder, trainer: Trainer, epoch: int) -> dict
 def write_summary(run: Run, status: str) -> dict[str, Any]:
     """Write summary.json and end the loggers."""
     trainer, checkpoints = run.parts.trainer, run.checkpoints
+    choices = getattr(run.parts.model, "choices", {})
     summary = {
         "status": status,
         "name": run.cfg.name,
@@ -169,6 +170,7 @@ def write_summary(run: Run, status: str) -> dict[str, Any]:
         "tested_checkpoint": run.tested,
         "tested_split": tested_split(run.parts.data),
         "warnings": run.warnings,
+        **({"choices": choices} if choices else {}),
         **dict(sorted(run.metrics.items())),
     }
     write_json(run.folder.summary, summary)

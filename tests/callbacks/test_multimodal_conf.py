@@ -10,7 +10,7 @@ from hydra.utils import get_class
 from omegaconf import OmegaConf
 
 
-@pytest.mark.parametrize("name", ["evaluation", "predictions", "figures"])
+@pytest.mark.parametrize("name", ["evaluation", "health", "predictions", "figures"])
 def test_the_options_are_those_of_the_constructor(name: str, repo_root: Path) -> None:
     path = repo_root / "conf" / "callbacks" / "multimodal.yaml"
     assert path.read_text().startswith("# purpose: ")

@@ -133,3 +133,29 @@ def test_files_are_never_written_over_nor_left_unfinished(tmp_path: Path, monkey
     with pytest.raises(KeyboardInterrupt):
         simulate_rats(str(tmp_path / "other"), num_trials=5, num_bins=3)
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_rates_and_neurons_are_as_asked():
+    settings = {"theta": 0.0, "gain": 0.0, "state": 0.0, "tuning": 0.0, "drift": 0.0}
+    slow = RatSimulator(rate=2.0, num_neurons=[30, 20, 10, 5, 4], num_bins=100, **settings)
+    recording = slow.record("barat")
+    assert recording.spikes.shape[1] == 30
+    usual = RatSimulator(num_bins=100, **settings).record("barat")
+    assert recording.spikes.mean() < 0.6 * usual.spikes.mean()
+
+
+def test_a_walk_moves_the_population_within_a_trial():
+    still, walking = (
+        RatSimulator(theta=0.0, num_bins=100, walk=walk).record("barat") for walk in (0.0, 1.0)
+    )
+    counts = [one.spikes[:, :, :50].sum(axis=2).astype(float) for one in (still, walking)]
+    assert counts[1].var(axis=0).mean() > 2 * counts[0].var(axis=0).mean()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("rate", 0.0), ("frequency", -1.0), ("walk", -0.1), ("num_neurons", [1, 2])],
+)
+def test_a_wrong_setting_is_refused_by_name(setting, value):
+    with pytest.raises(ValueError, match=f"simulator.{setting}"):
+        RatSimulator(**{setting: value})

@@ -1,0 +1,51 @@
+"""What the rooms share: batch and inference records, protocols. Nothing here computes."""
+
+from mixvae.contracts.mixtures import (
+    UNKNOWN_LABEL,
+    Adversary,
+    Augmenter,
+    Balance,
+    Balanced,
+    Batch,
+    CopyModel,
+    Covariate,
+    DataSpec,
+    LogQ,
+    Mergeable,
+    MixtureModel,
+    MixturePosterior,
+    MixtureStep,
+    Prunable,
+)
+from mixvae.contracts.modalities import (
+    ModalitySpec,
+    MultimodalBatch,
+    MultimodalModel,
+    MultimodalPosterior,
+    MultimodalSpec,
+    MultimodalStep,
+)
+
+__all__ = [
+    "UNKNOWN_LABEL",
+    "Adversary",
+    "Augmenter",
+    "Balance",
+    "Balanced",
+    "Batch",
+    "CopyModel",
+    "Covariate",
+    "DataSpec",
+    "LogQ",
+    "Mergeable",
+    "MixtureModel",
+    "MixturePosterior",
+    "MixtureStep",
+    "ModalitySpec",
+    "MultimodalBatch",
+    "MultimodalModel",
+    "MultimodalPosterior",
+    "MultimodalSpec",
+    "MultimodalStep",
+    "Prunable",
+]

@@ -132,8 +132,9 @@ class AgentLoop(nn.Module):
             entropy = -(q * log_q).sum(dim=1)
             total = total + scale * (self._reconstruction(output, x) + kl - entropy).mean()
             log_qs.append(log_q)
-            floor = 0.1 / self.sizes.categories
-            deviations.append(q.var(dim=0, unbiased=False).clamp_min(floor**2).sqrt())
+            deviations.append(q.var(dim=0, unbiased=False).clamp_min(1e-12).sqrt())
+        floor = 0.1 / self.sizes.categories**0.5 * torch.stack(deviations).mean()
+        deviations = [torch.maximum(deviation, floor) for deviation in deviations]
         for a, b in itertools.combinations(range(len(self.agents)), 2):
             difference = log_qs[a] / deviations[a] - log_qs[b] / deviations[b]
             total = total + difference.pow(2).sum(dim=1).mean()

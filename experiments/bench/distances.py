@@ -38,7 +38,8 @@ def _coupling_sides(count: int, size: int, categories: int, device: torch.device
 
 def pairs_of_agents(log_q: Tensor) -> Tensor:
     """The perturbed coupling, a pair of agents at a time: shape (B,)."""
-    u = [log / batch_deviation(log.exp()[None])[0] for log in log_q]
+    deviation = batch_deviation(log_q.exp())
+    u = [log / own for log, own in zip(log_q, deviation, strict=True)]
     pairs = itertools.combinations(u, 2)
     return torch.stack([(a - b).pow(2).sum(dim=1) for a, b in pairs]).sum(dim=0)
 

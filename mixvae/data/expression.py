@@ -53,15 +53,18 @@ def check_expression(matrix: Matrix, name: str = "the matrix") -> None:
             )
 
 
-def check_counts(matrix: Matrix, name: str = "the counts") -> bool:
+def check_counts(matrix: Matrix, name: str = "the counts", *, expected: bool = False) -> bool:
     """Refuse a matrix, shape (N, G), that is empty or holds a value that is not a count.
 
+    Args:
+        expected: Whether expected counts, as of RSEM or SoupX, are accepted.
+
     Returns:
-        Whether all are whole; expected counts, as of RSEM or SoupX, are not.
+        Whether all are whole; expected counts are not.
     """
     check_expression(matrix, name)
-    extent = extent_of(matrix)
-    if extent.kind == "linear" or (extent.kind == "log" and is_expected_counts(matrix)):
+    kind = extent_of(matrix).kind if expected else None
+    if kind == "linear" or (kind == "log" and is_expected_counts(matrix)):
         return False
     for values in _chunks(matrix):
         if values.min() < 0:

@@ -137,7 +137,7 @@ class Preparation:
         libraries, whole = [], True
         for span, part in matrix.parts():
             counts, own = counted.apply(part), _within(span, rows)
-            whole &= check_counts(counts, matrix.name)
+            whole &= check_counts(counts, matrix.name, expected=True)
             libraries.append([library_sizes(counts[own]), library_sizes(part[own])])
         warn_of_left_out(len(self.genes), *map(np.concatenate, zip(*libraries, strict=True)))
         if not whole:

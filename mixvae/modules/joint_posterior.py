@@ -62,6 +62,8 @@ class JointPosteriorVAE(AbstractMultimodalModule):
         beta: Beta = 1.0,
         **shared: Any,
     ) -> None:
+        if aggregate == "mopoe":
+            subsets(len(shared["modalities"]))
         super().__init__(**shared)
         self._set_beta(beta)
         if aggregate not in AGGREGATE_KINDS:
@@ -70,8 +72,6 @@ class JointPosteriorVAE(AbstractMultimodalModule):
             )
         if prior_expert and aggregate not in ("poe", "mopoe"):
             raise ValueError(f"model.prior_expert is for poe and mopoe, not for {aggregate}")
-        if aggregate == "mopoe":
-            subsets(self.num_modalities)
         self.aggregate: AggregateKind = aggregate
         self.prior_expert = prior_expert
 

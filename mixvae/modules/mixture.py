@@ -78,7 +78,7 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
             **({"covariates": covariates} if covariates else {}),
         )
         self.register_buffer("category_mask", torch.ones(num_categories, dtype=torch.bool))
-        # The name of each agent's categories; merged ones have the same.
+        # Merged categories have the same name.
         self.register_buffer("merged_into", torch.arange(num_categories).repeat(num_agents, 1))
         self.merged = False
         # A plain number: reading the buffer makes a GPU wait.
@@ -116,10 +116,7 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
         return self.shared_terms(SETTLED, step.reconstruction, step.kl, log_q)
 
     def settled_loss(self, step: MixtureStep) -> Tensor:
-        """The objective of a measured batch at the schedules' last values, a scalar in nats.
-
-        Comparable over epochs, so that the best checkpoint can be chosen without labels.
-        """
+        """The objective of a measured batch at the schedules' last values, for any epoch."""
         return self.settled_terms(step).total()
 
     def log_measured(self, step: MixtureStep) -> Tensor:

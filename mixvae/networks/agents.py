@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -248,31 +247,6 @@ class Agents(_Categories):
         if self.state_from_category is not None:
             last.insert(0, CategoryAxis(self.state_from_category.weight, 1))
         return first + last
-
-
-class ImageAgents(Agents):
-    """`Agents` whose networks follow from the size of the images.
-
-    Args:
-        encoder: Fully connected, for samples of at most `most_values` values; `decoder` likewise.
-        conv_encoder: Convolutional, for larger ones; `conv_decoder` likewise.
-        **shared: See `Agents`.
-    """
-
-    def __init__(
-        self,
-        *,
-        shape: Sequence[int],
-        encoder: NetworkFactory,
-        decoder: NetworkFactory,
-        conv_encoder: NetworkFactory,
-        conv_decoder: NetworkFactory,
-        most_values: int = 1500,
-        **shared: Any,
-    ) -> None:
-        if math.prod(shape) > most_values:
-            encoder, decoder = conv_encoder, conv_decoder
-        super().__init__(shape=shape, encoder=encoder, decoder=decoder, **shared)
 
 
 class Categorisers(_Categories):

@@ -204,7 +204,7 @@ class Categorical:
             raise ValueError(
                 f"the categorical likelihood needs one-hot categories along the last axis, values"
                 f" in [0, 1]; got {low:g} to {high:g}; declare token numbers by data.kinds={{name:"
-                " tokens}}, and leave them out of data.standardise"
+                " tokens}, and leave them out of data.standardise"
             )
         total = x.sum(dim=-1)
         distance = torch.minimum((total - 1).abs(), total.abs())

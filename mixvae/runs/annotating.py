@@ -90,6 +90,9 @@ class Annotator:
         values = self._covariates(source, options.batch)
         batches = adapted.batches(matrix, options.batch_size)
         kept = np.flatnonzero(self.model.category_mask.cpu().numpy())
+        if doubted := doubts(self.run.folder):
+            told = "run %s is not to be relied on: %s"
+            logger.warning(told, shown(self.run.folder.path), doubted)
         annotation, latent = _infer(self.model, batches, options.agent, values)
         _add(adata, annotation, latent, kept)
         adata.uns["mixvae"] = {
@@ -114,9 +117,6 @@ def open_annotator(options: AnnotateOptions) -> Annotator:
             f"run {shown(run.folder.path)} was trained on {run.data_name}, not on cells; annotate"
             " with a run of data=cells"
         )
-    doubted = doubts(run.folder)
-    if doubted:
-        logger.warning("run %s is not to be relied on: %s", shown(run.folder.path), doubted)
     genes = preparation.genes
     states = (state for state in run.content.values() if isinstance(state, Mapping))
     covariates = CellCovariates.from_plain(

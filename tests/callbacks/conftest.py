@@ -321,7 +321,7 @@ def record_drawing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Drawn]:
     def record(module: ModuleType, *names: str) -> Drawn:
         calls: Drawn = {name: [] for name in names}
         for name, drawn in calls.items():
-            draw = lambda *args, drawn=drawn: drawn.append(args) or Figure((1, 1))  # noqa: E731
+            draw = lambda *args, drawn=drawn, **_: drawn.append(args) or Figure((1, 1))  # noqa: E731
             monkeypatch.setattr(module, name, draw)
         return calls
 

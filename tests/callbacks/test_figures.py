@@ -106,7 +106,7 @@ def test_pictures_show_what_the_model_says(
         posterior = tiny_model.infer(x)
     category = posterior.probs.argmax(-1)
 
-    ((samples, decoded, _, value_range),) = drawn["reconstructions"]
+    ((samples, decoded, _, value_range, _),) = drawn["reconstructions"]
     assert value_range == (0.0, 1.0)
     rows = [int((x == torch.from_numpy(s)).flatten(1).all(1).nonzero()) for s in samples]
     one_hot = torch.eye(4)[category[:, rows]]
@@ -135,7 +135,7 @@ def test_category_samples_come_in_the_order_of_confidence(
 ) -> None:
     figures = Figures(dirpath=str(tmp_path), samples_per_category=4)
     quiet_trainer(callbacks=[figures]).test(tiny_model, datamodule=tiny_data, verbose=False)
-    ((grid, shown, _),) = drawn["category_samples"]
+    ((grid, shown, _, _),) = drawn["category_samples"]
     assert shown == [0, 1, 2, 3]
     for k, members in zip(shown, grid, strict=True):
         if len(members) == 0:

@@ -46,7 +46,7 @@ def test_what_takes_a_plain_value_of_the_top_level_goes_on_doing_so(tmp_path: Pa
     ((expected, _),) = compose_jobs(Command([*experiment, *others]))
     assert resolved(again) == resolved(expected)
     assert (again.data.seed, again.data.root) == (2, "elsewhere")
-    assert (again.logger.wandb.name, again.logger.wandb.tags) == ("of_2", ["z"])
+    assert (resolved(again)["name"], again.logger.wandb.tags) == ("of_2", ["z"])
 
 
 def test_other_references_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,8 @@ def test_keys_reach_their_fields() -> None:
 def test_the_help_names_every_key_and_fits_a_terminal(kind: type[RunRequest]) -> None:
     lines = help_of(kind).splitlines()
     assert max(map(len, lines)) <= 100
-    keys = {"layer": "data.layer", "path": "data.path", "files": "data.modalities"}
+    keys = {"path": "data.path", "files": "data.modalities"}
+    keys |= {name: f"data.{name}" for name in ("layer", "gene_names", "modality")}
     names = [keys.get(item.name, item.name) for item in fields(kind)]
     for name in {*names, "debug"} - {"overrides"}:
         assert any(line.startswith(f"  {name}=") for line in lines), name

@@ -67,8 +67,10 @@ def test_cells_of_a_file_are_read_by_their_keys(tmp_path: Path) -> None:
     import pandas as pd
 
     rna, protein, types = (part[:100] for part in simulate_cite(0))
-    cells = anndata.AnnData(rna, obs=pd.DataFrame({"kind": pd.Categorical(types)}))
-    cells.obs_names = [f"cell{i}" for i in range(100)]
+    cells = anndata.AnnData(
+        rna,
+        obs=pd.DataFrame({"kind": pd.Categorical(types)}, index=[f"cell{i}" for i in range(100)]),
+    )
     cells.obsm["adt"] = protein
     cells.write_h5ad(tmp_path / "cells.h5ad")
     options = {"path": str(tmp_path / "cells.h5ad"), "protein": "obsm/adt", "batch_size": 8}

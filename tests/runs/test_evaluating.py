@@ -28,6 +28,8 @@ def evaluate(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str,
 
 
 Evaluate = Callable[..., tuple[int, str, str]]
+# `best` is then the worst epoch, the first one, and differs from `last`.
+WORST = "callbacks.checkpoints.mode=max"
 
 
 def of_test(summary: dict[str, Any]) -> dict[str, Any]:
@@ -43,7 +45,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_training_and_evaluation_give_the_same_metrics(
     run: Make, evaluate: Evaluate, read_json: Read, checkpoint: str
 ) -> None:
-    folder = run("a", f"test_checkpoint={checkpoint}")
+    folder = run("a", f"test_checkpoint={checkpoint}", WORST)
     trained = of_test(read_json(folder / "summary.json"))
     status, out, _ = evaluate("run=a")
     assert status == 0
@@ -177,7 +179,7 @@ def test_a_wrong_override_is_refused_and_leaves_the_folder_as_it_was(
 
 def test_best_and_last_differ_here(run: Make) -> None:
     """Else the tests above would prove less than they say."""
-    folder = run("a", "trainer.max_epochs=4") / "checkpoints"
+    folder = run("a", WORST) / "checkpoints"
     best, last = (
         torch.load(folder / f"{name}.ckpt", weights_only=True)["state_dict"]
         for name in ("best", "last")

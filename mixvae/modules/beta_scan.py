@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import statistics
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
@@ -24,8 +25,10 @@ BATCH_SIZE = 128
 MAX_EVENTS = 3000
 MAX_VALUES = 20_000_000
 MAX_MODALITIES = 12
+# Gains are small beside the noise of one start, so that several are averaged.
+STARTS = 3
 # The smallest beta that reaches this share of the best one's gain is taken.
-ENOUGH = 0.8
+ENOUGH = 0.6
 # Standard errors, 1 / (number of events) for a pair, above which a gain is not chance.
 CHANCE = 3.0
 
@@ -76,9 +79,10 @@ def choose_beta(
     its likelihood, small networks are trained on the model's own objective with betas relative to
     the largest variance, all at once, and each is judged on validation events: by the share of a
     modality's variance that its decoder explains from another one's posterior mean, up to a factor,
-    averaged over pairs. Private directions lower it, as empty latents do. Of betas that explain
-    nearly as much as the best one, the smallest is taken: it leaves each modality most of itself,
-    and is farthest from the beta at which a further shared direction is given up.
+    averaged over pairs, three starts, and neighbouring betas. Private directions lower it, as empty
+    latents do. Of betas that explain most of what the best one does, the smallest is taken: it
+    leaves each modality most of itself, and is farthest from the beta at which a further shared
+    direction is given up.
 
     Args:
         model: The model, whose objective is copied with other networks; it is not changed.
@@ -106,10 +110,13 @@ def choose_beta(
         return Choice(1.0, "1, as the modalities do not vary", (), ())
     scale = unit**0.5
     fitted, judged = (Events([x / scale for x in one.x], one.present) for one in (fitted, judged))
+    steps = max(1, min(max_steps, STEPS))
+    starts = []
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        trained = _train(model, fitted, scales / scale, max(1, min(max_steps, STEPS)))
-        gains = _gains(trained, judged)
+        for seed in range(STARTS):
+            torch.manual_seed(seed)
+            starts.append(_gains(_train(model, fitted, scales / scale, steps, seed), judged))
+    gains = _smoothed([statistics.fmean(parts) for parts in zip(*starts, strict=True)])
     pairs = max(1, len(taken) * (len(taken) - 1))
     chance = CHANCE / (max(1, len(judged.present)) * pairs**0.5)
     return _pick([unit * relative for relative in RELATIVE], gains, chance, unit)
@@ -131,7 +138,7 @@ def _pick(
         return Choice(beta, reason, *found)
     enough = next(k for k, gain in enumerate(gains) if gain >= ENOUGH * gains[best])
     reason = (
-        f"of {tried}, the smallest that imputes other modalities about as well as the best,"
+        f"of {tried}, the smallest that imputes other modalities nearly as well as the best,"
         f" {candidates[best]:.3g} ({gains[enough]:.1%} and {gains[best]:.1%} of their leading"
         " variance on validation events)"
     )
@@ -184,9 +191,15 @@ def _variance(family: Likelihood, x: Tensor) -> Tensor:
     return torch.where(values > floor, values, torch.full_like(values, math.inf))
 
 
-def _train(model: Any, events: Events, scales: Tensor, steps: int) -> Any:
+def _smoothed(gains: Sequence[float]) -> list[float]:
+    """Each gain averaged with its neighbours', at half their weight."""
+    padded = [gains[0], *gains, gains[-1]]
+    return [(a + 2 * b + c) / 4 for a, b, c in zip(padded, gains, padded[2:], strict=False)]
+
+
+def _train(model: Any, events: Events, scales: Tensor, steps: int, seed: int) -> Any:
     """A copy of the model with small networks, trained at all candidates at once."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     small = _copy(model, scales, generator)
     count = len(RELATIVE)
     betas = torch.tensor(RELATIVE).unsqueeze(1)

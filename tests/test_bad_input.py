@@ -25,7 +25,7 @@ from mixvae.data.cell_generator import generate_cells
 from mixvae.data.cells_synthetic import write_cells
 from tests.conftest import SMALL
 
-SECONDS = 15.0
+SECONDS = 30.0
 TINY = (*SMALL, "trainer.max_epochs=1")
 ARRAYS = "+experiment=multimodal_mmvm data.modalities={a:a.npy,b:b.npy}"
 RATS = "+experiment=hippocampus_mmvm"

@@ -96,6 +96,8 @@ def test_a_resumed_run_equals_the_uninterrupted_one(
 ) -> None:
     common = ["+experiment=multimodal_mmvm", f"model={model}", *arrays, "logger=csv"]
     common += ["num_threads=1", "data.batch_size=32", "~callbacks.figures"]
+    # A scan for beta is no longer than the training was to be, and this one is prolonged.
+    common += ["model.beta=0.5"]
     assert main([*common, "trainer.max_epochs=4", "run_dir=whole"]) == 0
     assert main([*common, "trainer.max_epochs=2", "run_dir=parted"]) == 0
     assert main(["resume=parted", "trainer.max_epochs=4"]) == 0

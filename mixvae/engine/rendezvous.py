@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import threading
 import time
 import uuid
@@ -31,6 +32,7 @@ PATIENCE_SECONDS = 20.0
 COLLECTIVE = timedelta(minutes=30)
 FOLDER = "mixvae/folder"
 POLL_SECONDS = 0.05
+PAUSE_SECONDS = 0.5
 FAILED = 1
 
 
@@ -168,9 +170,29 @@ class Rendezvous:
         return f"mixvae/{self._session}/{name}"
 
 
+def _await(host: str, port: int) -> None:
+    """Wait until the port of process 0 takes connections; TCPStore may wait far beyond its timeout.
+
+    Raises:
+        RuntimeError: If it does not within `REACH_SECONDS`.
+    """
+    until = time.monotonic() + REACH_SECONDS
+    while time.monotonic() < until:
+        try:
+            socket.create_connection(
+                (host, port), timeout=max(until - time.monotonic(), 1.0)
+            ).close()
+            return
+        except OSError:
+            time.sleep(PAUSE_SECONDS)
+    raise RuntimeError("no connection")
+
+
 def _open_store(host: str, port: int, rank: int, *, hosts: bool) -> Any:
     seconds = timedelta(seconds=REACH_SECONDS)
     try:
+        if not hosts:
+            _await(host, port)
         return TCPStore(host, port, is_master=hosts, timeout=seconds, wait_for_workers=False)
     except RuntimeError as error:
         if hosts:

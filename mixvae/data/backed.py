@@ -86,8 +86,8 @@ class BackedCells(Resident):
         """Read the batch of these rows without the rest of their chunks, and keep nothing."""
 
         def read(chunk: int, within: NDArray[np.int64]) -> list[Matrix]:
-            first, start = within.min(), chunk * self.chunk_rows
-            matrices = self._read(start + first, start + within.max() + 1)
+            first, last, start = int(within.min()), int(within.max()), chunk * self.chunk_rows
+            matrices = self._read(start + first, start + last + 1)
             return [matrix[within - first] for matrix in matrices]
 
         with self._lock:

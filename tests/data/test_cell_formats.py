@@ -129,7 +129,7 @@ def write_h5mu(path, *modalities):
     """MuData's layout: an AnnData group for each modality, and obs and var of all."""
     with h5py.File(path, "w") as file:
         for name in modalities:
-            anndata.io.write_elem(file, f"mod/{name}", make())
+            anndata.io.write_elem(file.require_group("mod"), name, make())
         anndata.io.write_elem(file, "obs", make().obs)
         anndata.io.write_elem(file, "var", make().var)
     return path

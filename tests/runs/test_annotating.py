@@ -448,7 +448,7 @@ def test_packed_files_modalities_and_old_files_are_annotated(
     same(anndata.read_h5ad(tmp_path / "packed.h5ad"), wanted)
     with h5py.File(tmp_path / "in.h5mu", "w") as file:
         for name in ("rna", "adt"):
-            anndata.io.write_elem(file, f"mod/{name}", cells)
+            anndata.io.write_elem(file.require_group("mod"), name, cells)
         anndata.io.write_elem(file, "obs", cells.obs)
         anndata.io.write_elem(file, "var", cells.var)
     status, _, err = command("run=a", "data.path=in.h5mu", "data.modality=rna", "out=out.h5ad")

@@ -24,7 +24,7 @@ from mixvae.files import write_json
 from mixvae.messages import warn
 from mixvae.runs.build import build_model, build_trainer
 from mixvae.runs.opening import TrainedRun, choose_checkpoint, open_trained
-from mixvae.runs.recording import listening, shown, tell_tested_split
+from mixvae.runs.recording import listening, shown, tell_figures, tell_tested_split
 
 # Trainer settings that change no result: the machine and the progress bar.
 MACHINE = re.compile(r"trainer(\.(accelerator|devices|enable_progress_bar))?=.*")
@@ -104,8 +104,7 @@ def _report(
     print(f"results        {shown(path)}")
     if "test/accuracy" in metrics:
         print(f"test/accuracy  {metrics['test/accuracy']:.4f}  ({tested})")
-    for picture in sorted((target / "figures").glob("*.png")):
-        print(f"picture        {shown(picture)}")
+    tell_figures(target / "figures")
     if target == run.folder.path and run.folder.report.is_file():
         from mixvae.reports.page import write_run_report
 

@@ -196,13 +196,18 @@ def print_result(run: Run) -> None:
         print(f"review         {review['verdict']}" + (f": {because}" if because else ""))
     if run.folder.report.is_file():
         print(f"report         {shown(run.folder.report)}")
-    for picture in sorted(run.folder.figures.glob("*.png")):
-        print(f"picture        {shown(picture)}")
+    tell_figures(run.folder.figures)
     for logger in run.parts.trainer.loggers:
         if isinstance(logger, WandbRun) and logger.sync_folder is not None:
             place = shlex.quote(shown(logger.sync_folder))
             print(f"W&B            offline; to send it: wandb sync {place}")
     sys.stdout.flush()
+
+
+def tell_figures(folder: Path) -> None:
+    """Print the folder of the figures and their number, if there are any."""
+    if count := len(list(folder.glob("*.png"))):
+        print(f"figures        {shown(folder)} ({count})")
 
 
 def tell_tested_split(data: object) -> None:

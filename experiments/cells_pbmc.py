@@ -70,17 +70,7 @@ def baselines(cells: Any, seed: int, num_found: int) -> dict[str, dict[str, floa
         warnings.simplefilter("ignore")
         scanpy.pp.pca(cells, n_comps=NUM_COMPONENTS)
         scanpy.pp.neighbors(cells, n_neighbors=NUM_NEIGHBOURS)
-        leiden = {}
-        for resolution in RESOLUTIONS:
-            scanpy.tl.leiden(
-                cells,
-                resolution=resolution,
-                flavor="igraph",
-                n_iterations=2,
-                directed=False,
-                random_state=seed,
-            )
-            leiden[resolution] = score(labels, cells.obs["leiden"])
+        leiden = leiden_scores(cells, labels, seed)
     points = cells.obsm["X_pca"]
     scores = {
         "Leiden, best resolution": max(leiden.values(), key=lambda one: one["ARI"]),
@@ -89,6 +79,24 @@ def baselines(cells: Any, seed: int, num_found: int) -> dict[str, dict[str, floa
     for name, count in {"labels": labels.nunique(), "ours": num_found}.items():
         clusters = KMeans(count, n_init=10, random_state=seed).fit_predict(points)
         scores[f"k-means, as many as {name}"] = score(labels, clusters)
+    return scores
+
+
+def leiden_scores(cells: Any, labels: Any, seed: int) -> dict[float, dict[str, float]]:
+    """Scores of Leiden's clusters of cells whose neighbours are known, by resolution."""
+    import scanpy
+
+    scores = {}
+    for resolution in RESOLUTIONS:
+        scanpy.tl.leiden(
+            cells,
+            resolution=resolution,
+            flavor="igraph",
+            n_iterations=2,
+            directed=False,
+            random_state=seed,
+        )
+        scores[resolution] = score(labels, cells.obs["leiden"])
     return scores
 
 

@@ -27,8 +27,8 @@ from typing import Any
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
-from experiments.cells_hardness import NUM_COMPONENTS, NUM_NEIGHBOURS, RESOLUTIONS
-from experiments.cells_pbmc import score
+from experiments.cells_hardness import NUM_COMPONENTS, NUM_NEIGHBOURS
+from experiments.cells_pbmc import leiden_scores, score
 from experiments.cells_recovery import RESULTS, train
 from experiments.reports import markdown, spread
 from mixvae.annotate import annotate
@@ -44,21 +44,11 @@ def leiden(points: NDArray[Any], labels: Any, seed: int) -> dict[float, dict[str
     import anndata
     import scanpy
 
-    cells, scores = anndata.AnnData(points), {}
+    cells = anndata.AnnData(points)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scanpy.pp.neighbors(cells, n_neighbors=NUM_NEIGHBOURS, use_rep="X")
-        for resolution in RESOLUTIONS:
-            scanpy.tl.leiden(
-                cells,
-                resolution=resolution,
-                flavor="igraph",
-                n_iterations=2,
-                directed=False,
-                random_state=seed,
-            )
-            scores[resolution] = score(labels, cells.obs["leiden"])
-    return scores
+        return leiden_scores(cells, labels, seed)
 
 
 def best(scores: Mapping[float, dict[str, float]]) -> dict[str, float]:

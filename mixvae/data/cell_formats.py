@@ -1,8 +1,8 @@
 """Files of cells in the formats that biologists have, opened as sources of cells.
 
-Formats are told by content, not by name: .h5ad (also packed, .h5ad.gz), a modality of .h5mu, 10x
-Genomics' .h5 and its folders of matrix.mtx, loom, and zarr stores. Of .h5ad and .h5mu files only
-the parts asked for are read; the others are read whole.
+The content of a file decides its format, not its name: .h5ad (also packed, .h5ad.gz), a modality of
+.h5mu, 10x Genomics' .h5 and its folders of matrix.mtx, loom, and zarr stores. Of .h5ad and .h5mu
+files only the parts asked for are read; the others are read whole.
 """
 
 from __future__ import annotations

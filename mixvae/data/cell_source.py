@@ -215,5 +215,5 @@ class AnnDataSource(CellSource):
 
 
 def canonical(layer: str) -> str:
-    """Name a layer; one called X or raw is told from those."""
+    """Name a layer; `layers/` distinguishes one called X or raw from the matrix of that name."""
     return f"layers/{layer}" if layer in (X, RAW) else layer

@@ -63,7 +63,7 @@ def _from_table(
 
 
 def _is_header(rows: list[list[str]]) -> bool:
-    """Whether the first line alone is no number, or names the label."""
+    """Whether only the first line is not a number, or it names the label."""
     if len(rows) < 2:
         return False
     first, others = rows[0], [field for row in rows[1:] for field in row]

@@ -132,8 +132,9 @@ def _write_report(run: Run, status: str) -> None:
 
     try:
         write_run_report(run.folder.path)
-    except (OSError, ValueError) as error:
-        warn(f"the report was not written ({error}); the results are in {shown(run.folder.path)}")
+    except (ImportError, OSError, ValueError) as error:
+        with listening(run.warnings):  # the disk may be full: the summary stays as it is
+            warn(f"the report was not written ({error}); results: {shown(run.folder.path)}")
 
 
 def _ignore_interrupts() -> None:

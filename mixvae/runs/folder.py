@@ -95,6 +95,12 @@ class RunFolder:
         """Return the provenance; an empty one if there is none or it cannot be read."""
         return read_json(self.provenance)
 
+    def read_overrides(self) -> list[str]:
+        """Return the lines that the config was composed from; none if the file is missing."""
+        if not self.overrides.is_file():
+            return []
+        return self.overrides.read_text(encoding="utf-8").splitlines()
+
     @property
     def status(self) -> str:
         """`running`, `finished`, `interrupted` or `failed`; `unknown` without a summary."""

@@ -113,7 +113,7 @@ def write_resumption(
 def start_loggers(run: Run, group: str | None) -> None:
     """Give each logger the config and its origin, and W&B the run's id, name and group."""
     provenance = run.folder.read_provenance()
-    overrides = run.folder.overrides.read_text(encoding="utf-8").splitlines()
+    overrides = run.folder.read_overrides()
     origin = {
         "overrides": overrides,
         "git_commit": provenance.get("git_commit"),

@@ -109,3 +109,10 @@ def test_a_folder_that_another_machine_does_not_see(
     check_same(folder, "a1", tmp_path / "run")
     with pytest.raises(ValueError, match=r"is /there on .*, but process 0 has .*/run;"):
         check_same(folder, "a1", "/there")
+
+
+def test_overrides_are_read_where_they_are(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    assert folder.read_overrides() == []
+    folder.overrides.write_text("seed=3\nname=a\n")
+    assert folder.read_overrides() == ["seed=3", "name=a"]

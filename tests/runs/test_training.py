@@ -188,3 +188,20 @@ def test_runs_with_less_than_usual_end_well(
     outcome = train(*kept, override, "run_dir=a")
     assert outcome.status == 0, outcome.err
     assert read_json(tmp_path / "a" / "summary.json")["status"] == "finished"
+
+
+def test_a_report_that_cannot_be_drawn_costs_a_warning_and_no_result(
+    train: Callable[..., Any],
+    small: tuple[str, ...],
+    tmp_path: Path,
+    read_json: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: Path) -> None:
+        raise ModuleNotFoundError("No module named 'plotly'")
+
+    monkeypatch.setattr("mixvae.reports.page.write_run_report", refuse)
+    outcome = train(*small, "trainer.max_epochs=1", "run_dir=a", "report=true")
+    assert outcome.status == 0, outcome.err
+    assert "the report was not written (No module named 'plotly')" in outcome.err
+    assert read_json(tmp_path / "a" / "summary.json")["status"] == "finished"

@@ -108,9 +108,16 @@ def evaluating(trainer: Trainer, model: LightningModule) -> Iterator[None]:
         module.training = mode
 
 
-def ordered_batches(trainer: Trainer, split: str) -> Iterator[Any]:
-    """Yield this rank's batches of a split in order, in the trainer's device and precision."""
-    for batch in datamodule_of(trainer).eval_dataloader(split):
+def ordered_batches(trainer: Trainer, split: str, count: int | None = None) -> Iterator[Any]:
+    """Yield this rank's batches of a split in order, in the trainer's device and precision.
+
+    Args:
+        count: About so many samples over all ranks, an equal share of each batch; None takes all.
+    """
+    loader = datamodule_of(trainer).eval_dataloader(split)
+    if count is not None:
+        loader = loader.thinned(max(1, count // trainer.world_size))
+    for batch in loader:
         yield trainer.precision_plugin.convert_input(trainer.strategy.batch_to_device(batch))
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn.functional import one_hot
+from sklearn.decomposition import PCA
 
 from mixvae.callbacks.checkpoints import forget_best
 from mixvae.callbacks.lightning_parts import callbacks_of, is_debugging
@@ -19,26 +17,32 @@ from mixvae.callbacks.pruning import Pruning
 from mixvae.callbacks.settings import check_least
 from mixvae.contracts import Mergeable, MixtureModel, Prunable
 from mixvae.evaluation.merging import (
-    group_categories,
+    as_groups,
+    joint_of_groups,
     merging_path,
     most_agreed,
-    overlapping_groups,
+    separate_groups,
 )
 from mixvae.messages import inform, warn
-from mixvae.objectives.assignment import joint_counts
+
+MAX_SAMPLES = 20_000  # of the training set, by which merging is decided
+MAX_DIMENSIONS = 50  # of their space; beyond it, as many of its principal components are taken
 
 
 class Merging(Callback):
-    """After some epochs, merge each agent's overlapping categories and align the agents.
+    """After some epochs, merge each agent's categories that have no valley between them.
 
-    Agents with more categories than types keep all types apart and split some; `evaluation.merging`
-    tells a split type from two neighbours. The probabilities of merged categories are added.
+    Agents with more categories than types keep all types apart and split some; the samples of a
+    split type are as dense across the cut as beside it. Each agent's categories are merged in the
+    order of these valleys, see `evaluation.merging`. The probabilities of merged categories are
+    added, and the agents aligned.
 
     Args:
         after_epochs: Epochs of training before the merging.
         num_categories: Categories to end with, if known.
-        max_overlap: Else categories that overlap more are parts of one; None takes the number by
-            what the agents share, see `evaluation.merging.most_agreed`.
+        max_valley: Else categories are merged whose valley is shallower than this density, as a
+            share of the lower peak; None takes the number of categories on which the agents agree
+            most.
         align: Match the agents' categories after the merging.
     """
 
@@ -46,18 +50,18 @@ class Merging(Callback):
         self,
         after_epochs: int,
         num_categories: int | None = None,
-        max_overlap: float | None = 0.07,
+        max_valley: float | None = None,
         align: bool = True,
     ) -> None:
         check_least("merging", 1, after_epochs=after_epochs)
         check_least("merging", 2, num_categories=num_categories)
-        if max_overlap is not None and not 0 < max_overlap < 1:
+        if max_valley is not None and not 0 < max_valley < 1:
             raise ValueError(
-                f"callbacks.merging.max_overlap must lie between 0 and 1, got {max_overlap}"
+                f"callbacks.merging.max_valley must lie between 0 and 1, got {max_valley}"
             )
         self.after_epochs = after_epochs
+        self.max_valley = max_valley
         self.num_categories = num_categories
-        self.max_overlap = max_overlap
         self.align = align
         self._done = False
 
@@ -76,11 +80,11 @@ class Merging(Callback):
                 f"callbacks.merging merges the categories of a mixture, which"
                 f" {type(model).__name__} is not; set callbacks.merging=null"
             )
-        if self.num_categories is None and self.max_overlap is None and model.num_agents < 2:
+        if self.num_categories is None and self.max_valley is None and model.num_agents < 2:
             raise ValueError(
                 "callbacks.merging finds the number of categories by the agents' agreement, but"
                 " model.num_agents is 1; set it to 2 or more, or set"
-                " callbacks.merging.num_categories or max_overlap"
+                " callbacks.merging.num_categories or max_valley"
             )
         if (self.num_categories or 0) > model.num_categories:
             raise ValueError(
@@ -117,20 +121,22 @@ class Merging(Callback):
         assert isinstance(pl_module, MixtureModel)
         assert isinstance(pl_module, Prunable)
         self._done = True
-        overlap = measure_overlap(trainer, pl_module).cpu().numpy()
+        cells = assigned_samples(trainer, pl_module)
+        path = merging_path(cells.points, cells.category, pl_module.num_categories)
         number = self.num_categories
-        if number is None and self.max_overlap is not None:
-            number = overlapping_groups(overlap, self.max_overlap)
+        if number is None and self.max_valley is not None:
+            number = separate_groups(path, self.max_valley)
         elif number is None:
-            number = most_agreed(measure_joint(trainer, pl_module, merging_path(overlap)))
-        groups = group_categories(overlap, number)
+            number = most_agreed(joint_of_groups(cells.category, path.group))
+        size = [np.bincount(c, minlength=pl_module.num_categories) for c in cells.category]
+        groups = as_groups(path.group[number], np.stack(size))
         pl_module.merge(torch.from_numpy(groups.order), torch.from_numpy(groups.name))
         if self.align and pl_module.num_agents > 1:
             pl_module.align(torch.from_numpy(measure(trainer, pl_module).joint))
         forget_best(trainer)
         inform(
-            f"merged after epoch {trainer.current_epoch + 1}: {overlap.shape[-1]} categories into"
-            f" {groups.num_groups}"
+            f"merged after epoch {trainer.current_epoch + 1}: {pl_module.num_categories} categories"
+            f" into {groups.num_groups}"
         )
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -139,50 +145,36 @@ class Merging(Callback):
             warn(f"categories were not merged: training ended before epoch {self.after_epochs}")
 
 
-@torch.no_grad()
-def measure_overlap(trainer: Trainer, model: LightningModule) -> Tensor:
-    """Sums of q(i|x) q(j|x) over the training data of all ranks, shape (A, K, K), float64."""
-    assert isinstance(model, MixtureModel)
-    size = (model.num_agents, model.num_categories, model.num_categories)
-    total = torch.zeros(size, dtype=torch.float64, device=model.device)
-    with evaluating(trainer, model):
-        for index, batch in enumerate(ordered_batches(trainer, "train")):
-            probs = model.predict_step(batch, index).posterior.probs.double()
-            total += probs.transpose(1, 2) @ probs
-    reduced = trainer.strategy.reduce(total, reduce_op="sum")
-    assert isinstance(reduced, Tensor)
-    return reduced
+class Assigned(NamedTuple):
+    """Training samples of all ranks, at most about `MAX_SAMPLES`, equal on all ranks.
 
-
-@torch.no_grad()
-def measure_joint(
-    trainer: Trainer, model: LightningModule, path: Mapping[int, NDArray[np.int64]]
-) -> dict[int, NDArray[np.int64]]:
-    """Joint counts of the agents' groups over the training data of all ranks.
-
-    Args:
-        path: Group of each agent's categories, shape (A, K), by the number G of groups.
-
-    Returns:
-        Shape (A, A, G, G) as [a, b, i, j], by G.
+    Attributes:
+        points: What encoders see of them, see `Mergeable.seen`, shape (N, C).
+        category: Most probable category by each agent, shape (A, N).
     """
+
+    points: NDArray[np.float32]
+    category: NDArray[np.int64]
+
+
+@torch.no_grad()
+def assigned_samples(trainer: Trainer, model: LightningModule) -> Assigned:
+    """Assign training samples of all ranks, in the order of the ranks."""
+    assert isinstance(model, Mergeable)
     assert isinstance(model, MixtureModel)
-    size = (model.num_agents, model.num_agents)
-    members = {
-        number: one_hot(torch.from_numpy(group), number).to(model.device)
-        for number, group in path.items()
-    }
-    total = {
-        number: torch.zeros(*size, number, number, dtype=torch.int64, device=model.device)
-        for number in path
-    }
+    points, category = [], []
     with evaluating(trainer, model):
-        for batch in ordered_batches(trainer, "train"):
-            probs = model.infer(batch.x).probs
-            for number, member in members.items():
-                category = (probs @ member.to(probs.dtype)).argmax(dim=-1)
-                total[number] += joint_counts(category, number)
-    return {
-        number: trainer.strategy.reduce(counts, reduce_op="sum").cpu().numpy()
-        for number, counts in total.items()
-    }
+        for index, batch in enumerate(ordered_batches(trainer, "train", MAX_SAMPLES)):
+            points.append(model.seen(batch).float().cpu().numpy())
+            probs = model.predict_step(batch, index).posterior.probs
+            category.append(probs.argmax(dim=-1).cpu().numpy())
+    own = Assigned(np.concatenate(points), np.concatenate(category, axis=1))
+    parts: list[Any] = [own]
+    if trainer.world_size > 1:
+        parts = [None] * trainer.world_size
+        torch.distributed.all_gather_object(parts, own)
+    joined = np.concatenate([part.points for part in parts])
+    if joined.shape[1] > MAX_DIMENSIONS:
+        size = min(MAX_DIMENSIONS, len(joined))
+        joined = PCA(size, svd_solver="randomized", random_state=0).fit_transform(joined)
+    return Assigned(joined, np.concatenate([part.category for part in parts], axis=1))

@@ -203,3 +203,7 @@ class Mergeable(Protocol):
     def merge(self, order: Tensor, name: Tensor) -> None:
         """Merge each agent's categories, see `evaluation.merging.Groups`."""
         ...
+
+    def seen(self, batch: Batch) -> Tensor:
+        """The space in which samples are near or far, shape (B, C), by units of noise if known."""
+        ...

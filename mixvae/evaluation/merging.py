@@ -1,7 +1,7 @@
-"""Merging an agent's categories that are parts of one type: those with samples in doubt between.
+"""Merging an agent's categories that are parts of one type: those without a valley between them.
 
-An agent with more categories than the data have types cuts some types in two. Samples lie across
-such a cut, and q(c|x) is divided near it; between two types there is a gap, and it is not.
+An agent with more categories than the data have types cuts some types in two. Samples are as dense
+across such a cut as beside it; between two types they are sparse.
 """
 
 from __future__ import annotations
@@ -13,7 +13,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 LEAST_GROUPS = 2
-SMALLEST_MASS = 1e-9
+FEW = 10
+"""Samples below which a category's density is not estimated: it joins the nearest category."""
+BINS, POINTS = 256, 64  # of the density along an axis
+Floats = NDArray[np.float64]
+
+
+class Path(NamedTuple):
+    """Groupings of each agent's categories, by the number G of groups, K down to 2.
+
+    Attributes:
+        group: Group of each category, shape (A, K), 0..G-1.
+        depth: The valley merged last, see `valley`, shape (A,); infinite where a category of few
+            samples was, or none.
+    """
+
+    group: dict[int, NDArray[np.int64]]
+    depth: dict[int, Floats]
 
 
 class Groups(NamedTuple):
@@ -30,44 +46,146 @@ class Groups(NamedTuple):
     num_groups: int
 
 
-def merging_path(overlap: ArrayLike) -> dict[int, NDArray[np.int64]]:
-    """Merge the most overlapping categories of each agent, two at a time, down to two groups.
+def valley(first: Floats, second: Floats) -> float:
+    """How dense samples are between two categories: least density over the lower of both ends.
 
-    Two categories overlap by the mean of q(i|x) q(j|x) over samples, divided by the smaller of the
-    means of q(i|x) and q(j|x): the probability that uncertainty moves a sample of the smaller into
-    the other.
+    Samples are projected to the categories' linear discriminant. The density is the sum of two
+    kernel estimates, one a category and both of weight 1, between the categories' medians.
 
     Args:
-        overlap: Sums over samples of q(i|x) q(j|x) of each agent, shape (A, K, K).
+        first: Samples of a category, shape (N, C), in standard deviations of noise: with few
+            samples the covariance within categories is drawn to 1.
+        second: Shape (M, C).
 
     Returns:
-        The group of each category, shape (A, K), 0..G-1, by the number G of groups, 2 to K.
+        In [0, 1]; about 1 for a cut through a Gaussian, 0 for categories far apart.
 
     Source:
-        Ours; merging mixture components by the doubt between them is Baudry et al. 2010's idea,
-        whose criterion is the entropy.
+        Ours: the heuristic of Ashman, Bird and Zepf 1994 (a dip between two peaks), along Fisher's
+        discriminant.
     """
-    paths = [_merge(one) for one in np.asarray(overlap, dtype=np.float64)]
-    return {number: np.stack([path[number].group for path in paths]) for number in paths[0]}
+    means = first.mean(axis=0), second.mean(axis=0)
+    size = first.shape[1]
+    within = np.eye(size) * size
+    for points, mean in zip((first, second), means, strict=True):
+        within += (points - mean).T @ (points - mean)
+    axis = np.linalg.solve(within, means[0] - means[1])
+    one, two = first @ axis, second @ axis
+    ends = np.median(one), np.median(two)
+    if ends[0] == ends[1]:
+        return 1.0
+    places = np.linspace(*ends, POINTS)
+    density = _density(one, places) + _density(two, places)
+    return float(density.min() / min(density[0], density[-1]))
 
 
-def overlapping_groups(overlap: ArrayLike, max_overlap: float) -> int:
-    """The number of groups when only categories that overlap more than so are merged.
+def _density(values: Floats, places: Floats) -> Floats:
+    """Gaussian kernel estimate of values at places, from a histogram; Scott's bandwidth."""
+    width = max(values.std() * len(values) ** -0.2, np.ptp(places) / BINS)
+    counts, edges = np.histogram(values, BINS, (values.min() - width, values.max() + width))
+    centres = (edges[1:] + edges[:-1]) / 2
+    kernel = np.exp(-np.square((places[:, None] - centres) / width) / 2)
+    found: Floats = kernel @ counts / (len(values) * width)
+    return found
+
+
+def merging_path(
+    points: NDArray[np.floating], category: NDArray[np.int64], num_categories: int
+) -> Path:
+    """Merge the categories of each agent with the shallowest valley, two at a time, down to two.
+
+    Empty categories are merged first, then those of fewer samples than `FEW`, each into the nearest
+    one by the distance of means.
+
+    Args:
+        points: Samples, shape (N, C), in standard deviations of noise.
+        category: Category of each sample by each agent, shape (A, N).
+        num_categories: Their number K.
+
+    Source:
+        Ours; merging components whose samples have no gap between them is the "ridgeline" idea of
+        Hennig 2010, here along one axis.
+    """
+    paths = [_merge(points.astype(np.float64), one, num_categories) for one in category]
+    return Path(
+        {number: np.stack([path[number][0] for path in paths]) for number in paths[0]},
+        {number: np.array([path[number][1] for path in paths]) for number in paths[0]},
+    )
+
+
+def _merge(
+    points: Floats, category: NDArray[np.int64], num_categories: int
+) -> dict[int, tuple[NDArray[np.int64], float]]:
+    """The grouping of one agent, and the valley merged last, by the number of groups."""
+    category = category.copy()
+    group = np.arange(num_categories)
+    alive = list(range(num_categories))
+    path = {num_categories: (group.copy(), np.inf)}
+    depth: dict[tuple[int, int], float] = {}
+    size = np.bincount(category, minlength=num_categories)
+    while len(alive) > LEAST_GROUPS:
+        few = [k for k in alive if size[k] < FEW]
+        if few:
+            gone = min(few, key=lambda k: int(size[k]))
+            kept = _nearest(points, category, gone, [k for k in alive if k != gone])
+        else:
+            for pair in ((i, j) for i in alive for j in alive if i < j):
+                if pair not in depth:
+                    depth[pair] = valley(points[category == pair[0]], points[category == pair[1]])
+            kept, gone = max(depth, key=lambda pair: depth[pair])
+        merged = np.inf if few else depth[kept, gone]
+        category[category == gone] = kept
+        size[kept], size[gone] = size[kept] + size[gone], 0
+        group[group == gone] = kept
+        alive.remove(gone)
+        depth = {pair: value for pair, value in depth.items() if not {kept, gone} & {*pair}}
+        path[len(alive)] = np.searchsorted(alive, group).astype(np.int64), merged
+    return path
+
+
+def _nearest(points: Floats, category: NDArray[np.int64], gone: int, others: list[int]) -> int:
+    """The category whose mean is nearest that of `gone`; the first one where either is empty."""
+    own = points[category == gone]
+    filled = [k for k in others if (category == k).any()]
+    if len(own) == 0 or not filled:
+        return others[0]
+    centre = own.mean(axis=0)
+    far = [np.square(points[category == k].mean(axis=0) - centre).sum() for k in filled]
+    return filled[int(np.argmin(far))]
+
+
+def separate_groups(path: Path, max_valley: float) -> int:
+    """The number of groups when only categories with shallower valleys are merged.
 
     The largest number that two agents find independently, since an agent that merges two types has
     too few.
-
-    Args:
-        overlap: As of `merging_path`.
-        max_overlap: In (0, 1).
     """
     counts = []
-    for one in np.asarray(overlap, dtype=np.float64):
-        path, number = _merge(one), len(one)
-        while number > LEAST_GROUPS and path[number - 1].overlap > max_overlap:
+    for agent in range(len(next(iter(path.depth.values())))):
+        number = max(path.depth)
+        while number > LEAST_GROUPS and path.depth[number - 1][agent] > max_valley:
             number -= 1
         counts.append(number)
     return sorted(counts)[-min(2, len(counts))]
+
+
+def joint_of_groups(
+    category: NDArray[np.int64], group: Mapping[int, NDArray[np.int64]]
+) -> dict[int, NDArray[np.int64]]:
+    """Samples that agent a puts into group i and agent b into j, (A, A, G, G), by their number G.
+
+    Args:
+        category: Category of each sample by each agent, shape (A, N).
+        group: See `Path`.
+    """
+    found = {}
+    for number, groups in group.items():
+        named = np.stack([names[one] for names, one in zip(groups, category, strict=True)])
+        member = np.eye(number, dtype=np.float64)[named]
+        found[number] = np.rint(np.einsum("ani,bnj->abij", member, member, optimize=True)).astype(
+            np.int64
+        )
+    return found
 
 
 def most_agreed(joint: Mapping[int, ArrayLike]) -> int:
@@ -110,56 +228,17 @@ def _entropy(counts: NDArray[np.int64]) -> float:
     return float(-(shares * np.log(shares)).sum())
 
 
-def group_categories(overlap: ArrayLike, num_groups: int) -> Groups:
-    """Merge the categories of each agent into a number of groups, as on `merging_path`.
+def as_groups(group: NDArray[np.int64], size: NDArray[np.int64]) -> Groups:
+    """Order each agent's categories by their groups.
 
     Args:
-        overlap: Sums over samples of q(i|x) q(j|x) of each agent, shape (A, K, K).
-        num_groups: Number of groups, from 2 to K.
+        group: Group of each category, shape (A, K), 0..G-1.
+        size: Samples in each category, shape (A, K).
     """
-    table = np.asarray(overlap, dtype=np.float64)
-    num_agents, num_categories, _ = table.shape
-    if not LEAST_GROUPS <= num_groups <= num_categories:
-        raise ValueError(
-            f"{num_categories} categories cannot be merged into {num_groups};"
-            f" choose {LEAST_GROUPS} to {num_categories}"
-        )
-    groups = merging_path(table)[num_groups]
-    order = np.zeros((num_agents, num_categories), dtype=np.int64)
-    name = np.zeros_like(order)
-    for agent, (one, group) in enumerate(zip(table, groups, strict=True)):
-        by_size = np.argsort(-one.sum(axis=1), kind="stable")
-        first = [next(k for k in by_size if group[k] == g) for g in range(num_groups)]
-        rest = [k for k in range(num_categories) if k not in first]
-        order[agent] = [*first, *rest]
-        name[agent] = group[order[agent]]
-    return Groups(order, name, num_groups)
-
-
-class _Merged(NamedTuple):
-    """Group of each category, shape (K,), and the overlap that was merged last."""
-
-    group: NDArray[np.int64]
-    overlap: float
-
-
-def _merge(table: NDArray[np.float64]) -> dict[int, _Merged]:
-    """The grouping for each number of groups, K down to 2."""
-    table = table.copy()
-    group = np.arange(len(table))
-    alive = list(range(len(table)))
-    path = {len(alive): _Merged(group.copy(), 1.0)}
-    while len(alive) > LEAST_GROUPS:
-        mass = np.maximum(table.sum(axis=1), SMALLEST_MASS)
-        share = table / np.minimum(mass[:, None], mass)
-        # An unused category has no measurable overlap: it is merged first.
-        share[np.minimum(mass[:, None], mass) <= SMALLEST_MASS * len(table)] = np.inf
-        pairs = [(share[i, j], i, j) for i in alive for j in alive if i < j]
-        largest, i, j = max(pairs, key=lambda pair: pair[0])
-        table[i] += table[j]
-        table[:, i] += table[:, j]
-        group[group == j] = i
-        alive.remove(j)
-        names = np.searchsorted(alive, group).astype(np.int64)
-        path[len(alive)] = _Merged(names, float(largest))
-    return path
+    num_groups = int(group.max()) + 1
+    order = np.zeros_like(group)
+    for agent, (one, sizes) in enumerate(zip(group, size, strict=True)):
+        by_size = np.argsort(-sizes, kind="stable")
+        first = [next(k for k in by_size if one[k] == g) for g in range(num_groups)]
+        order[agent] = [*first, *(k for k in range(len(one)) if k not in first)]
+    return Groups(order, np.take_along_axis(group, order, axis=1), num_groups)

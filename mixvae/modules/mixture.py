@@ -196,6 +196,11 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
         mean, logvar = self.agents.state(features, most_probable(probs))
         return MixturePosterior(probs, mean, logvar)
 
+    def seen(self, batch: Batch) -> Tensor:
+        """See `Agents.components`, shape (B, C)."""
+        with self.agents.given(batch.covariates):
+            return self.agents.components(batch.x).flatten(1)
+
     @torch.no_grad()
     def state_means(self, x: Tensor) -> Tensor:
         """Means of the first agent's q(s|x) in evaluation mode, (N, S), of x, (N, *shape)."""
@@ -281,10 +286,7 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
     def merge(self, order: Tensor, name: Tensor) -> None:
         """Merge categories, each agent its own; their probabilities add up from now on.
 
-        Args:
-            order: For each agent a permutation of its categories, the largest of each of the G
-                groups first, shape (A, K), int64.
-            name: Group of each category in that order, shape (A, K), int64.
+        `order` and `name` are those of `evaluation.merging.Groups`, (A, K), int64.
         """
         if self.merged or self.num_kept < self.num_categories:
             raise ValueError("categories can be merged once, and before any is pruned")

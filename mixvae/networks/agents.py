@@ -58,12 +58,13 @@ class _Categories(nn.Module):
         """Features of x, shape (A, B, *shape), or (B, *shape) seen by all, as (A, B, H)."""
         return self.encoder(x)
 
+    def components(self, x: Tensor) -> Tensor:
+        """Components of x, (..., *shape), where the encoder starts from them, else x."""
+        return self.encoder.components(x) if isinstance(self.encoder, ComponentEncoder) else x
+
     def seen(self, x: Tensor) -> Tensor:
         """Where steps about x, (..., *shape), are made: in noise units its components, else x."""
-        encoder = self.encoder
-        if isinstance(encoder, ComponentEncoder) and self.in_noise_units:
-            return encoder.components(x)
-        return x
+        return self.components(x) if self.in_noise_units else x
 
     @property
     def in_noise_units(self) -> bool:
@@ -200,11 +201,9 @@ class Agents(_Categories):
         """Mean and log-variance of q(s|x), each (A, B, S), if it does not see the category."""
         return self.state(self.features(x))
 
-    def seen(self, x: Tensor) -> Tensor:
+    def components(self, x: Tensor) -> Tensor:
         """As without batches; components are those after batches are aligned."""
-        if not (self.aligns and self.in_noise_units):
-            return super().seen(x)
-        return self.alignment(x)[1]
+        return self.alignment(x)[1] if self.aligns else super().components(x)
 
     def alignment(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Components of x, (..., B, *shape), before and after alignment, each (..., B, C)."""

@@ -102,12 +102,12 @@ def test_a_run_killed_in_a_round_of_pruning_after_its_merging(
             (
                 *MERGED,
                 "callbacks.merging.num_categories=null",
-                "callbacks.merging.max_overlap=null",
                 "model.num_agents=1",
             ),
             "by the agents' agreement, but model.num_agents is 1",
         ),
         ((*MERGED, "callbacks.merging.after_epochs=4"), "is 4 and so is trainer.max_epochs"),
+        ((*MERGED, "callbacks.merging.max_valley=1.5"), "max_valley must lie between 0 and 1"),
         (EARLY, "is 20, but pruning begins after 10 epochs already"),
     ],
 )

@@ -73,6 +73,7 @@ def merge(rank: int, world_size: int) -> dict[str, Tensor]:
         datamodule=SimpleNamespace(eval_dataloader=share),
         optimizers=[optimizer],
         callbacks=[],
+        world_size=world_size,
         current_epoch=0,
     )
     with pytest.MonkeyPatch.context() as patch:

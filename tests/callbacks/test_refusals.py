@@ -34,7 +34,7 @@ REFUSED: list[tuple[Any, dict[str, Any], str, Any]] = [
     (FiniteLoss, {}, "every_n_steps", 0),
     (Merging, {}, "after_epochs", 0),
     (Merging, {"after_epochs": 2}, "num_categories", 1),
-    (Merging, {"after_epochs": 2}, "max_overlap", 1.0),
+    (Merging, {"after_epochs": 2}, "max_valley", 1.0),
     (MultimodalEvaluation, {}, "classifier", "forest"),
     (MultimodalEvaluation, {}, "classifier_c", 0.0),
     (MultimodalEvaluation, {}, "max_samples", 0),

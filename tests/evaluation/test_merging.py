@@ -1,4 +1,4 @@
-"""Categories that share samples in doubt are put together; a gap between samples keeps them."""
+"""Categories without a valley between them are put together; a gap between samples keeps them."""
 
 from __future__ import annotations
 
@@ -6,28 +6,49 @@ import numpy as np
 import pytest
 
 from mixvae.evaluation.merging import (
-    group_categories,
+    FEW,
+    as_groups,
+    joint_of_groups,
     merging_path,
     most_agreed,
-    overlapping_groups,
+    separate_groups,
+    valley,
 )
 
 
-def soft(x: np.ndarray, centres: list[float], sharpness: float) -> np.ndarray:
-    """Assignment of points on a line to centres, shape (N, K)."""
-    logits = -sharpness * np.square(x[:, None] - np.array(centres))
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return odds / odds.sum(axis=1, keepdims=True)
+def test_a_cut_through_a_gaussian_has_no_valley_and_two_apart_have_a_deep_one() -> None:
+    random = np.random.default_rng(0)
+    points = random.normal(size=(2000, 20))
+    left = points[:, 0] < 0
+    assert valley(points[left], points[~left]) > 0.9
+    points[left, 0] -= 3  # the densities fall to about exp(-1.5²/2) beside a gap of 3
+    assert valley(points[left], points[~left]) < 0.1
+
+
+def test_two_gaussians_have_the_valley_of_their_densities() -> None:
+    random = np.random.default_rng(0)
+    first, second = random.normal(size=(2, 20_000, 3))
+    second[:, 1] += 4
+    # Between the peaks, 4 deviations apart: 2 exp(-2) over 1 + exp(-8); kernels smooth a little.
+    expected = 2 * np.exp(-2) / (1 + np.exp(-8))
+    assert valley(first, second) == pytest.approx(expected, abs=0.03)
+    assert valley(first, second) == pytest.approx(valley(second, first), abs=1e-9)
+
+
+def test_it_does_not_depend_on_the_sizes_of_the_categories() -> None:
+    random = np.random.default_rng(0)
+    first, second = random.normal(size=(2, 20_000, 3))
+    second[:, 1] += 4
+    assert valley(first, second[:2000]) == pytest.approx(valley(first, second), abs=0.05)
 
 
 @pytest.fixture
 def points() -> np.ndarray:
-    """Three types on a line, of unequal size, with gaps between them."""
+    """Three types on a line, of unequal size, with gaps between them, and two axes of noise."""
     random = np.random.default_rng(0)
     sizes = (1800, 900, 300)
-    return np.concatenate(
-        [random.uniform(c - 1, c + 1, n) for c, n in zip((0, 5, 10), sizes, strict=True)]
-    )
+    line = [random.uniform(c - 1, c + 1, n) for c, n in zip((0, 5, 10), sizes, strict=True)]
+    return np.column_stack([np.concatenate(line), random.normal(0, 0.1, (sum(sizes), 2))])
 
 
 CUTS = [
@@ -35,55 +56,72 @@ CUTS = [
     [0.0, 4.5, 5.5, 9.5, 10.5],
     [0.3, -0.7, 5.0, 10.3, 9.2],
 ]
+K = 5
 
 
-def overlaps(points: np.ndarray) -> np.ndarray:
-    probs = [soft(points, centres, 3.0) for centres in CUTS]
-    return np.stack([one.T @ one for one in probs])
+def assigned(points: np.ndarray, cuts: list[list[float]]) -> np.ndarray:
+    """The nearest centre of each point, for each agent, shape (A, N)."""
+    return np.abs(points[None, :, :1] - np.array(cuts)[:, None, :]).argmin(axis=-1)
 
 
-def merged(points: np.ndarray, groups: object, agent: int) -> np.ndarray:
-    """Group of each point."""
-    category = soft(points, CUTS[agent], 3.0).argmax(axis=1)
-    place = np.argsort(groups.order[agent])
-    return groups.name[agent][place][category]
+@pytest.mark.parametrize("max_valley", [0.5, None])
+def test_each_type_becomes_one_group_whatever_the_cuts(
+    points: np.ndarray, max_valley: float | None
+) -> None:
+    category = assigned(points, CUTS)
+    path = merging_path(points, category, K)
+    if max_valley is None:
+        number = most_agreed(joint_of_groups(category, path.group))
+    else:
+        number = separate_groups(path, max_valley)
+    assert number == 3
+    truth = np.digitize(points[:, 0], [2.5, 7.5])
+    for group, one in zip(path.group[3], category, strict=True):
+        assert len({(t, g) for t, g in zip(truth, group[one], strict=True)}) == 3
 
 
-def joint_of(points: np.ndarray, cuts: list[list[float]]) -> dict[int, np.ndarray]:
-    """Joint counts of the agents' groups, by their number."""
-    probs = [soft(points, centres, 3.0) for centres in cuts]
-    path = merging_path(np.stack([one.T @ one for one in probs]))
-    found = {}
-    for number, groups in path.items():
-        members = [np.eye(number)[group] for group in groups]
-        hard = [np.eye(number)[(q @ m).argmax(1)] for q, m in zip(probs, members, strict=True)]
-        found[number] = np.einsum("ani,bnj->abij", hard, hard).astype(np.int64)
-    return found
-
-
-def test_each_type_becomes_one_group_whatever_the_cuts(points: np.ndarray) -> None:
-    number = most_agreed(joint_of(points, CUTS))
-    groups = group_categories(overlaps(points), number)
-    assert groups.num_groups == 3
-    for agent in range(3):
-        group = merged(points, groups, agent)
-        ranges = [np.unique(group[points < 2]), np.unique(group[(points > 2) & (points < 8)])]
-        ranges.append(np.unique(group[points > 8]))
-        assert [len(one) for one in ranges] == [1, 1, 1]
-        assert len(np.unique(np.concatenate(ranges))) == 3
+def test_joint_counts_are_those_of_the_groups(points: np.ndarray) -> None:
+    category = assigned(points, CUTS)
+    path = merging_path(points, category, K)
+    joint = joint_of_groups(category, path.group)
+    assert joint.keys() == path.group.keys() == {2, 3, 4, 5}
+    for number, table in joint.items():
+        named = [group[one] for group, one in zip(path.group[number], category, strict=True)]
+        for a in range(3):
+            for b in range(3):
+                expected = np.zeros((number, number), dtype=int)
+                np.add.at(expected, (named[a], named[b]), 1)
+                np.testing.assert_array_equal(table[a, b], expected)
 
 
 def test_order_is_a_permutation_that_begins_with_the_largest_of_each_group(
     points: np.ndarray,
 ) -> None:
-    table = overlaps(points)
-    groups = group_categories(table, 3)
+    category = assigned(points, CUTS)
+    size = np.stack([np.bincount(one, minlength=K) for one in category])
+    group = merging_path(points, category, K).group[3]
+    groups = as_groups(group, size)
+    assert groups.num_groups == 3
     for agent in range(3):
-        assert sorted(groups.order[agent]) == list(range(5))
+        assert sorted(groups.order[agent]) == list(range(K))
         np.testing.assert_array_equal(groups.name[agent, :3], range(3))
-        mass = table[agent].sum(axis=1)[groups.order[agent]]
-        for place in range(3, 5):
+        np.testing.assert_array_equal(group[agent][groups.order[agent]], groups.name[agent])
+        mass = size[agent][groups.order[agent]]
+        for place in range(3, K):
             assert mass[place] <= mass[groups.name[agent, place]]
+
+
+def test_empty_and_small_categories_go_first_each_to_the_nearest() -> None:
+    random = np.random.default_rng(0)
+    few = FEW - 1
+    points = np.concatenate(
+        [random.normal((c, 0), 0.1, (n, 2)) for c, n in ((0, 100), (9, 100), (7, few))]
+    )
+    category = np.repeat([0, 2, 3], [100, 100, few])[None]
+    path = merging_path(points, category, 4)
+    assert path.group[2][0].tolist() in ([0, 0, 1, 1], [0, 1, 1, 1])
+    assert all(np.isinf(depth).all() for depth in path.depth.values())
+    assert separate_groups(path, 0.5) == 2
 
 
 def everyone(table: np.ndarray) -> np.ndarray:
@@ -116,19 +154,8 @@ def test_the_smallest_number_within_a_standard_error_of_the_best_is_taken() -> N
 
 
 def test_an_agent_that_takes_two_types_for_one_is_outvoted(points: np.ndarray) -> None:
-    table = overlaps(points)
-    blind = soft(points, [-0.5, 0.5, 7.5, 50.0, 99.0], 3.0)
-    joined = np.concatenate([table, (blind.T @ blind)[None]])
-    assert overlapping_groups(joined, 0.05) == 3
-    assert overlapping_groups(joined[2:], 0.05) == 2  # two agents have to agree
-
-
-def test_nothing_in_doubt_is_merged_by_share_alone() -> None:
-    sizes = np.array([50.0, 30.0, 20.0])
-    assert overlapping_groups(np.diag(sizes)[None], 0.05) == 3
-
-
-def test_small_groups_without_doubt_are_not_merged_first() -> None:
-    table = np.diag([50.0, 30.0, 20.0, 2.0])
-    table[0, 1] = table[1, 0] = 3.0
-    np.testing.assert_array_equal(merging_path(table[None])[3], [[0, 0, 1, 2]])
+    blind = [-0.5, 0.5, 7.5, 50.0, 99.0]
+    category = assigned(points, [*CUTS, blind])
+    assert separate_groups(merging_path(points, category, K), 0.5) == 3
+    # Two agents have to agree.
+    assert separate_groups(merging_path(points, category[2:], K), 0.5) == 2

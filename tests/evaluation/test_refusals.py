@@ -16,7 +16,6 @@ from mixvae.evaluation.clustering import (
 from mixvae.evaluation.consensus import mean_consensus_matrix
 from mixvae.evaluation.disentanglement import dci, factor_vae_score, mutual_information_gap
 from mixvae.evaluation.disentanglement_scores import DisentanglementScores
-from mixvae.evaluation.merging import group_categories
 from mixvae.evaluation.mixture import MixtureEvaluation
 from mixvae.evaluation.model_order import check_num_per_round
 from mixvae.evaluation.multimodal import MultimodalEvaluation
@@ -44,7 +43,6 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
         )
     ),
     (partial(DisentanglementScores, max_samples=1), "max_samples .* got 1"),
-    *((partial(group_categories, EYE[None] + 1, bad), f"{bad}.*2 to 4") for bad in (1, 5)),
     *((partial(check_num_per_round, bad), f"num_per_round .* got {bad}") for bad in (0, -1, 1.5)),
     *((partial(fit, ONE_CLASS), "got 1 in 4") for fit in (fit_logistic, fit_mlp)),
     (partial(TRAVERSE, np.zeros((1, 9, 2)), [0], 2, num_steps=1), "num_steps .* got 1"),

@@ -84,12 +84,14 @@ class MultimodalStep(NamedTuple):
             nats, summed over features; 0 where missing.
         imputation: -log p(x_n|z_m), from the mean of modality m, (M, M, B) as [m, n], likewise.
         kl: The regulariser of the model, shape (B,), nats, summed over modalities.
+        pairs: Which [m, n] of `imputation` were measured, (M, M), bool; None: all. Others are 0.
     """
 
     posterior: MultimodalPosterior
     reconstruction: Tensor
     imputation: Tensor
     kl: Tensor
+    pairs: Tensor | None = None
 
 
 @runtime_checkable

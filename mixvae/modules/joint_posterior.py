@@ -108,7 +108,7 @@ class JointPosteriorVAE(AbstractMultimodalModule):
         assert joint_mean is not None
         return [self.decode(joint_mean, n) for n in range(self.num_modalities)]
 
-    def predict_step(self, batch: MultimodalBatch, batch_idx: int = 0) -> MultimodalStep:
+    def measure(self, batch: MultimodalBatch, pairs: Tensor | None = None) -> MultimodalStep:
         """Reconstruct a batch from the joint mean, and impute it from the unimodal ones.
 
         For MoE and MoPoE that is the mean of the mixture, and not a draw of it as in training.
@@ -121,6 +121,7 @@ class JointPosteriorVAE(AbstractMultimodalModule):
         return MultimodalStep(
             posterior=posterior,
             reconstruction=self.reconstruction(codes, batch),
-            imputation=self.imputation(posterior.mean, batch),
+            imputation=self.imputation(posterior.mean, batch, pairs),
             kl=kl_bound(joint),
+            pairs=pairs,
         )

@@ -108,7 +108,7 @@ class MMVAEPlus(AbstractMultimodalModule):
         """Shared latents (..., L) with the mean of the private prior of a modality.
 
         This holds for latents of that modality too: its own private latents are in the
-        reconstruction of `predict_step`, but neither in `decode` nor in coherence.
+        reconstruction of `measure`, but neither in `decode` nor in coherence.
         """
         private = self.private_prior_mean[modality].expand(*latent.shape[:-1], -1)
         return torch.cat([latent, private], dim=-1)
@@ -122,7 +122,7 @@ class MMVAEPlus(AbstractMultimodalModule):
         mixture = GaussianMixture(mean, logvar, present | ~present.any(dim=1, keepdim=True))
         return MultimodalPosterior(mean, logvar, *moments(mixture))
 
-    def predict_step(self, batch: MultimodalBatch, batch_idx: int = 0) -> MultimodalStep:
+    def measure(self, batch: MultimodalBatch, pairs: Tensor | None = None) -> MultimodalStep:
         """Reconstruct m from its own z_m and w_m, and impute others from z_m; all at the means.
 
         The KL of the mixture is its upper bound, the mean over modalities, as it needs no draw.
@@ -135,9 +135,14 @@ class MMVAEPlus(AbstractMultimodalModule):
         return MultimodalStep(
             posterior=self._posterior(mean, logvar, present),
             reconstruction=self.reconstruction(codes, batch),
-            imputation=self.imputation(mean, batch),
+            imputation=self.imputation(mean, batch, pairs),
             kl=kl_bound(mixture) + self._average(private_kl, present),
+            pairs=pairs,
         )
+
+    def validated_pairs(self) -> Tensor | None:
+        """All: the objective of a validation averages over all sources, as training does."""
+        return None
 
     def settled_terms(self, step: MultimodalStep, present: Tensor) -> Terms:
         """As training: the mean over sources m of n's error, its own from its private latents."""

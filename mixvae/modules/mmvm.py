@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mixvae.contracts import MultimodalBatch, MultimodalPosterior, MultimodalStep
 from mixvae.modules.base import SETTLED
+from mixvae.modules.imputed_pairs import MAX_SOURCES
 from mixvae.modules.multimodal import AbstractMultimodalModule, Beta
 from mixvae.objectives.divergences import kl_to_standard_normal
 from mixvae.objectives.mixture_prior import mixture_kl, pairwise_kl, present_or_zero
@@ -19,7 +20,8 @@ from mixvae.objectives.terms import Terms
 MixturePriorKL = Literal["pairwise", "mixture"]
 KL_KINDS: tuple[str, ...] = get_args(MixturePriorKL)
 EVALUATION_DRAWS = 64
-"""Shared by all events, so that their mean does not improve with the number of events."""
+"""Shared by all events, so that their mean does not improve with the number of events; fewer where
+more modalities than `MAX_SOURCES` have draws of their own."""
 
 
 class MMVM(AbstractMultimodalModule):
@@ -99,7 +101,8 @@ class MMVM(AbstractMultimodalModule):
         if self.kl == "pairwise":
             divergence = pairwise_kl(mean, logvar, present)
         else:
-            shape = (EVALUATION_DRAWS, len(mean), 1, self.latent_dim)
+            draws_each = min(EVALUATION_DRAWS, -(-EVALUATION_DRAWS * MAX_SOURCES // len(mean)))
+            shape = (draws_each, len(mean), 1, self.latent_dim)
             generator = torch.Generator().manual_seed(0)
             noise = torch.randn(shape, generator=generator, dtype=mean.dtype).to(mean.device)
             deviation = (0.5 * logvar).exp()

@@ -75,7 +75,8 @@ class JointPosteriorVAE(AbstractMultimodalModule):
         self.aggregate: AggregateKind = aggregate
         self.prior_expert = prior_expert
 
-    def _joint(self, mean: Tensor, logvar: Tensor, present: Tensor) -> GaussianMixture:
+    def posterior_of(self, mean: Tensor, logvar: Tensor, present: Tensor) -> GaussianMixture:
+        """The aggregate of the experts that are present."""
         return aggregate(mean, logvar, present, self.aggregate, self.prior_expert)
 
     def weights(self, epoch: float) -> dict[str, float]:
@@ -84,7 +85,7 @@ class JointPosteriorVAE(AbstractMultimodalModule):
 
     def terms(self, batch: MultimodalBatch) -> Terms:
         """The objective on a batch, see the class; the reconstruction is summed over modalities."""
-        joint = self._joint(*self.encode(batch.x, batch.present), batch.present)
+        joint = self.posterior_of(*self.encode(batch.x, batch.present), batch.present)
         sample = draw(joint)
         reconstruction = self.reconstruction([sample] * self.num_modalities, batch)
         return self.shared_terms(self.weights(self.epoch), reconstruction, kl_bound(joint))
@@ -92,7 +93,7 @@ class JointPosteriorVAE(AbstractMultimodalModule):
     def infer(self, x: Sequence[Tensor], present: Tensor) -> MultimodalPosterior:
         """The posterior from each modality alone, and the mean and variance of the joint one."""
         mean, logvar = self.encode(x, present)
-        return self._posterior(mean, logvar, present, self._joint(mean, logvar, present))
+        return self._posterior(mean, logvar, present, self.posterior_of(mean, logvar, present))
 
     def _posterior(
         self, mean: Tensor, logvar: Tensor, present: Tensor, joint: GaussianMixture
@@ -114,7 +115,7 @@ class JointPosteriorVAE(AbstractMultimodalModule):
         For MoE and MoPoE that is the mean of the mixture, and not a draw of it as in training.
         """
         mean, logvar = self.encode(batch.x, batch.present)
-        joint = self._joint(mean, logvar, batch.present)
+        joint = self.posterior_of(mean, logvar, batch.present)
         posterior = self._posterior(mean, logvar, batch.present, joint)
         assert posterior.joint_mean is not None
         codes = [posterior.joint_mean] * self.num_modalities

@@ -12,8 +12,8 @@ from mixvae.contracts import ModalitySpec, MultimodalBatch, MultimodalPosterior,
 from mixvae.messages import warn
 from mixvae.modules.base import SETTLED, plain_number
 from mixvae.modules.chosen_beta import Beta as Beta
+from mixvae.modules.generative import AbstractGenerative
 from mixvae.modules.imputed_pairs import few_pairs
-from mixvae.modules.modality_centres import AbstractWithCentres
 from mixvae.modules.modality_checks import (
     advice_on_counts,
     by_name,
@@ -30,7 +30,7 @@ from mixvae.objectives.terms import Terms
 NetworksFactory = Callable[..., ModalityNetworks]
 
 
-class AbstractMultimodalModule(AbstractWithCentres):
+class AbstractMultimodalModule(AbstractGenerative):
     """A latent variable model of M modalities, each with an encoder and a decoder of its own.
 
     Subclasses define inference, terms, and the latents that reconstruct a modality. A modality that
@@ -49,8 +49,6 @@ class AbstractMultimodalModule(AbstractWithCentres):
         **shared: See `AbstractModule`.
     """
 
-    has_prior = False
-    """Whether N(0, I) is the prior of the latents, so that samples can be drawn."""
     modality_weights: Tensor
 
     def __init__(

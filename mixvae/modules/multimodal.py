@@ -223,10 +223,10 @@ class AbstractMultimodalModule(AbstractGenerative):
         """-log p(x_n|z_m) at the means (M, B, L), as [m, n]: shape (M, M, B), nats; else 0."""
         columns = []
         for n in range(self.num_modalities):
-            sources = slice(None) if pairs is None else pairs[:, n]
-            nll = self._nll(self.code_of(mean[sources], n), batch, n)
+            chosen = mean if pairs is None else mean[pairs[:, n]]
+            nll = self._nll(self.code_of(chosen, n), batch, n)
             if pairs is not None:
-                nll = nll.new_zeros(mean.shape[:2]).masked_scatter(sources[:, None], nll)
+                nll = nll.new_zeros(mean.shape[:2]).masked_scatter(pairs[:, n : n + 1], nll)
             columns.append(nll)
         values = torch.stack(columns, dim=1)
         return present_or_zero(values.transpose(1, 2), batch.present).transpose(1, 2)

@@ -14,19 +14,31 @@ from mixvae.objectives.posteriors import GaussianMixture, draw
 def draws_of(
     mixture: GaussianMixture, count: int, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Draw `count` times from a mixture, shape (count, B, L)."""
+    """Draw `count` times from a mixture, shape (count, B, L).
+
+    Source:
+        Ours.
+    """
     mean, logvar = (part.repeat(1, count, 1) for part in mixture[:2])
     many = GaussianMixture(mean, logvar, mixture.used.repeat(count, 1))
     return draw(many, generator).unflatten(0, (count, -1))
 
 
 def density_of(z: Tensor, mixture: GaussianMixture) -> Tensor:
-    """Log-density of a mixture at K points of each event, (K, B, L): shape (K, B), nats."""
+    """Log-density of a mixture at K points of each event, (K, B, L): shape (K, B), nats.
+
+    Source:
+        Ours.
+    """
     return log_mixture(z, *mixture)
 
 
 def log_standard_normal(z: Tensor) -> Tensor:
-    """Log-density of N(0, I) at points (..., L): shape (...), nats, summed over L."""
+    """Log-density of N(0, I) at points (..., L): shape (...), nats, summed over L.
+
+    Source:
+        Ours.
+    """
     return -0.5 * (z.square() + math.log(2 * math.pi)).sum(dim=-1)
 
 

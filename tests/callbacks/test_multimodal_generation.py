@@ -26,6 +26,7 @@ def run(quiet_trainer, model, data, folder: Path, epochs: int = 0, **options) ->
     return {name: value.item() for name, value in trainer.callback_metrics.items()}
 
 
+@pytest.mark.slow
 def test_training_raises_what_is_measured(
     quiet_trainer, make_mmvm, make_multimodal_data, tmp_path: Path
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from mixvae.modules.modality_checks import (
     check_family,
     check_rows,
     look_like_counts,
+    weights_by_size,
 )
 from mixvae.networks.modality import ModalityNetworks
 from mixvae.objectives.likelihoods import Likelihood, decoded_shape, masked_nll
@@ -45,7 +46,8 @@ class AbstractMultimodalModule(AbstractGenerative):
             are `Categorical`, those of the kind counts `LibraryNegativeBinomial`.
         latent_dim: Number of latent dimensions L, at least 1.
         likelihoods: p(x_m|z) of some modalities, by name.
-        weights: Weight of the reconstruction of some modalities, by name, at least 0; 1 for others.
+        weights: Weight of the reconstruction of some modalities, by name, at least 0; 1 for others;
+            `size`: the size of the largest modality over its own, see `weights_by_size`.
         **shared: See `AbstractModule`.
     """
 
@@ -61,7 +63,7 @@ class AbstractMultimodalModule(AbstractGenerative):
         likelihood: Likelihood,
         latent_dim: int = 2,
         likelihoods: Mapping[str, Likelihood] | None = None,
-        weights: Mapping[str, float] | None = None,
+        weights: Mapping[str, float] | Literal["size"] | None = None,
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
@@ -79,6 +81,7 @@ class AbstractMultimodalModule(AbstractGenerative):
         )
         for name, family in zip(self.names, self.likelihoods, strict=True):
             check_family(name, family)
+        weights = weights_by_size(modalities) if weights == "size" else weights
         factors = by_name("weights", weights, self.names)
         for name, factor in factors.items():
             plain_number(f"weights.{name}", factor, at_least=0)

@@ -15,6 +15,7 @@ from mixvae.contracts import ModalitySpec, MultimodalBatch, MultimodalModel
 from mixvae.evaluation.multimodal import MultimodalEvaluation
 from mixvae.modules import MMVM, Autoencoder, JointPosteriorVAE, MMVAEPlus, mmvae_plus, mmvm
 from mixvae.modules.imputed_pairs import MAX_SOURCES
+from mixvae.modules.modality_checks import weights_by_size
 from mixvae.modules.multimodal import AbstractMultimodalModule
 from mixvae.objectives import posteriors
 from mixvae.objectives.divergences import kl_to_standard_normal
@@ -382,3 +383,17 @@ def test_all_pairs_are_validated_where_they_are_few_or_part_of_the_objective() -
     assert make("mmvm").validated_pairs() is None
     specs = [ModalitySpec(str(m), (3,)) for m in range(MAX_SOURCES + 1)]
     assert make("mmvae plus", modalities=specs).validated_pairs() is None
+
+
+def test_weights_by_size_are_those_of_the_paper_s_data() -> None:
+    celeba = [
+        ModalitySpec("image", (3, 64, 64), "image"),
+        ModalitySpec("text", (256, 41), "tokens"),
+    ]
+    assert weights_by_size(celeba) == {"image": 1, "text": 16}
+    cub = [celeba[0], ModalitySpec("caption", (32, 1868), "tokens")]
+    assert weights_by_size(cub) == {"image": 1, "caption": 128}
+    model = make("mmvm", weights="size")
+    assert model.modality_weights.flatten().tolist() == pytest.approx([8 / 6, 1, 8 / 3])
+    with pytest.raises(ValueError, match=r"model\.weights is 'sise'; .*size"):
+        make("mmvm", weights="sise")

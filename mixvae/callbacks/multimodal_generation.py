@@ -191,9 +191,11 @@ def _held_out(trainer: Trainer, max_events: int, draws: int = 1) -> Iterator[Mul
     """Events spread over the tested split, few enough at once that their draws fit into memory."""
     data = datamodule_of(trainer)
     split = tested_split(data)
-    stride = -(-len(data.event_rows(split)) // max_events)
+    stride, seen = -(-len(data.event_rows(split)) // max_events), 0
     for batch in ordered_batches(trainer, split):
-        chosen = (batch.index % stride == 0).nonzero().squeeze(1)
+        # By place and not by index: of every second index a second rank would have none.
+        place = torch.arange(seen, seen + len(batch.present), device=batch.present.device)
+        chosen, seen = (place % stride == 0).nonzero().squeeze(1), seen + len(place)
         values = draws * max(x[0].numel() for x in batch.x)
         for part in chosen.split(max(1, DECODED_VALUES // values)):
             if len(part):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+import mixvae.callbacks.multimodal_generation as module
 from mixvae.callbacks.multimodal_evaluation import MultimodalEvaluation
 from mixvae.callbacks.multimodal_generation import Generation
+from mixvae.contracts import MultimodalBatch
 from mixvae.evaluation.latent_mixture import FILE
 from mixvae.modules import Autoencoder
 
@@ -100,3 +103,21 @@ def test_features_of_an_unknown_modality_are_refused(
     data = make_multimodal_data()
     with pytest.raises(ValueError, match="no modality lft; they have left, right, middle"):
         run(quiet_trainer, make_mmvm(data), data, tmp_path, features={"lft": np.ravel})
+
+
+def test_every_rank_has_its_share_of_the_events(
+    make_multimodal_data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rank r of 2 has the events r, r + 2, ...; of 36 at most 18 are drawn from, 9 of each rank."""
+    data = make_multimodal_data()
+    trainer = SimpleNamespace(datamodule=data)
+    for rank in range(2):
+        events = torch.arange(rank, 36, 2)
+        whole = data.splits["test"]
+        batches = [
+            MultimodalBatch(tuple(x[e] for x in whole.x), *(field[e] for field in whole[1:]))
+            for e in events.split(8)
+        ]
+        monkeypatch.setattr(module, "ordered_batches", lambda *_, batches=batches: batches)
+        found = torch.cat([batch.index for batch in module._held_out(trainer, 18)])
+        assert found.tolist() == list(range(rank, 36, 4))

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 
-from mixvae.callbacks.collecting import decoder_of, tested_split
-from mixvae.callbacks.lightning_parts import datamodule_of
-from mixvae.callbacks.measuring import ordered_batches
+from mixvae.callbacks.collecting import decoder_of
+from mixvae.callbacks.lightning_parts import place_of
 from mixvae.callbacks.settings import check_least
 from mixvae.contracts import GenerativeModel, MultimodalBatch
 from mixvae.evaluation.coherence import Decode
@@ -109,8 +108,8 @@ class Generation:
         mixture = fit_latent_mixture(_pooled(train.latents))
         if trainer.is_global_zero:
             mixture.save(self.dirpath)
-        drawn = self._drawn(trainer, model, len(names))
-        values = self._likelihoods(trainer, model, len(names))
+        drawn = self._drawn(_held_out(test, model, self.max_events), model)
+        values = self._likelihoods(_held_out(test, model, self.likelihood_events), model)
         values |= self._subsets(drawn, decode, judging)
         unconditional = mixture.draw(len(drawn.label), np.random.default_rng(0))
         sampled = [decode(unconditional, n) for n in range(len(names))]
@@ -144,15 +143,15 @@ class Generation:
             return {}
         return measure_subsets(drawn, decode, score, self.max_subsets)
 
-    def _drawn(self, trainer: Trainer, model: Any, num_modalities: int) -> Drawn:
-        device = model.device
+    def _drawn(self, events: MultimodalBatch, model: Any) -> Drawn:
+        device, num_modalities = model.device, len(events.x)
         assert isinstance(model, GenerativeModel)
         subsets = some_subsets(num_modalities, self.max_subsets)
         known: list[tuple[Array, ...]] = []
         latents: dict[Subset, list[Array]] = {subset: [] for subset in subsets}
         generator = torch.Generator(device).manual_seed(0)
         with torch.inference_mode():
-            for batch in _held_out(trainer, self.max_events):
+            for batch in _parts(events):
                 for subset in subsets:
                     given = _given(subset, batch)
                     z = model.draw(batch.x, batch.present & given, generator)
@@ -164,16 +163,16 @@ class Generation:
         joined = {subset: np.concatenate(parts) for subset, parts in latents.items()}
         return Drawn(label, rows, there, joined)
 
-    def _likelihoods(self, trainer: Trainer, model: Any, num_modalities: int) -> dict[str, float]:
+    def _likelihoods(self, events: MultimodalBatch, model: Any) -> dict[str, float]:
         """Bounds on log p(X), and on log p(x_n|x_S) by the size of S, means over events, nats."""
-        device = model.device
+        device, num_modalities = model.device, len(events.x)
         assert isinstance(model, GenerativeModel)
         if not model.has_likelihood or self.likelihood_events == 0:
             return {}
         draws, found = self.likelihood_draws, dict[str, list[Array]]()
         generator = torch.Generator(device).manual_seed(0)
         with torch.inference_mode():
-            for batch in _held_out(trainer, self.likelihood_events, draws):
+            for batch in _parts(events, draws):
                 joint = model.joint_log_likelihood(batch, draws, generator)
                 found.setdefault("joint_log_likelihood", []).append(joint.cpu().numpy())
                 for subset in some_subsets(num_modalities, self.max_subsets):
@@ -187,20 +186,34 @@ class Generation:
         return {name: float(each.mean()) for name, each in values.items() if len(each)}
 
 
-def _held_out(trainer: Trainer, max_events: int, draws: int = 1) -> Iterator[MultimodalBatch]:
-    """Events spread over the tested split, few enough at once that their draws fit into memory."""
-    data = datamodule_of(trainer)
-    split = tested_split(data)
-    stride, seen = -(-len(data.event_rows(split)) // max_events), 0
-    for batch in ordered_batches(trainer, split):
-        # By place and not by index: of every second index a second rank would have none.
-        place = torch.arange(seen, seen + len(batch.present), device=batch.present.device)
-        chosen, seen = (place % stride == 0).nonzero().squeeze(1), seen + len(place)
-        values = draws * max(x[0].numel() for x in batch.x)
-        for part in chosen.split(max(1, DECODED_VALUES // values)):
-            if len(part):
-                rest = (field[part] for field in batch[1:])
-                yield MultimodalBatch(tuple(x[part] for x in batch.x), *rest)
+def _held_out(test: SplitInference, model: LightningModule, max_events: int) -> MultimodalBatch:
+    """Events spread over the tested split, the same in every process: it was gathered from all."""
+    table = test.latents
+    places, known = [], np.ones(len(table.rows), dtype=bool)
+    for m, samples in enumerate(test.samples):
+        rows = table.rows[:, m]
+        place = np.searchsorted(samples.row, rows).clip(max=max(len(samples.row) - 1, 0))
+        there = samples.row[place] == rows if len(samples.row) else np.zeros(len(rows), dtype=bool)
+        known &= there | (rows < 0)  # of very many samples not all were kept
+        places.append(place)
+    chosen = spread_over(np.flatnonzero(known), max_events)
+    present = table.rows[chosen] >= 0
+    x = []
+    for m, samples in enumerate(test.samples):
+        values = np.zeros((len(chosen), *samples.x.shape[1:]), dtype=np.float32)
+        values[present[:, m]] = samples.x[places[m][chosen][present[:, m]]]
+        x.append(torch.from_numpy(values).to(*place_of(model)))
+    rest = (present, table.label[chosen], table.index[chosen], table.rows[chosen])
+    return MultimodalBatch(tuple(x), *(torch.from_numpy(part).to(model.device) for part in rest))
+
+
+def _parts(events: MultimodalBatch, draws: int = 1) -> Iterator[MultimodalBatch]:
+    """Few enough events at once that their draws fit into memory."""
+    step = max(1, DECODED_VALUES // (draws * max(x[0].numel() for x in events.x)))
+    for start in range(0, len(events.present), step):
+        part = slice(start, start + step)
+        rest = (field[part] for field in events[1:])
+        yield MultimodalBatch(tuple(x[part] for x in events.x), *rest)
 
 
 def _given(subset: Subset, batch: MultimodalBatch) -> torch.Tensor:

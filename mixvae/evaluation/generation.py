@@ -107,7 +107,7 @@ def agreement(classes: Sequence[NDArray[np.int64]]) -> float:
     return float(np.mean(pairs))
 
 
-def spread_over(samples: Array, at_most: int) -> Array:
+def spread_over(samples: NDArray[Any], at_most: int) -> NDArray[Any]:
     """At most so many samples, evenly spread: rows may be sorted by class."""
     places = np.linspace(0, len(samples) - 1, min(at_most, len(samples)))
     return samples[places.round().astype(int)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +13,8 @@ from mixvae.callbacks.multimodal_evaluation import MultimodalEvaluation
 from mixvae.callbacks.multimodal_generation import Generation
 from mixvae.contracts import MultimodalBatch
 from mixvae.evaluation.latent_mixture import FILE
+from mixvae.evaluation.latents import LatentCollector, SampleCollector
+from mixvae.evaluation.representation import SplitInference
 from mixvae.modules import Autoencoder
 
 LIKELIHOODS = ("test/joint_log_likelihood", "test/conditional_log_likelihood/2")
@@ -105,19 +106,23 @@ def test_features_of_an_unknown_modality_are_refused(
         run(quiet_trainer, make_mmvm(data), data, tmp_path, features={"lft": np.ravel})
 
 
-def test_every_rank_has_its_share_of_the_events(
-    make_multimodal_data, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Rank r of 2 has the events r, r + 2, ...; of 36 at most 18 are drawn from, 9 of each rank."""
-    data = make_multimodal_data()
-    trainer = SimpleNamespace(datamodule=data)
-    for rank in range(2):
-        events = torch.arange(rank, 36, 2)
-        whole = data.splits["test"]
-        batches = [
-            MultimodalBatch(tuple(x[e] for x in whole.x), *(field[e] for field in whole[1:]))
-            for e in events.split(8)
-        ]
-        monkeypatch.setattr(module, "ordered_batches", lambda *_, batches=batches: batches)
-        found = torch.cat([batch.index for batch in module._held_out(trainer, 18)])
-        assert found.tolist() == list(range(rank, 36, 4))
+@torch.no_grad()
+def test_held_out_events_are_those_of_the_split(make_multimodal, make_multimodal_data) -> None:
+    """Of 36 events 12, spread over all, with what they miss and the samples that they share."""
+    data, model = make_multimodal_data(missing=True), make_multimodal()
+    whole = data.splits["test"]
+    latents, samples = LatentCollector(), SampleCollector(3, 100)
+    for events in torch.arange(36).split(8):
+        x = tuple(part[events] for part in whole.x)
+        batch = MultimodalBatch(x, *(field[events] for field in whole[1:]))
+        latents.update(model.infer(batch.x, batch.present), batch)
+        samples.update(batch)
+    test = SplitInference(latents.compute(), samples.compute())
+    found = module._held_out(test, model, 12)
+    index = found.index
+    assert len(index) == 12
+    assert (int(index[0]), int(index[-1])) == (0, 35)
+    for m in range(3):
+        torch.testing.assert_close(found.x[m], whole.x[m][index])
+    assert (found.present == whole.present[index]).all()
+    assert (found.label == whole.label[index]).all()

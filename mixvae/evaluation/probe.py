@@ -83,8 +83,11 @@ class Fitted:
         return predicted
 
     def features(self, x: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        """Log-probabilities of the classes, shape (N, C), as features of a sample."""
-        found: NDArray[np.float64] = np.maximum(self.pipeline.predict_log_proba(_flat(x)), -50)
+        """Probabilities of the classes, shape (N, C), as features of a sample.
+
+        Their logarithms would compare how sure a classifier is: decoded means have no noise.
+        """
+        found: NDArray[np.float64] = self.pipeline.predict_proba(_flat(x))
         return found
 
 

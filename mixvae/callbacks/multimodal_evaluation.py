@@ -123,7 +123,10 @@ class MultimodalEvaluation(AbstractMeasuring[MultimodalMetric]):
                     _log(model, name, values)
         if generation is not None:
             inferred, names = (train, splits["test"]), _names(trainer)
-            _log(model, "test", generation.measure(trainer, model, inferred, names, judging))
+            try:
+                _log(model, "test", generation.measure(trainer, model, inferred, names, judging))
+            except ValueError as error:
+                warn(f"generated samples are not measured: {error}")
 
     def _measure(
         self,

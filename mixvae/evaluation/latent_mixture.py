@@ -61,10 +61,15 @@ def fit_latent_mixture(latents: NDArray[np.floating[Any]]) -> LatentMixture:
     Numbers are tried in rising order until the BIC has risen twice in a row, on 5,000 rows spread
     over the data. It is deterministic.
 
+    Raises:
+        ValueError: If there are fewer than two events, or latents are not finite.
+
     Source:
         Ghosh et al. 2020 (regularised autoencoders): a density fitted to latents after training.
     """
     points = np.asarray(latents, dtype=np.float64)
+    if not np.isfinite(points).all():
+        raise ValueError("some training latents are not finite: the training has diverged")
     points = points[np.unique(np.linspace(0, len(points) - 1, MAX_FITTED).round().astype(int))]
     shape = "full" if points.shape[1] <= MAX_FULL else "diag"
     # A latent that no modality uses has next to no spread.

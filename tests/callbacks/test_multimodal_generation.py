@@ -126,3 +126,15 @@ def test_held_out_events_are_those_of_the_split(make_multimodal, make_multimodal
         torch.testing.assert_close(found.x[m], whole.x[m][index])
     assert (found.present == whole.present[index]).all()
     assert (found.label == whole.label[index]).all()
+
+
+def test_a_diverged_model_ends_its_test_with_a_warning(
+    quiet_trainer, make_mmvm, make_multimodal_data, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = make_multimodal_data(num_classes=0)
+    model = make_mmvm(data)
+    torch.nn.init.constant_(next(model.networks.parameters()), float("nan"))
+    values = run(quiet_trainer, model, data, tmp_path)
+    assert "generated samples are not measured: some training latents are not finite" in caplog.text
+    assert "test/kl" in values
+    assert not (tmp_path / FILE).exists()

@@ -21,9 +21,11 @@ EXPERIMENTS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 AUGMENTERS = ("cells_augmenter", "digits_augmenter")
 NEW_DATA = ("cite", "glyphs", "polymnist")
 METHODS = ("mmvm", "independent", "poe", "mopoe")
+STAND_INS = ("celeba", "cub", "mimic_cxr")
 MULTIMODAL = (
     *("hippocampus_mmvm", "multimodal_mmvm"),
     *(f"{data}_{method}" for data in NEW_DATA for method in METHODS),
+    *(f"{data}_mmvm" for data in STAND_INS),
 )
 ONE_AGENT = (*SHORT_SCHEDULES, "beta_vae", "gmvae", "imsat", "info_gan", "mix_vae")
 # The fast tests run each method on the digits, some with figures, and repeat one run. The slow
@@ -65,6 +67,13 @@ SMALL = {
         *("data.train_samples=100", "data.test_samples=30", "data.batch_size=20"),
         "callbacks.evaluation.classifier=logistic",  # glyphs have the convolutional one
     ),
+    **{
+        f"/data: {name}": (
+            *("data.max_events=120", "data.size=16", "data.batch_size=20"),
+            "callbacks.evaluation.classifier=logistic",  # glyphs have the convolutional one
+        )
+        for name in STAND_INS
+    },
     "/data: multimodal": ("data.modalities={a: a.npy, b: b.npy}", "data.labels=y.npy"),
     "/data: images": ("data.path=images.npy", "data.labels=y.npy"),
     **{f"/model: {name}": lines for name, lines in SHORT_SCHEDULES.items()},

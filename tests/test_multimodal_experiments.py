@@ -18,7 +18,10 @@ MODELS = [
     "mmvae_plus",
     *(
         pytest.param(name, marks=pytest.mark.slow)
-        for name in ("independent", "avg", "poe", "poe_prior", "moe", "mopoe", "ae")
+        for name in (
+            *("independent", "avg", "poe", "poe_prior", "mvae", "moe", "mopoe"),
+            *("mopoe_authors", "ae"),
+        )
     ),
 ]
 TINY = (

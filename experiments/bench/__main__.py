@@ -29,7 +29,7 @@ from experiments.bench.report import PAGE, TITLES, save
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "bench"
 SOURCES = {
     agents: ("agents", "agents_large", "batches", "categories", "mnist"),
-    modalities: ("rats", "modalities"),
+    modalities: ("rats", "modalities", "validation"),
     products: ("products",),
     distances: ("distances",),
     loading: ("loading",),

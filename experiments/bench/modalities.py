@@ -8,9 +8,10 @@ from functools import partial
 import torch
 
 from experiments.bench.measuring import Case, Run
-from experiments.bench.steps import loop_step, our_steps
+from experiments.bench.steps import loop_step, model_step, our_steps
 from experiments.modality_loop import ModalityLoop, Widths, copy_weights
 from mixvae.contracts import ModalitySpec, MultimodalBatch
+from mixvae.evaluation.multimodal import MultimodalEvaluation
 from mixvae.modules import MMVM
 from mixvae.networks.modality import ModalityDecoder, ModalityEncoder, ModalityNetworks
 from mixvae.objectives.likelihoods import SquaredError
@@ -18,6 +19,7 @@ from mixvae.objectives.likelihoods import SquaredError
 NEURONS = (92, 79, 104, 49, 46)  # of the paper's five rats
 BINS = 10
 EQUAL = 500  # features of each of many modalities
+SMALL = 20  # the same beside a validation
 
 
 def cases() -> Iterator[Case]:
@@ -26,13 +28,17 @@ def cases() -> Iterator[Case]:
     for count in (2, 5, 10, 20, 50, 100):
         widths = Widths((EQUAL,) * count, hidden=None)
         yield _case("modalities", f"modalities of {EQUAL}", widths)
+    for count in (2, 10, 20, 60):
+        widths = Widths((SMALL,) * count, hidden=(128, 128))
+        yield _case("validation", f"modalities of {SMALL}", widths)
 
 
 def _case(group: str, name: str, widths: Widths) -> Case:
     axes = {"M": len(widths.features), "B": widths.batch_size}
     told = ", ".join(f"{key} {value:,}" for key, value in axes.items())
-    build = partial(training_sides, widths)
-    return Case(group, f"{name}, {told}", axes, widths.batch_size, build)
+    validates = group == "validation"
+    build = partial(validation_sides if validates else training_sides, widths)
+    return Case(group, f"{name}, {told}", axes, widths.batch_size, build, not validates)
 
 
 def build_model(widths: Widths) -> MMVM:
@@ -71,3 +77,25 @@ def training_sides(widths: Widths, device: torch.device) -> dict[str, Run]:
     loop = ModalityLoop(widths).to(device).train()
     copy_weights(model, loop)
     return {"loop": loop_step(loop, batch.x), **our_steps(model, batch)}
+
+
+def validation_sides(widths: Widths, device: torch.device) -> dict[str, Run]:
+    """A training step, and a measured batch of a validation, of a test, and with eq. (4)'s KL."""
+    torch.manual_seed(0)
+    batch = random_batch(widths, device)
+    model, mixture = (build_model(widths).to(device) for _ in range(2))
+    mixture.kl = "mixture"
+    for one in (model, mixture):
+        one.log_dict = lambda *_, **__: None  # there is no trainer to log to
+    metric = MultimodalEvaluation([str(m) for m in range(len(widths.features))]).to(device)
+
+    def measured(model: MMVM, name: str) -> None:
+        with torch.inference_mode():
+            metric.update(getattr(model, name)(batch, 0), batch.present)
+
+    return {
+        "training step": model_step(model, batch),
+        "validation": partial(measured, model, "validation_step"),
+        "test": partial(measured, model, "test_step"),
+        "validation, kl: mixture": partial(measured, mixture, "validation_step"),
+    }

@@ -19,6 +19,7 @@ TITLES = {
     "mnist": "Training step, cpl-mixVAE on MNIST",
     "rats": "Training step, MMVM on five rats",
     "modalities": "Training step, MMVM on many modalities",
+    "validation": "A batch of a validation against a training step, MMVM",
     "products": "Training step, and the matrix products of ours alone",
     "distances": "Forward and backward pass of one term",
     "loading": "Loading alone",

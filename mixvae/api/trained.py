@@ -143,6 +143,9 @@ class Run:
     def sample(self, n: int = 16, *, seed: int = 0, category: int | None = None) -> Any:
         """Draw samples from the prior and decode them, in the unit of the data.
 
+        MMVM has no prior of its own: there the draws are from a mixture of Gaussians, which the
+        test fitted to the latents of training events.
+
         Args:
             n: Number of samples.
             category: A category of a mixture model, from 0; None draws among those kept.

@@ -22,6 +22,7 @@ from mixvae.data.image_arrays import ImageState, channels_first, check_images, t
 from mixvae.data.multimodal_state import MultimodalState
 from mixvae.data.preparation import Preparation
 from mixvae.evaluation.annotation import describe, join
+from mixvae.evaluation.latent_mixture import FILE, LatentMixture
 from mixvae.runs.annotating import annotated_copy
 from mixvae.runs.imputing import open_imputer
 from mixvae.runs.opening import TrainedRun, open_trained
@@ -130,12 +131,18 @@ def _sample_modalities(
 ) -> dict[str, NDArray[np.float32]]:
     model, spec = run.load_model(run.spec), run.spec
     assert isinstance(spec, MultimodalSpec)
-    if not isinstance(model, MultimodalModel) or not getattr(model, "has_prior", False):
+    assert isinstance(model, MultimodalModel)
+    mixture = LatentMixture.load(run.folder.path)
+    if getattr(model, "has_prior", False):
+        latent = generator.normal(size=(num_samples, model.latent_dim)).astype(np.float32)
+    elif mixture is not None:
+        latent = mixture.draw(num_samples, generator)
+    else:
         raise ValueError(
             f"the run's model is {type(model).__name__}, which has no prior of its own to draw"
-            " from; impute from data, or train model=mopoe"
+            f" from, and {run.folder.path} has no {FILE}; `python -m mixvae.evaluate"
+            f" run={run.folder.path}` writes it"
         )
-    latent = generator.normal(size=(num_samples, model.latent_dim)).astype(np.float32)
     state, decode = MultimodalState.find(run.content), decoder_of(model)
     samples = {}
     for m, modality in enumerate(spec.modalities):

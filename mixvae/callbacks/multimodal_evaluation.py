@@ -13,8 +13,15 @@ from torch import Tensor
 from mixvae.callbacks.collecting import decoder_of, spec_of, tested_split
 from mixvae.callbacks.lightning_parts import datamodule_of
 from mixvae.callbacks.measuring import AbstractMeasuring, log_values, ordered_batches
+from mixvae.callbacks.multimodal_generation import Generation, Judging
 from mixvae.callbacks.settings import check_least
-from mixvae.contracts import MultimodalBatch, MultimodalModel, MultimodalSpec, MultimodalStep
+from mixvae.contracts import (
+    GenerativeModel,
+    MultimodalBatch,
+    MultimodalModel,
+    MultimodalSpec,
+    MultimodalStep,
+)
 from mixvae.evaluation.latents import LatentCollector, SampleCollector
 from mixvae.evaluation.multimodal import MultimodalEvaluation as MultimodalMetric
 from mixvae.evaluation.probe import Classifier, Labelled, fit_logistic, fit_mlp
@@ -47,6 +54,9 @@ class MultimodalEvaluation(AbstractMeasuring[MultimodalMetric]):
     may be chosen, and on the test split. Without labels they are skipped. Measures of a pair of
     modalities are logged for the test split only.
 
+    `generation` draws from subsets of modalities and from a mixture of training latents, see
+    `Generation`.
+
     Where events have tags, several labels beside each other, probes and coherence are the average
     precision and the area under the ROC curve of held-out scores.
 
@@ -58,6 +68,7 @@ class MultimodalEvaluation(AbstractMeasuring[MultimodalMetric]):
             many features to the noise of few samples.
         max_samples: Largest number of samples of a modality that a classifier is fitted on or
             tried on, by process.
+        generation: What is measured of samples that the model generates; None: nothing.
     """
 
     def __init__(
@@ -65,6 +76,7 @@ class MultimodalEvaluation(AbstractMeasuring[MultimodalMetric]):
         classifier: Literal["auto", "logistic", "mlp"] = "auto",
         classifier_c: float = 0.003,
         max_samples: int = 20_000,
+        generation: Generation | None = None,
     ) -> None:
         if classifier not in CLASSIFIERS:
             raise ValueError(f"classifier is {classifier!r}; use one of {', '.join(CLASSIFIERS)}")
@@ -72,11 +84,13 @@ class MultimodalEvaluation(AbstractMeasuring[MultimodalMetric]):
             raise ValueError(f"classifier_c must be above 0; got {classifier_c}")
         check_least("evaluation", 1, max_samples=max_samples)
         self.classifier, self.classifier_c = classifier, classifier_c
-        self.max_samples = max_samples
+        self.max_samples, self.generation = max_samples, generation
 
     def new_metric(self, trainer: Trainer, model: Any) -> MultimodalMetric:
         """Return an empty metric of the data's modalities."""
         assert isinstance(model, MultimodalModel), "needs a contracts.MultimodalModel"
+        if self.generation is not None:
+            self.generation.check(_names(trainer))
         return MultimodalMetric(_names(trainer))
 
     def update(self, step: Any, batch: MultimodalBatch) -> None:
@@ -89,32 +103,50 @@ class MultimodalEvaluation(AbstractMeasuring[MultimodalMetric]):
         _log(model, split, self.metric.compute())
         if split == "val":
             return
-        if spec_of(trainer, MultimodalSpec).num_classes == 0 and _tags(trainer) is None:
+        unlabelled = spec_of(trainer, MultimodalSpec).num_classes == 0 and _tags(trainer) is None
+        if unlabelled:
             inform("no labels: probe accuracy and coherence are not measured")
+        generation = self.generation if isinstance(model, GenerativeModel) else None
+        if unlabelled and generation is None:
             return
-        try:
-            measured = self._measure(trainer, model)
-        except ValueError as error:
-            warn(f"probe accuracy and coherence are not measured: {error}")
-            return
-        for name, values in measured.items():
-            _log(model, name, values)
-
-    def _measure(self, trainer: Trainer, model: LightningModule) -> dict[str, dict[str, float]]:
-        spec, decode = spec_of(trainer, MultimodalSpec), decoder_of(model)
-        names, parts = _names(trainer), {"val": "val", "test": tested_split(datamodule_of(trainer))}
-        fit = SampleFits(self, [modality.kind for modality in spec.modalities], model.device)
+        parts = {"val": "val", "test": tested_split(datamodule_of(trainer))}
         train = self._infer(trainer, model, "train")
         splits = {name: self._infer(trainer, model, part) for name, part in parts.items()}
+        judging = Judging()
+        if not unlabelled:
+            try:
+                judging, measured = self._measure(trainer, model, train, splits)
+            except ValueError as error:
+                warn(f"probe accuracy and coherence are not measured: {error}")
+            else:
+                for name, values in measured.items():
+                    _log(model, name, values)
+        if generation is not None:
+            inferred, names = (train, splits["test"]), _names(trainer)
+            try:
+                _log(model, "test", generation.measure(trainer, model, inferred, names, judging))
+            except ValueError as error:
+                warn(f"generated samples are not measured: {error}")
+
+    def _measure(
+        self,
+        trainer: Trainer,
+        model: LightningModule,
+        train: SplitInference,
+        splits: Mapping[str, SplitInference],
+    ) -> tuple[Judging, dict[str, dict[str, float]]]:
+        """Fit the classifiers on the training split, and measure the others by name."""
+        spec, names, decode = spec_of(trainer, MultimodalSpec), _names(trainer), decoder_of(model)
+        fit = SampleFits(self, [modality.kind for modality in spec.modalities], model.device)
         tags = _tags(trainer)
         if tags is not None:
             scorers = fit_tag_judges(train, tags, fit.tags)
-            return {
+            return Judging(scorers=scorers.classifiers, tags=tags), {
                 name: measure_tags(scorers, split, tags, names, decode)
                 for name, split in splits.items()
             }
         judges = fit_judges(train, [partial(fit.classes, m) for m in range(len(names))])
-        return {
+        return Judging(judges.classifiers), {
             name: measure_probes(judges, split.latents, names)
             | measure_coherence(judges, split, names, decode)
             for name, split in splits.items()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from lightning.pytorch import Trainer
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -22,14 +23,16 @@ from mixvae.callbacks.collecting import (
 from mixvae.callbacks.lightning_parts import datamodule_of
 from mixvae.callbacks.pictures import NamedFigures, save_pictures
 from mixvae.callbacks.settings import check_least
-from mixvae.contracts import MultimodalSpec
+from mixvae.contracts import GenerativeModel, MultimodalSpec
 from mixvae.evaluation.coherence import Decode
+from mixvae.evaluation.latent_mixture import LatentMixture
 from mixvae.evaluation.latents import LatentTable
 from mixvae.figures.coherence import accuracy_bars, coherence_heat_map
 from mixvae.figures.curves import multimodal_learning_curves
-from mixvae.figures.imputations import imputations
+from mixvae.figures.imputations import MAX_MODALITIES, generated, imputations
 from mixvae.figures.latents import LatentCloud, latent_planes
 
+MAX_SIZES = 4  # of subsets that samples are drawn from
 BARS = {
     "probe_accuracy": "probe of its own latents",
     "shared_probe_accuracy": "one probe of all modalities' latents",
@@ -65,7 +68,11 @@ class MultimodalFigures(AbstractLatentCallback):
         shown = _choose_events(table.label, self.events_per_class)
         # A model with private latents decodes here from the shared ones alone.
         latents = "shared latents" if model.private_dim else "latents"
-        yield "reconstructions", _draw_decoded(trainer, decoder_of(model), table, shown, latents)
+        events = _Events.find(trainer, table, shown)
+        yield "reconstructions", _draw_decoded(events, decoder_of(model), table, latents)
+        if isinstance(model, GenerativeModel) and len(spec.modalities) > 1:
+            mixture = LatentMixture.load(self.dirpath)
+            yield "generated", _draw_generated(events, model, mixture)
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         names = [modality.name for modality in spec.modalities]
         if "test/coherence" in metrics:
@@ -99,23 +106,69 @@ def _choose_events(label: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return np.concatenate(chosen)
 
 
-def _draw_decoded(
-    trainer: Trainer, decode: Decode, table: LatentTable, shown: NDArray[np.int64], latents: str
-) -> Figure:
-    spec = spec_of(trainer, MultimodalSpec)
-    found = find_samples(trainer, set(table.index[shown].tolist()))
-    shown = np.array([n for n in shown if int(table.index[n]) in found], dtype=np.int64)
-    there = table.rows[shown] >= 0
-    names = [modality.name for modality in spec.modalities]
-    samples, decoded = [], []
-    for n in range(len(names)):
-        real = np.stack([found[int(i)][n] for i in table.index[shown]])
-        samples.append(_blanked(real, there[:, n]))
-        across = [decode(latents_of, n) for latents_of in table.mean[:, shown]]
-        decoded.append([_blanked(one, there[:, m]) for m, one in enumerate(across)])
-    named = dict(enumerate(spec.class_names))
-    events = [named.get(int(k), "") for k in table.label[shown]]
-    return imputations(samples, decoded, names, events, latents)
+class _Events(NamedTuple):
+    """Events that are shown, those of this rank.
+
+    Attributes:
+        places: Their places in the table of latents, shape (N,).
+        samples: M arrays (N, *shape_m), NaN where missing.
+        there: Modalities present, shape (N, M), bool.
+        names: Names of the modalities; `kinds`: classes of the events.
+    """
+
+    places: NDArray[np.int64]
+    samples: list[NDArray[np.float32]]
+    there: NDArray[np.bool_]
+    names: list[str]
+    kinds: list[str]
+
+    @classmethod
+    def find(cls, trainer: Trainer, table: LatentTable, shown: NDArray[np.int64]) -> _Events:
+        spec = spec_of(trainer, MultimodalSpec)
+        found = find_samples(trainer, set(table.index[shown].tolist()))
+        shown = np.array([n for n in shown if int(table.index[n]) in found], dtype=np.int64)
+        there = table.rows[shown] >= 0
+        names = [modality.name for modality in spec.modalities]
+        samples = []
+        for n in range(len(names)):
+            real = np.stack([found[int(i)][n] for i in table.index[shown]])
+            samples.append(_blanked(real, there[:, n]))
+        named = dict(enumerate(spec.class_names))
+        kinds = [named.get(int(k), "") for k in table.label[shown]]
+        return cls(shown, samples, there, names, kinds)
+
+
+def _draw_decoded(events: _Events, decode: Decode, table: LatentTable, latents: str) -> Figure:
+    decoded = []
+    for n in range(len(events.names)):
+        across = [decode(latents_of, n) for latents_of in table.mean[:, events.places]]
+        decoded.append([_blanked(one, events.there[:, m]) for m, one in enumerate(across)])
+    return imputations(events.samples, decoded, events.names, events.kinds, latents)
+
+
+def _draw_generated(events: _Events, model: Any, mixture: LatentMixture | None) -> Figure:
+    """Draw from the posterior of more and more other modalities, and from the mixture."""
+    count, decode = len(events.names), decoder_of(model)
+    sizes = np.unique(np.linspace(1, count - 1, MAX_SIZES).round().astype(int)).tolist()
+    columns = [f"from {size} other{'s' * (size > 1)}" for size in sizes]
+    columns += ["from no event"] if mixture is not None else []
+    x = [torch.from_numpy(part).to(model.device) for part in events.samples]
+    generator = torch.Generator(model.device).manual_seed(0)
+    drawn: list[list[NDArray[np.float32]]] = []
+    for n in range(min(count, MAX_MODALITIES)):
+        drawn.append([])
+        for size in sizes:
+            given = np.zeros(count, dtype=bool)
+            given[[(n + 1 + k) % count for k in range(size)]] = True
+            here = events.there & given
+            present = torch.from_numpy(here).to(model.device)
+            with torch.inference_mode():
+                z = model.draw(x, present, generator).float().cpu().numpy()
+            drawn[n].append(_blanked(decode(z, n), np.asarray(here.any(axis=1))))
+        if mixture is not None:
+            z = mixture.draw(len(events.places), np.random.default_rng(0))
+            drawn[n].append(np.asarray(decode(z, n), dtype=np.float32))
+    return generated(events.samples, drawn, events.names, columns, events.kinds)
 
 
 def _blanked(samples: NDArray[Any], there: NDArray[np.bool_]) -> NDArray[np.float32]:

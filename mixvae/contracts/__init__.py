@@ -18,6 +18,7 @@ from mixvae.contracts.mixtures import (
     Prunable,
 )
 from mixvae.contracts.modalities import (
+    GenerativeModel,
     ModalitySpec,
     MultimodalBatch,
     MultimodalModel,
@@ -36,6 +37,7 @@ __all__ = [
     "CopyModel",
     "Covariate",
     "DataSpec",
+    "GenerativeModel",
     "LogQ",
     "Mergeable",
     "MixtureModel",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 
@@ -84,12 +85,14 @@ class MultimodalStep(NamedTuple):
             nats, summed over features; 0 where missing.
         imputation: -log p(x_n|z_m), from the mean of modality m, (M, M, B) as [m, n], likewise.
         kl: The regulariser of the model, shape (B,), nats, summed over modalities.
+        pairs: Which [m, n] of `imputation` were measured, (M, M), bool; None: all. Others are 0.
     """
 
     posterior: MultimodalPosterior
     reconstruction: Tensor
     imputation: Tensor
     kl: Tensor
+    pairs: Tensor | None = None
 
 
 @runtime_checkable
@@ -110,4 +113,39 @@ class MultimodalModel(Protocol):
 
     def impute(self, x: Sequence[Tensor], present: Tensor) -> list[Tensor]:
         """The mean of p(x_n|what is present) for every modality n: M tensors (B, *shape_n)."""
+        ...
+
+
+@runtime_checkable
+class GenerativeModel(Protocol):
+    """What measures of generation ask of a model of several modalities beside inference."""
+
+    has_likelihood: bool  # whether its posteriors have a spread, so that likelihoods are estimated
+
+    def draw(
+        self, x: Sequence[Tensor], present: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """One draw of q(z|what is present) for each event, shape (B, L)."""
+        ...
+
+    def joint_log_likelihood(
+        self, batch: MultimodalBatch, num_draws: int, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Importance-weighted bound on log p(all that is present), shape (B,), nats."""
+        ...
+
+    def conditional_log_likelihood(
+        self,
+        batch: MultimodalBatch,
+        given: Tensor,
+        target: int,
+        num_draws: int,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Importance-weighted bound on log p(x_n|x_S) of the given modalities S, shape (B,), nats.
+
+        Args:
+            given: The modalities S, shape (M,), bool, without the target n.
+            num_draws: Number of draws, even.
+        """
         ...

@@ -9,9 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mixvae.data.celeba import CelebADataModule
     from mixvae.data.cells import CellDataModule
     from mixvae.data.cells_synthetic import SyntheticCellsDataModule
     from mixvae.data.cite import CiteDataModule
+    from mixvae.data.cub import CUBDataModule
     from mixvae.data.digits import DigitsDataModule
     from mixvae.data.dsprites_file import DSpritesDataModule
     from mixvae.data.dsprites_rendered import RenderedDSpritesDataModule
@@ -19,12 +21,15 @@ if TYPE_CHECKING:
     from mixvae.data.glyphs import GlyphsDataModule
     from mixvae.data.hippocampus import HippocampusDataModule
     from mixvae.data.images import ImageDataModule
+    from mixvae.data.mimic_cxr import MimicCXRDataModule
     from mixvae.data.mnist import MNISTDataModule
     from mixvae.data.multimodal import MultimodalDataModule
     from mixvae.data.polymnist import PolyMNISTDataModule
     from mixvae.data.rat_simulator import RatSimulator
 
 __all__ = [
+    "CUBDataModule",
+    "CelebADataModule",
     "CellDataModule",
     "CiteDataModule",
     "DSpritesDataModule",
@@ -34,6 +39,7 @@ __all__ = [
     "HippocampusDataModule",
     "ImageDataModule",
     "MNISTDataModule",
+    "MimicCXRDataModule",
     "MultimodalDataModule",
     "PolyMNISTDataModule",
     "RatSimulator",
@@ -42,12 +48,15 @@ __all__ = [
 ]
 
 _HOME = {
+    "CUBDataModule": "cub",
+    "CelebADataModule": "celeba",
     "CellDataModule": "cells",
     "CiteDataModule": "cite",
     "DSpritesDataModule": "dsprites_file",
     "DigitsDataModule": "digits",
     "FetchError": "fetch",
     "GlyphsDataModule": "glyphs",
+    "MimicCXRDataModule": "mimic_cxr",
     "HippocampusDataModule": "hippocampus",
     "ImageDataModule": "images",
     "MNISTDataModule": "mnist",

@@ -44,7 +44,7 @@ def read_pictures(files: Sequence[str]) -> list[np.ndarray]:
     """Read pictures as arrays (H, W, 3), uint8, of at least 28 pixels each way."""
     pictures = []
     for file in files:
-        picture = _read(Path(file).expanduser())
+        picture = read_picture(Path(file).expanduser())
         if min(picture.shape[:2]) < SIDE:
             raise ValueError(f"{file} has {picture.shape[:2]} pixels; a background needs {SIDE}")
         pictures.append(picture)
@@ -59,13 +59,14 @@ def _key(file: Path) -> tuple[int, int]:
 
 
 def _read_view(file: Path) -> np.ndarray:
-    view = _read(file)
+    view = read_picture(file)
     if view.shape != (SIDE, SIDE, 3):
         raise ValueError(f"{file} has the shape {view.shape}; views are {SIDE} x {SIDE} in colour")
     return view.transpose(2, 0, 1)
 
 
-def _read(file: Path) -> np.ndarray:
+def read_picture(file: Path) -> np.ndarray:
+    """Read a picture in colour, (H, W, 3), uint8; raise an error that names it."""
     from PIL import Image, UnidentifiedImageError
 
     if not file.is_file():

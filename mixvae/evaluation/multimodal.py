@@ -46,6 +46,8 @@ class MultimodalEvaluation(Metric):
         there = present.T
         both = there[:, None] & there[None, :]
         assert step.imputation.shape == both.shape, "imputation must have shape (M, M, B)"
+        if step.pairs is not None:
+            both = both & step.pairs.unsqueeze(-1)
         # `where`, not a product: the placeholder of a missing value may be NaN.
         self.reconstruction += torch.where(there, step.reconstruction.double(), 0.0).sum(-1)
         self.imputation += torch.where(both, step.imputation.double(), 0.0).sum(-1)
@@ -60,8 +62,9 @@ class MultimodalEvaluation(Metric):
         Returns:
             Scalars by name, float64, nats. `reconstruction/<m>` is the mean over the events that
             have m, `reconstruction` the sum of these over modalities; `imputation/<m>_to_<n>` is
-            the mean over the events that have both, `imputation` the mean of these over pairs of
-            different modalities; `kl` is the mean over events. Others are left out.
+            the mean over the events that have both, `imputation` the mean of these over the pairs
+            of different modalities that were measured; `kl` is the mean over events. Others are
+            left out.
         """
         if int(self.num_events) == 0:
             raise ValueError("nothing to evaluate: the data split holds no events")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,6 +71,26 @@ def balanced_accuracy(classify: Classifier, data: Labelled) -> float:
     return float(np.mean([found[data.label == k].mean() for k in np.unique(data.label)]))
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted classifier of samples (N, *shape)."""
+
+    pipeline: Pipeline
+
+    def __call__(self, x: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+        """The class of each sample, shape (N,)."""
+        predicted: NDArray[np.int64] = self.pipeline.predict(_flat(x))
+        return predicted
+
+    def features(self, x: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """Probabilities of the classes, shape (N, C), as features of a sample.
+
+        Their logarithms would compare how sure a classifier is: decoded means have no noise.
+        """
+        found: NDArray[np.float64] = self.pipeline.predict_proba(_flat(x))
+        return found
+
+
 def _fit(pipeline: Pipeline, data: Labelled) -> Classifier:
     classes = np.unique(data.label)
     if len(classes) < 2:
@@ -80,12 +101,7 @@ def _fit(pipeline: Pipeline, data: Labelled) -> Classifier:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         pipeline.fit(_flat(data.x), data.label)
-
-    def classify(x: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
-        predicted: NDArray[np.int64] = pipeline.predict(_flat(x))
-        return predicted
-
-    return classify
+    return Fitted(pipeline)
 
 
 def filled(points: NDArray[np.float64]) -> NDArray[np.float64]:

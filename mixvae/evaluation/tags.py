@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mixvae.evaluation.coherence import Decode
+from mixvae.evaluation.generation import Drawn, Score
 from mixvae.evaluation.probe import PROBE_C, filled
 from mixvae.evaluation.representation import SplitInference
 
@@ -100,6 +101,21 @@ def measure_tags(
     for key, value in values.items():
         parts.setdefault(key.partition("/")[0], []).append(value)
     return values | {key: float(np.mean(found)) for key, found in parts.items()}
+
+
+def score_tags(drawn: Drawn, scorers: Sequence[Scorer], tags: Array) -> Score:
+    """AP and AUROC of the scores of decoded samples, means over tags.
+
+    Args:
+        tags: Tags of each row of the data, shape (rows, T).
+    """
+    # Of an event that misses a modality, another one knows the row.
+    known = tags[drawn.rows.max(axis=1)]
+
+    def score(n: int, decoded: Array, events: NDArray[np.bool_]) -> dict[str, float]:
+        return _ranked("subset_coherence_%s", scorers[n](decoded), known[events])
+
+    return score
 
 
 def _ranked(key: str, scores: Array, tags: Array) -> dict[str, float]:

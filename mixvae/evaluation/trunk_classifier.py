@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,53 @@ TRUNKS = {"image": ImageTrunk, "tokens": TextTrunk}
 BATCH, RATE, EPOCHS, LEAST_STEPS = 128, 1e-3, 10, 300
 
 
+@dataclass(frozen=True)
+class TrunkScores:
+    """A trained trunk and its last layer, with the centre and spread of its training samples."""
+
+    network: nn.Sequential
+    centre: float
+    spread: float
+    device: torch.device
+
+    def __call__(self, x: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        """The outputs of the last layer, (N, num_outputs)."""
+        return self._outputs(self.network, x)
+
+    def features(self, x: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        """The features before the last layer, (N, F)."""
+        return self._outputs(self.network[0], x)
+
+    def _outputs(
+        self, layers: nn.Module, x: NDArray[np.floating[Any]]
+    ) -> NDArray[np.floating[Any]]:
+        given = torch.from_numpy(np.nan_to_num(np.asarray(x, dtype=np.float32)))
+        with torch.inference_mode():
+            parts = [
+                layers((part.to(self.device) - self.centre) / self.spread).cpu()
+                for part in given.split(1024)
+            ]
+        found: NDArray[np.float32] = torch.cat(parts).numpy()
+        return found
+
+
+@dataclass(frozen=True)
+class TrunkClassifier:
+    """The largest output of a trunk, as a class."""
+
+    scores: TrunkScores
+    classes: NDArray[np.int64]
+
+    def __call__(self, x: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+        """The class of each sample, shape (N,)."""
+        found: NDArray[np.int64] = self.classes[self.scores(x).argmax(axis=1)]
+        return found
+
+    def features(self, x: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        """The features before the last layer, (N, F)."""
+        return self.scores.features(x)
+
+
 def fit_trunk(kind: str, data: Labelled, device: torch.device) -> Classifier:
     """Fit a network to classify samples: Adam, 10 epochs or 300 steps if these are more.
 
@@ -33,12 +81,7 @@ def fit_trunk(kind: str, data: Labelled, device: torch.device) -> Classifier:
     """
     classes, target = np.unique(data.label, return_inverse=True)
     network = _fitted(kind, data.x, torch.from_numpy(target), len(classes), device)
-
-    def classify(x: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
-        found: NDArray[np.int64] = classes[network(x).argmax(axis=1)]
-        return found
-
-    return classify
+    return TrunkClassifier(network, classes)
 
 
 def fit_trunk_tags(
@@ -59,8 +102,8 @@ def _fitted(
     target: Tensor,
     num_outputs: int,
     device: torch.device,
-) -> Scorer:
-    """Train a network; return its outputs (N, num_outputs) as a function of samples."""
+) -> TrunkScores:
+    """Train a network with so many outputs."""
     samples = torch.from_numpy(np.nan_to_num(np.asarray(x, dtype=np.float32)))
     centre, spread = float(samples.mean()), max(float(samples.std()), 1e-6)
     with torch.random.fork_rng(devices=[]), torch.enable_grad(), torch.inference_mode(mode=False):
@@ -76,18 +119,7 @@ def _fitted(
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-    network.eval()
-
-    def scores(x: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-        given = torch.from_numpy(np.nan_to_num(np.asarray(x, dtype=np.float32)))
-        with torch.inference_mode():
-            parts = [
-                network((part.to(device) - centre) / spread).cpu() for part in given.split(1024)
-            ]
-        found: NDArray[np.float32] = torch.cat(parts).numpy()
-        return found
-
-    return scores
+    return TrunkScores(network.eval(), centre, spread, device)
 
 
 def _loss(output: Tensor, target: Tensor) -> Tensor:

@@ -54,10 +54,50 @@ def imputations(
         each event, images in a grid, row by row; on one scale of values per row.
     """
     count = min(len(samples), MAX_MODALITIES)
-    figure = new_figure(COLUMN * (count + 1) + 1.0, ROW * count + 0.5)
-    grid = figure.subplots(count, count + 1, squeeze=False)
+    columns = [f"from {name}" for name in names[:count]]
+    title = f"Samples and what {latents} decode to, by modality (framed: its own {latents})"
+    shown = [one[:count] for one in decoded[:count]]
+    figure, grid = _pictures(samples, shown, names, columns, event_names, title)
     for n in range(count):
-        parts = [_drawn(part) for part in (samples[n], *decoded[n][:count])]
+        grid[n, n + 1].spines[:].set(visible=True, color=INK, linewidth=2.0)
+    return figure
+
+
+def generated(
+    samples: Sequence[Array],
+    drawn: Sequence[Sequence[Array]],
+    names: Sequence[str],
+    columns: Sequence[str],
+    event_names: Sequence[str],
+) -> Figure:
+    """Draw, for each modality, its samples and what is drawn for it, in columns.
+
+    Args:
+        samples: As for `imputations`.
+        drawn: Samples of modality n in column c as [n][c], each of shape (N, *shape_n), NaN where
+            nothing is drawn.
+        columns: Names of the columns beside the samples.
+    """
+    count = min(len(samples), MAX_MODALITIES)
+    title = "Samples, and draws given other modalities of the event or no event"
+    figure, _ = _pictures(samples, drawn[:count], names, columns, event_names, title)
+    return figure
+
+
+def _pictures(
+    samples: Sequence[Array],
+    beside: Sequence[Sequence[Array]],
+    names: Sequence[str],
+    columns: Sequence[str],
+    event_names: Sequence[str],
+    title: str,
+) -> tuple[Figure, Any]:
+    """A row for each modality of `beside`: its samples, and the columns; with the axes."""
+    count, width = len(beside), len(columns) + 1
+    figure = new_figure(COLUMN * width + 1.0, ROW * count + 0.5)
+    grid = figure.subplots(count, width, squeeze=False)
+    for n in range(count):
+        parts = [_drawn(part) for part in (samples[n], *beside[n])]
         low, high = value_limits(np.concatenate([part.ravel() for part in parts]))
         pictures = [_picture(part, low, high) for part in parts]
         for column, picture in enumerate(pictures):
@@ -72,20 +112,17 @@ def imputations(
             )
             axes.set_xticks([])
             axes.set_yticks([])
-            source = "samples" if column == 0 else wrapped(f"from {names[column - 1]}", MAX_LETTERS)
+            source = "samples" if column == 0 else wrapped(columns[column - 1], MAX_LETTERS)
             row = wrapped(names[n], MAX_LETTERS) if column == 0 else ""
             tidy(axes, source if n == 0 else "", y=row)
-            if column == n + 1:
-                axes.spines[:].set(visible=True, color=INK, linewidth=2.0)
         if samples[n].ndim != 4:
             add_colour_bar(figure, image, list(grid[n]), "value")
             _name_events(grid[n, 0], event_names)
-    title = f"Samples and what {latents} decode to, by modality (framed: its own {latents})"
-    lines = textwrap.wrap(title, 32 * (count + 1))
+    lines = textwrap.wrap(title, 32 * width)
     if count < len(samples):
         lines.append(f"the first {count} of {len(samples)} modalities")
     figure.suptitle("\n".join(lines), fontsize=10, color=INK)
-    return figure
+    return figure, grid
 
 
 def _name_events(axes: Any, names: Sequence[str]) -> None:

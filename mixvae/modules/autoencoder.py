@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
+from torch import Tensor
+
 from mixvae.contracts import MultimodalBatch
 from mixvae.modules.multimodal import AbstractMultimodalModule
+from mixvae.objectives.posteriors import GaussianMixture
 from mixvae.objectives.terms import Terms
 
 
@@ -21,6 +27,12 @@ class Autoencoder(AbstractMultimodalModule):
         MMVM (Sutter et al. 2024), figure 5: the autoencoder's negative squared error, which their
         objective reaches from below as beta goes to 0.
     """
+
+    has_likelihood = False
+
+    def posterior_of(self, mean: Tensor, logvar: Tensor, present: Tensor) -> GaussianMixture:
+        """The means of the modalities present, in equal parts, without a spread."""
+        return super().posterior_of(mean, torch.full_like(logvar, -math.inf), present)
 
     def weights(self, epoch: float) -> dict[str, float]:
         """The reconstruction alone."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mixvae.contracts import MultimodalBatch, MultimodalPosterior, MultimodalStep
+from mixvae.modules.base import plain_number
 from mixvae.modules.multimodal import AbstractMultimodalModule, Beta
 from mixvae.objectives.posteriors import (
     AGGREGATE_KINDS,
     AggregateKind,
     GaussianMixture,
+    PriorExpert,
     aggregate,
     draw,
     kl_bound,
@@ -40,7 +42,11 @@ class JointPosteriorVAE(AbstractMultimodalModule):
 
     Args:
         aggregate: `avg`, `poe`, `moe` or `mopoe`.
-        prior_expert: Whether N(0, I) is one more expert of every product (`poe`, `mopoe`).
+        prior_expert: Whether N(0, I) is one more expert of every product (`poe`, `mopoe`); `full`:
+            of that of all modalities alone, as MoPoE's authors have it.
+        subset_bounds: None trains on the bound of all modalities alone. A number adds the bounds of
+            each modality alone and of so many random subsets, drawn anew for each batch; the
+            validation measures that of all modalities.
         beta: Weight of the KL divergence, a number, a schedule over epochs, or `auto`.
         **shared: See `AbstractMultimodalModule`.
 
@@ -48,7 +54,7 @@ class JointPosteriorVAE(AbstractMultimodalModule):
         The baselines of MMVM (Sutter et al. 2024); see `objectives.posteriors` for each. In
         mmvmvae the joint KL is counted once for each modality: here once. Its MoE and MoPoE give
         contiguous slices of the batch to the experts: here each sample draws its own. Wu & Goodman
-        2018 train the PoE on subsets of modalities as well; mmvmvae does not, and neither do we.
+        2018 (MVAE) train on `subset_bounds` as well, eq. (4); mmvmvae does not.
         Imputation from m alone uses q(z|x_m), with the prior expert if any.
     """
 
@@ -58,7 +64,8 @@ class JointPosteriorVAE(AbstractMultimodalModule):
         self,
         *,
         aggregate: AggregateKind,
-        prior_expert: bool = False,
+        prior_expert: PriorExpert = False,
+        subset_bounds: int | None = None,
         beta: Beta = 1.0,
         **shared: Any,
     ) -> None:
@@ -72,10 +79,18 @@ class JointPosteriorVAE(AbstractMultimodalModule):
             )
         if prior_expert and aggregate not in ("poe", "mopoe"):
             raise ValueError(f"model.prior_expert is for poe and mopoe, not for {aggregate}")
+        if prior_expert not in (True, False, "full"):
+            raise ValueError(
+                f"model.prior_expert must be true, false or full, got {prior_expert!r}"
+            )
+        if subset_bounds is not None:
+            plain_number("subset_bounds", subset_bounds, at_least=0)
+        self.subset_bounds = subset_bounds
         self.aggregate: AggregateKind = aggregate
         self.prior_expert = prior_expert
 
-    def _joint(self, mean: Tensor, logvar: Tensor, present: Tensor) -> GaussianMixture:
+    def posterior_of(self, mean: Tensor, logvar: Tensor, present: Tensor) -> GaussianMixture:
+        """The aggregate of the experts that are present."""
         return aggregate(mean, logvar, present, self.aggregate, self.prior_expert)
 
     def weights(self, epoch: float) -> dict[str, float]:
@@ -84,20 +99,40 @@ class JointPosteriorVAE(AbstractMultimodalModule):
 
     def terms(self, batch: MultimodalBatch) -> Terms:
         """The objective on a batch, see the class; the reconstruction is summed over modalities."""
-        joint = self._joint(*self.encode(batch.x, batch.present), batch.present)
+        experts = self.encode(batch.x, batch.present)
+        reconstruction, kl = self._bound(experts, batch)
+        for subset in self._subsets(batch.present.device):
+            part = batch._replace(present=batch.present & subset)
+            nll, divergence = self._bound(experts, part)
+            reconstruction, kl = reconstruction + nll, kl + divergence
+        return self.shared_terms(self.weights(self.epoch), reconstruction, kl)
+
+    def _bound(
+        self, experts: tuple[Tensor, Tensor], batch: MultimodalBatch
+    ) -> tuple[Tensor, Tensor]:
+        """Reconstruction, (M, B), and KL, (B,), of what is present, from one draw."""
+        joint = self.posterior_of(*experts, batch.present)
         sample = draw(joint)
         reconstruction = self.reconstruction([sample] * self.num_modalities, batch)
-        return self.shared_terms(self.weights(self.epoch), reconstruction, kl_bound(joint))
+        return reconstruction, kl_bound(joint)
+
+    def _subsets(self, device: torch.device) -> Iterator[Tensor]:
+        """The subsets beside all modalities that have a bound, each of shape (M,), bool."""
+        if self.subset_bounds is None:
+            return
+        yield from torch.eye(self.num_modalities, dtype=torch.bool, device=device)
+        for _ in range(self.subset_bounds):
+            yield torch.rand(self.num_modalities, device=device) < 0.5
 
     def infer(self, x: Sequence[Tensor], present: Tensor) -> MultimodalPosterior:
         """The posterior from each modality alone, and the mean and variance of the joint one."""
         mean, logvar = self.encode(x, present)
-        return self._posterior(mean, logvar, present, self._joint(mean, logvar, present))
+        return self._posterior(mean, logvar, present, self.posterior_of(mean, logvar, present))
 
     def _posterior(
         self, mean: Tensor, logvar: Tensor, present: Tensor, joint: GaussianMixture
     ) -> MultimodalPosterior:
-        if self.prior_expert:
+        if self.prior_expert is True:
             alone = torch.eye(self.num_modalities, dtype=torch.bool, device=mean.device)
             mean, logvar = product_of_experts(mean, logvar, present, alone, prior_expert=True)
         return MultimodalPosterior(mean, logvar, *moments(joint))
@@ -108,19 +143,20 @@ class JointPosteriorVAE(AbstractMultimodalModule):
         assert joint_mean is not None
         return [self.decode(joint_mean, n) for n in range(self.num_modalities)]
 
-    def predict_step(self, batch: MultimodalBatch, batch_idx: int = 0) -> MultimodalStep:
+    def measure(self, batch: MultimodalBatch, pairs: Tensor | None = None) -> MultimodalStep:
         """Reconstruct a batch from the joint mean, and impute it from the unimodal ones.
 
         For MoE and MoPoE that is the mean of the mixture, and not a draw of it as in training.
         """
         mean, logvar = self.encode(batch.x, batch.present)
-        joint = self._joint(mean, logvar, batch.present)
+        joint = self.posterior_of(mean, logvar, batch.present)
         posterior = self._posterior(mean, logvar, batch.present, joint)
         assert posterior.joint_mean is not None
         codes = [posterior.joint_mean] * self.num_modalities
         return MultimodalStep(
             posterior=posterior,
             reconstruction=self.reconstruction(codes, batch),
-            imputation=self.imputation(posterior.mean, batch),
+            imputation=self.imputation(posterior.mean, batch, pairs),
             kl=kl_bound(joint),
+            pairs=pairs,
         )

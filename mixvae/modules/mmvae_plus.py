@@ -12,8 +12,14 @@ from mixvae.contracts import MultimodalBatch, MultimodalPosterior, MultimodalSte
 from mixvae.modules.base import SETTLED, plain_number
 from mixvae.modules.multimodal import AbstractMultimodalModule, Beta
 from mixvae.objectives.divergences import kl_to_standard_normal
+from mixvae.objectives.importance import (
+    density_of,
+    draws_of,
+    log_mean_weight,
+    log_standard_normal,
+)
 from mixvae.objectives.mixture_prior import log_density, log_mixture, num_present, present_or_zero
-from mixvae.objectives.posteriors import GaussianMixture, kl_bound, moments
+from mixvae.objectives.posteriors import kl_bound, moments
 from mixvae.objectives.relaxation import reparametrise
 from mixvae.objectives.terms import Terms
 
@@ -108,21 +114,49 @@ class MMVAEPlus(AbstractMultimodalModule):
         """Shared latents (..., L) with the mean of the private prior of a modality.
 
         This holds for latents of that modality too: its own private latents are in the
-        reconstruction of `predict_step`, but neither in `decode` nor in coherence.
+        reconstruction of `measure`, but neither in `decode` nor in coherence.
         """
         private = self.private_prior_mean[modality].expand(*latent.shape[:-1], -1)
         return torch.cat([latent, private], dim=-1)
 
+    def code_drawn(self, z: Tensor, modality: int, generator: torch.Generator | None) -> Tensor:
+        """Shared draws (K, B, L) with draws of the private prior of a modality."""
+        size = (*z.shape[:-1], self.private_dim)
+        mean, logvar = self.private_prior_mean[modality], self.private_prior_logvar[modality]
+        return torch.cat([z, reparametrise(mean.expand(size), logvar.expand(size), generator)], -1)
+
+    def experts(self, x: Sequence[Tensor], present: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and log-variances of the shared latents."""
+        mean, logvar = (self._split(values)[0] for values in self.encode(x, present))
+        return mean, logvar
+
+    def joint_log_likelihood(
+        self, batch: MultimodalBatch, num_draws: int, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """The bound of `AbstractGenerative`, with w_m ~ q(w_m|x_m) and the prior N(0, I) of w_m."""
+        present = batch.present
+        codes = map(self._split, self.encode(batch.x, present))
+        (mean, private_mean), (logvar, private_logvar) = codes
+        posterior = self.posterior_of(mean, logvar, present)
+        z = draws_of(posterior, num_draws, generator)
+        weights = log_standard_normal(z) - density_of(z, posterior)
+        for m in range(self.num_modalities):
+            size = (num_draws, *private_mean[m].shape)
+            own = private_mean[m].expand(size), private_logvar[m].expand(size)
+            w = reparametrise(*own, generator)
+            ratio = log_standard_normal(w) - log_density(w, *own)
+            weights = weights + torch.where(present[:, m], ratio, torch.zeros_like(ratio))
+            weights = weights - self._nll(torch.cat([z, w], dim=-1), batch, m)
+        return log_mean_weight(weights)
+
     def infer(self, x: Sequence[Tensor], present: Tensor) -> MultimodalPosterior:
         """The posteriors of the shared latents, and the moments of their mixture."""
-        mean, logvar = (self._split(values)[0] for values in self.encode(x, present))
-        return self._posterior(mean, logvar, present)
+        return self._posterior(*self.experts(x, present), present)
 
     def _posterior(self, mean: Tensor, logvar: Tensor, present: Tensor) -> MultimodalPosterior:
-        mixture = GaussianMixture(mean, logvar, present | ~present.any(dim=1, keepdim=True))
-        return MultimodalPosterior(mean, logvar, *moments(mixture))
+        return MultimodalPosterior(mean, logvar, *moments(self.posterior_of(mean, logvar, present)))
 
-    def predict_step(self, batch: MultimodalBatch, batch_idx: int = 0) -> MultimodalStep:
+    def measure(self, batch: MultimodalBatch, pairs: Tensor | None = None) -> MultimodalStep:
         """Reconstruct m from its own z_m and w_m, and impute others from z_m; all at the means.
 
         The KL of the mixture is its upper bound, the mean over modalities, as it needs no draw.
@@ -130,14 +164,19 @@ class MMVAEPlus(AbstractMultimodalModule):
         present = batch.present
         codes, logvars = self.encode(batch.x, present)
         (mean, private_mean), (logvar, private_logvar) = map(self._split, (codes, logvars))
-        mixture = GaussianMixture(mean, logvar, present | ~present.any(dim=1, keepdim=True))
+        mixture = self.posterior_of(mean, logvar, present)
         private_kl = kl_to_standard_normal(private_mean, private_logvar)
         return MultimodalStep(
             posterior=self._posterior(mean, logvar, present),
             reconstruction=self.reconstruction(codes, batch),
-            imputation=self.imputation(mean, batch),
+            imputation=self.imputation(mean, batch, pairs),
             kl=kl_bound(mixture) + self._average(private_kl, present),
+            pairs=pairs,
         )
+
+    def validated_pairs(self) -> Tensor | None:
+        """All: the objective of a validation averages over all sources, as training does."""
+        return None
 
     def settled_terms(self, step: MultimodalStep, present: Tensor) -> Terms:
         """As training: the mean over sources m of n's error, its own from its private latents."""

@@ -9,9 +9,17 @@ from torch import Tensor
 
 from mixvae.contracts import MultimodalBatch, MultimodalPosterior, MultimodalStep
 from mixvae.modules.base import SETTLED
+from mixvae.modules.imputed_pairs import MAX_SOURCES
 from mixvae.modules.multimodal import AbstractMultimodalModule, Beta
 from mixvae.objectives.divergences import kl_to_standard_normal
+from mixvae.objectives.importance import (
+    density_of,
+    draws_of,
+    log_mean_weight,
+    log_standard_normal,
+)
 from mixvae.objectives.mixture_prior import mixture_kl, pairwise_kl, present_or_zero
+from mixvae.objectives.posteriors import GaussianMixture
 from mixvae.objectives.relaxation import reparametrise
 from mixvae.objectives.schedules import Schedule, as_schedule
 from mixvae.objectives.terms import Terms
@@ -19,7 +27,8 @@ from mixvae.objectives.terms import Terms
 MixturePriorKL = Literal["pairwise", "mixture"]
 KL_KINDS: tuple[str, ...] = get_args(MixturePriorKL)
 EVALUATION_DRAWS = 64
-"""Shared by all events, so that their mean does not improve with the number of events."""
+"""Shared by all events, so that their mean does not improve with the number of events; fewer where
+more modalities than `MAX_SOURCES` have draws of their own."""
 
 
 class MMVM(AbstractMultimodalModule):
@@ -89,6 +98,28 @@ class MMVM(AbstractMultimodalModule):
             return pairwise_kl(mean, logvar, present)
         return mixture_kl(mean, logvar, sample, present)
 
+    def joint_log_likelihood(
+        self, batch: MultimodalBatch, num_draws: int, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Sum over m of log (1/K) sum_k p(x_m|z_k) h(z_k) / q_m(z_k), z_k ~ q_m: shape (B,), nats.
+
+        The prior h mixes an event's own posteriors (it is N(0, I) if alpha ends at 1), so this
+        is no likelihood of one model of all events, and not comparable with those of other models.
+        """
+        present = batch.present
+        mean, logvar = self.encode(batch.x, present)
+        mixture = self.posterior_of(mean, logvar, present)
+        alone = torch.ones(len(present), 1, dtype=torch.bool, device=present.device)
+        parts = []
+        for m in range(self.num_modalities):
+            own = GaussianMixture(mean[m : m + 1], logvar[m : m + 1], alone)
+            z = draws_of(own, num_draws, generator)
+            independent = self.alpha(SETTLED) == 1
+            prior = log_standard_normal(z) if independent else density_of(z, mixture)
+            weights = prior - density_of(z, own) - self._nll(z, batch, m)
+            parts.append(log_mean_weight(weights))
+        return present_or_zero(torch.stack(parts), present).sum(dim=0)
+
     def regulariser(self, posterior: MultimodalPosterior, present: Tensor) -> Tensor:
         """The regulariser at the last alpha, shape (B,), nats.
 
@@ -99,7 +130,8 @@ class MMVM(AbstractMultimodalModule):
         if self.kl == "pairwise":
             divergence = pairwise_kl(mean, logvar, present)
         else:
-            shape = (EVALUATION_DRAWS, len(mean), 1, self.latent_dim)
+            draws_each = min(EVALUATION_DRAWS, -(-EVALUATION_DRAWS * MAX_SOURCES // len(mean)))
+            shape = (draws_each, len(mean), 1, self.latent_dim)
             generator = torch.Generator().manual_seed(0)
             noise = torch.randn(shape, generator=generator, dtype=mean.dtype).to(mean.device)
             deviation = (0.5 * logvar).exp()

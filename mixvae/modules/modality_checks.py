@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
@@ -59,11 +60,30 @@ def advice_on_counts(modality: ModalitySpec, family: Likelihood, rows: Tensor) -
     )
 
 
+def weights_by_size(modalities: Sequence[ModalitySpec]) -> dict[str, float]:
+    """The size of the largest modality over each one's own, by name.
+
+    Sizes are numbers of features; of images, pixels; of tokens, the length.
+
+    Source:
+        mmvmvae (MMVM's code): a text of 256 letters beside 64 x 64 pixels weighs 16.
+    """
+    sizes = {}
+    for modality in modalities:
+        shape = modality.shape
+        counted = {"image": shape[1:], "tokens": shape[:-1]}.get(modality.kind, shape)
+        sizes[modality.name] = math.prod(counted)
+    return {name: max(sizes.values()) / size for name, size in sizes.items()}
+
+
 Given = TypeVar("Given")
 
 
 def by_name(key: str, values: Mapping[str, Given] | None, names: Sequence[str]) -> dict[str, Given]:
     """Values by the names of modalities; raise ValueError for any other name."""
+    if isinstance(values, str):
+        hint = suggestion(values, ("size",)) if key == "weights" else ""
+        raise ValueError(f"model.{key} is {values!r}; it must name modalities{hint}")
     given = {str(name): value for name, value in (values or {}).items()}  # YAML reads 1 as a number
     for name in given:
         if name not in names:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -11,14 +11,16 @@ from torch import Tensor
 from mixvae.contracts import ModalitySpec, MultimodalBatch, MultimodalPosterior, MultimodalStep
 from mixvae.messages import warn
 from mixvae.modules.base import SETTLED, plain_number
-from mixvae.modules.chosen_beta import AbstractWithBeta
 from mixvae.modules.chosen_beta import Beta as Beta
+from mixvae.modules.generative import AbstractGenerative
+from mixvae.modules.imputed_pairs import few_pairs
 from mixvae.modules.modality_checks import (
     advice_on_counts,
     by_name,
     check_family,
     check_rows,
     look_like_counts,
+    weights_by_size,
 )
 from mixvae.networks.modality import ModalityNetworks
 from mixvae.objectives.likelihoods import Likelihood, decoded_shape, masked_nll
@@ -29,7 +31,7 @@ from mixvae.objectives.terms import Terms
 NetworksFactory = Callable[..., ModalityNetworks]
 
 
-class AbstractMultimodalModule(AbstractWithBeta):
+class AbstractMultimodalModule(AbstractGenerative):
     """A latent variable model of M modalities, each with an encoder and a decoder of its own.
 
     Subclasses define inference, terms, and the latents that reconstruct a modality. A modality that
@@ -44,12 +46,11 @@ class AbstractMultimodalModule(AbstractWithBeta):
             are `Categorical`, those of the kind counts `LibraryNegativeBinomial`.
         latent_dim: Number of latent dimensions L, at least 1.
         likelihoods: p(x_m|z) of some modalities, by name.
-        weights: Weight of the reconstruction of some modalities, by name, at least 0; 1 for others.
+        weights: Weight of the reconstruction of some modalities, by name, at least 0; 1 for others;
+            `size`: the size of the largest modality over its own, see `weights_by_size`.
         **shared: See `AbstractModule`.
     """
 
-    has_prior = False
-    """Whether N(0, I) is the prior of the latents, so that samples can be drawn."""
     modality_weights: Tensor
 
     def __init__(
@@ -62,7 +63,7 @@ class AbstractMultimodalModule(AbstractWithBeta):
         likelihood: Likelihood,
         latent_dim: int = 2,
         likelihoods: Mapping[str, Likelihood] | None = None,
-        weights: Mapping[str, float] | None = None,
+        weights: Mapping[str, float] | Literal["size"] | None = None,
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
@@ -80,16 +81,14 @@ class AbstractMultimodalModule(AbstractWithBeta):
         )
         for name, family in zip(self.names, self.likelihoods, strict=True):
             check_family(name, family)
+        weights = weights_by_size(modalities) if weights == "size" else weights
         factors = by_name("weights", weights, self.names)
         for name, factor in factors.items():
             plain_number(f"weights.{name}", factor, at_least=0)
         values = torch.tensor([float(factors.get(name, 1.0)) for name in self.names])
         self.register_buffer("modality_weights", values.unsqueeze(1), persistent=False)
         pairs = list(zip(modalities, self.likelihoods, strict=True))
-        for m, (modality, family) in enumerate(pairs):
-            if modality.has_gaps or isinstance(family, Counts):
-                start = float(isinstance(family, Counts))  # a rate of 1, before `prepare`
-                self.register_buffer(f"centre_{m}", torch.full(modality.shape, start))
+        self._register_centres()
         self.networks = networks(
             shapes=[modality.shape for modality in modalities],
             latent_dim=latent_dim + private_dim,
@@ -97,28 +96,6 @@ class AbstractMultimodalModule(AbstractWithBeta):
             decoded_shapes=[decoded_shape(modality.shape, family) for modality, family in pairs],
         )
         self._warned_of: set[str] = set()
-
-    def prepare(self, batches: Collection[MultimodalBatch]) -> None:
-        """Measure the training mean of each feature of counts and of modalities with gaps.
-
-        Gaps are filled with it, as encoders see them, and counts are measured from it.
-        """
-        centres = {m: self._centre(m) for m in range(self.num_modalities)}
-        wanted = [m for m, centre in centres.items() if centre is not None]
-        sums = {m: torch.zeros(self.modalities[m].shape, dtype=torch.float64) for m in wanted}
-        counts = {m: torch.zeros_like(total) for m, total in sums.items()}
-        for batch in batches if wanted else ():
-            for m in wanted:
-                x = batch.x[m][batch.present[:, m]].cpu().double()
-                sums[m] += x.nan_to_num(0.0).sum(dim=0)
-                counts[m] += (~x.isnan()).sum(dim=0)
-        for m in wanted:
-            getattr(self, f"centre_{m}").copy_(sums[m] / counts[m].clamp(min=1))
-
-    def _centre(self, modality: int) -> Tensor | None:
-        """Training means of a modality, of its shape, where they are needed."""
-        centre: Tensor | None = getattr(self, f"centre_{modality}", None)
-        return centre
 
     def infer(self, x: Sequence[Tensor], present: Tensor) -> MultimodalPosterior:
         """The unimodal posteriors of x, M tensors (B, *shape_m), where `present`, (B, M)."""
@@ -129,14 +106,27 @@ class AbstractMultimodalModule(AbstractWithBeta):
         return posterior.mean.new_zeros(len(present))
 
     def predict_step(self, batch: MultimodalBatch, batch_idx: int = 0) -> MultimodalStep:
-        """Infer, reconstruct and impute a batch from the unimodal means, without sampling."""
+        """Infer, reconstruct and impute a batch without sampling, over all pairs of modalities."""
+        return self.measure(batch)
+
+    def measure(self, batch: MultimodalBatch, pairs: Tensor | None = None) -> MultimodalStep:
+        """Infer a batch, and reconstruct and impute it from the unimodal means.
+
+        Args:
+            pairs: The [m, n] to impute, shape (M, M), bool; None: all.
+        """
         posterior = self.infer(batch.x, batch.present)
         return MultimodalStep(
             posterior=posterior,
             reconstruction=self.reconstruction(posterior.mean, batch),
-            imputation=self.imputation(posterior.mean, batch),
+            imputation=self.imputation(posterior.mean, batch, pairs),
             kl=self.regulariser(posterior, batch.present),
+            pairs=pairs,
         )
+
+    def validated_pairs(self) -> Tensor | None:
+        """The pairs whose imputation a validation measures, (M, M), bool; None: all."""
+        return few_pairs(self.num_modalities)
 
     def shared_terms(
         self, weights: Mapping[str, float], reconstruction: Tensor, kl: Tensor
@@ -167,9 +157,12 @@ class AbstractMultimodalModule(AbstractWithBeta):
         """Measure a batch without sampling, and log the objective at its final weights.
 
         `val/objective_reconstruction` is the counterpart of `train/reconstruction` at the means:
-        weighted, and averaged over all events. `val/reconstruction` is neither.
+        weighted, and averaged over all events. `val/reconstruction` is neither. Of more than 12
+        modalities each is imputed from 12 others, so that the cost grows as M and not as M^2; a
+        test measures all pairs.
         """
-        step = self.predict_step(batch)
+        pairs = self.validated_pairs()
+        step = self.measure(batch, None if pairs is None else pairs.to(batch.present.device))
         terms = self.settled_terms(step, batch.present)
         values = {
             "val/loss": terms.total(),
@@ -222,24 +215,23 @@ class AbstractMultimodalModule(AbstractWithBeta):
         mean, logvar = self.networks.encode(shown)
         return present_or_zero(mean, present), present_or_zero(logvar, present)
 
-    def _seen(self, modality: int, x: Tensor) -> Tensor:
-        """Samples (B, *shape) as an encoder sees them: gaps filled, counts as logarithms."""
-        centre, family = self._centre(modality), self.likelihoods[modality]
-        if centre is None:
-            return x
-        if self.modalities[modality].has_gaps:
-            x = torch.where(x.isnan(), centre, x)
-        return family.seen(x, centre) if isinstance(family, Counts) else x
-
     def reconstruction(self, codes: Iterable[Tensor], batch: MultimodalBatch) -> Tensor:
         """-log p(x_m|code_m) of M codes, each (B, L): shape (M, B), nats; 0 where missing."""
         values = [self._nll(code[None], batch, m)[0] for m, code in enumerate(codes)]
         return torch.stack(values)
 
-    def imputation(self, mean: Tensor, batch: MultimodalBatch) -> Tensor:
+    def imputation(
+        self, mean: Tensor, batch: MultimodalBatch, pairs: Tensor | None = None
+    ) -> Tensor:
         """-log p(x_n|z_m) at the means (M, B, L), as [m, n]: shape (M, M, B), nats; else 0."""
-        codes = (self.code_of(mean, n) for n in range(self.num_modalities))
-        values = torch.stack([self._nll(code, batch, n) for n, code in enumerate(codes)], dim=1)
+        columns = []
+        for n in range(self.num_modalities):
+            chosen = mean if pairs is None else mean[pairs[:, n]]
+            nll = self._nll(self.code_of(chosen, n), batch, n)
+            if pairs is not None:
+                nll = nll.new_zeros(mean.shape[:2]).masked_scatter(pairs[:, n : n + 1], nll)
+            columns.append(nll)
+        values = torch.stack(columns, dim=1)
         return present_or_zero(values.transpose(1, 2), batch.present).transpose(1, 2)
 
     def _nll(self, codes: Tensor, batch: MultimodalBatch, modality: int) -> Tensor:

@@ -19,6 +19,7 @@ from mixvae.objectives.mixture_prior import num_present, present_or_zero
 from mixvae.objectives.relaxation import reparametrise
 
 AggregateKind = Literal["avg", "poe", "moe", "mopoe"]
+PriorExpert = bool | Literal["full"]
 AGGREGATE_KINDS: tuple[str, ...] = get_args(AggregateKind)
 MAX_SUBSET_MODALITIES = 12
 
@@ -42,7 +43,7 @@ def aggregate(
     logvar: Tensor,
     present: Tensor,
     kind: AggregateKind,
-    prior_expert: bool = False,
+    prior_expert: PriorExpert = False,
 ) -> GaussianMixture:
     """The joint posterior of the modalities that are present.
 
@@ -53,7 +54,8 @@ def aggregate(
         kind: `avg`: one Gaussian with the mean of the means and the mean of the variances; `poe`:
             the product of the experts; `moe`: their mixture; `mopoe`: the mixture of the products
             of all 2^M - 1 sets of modalities, those with a missing one left out.
-        prior_expert: Whether N(0, I) is one more expert of every product, for `poe` and `mopoe`.
+        prior_expert: Whether N(0, I) is one more expert of every product, for `poe` and `mopoe`;
+            `full`: of the product of all M modalities alone.
 
     Returns:
         The joint posterior; N(0, I) where no modality is present.
@@ -61,8 +63,7 @@ def aggregate(
     Source:
         AVG: Hosoya 2018, as in the baselines of MMVM (Sutter et al. 2024). PoE: Wu & Goodman 2018,
         whose prior expert is optional here. MoE: Shi et al. 2019. MoPoE: Sutter et al. 2021, eq.
-        (5); its authors' code and MultiVae's differ in where a prior expert stands: ours has it in
-        every product or in none.
+        (5); in its authors' code and in MultiVae the prior is an expert of the full set (`full`).
     """
     if kind not in AGGREGATE_KINDS:
         raise ValueError(f"aggregate must be one of {', '.join(AGGREGATE_KINDS)}, got {kind!r}")
@@ -82,7 +83,8 @@ def aggregate(
     sets = torch.ones(1, num_modalities, dtype=torch.bool, device=mean.device)
     if kind == "mopoe":
         sets = subsets(num_modalities, mean.device)
-    product = product_of_experts(mean, logvar, present, sets, prior_expert)
+    with_prior = sets.all(dim=1) if prior_expert == "full" else prior_expert
+    product = product_of_experts(mean, logvar, present, sets, with_prior)
     if kind == "poe":
         return GaussianMixture(*product, torch.ones_like(nothing))
     # A set is whole if it holds no missing modality.
@@ -116,7 +118,7 @@ def product_of_experts(
     logvar: Tensor,
     present: Tensor,
     sets: Tensor,
-    prior_expert: bool = False,
+    prior_expert: bool | Tensor = False,
 ) -> tuple[Tensor, Tensor]:
     """Multiply, for each set of modalities, the Gaussian experts that are present.
 
@@ -125,7 +127,7 @@ def product_of_experts(
         logvar: Their log-variances, natural log, shape (M, B, L).
         present: Modalities present in each event, shape (B, M), bool.
         sets: Experts of each set, shape (N, M), bool.
-        prior_expert: Whether N(0, I) is one more expert of every set.
+        prior_expert: Whether N(0, I) is one more expert of every set, or of each, shape (N,), bool.
 
     Returns:
         Mean and log-variance of each product, each of shape (N, B, L); N(0, I) if a set has no
@@ -139,11 +141,12 @@ def product_of_experts(
     precision = present_or_zero(torch.exp(-logvar), present)
     total = _sum_of_sets(precision, sets)
     weighted = _sum_of_sets(precision * mean, sets)
-    if prior_expert:
+    if isinstance(prior_expert, Tensor):
+        total = total + prior_expert.to(total.dtype)[:, None, None]
+    elif prior_expert:
         total = total + 1
-    else:
-        empty = (sets.to(mean.dtype) @ present.t().to(mean.dtype) == 0).unsqueeze(-1)
-        total = torch.where(empty, torch.ones_like(total), total)
+    # N(0, I) alone: of a set without an expert.
+    total = torch.where(total == 0, torch.ones_like(total), total)
     return weighted / total, -total.log()
 
 

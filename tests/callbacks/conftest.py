@@ -27,6 +27,9 @@ from mixvae.contracts import (
     MultimodalSpec,
     MultimodalStep,
 )
+from mixvae.modules import MMVM
+from mixvae.networks.modality import ModalityDecoder, ModalityEncoder, ModalityNetworks
+from mixvae.objectives.likelihoods import Gaussian
 from tests.callbacks.interrupting import Interrupted, interrupt_and_resume
 
 Drawn = dict[str, list[tuple[Any, ...]]]
@@ -307,6 +310,29 @@ def make_multimodal() -> Callable[..., TinyMultimodal]:
         return TinyMultimodal(**options)
 
     return build
+
+
+def small_mmvm(data: TinyMultimodalData, kind: type = MMVM) -> Any:
+    """A model that can be drawn from, with networks of one layer."""
+    torch.manual_seed(0)
+    hidden = {"hidden": (8,)}
+    return kind(
+        modalities=data.spec.modalities,
+        networks=partial(
+            ModalityNetworks,
+            encoder=partial(ModalityEncoder, **hidden),
+            decoder=partial(ModalityDecoder, **hidden),
+        ),
+        likelihood=Gaussian(0.05),
+        optimizer=partial(torch.optim.Adam, lr=1e-2),
+        latent_dim=2,
+        **({"beta": 1.0} if kind is MMVM else {}),
+    )
+
+
+@pytest.fixture
+def make_mmvm() -> Callable[..., Any]:
+    return small_mmvm
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from mixvae.callbacks.multimodal_evaluation import MultimodalEvaluation
 from mixvae.callbacks.multimodal_figures import MultimodalFigures
 from mixvae.data import HippocampusDataModule
 from mixvae.engine.csv_logger import CsvLogger
+from mixvae.evaluation.latent_mixture import LatentMixture
 
 ALWAYS = {"latents", "reconstructions"}
 MEASURED = {"coherence_matrix", "probe_accuracy"}
@@ -116,3 +117,25 @@ def test_the_split_that_is_tested_is_said_in_words(split: str, words: str) -> No
     data = HippocampusDataModule(seed=0, predict_split=split)
     assert samples_tested(data) == words
     assert samples_tested(HippocampusDataModule(seed=0, split="paper")) == "samples trained on"
+
+
+def test_draws_are_from_the_modalities_that_an_event_has(
+    quiet_trainer, make_mmvm, make_multimodal_data, record_drawing, tmp_path: Path
+) -> None:
+    """Of two others, where one is missing the draw is from the other; with none it is blank."""
+    data = make_multimodal_data(missing=True)
+    model = make_mmvm(data)
+    drawn = record_drawing(module, "latent_planes", "imputations", "generated")
+    LatentMixture(np.ones(1), np.zeros((1, 2)), np.eye(2)[None]).save(tmp_path)
+    trainer = quiet_trainer(callbacks=[MultimodalFigures(str(tmp_path))])
+    trainer.test(model, datamodule=data, verbose=False)
+    ((samples, columns, names, titles, _),) = drawn["generated"]
+    assert titles == ["from 1 other", "from 2 others", "from no event"]
+    for n in range(len(names)):
+        assert [part.shape for part in columns[n]] == [samples[n].shape] * 3
+        gone = [np.isnan(part.reshape(len(part), -1)).all(1) for part in columns[n]]
+        missing = [np.isnan(part.reshape(len(part), -1)).all(1) for part in samples]
+        others = [missing[(n + k) % 3] for k in (1, 2)]
+        assert (gone[0] == others[0]).all()
+        assert (gone[1] == (others[0] & others[1])).all()
+        assert not gone[2].any()

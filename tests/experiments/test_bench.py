@@ -87,6 +87,13 @@ def test_products_are_counted_and_shares_taken(
         assert side["samples/s"] > 0
 
 
+def test_a_validation_is_measured_beside_a_training_step() -> None:
+    build = partial(modalities.validation_sides, Widths((5, 7), (4,), batch_size=6))
+    row = compare(Case("validation", "a case", {"M": 2}, 6, build, trains=False), QUICK)
+    sides = ["training step", "validation", "test", "validation, kl: mixture"]
+    assert list(row["sides"]) == sides
+
+
 @pytest.mark.parametrize("count", [2, 3])
 def test_both_sides_of_a_distance_are_the_same_term(count: int) -> None:
     log_q = torch.randn(count, 6, 4, dtype=torch.float64).log_softmax(-1)

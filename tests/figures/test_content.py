@@ -14,7 +14,7 @@ from mixvae.figures.coherence import accuracy_bars, coherence_heat_map
 from mixvae.figures.copies import image_copies
 from mixvae.figures.curves import learning_curves, multimodal_learning_curves, training_curves
 from mixvae.figures.genes import state_genes
-from mixvae.figures.imputations import MAX_MODALITIES, imputations
+from mixvae.figures.imputations import MAX_MODALITIES, generated, imputations
 from mixvae.figures.latents import LatentCloud, latent_planes
 from mixvae.figures.model_order import model_order
 from mixvae.figures.samples import category_samples, reconstructions, traversal
@@ -204,6 +204,19 @@ def test_names_below_the_bars_keep_apart(count: int) -> None:
     figure.draw_without_rendering()
     boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels()]
     assert all(one.x1 < next.x0 for one, next in pairwise(boxes))
+
+
+def test_draws_stand_beside_their_samples() -> None:
+    samples = [np.zeros((3, 4)), np.ones((3, 1, 8, 8))]
+    drawn = [[samples[n] + c for c in (1, 2)] for n in range(2)]
+    figure = generated(samples, drawn, ["a", "b"], ["from 1 other", "from no event"], ["x"] * 3)
+    pictures = [axes for axes in figure.axes if axes.images and axes.get_label() != "<colorbar>"]
+    assert len(pictures) == 6
+    assert [axes.get_title(loc="left") for axes in pictures[1:3]] == [
+        "from 1 other",
+        "from no event",
+    ]
+    assert (pictures[2].images[0].get_array() == 2).all()
 
 
 def test_imputations_share_a_scale_within_a_row() -> None:

@@ -12,7 +12,10 @@ from torch import Tensor
 from toys import EVENTS, SPECS
 
 from mixvae.contracts import ModalitySpec, MultimodalBatch, MultimodalModel
+from mixvae.evaluation.multimodal import MultimodalEvaluation
 from mixvae.modules import MMVM, Autoencoder, JointPosteriorVAE, MMVAEPlus, mmvae_plus, mmvm
+from mixvae.modules.imputed_pairs import MAX_SOURCES
+from mixvae.modules.modality_checks import weights_by_size
 from mixvae.modules.multimodal import AbstractMultimodalModule
 from mixvae.objectives import posteriors
 from mixvae.objectives.divergences import kl_to_standard_normal
@@ -225,7 +228,7 @@ def test_what_stands_in_the_place_of_a_missing_sample_does_not_matter(name: str)
         torch.manual_seed(3)
         totals.append(model.terms(data).total())
     assert torch.equal(*totals)
-    for got, want in zip(model.predict_step(one)[1:], model.predict_step(other)[1:], strict=True):
+    for got, want in zip(model.predict_step(one)[1:4], model.predict_step(other)[1:4], strict=True):
         assert torch.equal(got, want)
 
 
@@ -348,3 +351,68 @@ def test_impute_is_what_the_modalities_present_decode_to(name: str) -> None:
                 codes = [posterior.mean[m, event] for m in range(M) if present[event, m]]
             decoded = torch.stack([model.decode(code[None], n)[0] for code in codes])
             torch.testing.assert_close(found[event], decoded.mean(dim=0))
+
+
+@pytest.mark.parametrize("kl", ["pairwise", "mixture"])
+def test_of_many_modalities_a_validation_imputes_few_pairs_and_a_test_all(kl: str) -> None:
+    count = MAX_SOURCES + 4
+    specs = [ModalitySpec(str(m), (3,)) for m in range(count)]
+    model = make(f"mmvm{' mixture' * (kl == 'mixture')}", modalities=specs).eval()
+    model.log_dict = lambda *_, **__: None  # there is no trainer to log to
+    x = tuple(torch.randn(B, 3) for _ in specs)
+    present = torch.rand(B, count) < 0.8
+    rows = torch.arange(B)
+    data = MultimodalBatch(x, present, rows, rows, rows[:, None].expand(B, count))
+    step, whole = model.validation_step(data, 0), model.test_step(data, 0)
+    assert whole.pairs is None
+    pairs = step.pairs
+    assert pairs is not None
+    assert pairs.sum(0).tolist() == pairs.sum(1).tolist() == [MAX_SOURCES] * count
+    assert not pairs.diagonal().any()
+    torch.testing.assert_close(step.imputation[pairs], whole.imputation[pairs])
+    assert not step.imputation[~pairs].any()
+    torch.testing.assert_close(step.kl, whole.kl)
+    metric = MultimodalEvaluation([spec.name for spec in specs])
+    metric.update(step, present)
+    both = present.T[:, None] & present.T[None]
+    each = (step.imputation * both).sum(-1) / both.sum(-1)
+    assert metric.compute()["imputation"] == pytest.approx(each[pairs].mean().item(), rel=1e-5)
+
+
+def test_all_pairs_are_validated_where_they_are_few_or_part_of_the_objective() -> None:
+    assert make("mmvm").validated_pairs() is None
+    specs = [ModalitySpec(str(m), (3,)) for m in range(MAX_SOURCES + 1)]
+    assert make("mmvae plus", modalities=specs).validated_pairs() is None
+
+
+def test_weights_by_size_are_those_of_the_paper_s_data() -> None:
+    celeba = [
+        ModalitySpec("image", (3, 64, 64), "image"),
+        ModalitySpec("text", (256, 41), "tokens"),
+    ]
+    assert weights_by_size(celeba) == {"image": 1, "text": 16}
+    cub = [celeba[0], ModalitySpec("caption", (32, 1868), "tokens")]
+    assert weights_by_size(cub) == {"image": 1, "caption": 128}
+    model = make("mmvm", weights="size")
+    assert model.modality_weights.flatten().tolist() == pytest.approx([8 / 6, 1, 8 / 3])
+    with pytest.raises(ValueError, match=r"model\.weights is 'sise'; .*size"):
+        make("mmvm", weights="sise")
+
+
+def test_the_bounds_of_subsets_are_those_of_data_without_the_rest(without_noise: None) -> None:
+    model = make("poe prior", beta=0.7, subset_bounds=0)
+    plain = make("poe prior", beta=0.7)
+    data = batch(torch.rand(B, M) < 0.8)
+    parts = [data, *(data._replace(present=data.present & one) for one in torch.eye(M).bool())]
+    expected = sum(plain.terms(part).total() for part in parts)
+    torch.testing.assert_close(model.terms(data).total(), expected)
+    torch.testing.assert_close(
+        model.settled_loss(model.predict_step(data), data.present),
+        plain.settled_loss(plain.predict_step(data), data.present),
+    )
+    more = make("poe prior", beta=0.7, subset_bounds=3)
+    assert more.terms(data).total() >= expected  # each bound of a subset is above 0 here
+    with pytest.raises(ValueError, match=r"subset_bounds must be at least 0, got -1"):
+        make("poe", subset_bounds=-1)
+    with pytest.raises(ValueError, match="must be true, false or full, got 'all'"):
+        make("mopoe", prior_expert="all")

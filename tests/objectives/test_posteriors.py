@@ -228,3 +228,19 @@ def test_gradcheck(kind: str) -> None:
         return kl_bound(joint).sum() + sum(part.sum() for part in moments(joint))
 
     assert torch.autograd.gradcheck(value, (mean, logvar))
+
+
+def test_the_prior_may_be_an_expert_of_all_modalities_alone() -> None:
+    mean, logvar = torch.randn(2, 3, 5, 2)
+    present = torch.ones(5, 3, dtype=torch.bool)
+    present[0, 1] = False
+    sets = subsets(3)
+    joint = aggregate(mean, logvar, present, "mopoe", "full")
+    for prior, chosen in ((True, sets.all(1)), (False, ~sets.all(1))):
+        other = aggregate(mean, logvar, present, "mopoe", prior)
+        for one, two in zip(joint[:2], other[:2], strict=True):
+            torch.testing.assert_close(one[chosen][:, 1:], two[chosen][:, 1:])
+    assert (joint.used == aggregate(mean, logvar, present, "mopoe").used).all()
+    nothing = aggregate(mean, logvar, torch.zeros_like(present), "mopoe", "full")
+    assert not nothing.mean.any()
+    assert not nothing.logvar.any()

@@ -1,0 +1,109 @@
+"""Draws and importance-weighted likelihoods of models of several modalities."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mixvae.contracts import MultimodalBatch
+from mixvae.modules.modality_centres import AbstractWithCentres
+from mixvae.objectives.importance import (
+    density_of,
+    draws_of,
+    halves,
+    log_mean_weight,
+    log_standard_normal,
+)
+from mixvae.objectives.posteriors import GaussianMixture, draw
+
+
+class AbstractGenerative(AbstractWithCentres):
+    """A model that can be drawn from, and whose likelihood of held-out events can be estimated.
+
+    Likelihoods are those of the families, without weights and beta. A family without its
+    normalising constant, such as the squared error, is measured without it.
+    """
+
+    has_prior = False
+    """Whether N(0, I) is the prior of the latents, so that samples can be drawn."""
+    has_likelihood = True
+    """Whether the log-variances of the encoders mean something."""
+    num_modalities: int
+
+    @abstractmethod
+    def encode(self, x: Sequence[Tensor], present: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and log-variances of the encoders, each (M, B, L); 0 where missing."""
+
+    @abstractmethod
+    def _nll(self, codes: Tensor, batch: MultimodalBatch, modality: int) -> Tensor:
+        """-log p(x_m|z) of one modality from codes (N, B, L): shape (N, B), nats; 0 if missing."""
+
+    @abstractmethod
+    def code_of(self, latent: Tensor, modality: int) -> Tensor:
+        """The decoder's input of a modality for latents (..., L) of another one."""
+
+    def experts(self, x: Sequence[Tensor], present: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and log-variances of the encoders for what modalities share, each (M, B, L)."""
+        return self.encode(x, present)
+
+    def posterior_of(self, mean: Tensor, logvar: Tensor, present: Tensor) -> GaussianMixture:
+        """The posterior q(z|what is present) from experts (M, B, L), and `present`, (B, M).
+
+        Here the mixture of the unimodal posteriors; N(0, I) where nothing is present.
+        """
+        return GaussianMixture(mean, logvar, present | ~present.any(dim=1, keepdim=True))
+
+    def draw(
+        self, x: Sequence[Tensor], present: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """One draw of q(z|what is present) for each event, shape (B, L)."""
+        return draw(self.posterior_of(*self.experts(x, present), present), generator)
+
+    def code_drawn(self, z: Tensor, modality: int, generator: torch.Generator | None) -> Tensor:
+        """The decoder's input for draws (K, B, L), with draws of what is private."""
+        return self.code_of(z, modality)
+
+    def joint_log_likelihood(
+        self, batch: MultimodalBatch, num_draws: int, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Importance-weighted bound on log p(all that is present), shape (B,), nats.
+
+        log (1/K) sum_k p(z_k) prod_m p(x_m|z_k) / q(z_k|X), z_k ~ q(z|X), the prior being N(0, I).
+        """
+        posterior = self.posterior_of(*self.experts(batch.x, batch.present), batch.present)
+        z = draws_of(posterior, num_draws, generator)
+        weights = log_standard_normal(z) - density_of(z, posterior)
+        for m in range(self.num_modalities):
+            weights = weights - self._nll(self.code_of(z, m), batch, m)
+        return log_mean_weight(weights)
+
+    def conditional_log_likelihood(
+        self,
+        batch: MultimodalBatch,
+        given: Tensor,
+        target: int,
+        num_draws: int,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Importance-weighted bound on log p(x_n|x_S), the integral of p(x_n|z) q(z|x_S).
+
+        Half of the draws come from q(z|x_n), since few of q(z|x_S) explain a sharp x_n.
+
+        Args:
+            given: The modalities S, shape (M,), bool, without n.
+            target: The modality n.
+            num_draws: Number of draws K, even.
+
+        Returns:
+            Shape (B,), nats; meaningless where n, or all of S, is missing.
+        """
+        experts = self.experts(batch.x, batch.present)
+        alone = torch.zeros_like(given).index_fill(0, torch.tensor(target, device=given.device), 1)
+        source = self.posterior_of(*experts, batch.present & given)
+        own = self.posterior_of(*experts, batch.present & alone)
+        z, weights = halves(source, own, num_draws, generator)
+        codes = self.code_drawn(z, target, generator)
+        return log_mean_weight(weights - self._nll(codes, batch, target))

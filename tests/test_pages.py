@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from experiments.bench.footprint import SHORT_SCHEDULES
-from mixvae import annotate, evaluate, impute, report, sweep, train
+from mixvae import annotate, dashboard, evaluate, impute, report, sweep, train
 from mixvae.data import __main__ as data
 
 ROOT = Path(__file__).parents[1]
@@ -29,6 +29,7 @@ PROGRAMS: dict[str, Callable[[Sequence[str] | None], int]] = {
     "mixvae.impute": impute.main,
     "mixvae.report": report.main,
     "mixvae.sweep": sweep.main,
+    "mixvae.dashboard": dashboard.main,
     "mixvae.data": data.main,
 }
 SHRUNK = ("trainer.max_epochs=2", "trainer.limit_train_batches=2", "num_threads=1")

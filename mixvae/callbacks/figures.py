@@ -68,7 +68,7 @@ class Figures(AbstractPredictionCallback):
         if curves := logged_curves(self.dirpath):
             yield "learning_curves", learning_curves(curves, model.num_categories)
         kept = np.flatnonzero(model.category_mask.cpu().numpy())
-        yield from _draw_counts(counts, spec, kept)
+        yield from draw_counts(counts, spec, kept)
         if model.state_dim > 0:
             scatter = state_scatter(table.state_mean[0], table.consensus, model.num_categories)
             yield "state_scatter", scatter
@@ -159,7 +159,8 @@ def _largest(
     return np.sort(kept[np.argsort(-occupancy[kept], kind="stable")[:limit]])
 
 
-def _draw_counts(counts: MixtureCounts, spec: DataSpec, kept: NDArray[np.int64]) -> NamedFigures:
+def draw_counts(counts: MixtureCounts, spec: DataSpec, kept: NDArray[np.int64]) -> NamedFigures:
+    """Draw the samples of each category, the agents' consensus, and the table of labels."""
     numbers = kept.tolist()
     yield "samples_per_category", samples_per_category(counts.occupancy[:, kept], numbers)
     if len(counts.joint) > 1:

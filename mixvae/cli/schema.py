@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 from hydra.core.config_store import ConfigStore
 
+from mixvae.cli.errors import UsageError
+from mixvae.suggestions import suggestion
+
 Checkpoint = Literal["best", "last", "selected"]
 """The checkpoints of a run that can be tested: `checkpoints/<name>.ckpt` in its folder."""
 
@@ -74,3 +77,24 @@ def conf_dir() -> Path:
         f"no configs: neither {package.parent / 'conf'} nor {package / 'conf'} holds train.yaml;"
         " install mixvae again"
     )
+
+
+NOT_COMPOSED = frozenset({"sweep", "dashboard", "wandb_sweep"})
+"""Folders of conf/ that are no config groups of a run."""
+
+
+def named_file(key: str, folder: str, name: str) -> Path:
+    """Return a file of conf/ by its name, or the user's own .yaml file by its path.
+
+    Raises:
+        UsageError: If it is missing.
+    """
+    file = Path(name).expanduser()
+    if name.endswith((".yaml", ".yml")):
+        if not file.is_file():
+            raise UsageError(f"{key}={name}: the file is missing")
+        return file
+    valid = [path.stem for path in (conf_dir() / folder).glob("*.yaml")]
+    if name not in valid:
+        raise UsageError(f"unknown {key} {name!r}{suggestion(name, valid)}")
+    return conf_dir() / folder / f"{name}.yaml"

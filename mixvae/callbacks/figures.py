@@ -25,7 +25,9 @@ from mixvae.evaluation.predictions import PredictionTable, tabulate
 from mixvae.figures.curves import learning_curves
 from mixvae.figures.samples import category_samples, reconstructions, traversal
 from mixvae.figures.scatter import state_scatter
+from mixvae.figures.style import value_limits
 from mixvae.figures.tables import category_label_table, consensus_matrix, samples_per_category
+from mixvae.files import replacing
 
 MAX_FEATURES = 30  # whose names can be read
 
@@ -88,6 +90,7 @@ class Figures(AbstractPredictionCallback):
                 for k in shown
             ]
         )
+        grids, steps = [], []
         for dimension in range(min(model.state_dim, self.max_states)):
             low, high = np.percentile(states[:, dimension], [5, 95])
             values = np.linspace(low, high, self.traversal_steps)
@@ -96,11 +99,28 @@ class Figures(AbstractPredictionCallback):
             one_hot = np.eye(model.num_categories, dtype=np.float32)[np.repeat(shown, len(values))]
             decoded = decode_mixture(model, one_hot, state.reshape(len(one_hot), -1))[0]
             grid = decoded.reshape(len(shown), len(values), *spec.shape)
+            grids.append(grid)
+            steps.append(values)
             kept, names = _features(grid.reshape(len(one_hot), -1), spec)
             picture = traversal(
                 grid[..., kept], values, shown.tolist(), dimension, spec.value_range, names=names
             )
             yield f"traversal_state{dimension}", picture
+        if len(spec.shape) == 3:
+            self._write_traversals(np.stack(grids), np.stack(steps), shown, spec)
+
+    def _write_traversals(
+        self,
+        grids: NDArray[np.float32],
+        values: NDArray[np.float64],
+        shown: NDArray[np.int64],
+        spec: DataSpec,
+    ) -> None:
+        """Write the pictures, 0 to 255, for the slider of a report."""
+        low, high = value_limits(grids, spec.value_range)
+        pictures = np.clip(255 * (grids - low) / (high - low), 0, 255).astype(np.uint8)
+        with replacing(self.dirpath / "traversals.npz") as temporary:
+            np.savez_compressed(temporary, pictures=pictures, values=values, categories=shown)
 
     def _draw_samples(
         self,

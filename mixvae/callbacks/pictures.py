@@ -6,12 +6,33 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from matplotlib.figure import Figure
 
+from mixvae.callbacks.lightning_parts import callbacks_of
+from mixvae.figures.style import STYLES, styled
 from mixvae.files import replacing
 
 NamedFigures = Iterator[tuple[str, Figure]]
+
+
+FORMATS = ("svg", "pdf")
+
+
+class FigureSettings(Callback):
+    """How `save_pictures` writes the figures of a run.
+
+    Args:
+        format: Of a vector copy beside each PNG: svg, pdf, or None for none.
+        style: screen or paper.
+    """
+
+    def __init__(self, format: str | None = None, style: str = "screen") -> None:
+        if format not in (None, *FORMATS):
+            raise ValueError(f"figures.format is {format!r}; use {', '.join(FORMATS)} or null")
+        if style not in STYLES:
+            raise ValueError(f"figures.style is {style!r}; use one of {', '.join(STYLES)}")
+        self.format, self.style = format, style
 
 
 @runtime_checkable
@@ -48,13 +69,22 @@ def save_pictures(
         milestone: An epoch in training, from 1: files go to `figures/milestones`, and the loggers'
             pictures of all milestones of a name form one series.
     """
-    for name, figure in figures:
-        path = dirpath / "figures" / f"{name}.png"
-        if milestone is not None:
-            path = dirpath / "figures/milestones" / f"{name}_epoch{milestone}.png"
-        with replacing(path) as temporary:
-            figure.savefig(temporary, bbox_inches="tight", pad_inches=0.1)
-        for logger in trainer.loggers:
-            if isinstance(logger, PictureLogger):
-                folder = "figures" if milestone is None else "milestones"
-                logger.log_image(f"{folder}/{name}", [str(path)])
+    own = (item for item in callbacks_of(trainer) if isinstance(item, FigureSettings))
+    settings = next(own, FigureSettings())
+    with styled(settings.style):
+        for name, figure in figures:
+            path = dirpath / "figures" / f"{name}.png"
+            if milestone is not None:
+                path = dirpath / "figures/milestones" / f"{name}_epoch{milestone}.png"
+            _write(figure, path)
+            if settings.format is not None and milestone is None:
+                _write(figure, path.with_suffix(f".{settings.format}"))
+            for logger in trainer.loggers:
+                if isinstance(logger, PictureLogger):
+                    folder = "figures" if milestone is None else "milestones"
+                    logger.log_image(f"{folder}/{name}", [str(path)])
+
+
+def _write(figure: Figure, path: Path) -> None:
+    with replacing(path) as temporary:
+        figure.savefig(temporary, bbox_inches="tight", pad_inches=0.1)

@@ -16,6 +16,14 @@ Checkpoint = Literal["best", "last", "selected"]
 
 
 @dataclass
+class FigureConfig:
+    """How figures are written, see `RunConfig`."""
+
+    format: str | None = None
+    style: str = "screen"
+
+
+@dataclass
 class RunConfig:
     """The top level of `conf/train.yaml`; Hydra refuses any other key, and wrong types.
 
@@ -34,6 +42,8 @@ class RunConfig:
             `selected` by `callbacks.pruning`.
         objective: Logged metric that a run returns to a sweeper.
         report: Whether to write report.html, a page of 6 MB, at the end of the run.
+        figures: `figures.format=svg` or `pdf` writes a vector copy beside each PNG;
+            `figures.style=paper` has 300 dots an inch and the letters of a paper, else `screen`.
         data: Data module.
         model: LightningModule.
         augmenter: Makes each agent's copy of a sample.
@@ -54,6 +64,7 @@ class RunConfig:
     test_checkpoint: str = "best"
     objective: str = "val/loss"
     report: bool = True
+    figures: FigureConfig = field(default_factory=FigureConfig)
     data: Any = None
     model: Any = None
     augmenter: Any = None

@@ -46,7 +46,7 @@ class Chart:
 
 def learning_curves(record: Record) -> list[Chart]:
     """A chart for each kind of metric that training logged, over epochs from 1."""
-    charts = []
+    charts: list[Chart] = []
     found = phases(record)
     marks, spoken = _marks(found), "".join(f" Epoch {e}: {words}." for e, words in found.items())
     for title, ends, unit in PANELS:
@@ -94,11 +94,10 @@ def phases(record: Record) -> dict[int, str]:
             for epoch in filter(None, map(_epoch, value)):
                 found.setdefault(epoch, []).append("agents aligned")
     for entry in record.order.get("rounds") or ():
-        epoch = (
-            _epoch(entry.get("epoch")) if isinstance(entry, dict) and entry.get("pruned") else None
-        )
-        if epoch is not None:
-            found.setdefault(epoch, []).append("category pruned")
+        if isinstance(entry, dict) and entry.get("pruned"):
+            at = _epoch(entry.get("epoch"))
+            if at is not None:
+                found.setdefault(at, []).append("category pruned")
     return {epoch: ", ".join(found[epoch]) for epoch in sorted(found)[:MOST_PANELS]}
 
 
@@ -128,10 +127,10 @@ def embeddings(record: Record) -> list[Chart]:
     arrays = record.arrays
     if {"probs", "consensus", "state_mean"} <= set(arrays):
         points = category_plane(arrays["probs"], arrays["state_mean"])
-        names = _class_names(arrays)
+        classes = _class_names(arrays)
         label = np.array(
             [
-                names.get(int(y), _label(int(y))) if np.ndim(y) == 0 else str(y)
+                classes.get(int(y), _label(int(y))) if np.ndim(y) == 0 else str(y)
                 for y in arrays.get("label", np.full(len(points), -1))
             ]
         )

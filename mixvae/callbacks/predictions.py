@@ -34,7 +34,9 @@ class Predictions(AbstractPredictionCallback):
         columns = _named(trainer, table) | _columns(table)
         rows = list(zip(*columns.values(), strict=True))
         write_table(self.dirpath / "predictions.csv", list(columns), rows)
-        names = {"class_names": np.array(spec.class_names)} if spec.class_names else {}
+        names: dict[str, Any] = {}
+        if spec.class_names:
+            names["class_names"] = np.array(spec.class_names)
         with replacing(self.dirpath / "predictions.npz") as temporary:
             np.savez_compressed(temporary, **table._asdict(), **names)
         of_all = [name for name in columns if not name.startswith("agent")]

@@ -138,7 +138,7 @@ class WandbRun(WandbLogger):
         """Store a checkpoint as an artifact of the run."""
         artifact = wandb.Artifact(f"model-{self._id}", type="model")
         artifact.add_file(str(checkpoint), policy="immutable")
-        self._experiment.log_artifact(artifact)
+        self.experiment.log_artifact(artifact)
 
 
 def _define_charts(run: Any) -> None:

@@ -41,7 +41,8 @@ STYLES: dict[str, dict[str, Any]] = {
 @contextmanager
 def styled(name: str) -> Iterator[None]:
     """Draw and save figures in one of `STYLES`."""
-    with matplotlib.rc_context(STYLES[name]):
+    settings: Any = STYLES[name]  # matplotlib types every key by its name
+    with matplotlib.rc_context(settings):
         yield
 
 

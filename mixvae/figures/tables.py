@@ -118,7 +118,7 @@ def samples_per_category(
         )
     if many:
         least, most = occupancy[:-1].min(axis=0), occupancy[:-1].max(axis=0)
-        look = {"color": COLOURS[0], "linewidth": 3}
+        look: dict[str, Any] = {"color": COLOURS[0], "linewidth": 3}
         axes.vlines(range(num_categories), least, most, label=f"{num_voters - 1} agents", **look)
     even = occupancy[-1].sum() / num_categories
     axes.axhline(even, color=FAINT, linewidth=1, linestyle="--", label="even split")

@@ -29,6 +29,7 @@ html_theme = "furo"
 html_title = "mixvae"
 html_static_path = ["site/static"]
 html_css_files = ["own.css"]
+html_js_files = ["own.js"]
 html_show_sphinx = False
 html_copy_source = False
 html_math_renderer = "mathml"
@@ -67,9 +68,18 @@ def show_outside(app: Sphinx, docname: str, source: list[str]) -> None:
         source[0] = source[0].replace("\ncontributing\n", "\nextend\ncontributing\n")
 
 
+def level_captions(app: Sphinx, page: str, template: str, context: dict, doctree: object) -> None:
+    """Give the captions of the navigation the level that screen readers need."""
+    tree = context.get("furo_navigation_tree", "")
+    context["furo_navigation_tree"] = tree.replace(
+        'role="heading"', 'role="heading" aria-level="2"'
+    )
+
+
 def setup(app: Sphinx) -> None:
     """Write the generated pages, and register the hooks."""
     mathml.setup(app)
     docstrings.setup(app)
     app.connect("builder-inited", lambda app: generated.write_pages(Path(app.srcdir)))
     app.connect("source-read", show_outside)
+    app.connect("html-page-context", level_captions, priority=900)  # after the theme

@@ -4,13 +4,13 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow smoke test-pythons lint format bench build constraints \
+.PHONY: help setup demo test test-slow smoke test-pythons lint format bench docs build constraints \
 	clean clean-all
 
 # The Python of the environment; empty takes the newest one tested, or keeps what is there.
 PYTHON ?=
 # Which optional dependencies to install: all, since the tests use them.
-EXTRAS ?= dev,cells,sweep
+EXTRAS ?= dev,cells,sweep,docs,dashboard
 # Where the environment lies; `make test-pythons` makes .venv-3.12, ... beside it.
 VENV ?= .venv
 
@@ -132,6 +132,11 @@ format: setup  ## Format the code and mend what can be mended
 
 bench: setup  ## Time training steps, loading and starting against plain PyTorch, in minutes
 	@$(RUN) -m experiments.bench
+
+# The tutorials run at the first build; later builds take their outputs from build/doctrees.
+docs: setup  ## Build the documentation site into build/docs; warnings are errors
+	@$(RUN) -m sphinx -q -W --keep-going -b html -d build/doctrees docs build/docs
+	echo "build/docs/index.html"
 
 build: setup  ## Build the wheel and the source archive into dist/
 	@$(RUN) -m build --no-isolation

@@ -29,11 +29,12 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "sklearn": "scikit-learn",
     "umap": "umap-learn",
+    "wandb_workspaces": "wandb-workspaces",
     "yaml": "pyyaml",
 }
 
 TESTED = ("3.10", "3.11", "3.12", "3.13")
-COMMANDS = ("annotate", "data", "evaluate", "impute", "report", "sweep", "train")
+COMMANDS = ("annotate", "dashboard", "data", "evaluate", "impute", "report", "sweep", "train")
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,10 @@ def test_what_the_package_imports_is_declared(project: dict[str, Any], repo_root
     extras = project["optional-dependencies"]
     declared = {
         Requirement(text).name
-        for text in [*project["dependencies"], *extras["cells"], *extras["sweep"]]
+        for text in project["dependencies"]
+        + extras["cells"]
+        + extras["sweep"]
+        + extras["dashboard"]
     }
     imported = set()
     for file in (repo_root / "mixvae").rglob("*.py"):

@@ -25,7 +25,9 @@ from mixvae.evaluation.predictions import PredictionTable, tabulate
 from mixvae.figures.curves import learning_curves
 from mixvae.figures.samples import category_samples, reconstructions, traversal
 from mixvae.figures.scatter import state_scatter
+from mixvae.figures.style import value_limits
 from mixvae.figures.tables import category_label_table, consensus_matrix, samples_per_category
+from mixvae.files import replacing
 
 MAX_FEATURES = 30  # whose names can be read
 
@@ -68,7 +70,7 @@ class Figures(AbstractPredictionCallback):
         if curves := logged_curves(self.dirpath):
             yield "learning_curves", learning_curves(curves, model.num_categories)
         kept = np.flatnonzero(model.category_mask.cpu().numpy())
-        yield from _draw_counts(counts, spec, kept)
+        yield from draw_counts(counts, spec, kept)
         if model.state_dim > 0:
             scatter = state_scatter(table.state_mean[0], table.consensus, model.num_categories)
             yield "state_scatter", scatter
@@ -88,6 +90,7 @@ class Figures(AbstractPredictionCallback):
                 for k in shown
             ]
         )
+        grids, steps = [], []
         for dimension in range(min(model.state_dim, self.max_states)):
             low, high = np.percentile(states[:, dimension], [5, 95])
             values = np.linspace(low, high, self.traversal_steps)
@@ -96,11 +99,28 @@ class Figures(AbstractPredictionCallback):
             one_hot = np.eye(model.num_categories, dtype=np.float32)[np.repeat(shown, len(values))]
             decoded = decode_mixture(model, one_hot, state.reshape(len(one_hot), -1))[0]
             grid = decoded.reshape(len(shown), len(values), *spec.shape)
+            grids.append(grid)
+            steps.append(values)
             kept, names = _features(grid.reshape(len(one_hot), -1), spec)
             picture = traversal(
                 grid[..., kept], values, shown.tolist(), dimension, spec.value_range, names=names
             )
             yield f"traversal_state{dimension}", picture
+        if len(spec.shape) == 3:
+            self._write_traversals(np.stack(grids), np.stack(steps), shown, spec)
+
+    def _write_traversals(
+        self,
+        grids: NDArray[np.float32],
+        values: NDArray[np.float64],
+        shown: NDArray[np.int64],
+        spec: DataSpec,
+    ) -> None:
+        """Write the pictures, 0 to 255, for the slider of a report."""
+        low, high = value_limits(grids, spec.value_range)
+        pictures = np.clip(255 * (grids - low) / (high - low), 0, 255).astype(np.uint8)
+        with replacing(self.dirpath / "traversals.npz") as temporary:
+            np.savez_compressed(temporary, pictures=pictures, values=values, categories=shown)
 
     def _draw_samples(
         self,
@@ -159,7 +179,8 @@ def _largest(
     return np.sort(kept[np.argsort(-occupancy[kept], kind="stable")[:limit]])
 
 
-def _draw_counts(counts: MixtureCounts, spec: DataSpec, kept: NDArray[np.int64]) -> NamedFigures:
+def draw_counts(counts: MixtureCounts, spec: DataSpec, kept: NDArray[np.int64]) -> NamedFigures:
+    """Draw the samples of each category, the agents' consensus, and the table of labels."""
     numbers = kept.tolist()
     yield "samples_per_category", samples_per_category(counts.occupancy[:, kept], numbers)
     if len(counts.joint) > 1:

@@ -9,27 +9,50 @@ from lightning.pytorch import Trainer
 from numpy.typing import NDArray
 
 from mixvae.callbacks.collecting import AbstractPredictionCallback, spec_of
+from mixvae.callbacks.pictures import log_table
 from mixvae.contracts import DataSpec
-from mixvae.evaluation.predictions import PredictionTable
+from mixvae.evaluation.predictions import PredictionTable, tabulate
 from mixvae.files import replacing, write_table
+
+MOST_ROWS = 1000  # of a logged table; the files have all
 
 
 class Predictions(AbstractPredictionCallback):
     """Write `predictions.csv` and `predictions.npz` at the end of a test, ordered by index.
 
-    The .npz holds all arrays of the table; the .csv has a line per sample: `index`, `label` (-1
-    where unknown), of cells also `cell` and `type` (names of cell and class), `consensus` (the
-    category voted for), `confidence` (its mean probability over agents), and for each agent
-    `agent<a>_category`, `agent<a>_probability` and `agent<a>_state<s>`.
+    The .npz holds all arrays of the table, and `class_names` where the data have them; the .csv has
+    a line per sample: `index`, `label` (-1 where unknown), of cells also `cell` and `type` (names
+    of cell and class), `consensus` (the category voted for), `confidence` (its mean probability
+    over agents), and for each agent `agent<a>_category`, `agent<a>_probability` and
+    `agent<a>_state<s>`. Loggers that take tables get the first lines, and a table of categories and
+    labels.
     """
 
     def finish(self, trainer: Trainer, model: Any, table: PredictionTable) -> None:
-        """Write both files."""
+        """Write both files, and log tables of predictions and confusion."""
+        spec = spec_of(trainer, DataSpec)
         columns = _named(trainer, table) | _columns(table)
-        rows = zip(*columns.values(), strict=True)
+        rows = list(zip(*columns.values(), strict=True))
         write_table(self.dirpath / "predictions.csv", list(columns), rows)
+        names: dict[str, Any] = {}
+        if spec.class_names:
+            names["class_names"] = np.array(spec.class_names)
         with replacing(self.dirpath / "predictions.npz") as temporary:
-            np.savez_compressed(temporary, **table._asdict())
+            np.savez_compressed(temporary, **table._asdict(), **names)
+        of_all = [name for name in columns if not name.startswith("agent")]
+        log_table(trainer, "predictions", of_all, [row[: len(of_all)] for row in rows[:MOST_ROWS]])
+        _log_confusion(trainer, table, spec)
+
+
+def _log_confusion(trainer: Trainer, table: PredictionTable, spec: DataSpec) -> None:
+    """Log the test samples by category of the vote and label, if there are labels."""
+    voted = tabulate(table, spec.num_classes).labels[-1]
+    if not voted.sum():
+        return
+    names = spec.class_names or tuple(f"label {c}" for c in range(spec.num_classes))
+    used = np.flatnonzero(voted.sum(axis=1))
+    rows = [[k, *voted[k].tolist()] for k in used.tolist()]
+    log_table(trainer, "confusion", ["category", *names], rows)
 
 
 def _named(trainer: Trainer, table: PredictionTable) -> dict[str, list[Any]]:

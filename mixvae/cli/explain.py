@@ -12,7 +12,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from mixvae.cli.command import key_of
 from mixvae.cli.errors import first_line
-from mixvae.cli.schema import RunConfig
+from mixvae.cli.schema import NOT_COMPOSED, RunConfig
 from mixvae.suggestions import suggestion
 
 # Arguments of Lightning's Trainer that no shipped config names.
@@ -96,7 +96,8 @@ def _unknown_key(path: str, names: Sequence[str], overrides: Sequence[str]) -> s
     if parent:
         near = suggestion(path, [f"{parent}.{item}" for item in names if item[0] != "_"])
         return f"unknown key {path!r}{near or f'; {parent} has no keys'}"
-    groups = set(GlobalHydra.instance().config_loader().list_groups("")) - {"hydra", "sweep"}
+    groups = set(GlobalHydra.instance().config_loader().list_groups(""))
+    groups -= {"hydra", *NOT_COMPOSED}
     return f"unknown key {path!r}{suggestion(path, [*RunConfig.__dataclass_fields__, *groups])}"
 
 

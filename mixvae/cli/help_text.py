@@ -8,7 +8,7 @@ import shutil
 import textwrap
 from pathlib import Path
 
-from mixvae.cli.schema import RunConfig, conf_dir
+from mixvae.cli.schema import NOT_COMPOSED, RunConfig, conf_dir
 
 MARK = "# purpose:"
 ORDER = ("experiment", "data", "model", "augmenter", "trainer", "callbacks", "logger")
@@ -25,7 +25,7 @@ def train_help() -> str:
     """Return the help, made from the config files themselves."""
     root = conf_dir()
     groups = sorted(
-        {file.parent.relative_to(root).as_posix() for file in root.glob("*/*.yaml")} - {"sweep"},
+        {file.parent.relative_to(root).as_posix() for file in root.glob("*/*.yaml")} - NOT_COMPOSED,
         key=lambda group: (ORDER.index(group) if group in ORDER else len(ORDER), group),
     )
     parts = [

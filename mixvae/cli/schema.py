@@ -8,8 +8,19 @@ from typing import Any, Literal
 
 from hydra.core.config_store import ConfigStore
 
+from mixvae.cli.errors import UsageError
+from mixvae.suggestions import suggestion
+
 Checkpoint = Literal["best", "last", "selected"]
 """The checkpoints of a run that can be tested: `checkpoints/<name>.ckpt` in its folder."""
+
+
+@dataclass
+class FigureConfig:
+    """How figures are written, see `RunConfig`."""
+
+    format: str | None = None
+    style: str = "screen"
 
 
 @dataclass
@@ -31,6 +42,8 @@ class RunConfig:
             `selected` by `callbacks.pruning`.
         objective: Logged metric that a run returns to a sweeper.
         report: Whether to write report.html, a page of 6 MB, at the end of the run.
+        figures: `figures.format=svg` or `pdf` writes a vector copy beside each PNG;
+            `figures.style=paper` has 300 dots an inch and the letters of a paper, else `screen`.
         data: Data module.
         model: LightningModule.
         augmenter: Makes each agent's copy of a sample.
@@ -51,6 +64,7 @@ class RunConfig:
     test_checkpoint: str = "best"
     objective: str = "val/loss"
     report: bool = True
+    figures: FigureConfig = field(default_factory=FigureConfig)
     data: Any = None
     model: Any = None
     augmenter: Any = None
@@ -74,3 +88,24 @@ def conf_dir() -> Path:
         f"no configs: neither {package.parent / 'conf'} nor {package / 'conf'} holds train.yaml;"
         " install mixvae again"
     )
+
+
+NOT_COMPOSED = frozenset({"sweep", "dashboard", "wandb_sweep"})
+"""Folders of conf/ that are no config groups of a run."""
+
+
+def named_file(key: str, folder: str, name: str) -> Path:
+    """Return a file of conf/ by its name, or the user's own .yaml file by its path.
+
+    Raises:
+        UsageError: If it is missing.
+    """
+    file = Path(name).expanduser()
+    if name.endswith((".yaml", ".yml")):
+        if not file.is_file():
+            raise UsageError(f"{key}={name}: the file is missing")
+        return file
+    valid = [path.stem for path in (conf_dir() / folder).glob("*.yaml")]
+    if name not in valid:
+        raise UsageError(f"unknown {key} {name!r}{suggestion(name, valid)}")
+    return conf_dir() / folder / f"{name}.yaml"

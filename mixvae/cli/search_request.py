@@ -14,7 +14,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from mixvae.cli.command import key_of
 from mixvae.cli.errors import UsageError, first_line
 from mixvae.cli.requests import Overrides, read_keywords
-from mixvae.cli.schema import RunConfig, conf_dir
+from mixvae.cli.schema import RunConfig, named_file
 from mixvae.suggestions import suggestion
 
 Scalar = bool | int | float | str | None
@@ -159,15 +159,8 @@ def parse_sweep(arguments: Sequence[str]) -> Path | SearchRequest:
 
 def _find(name: str) -> tuple[str, Path]:
     """Return the name and file of a search: one of conf/sweep, or the user's own by its path."""
-    file = Path(name).expanduser()
-    if name.endswith((".yaml", ".yml")):
-        if not file.is_file():
-            raise UsageError(f"search={name}: the file is missing")
-        return file.stem, file
-    valid = [path.stem for path in (conf_dir() / "sweep").glob("*.yaml")]
-    if name not in valid:
-        raise UsageError(f"unknown search {name!r}{suggestion(name, valid)}")
-    return name, conf_dir() / "sweep" / f"{name}.yaml"
+    file = named_file("search", "sweep", name)
+    return file.stem, file
 
 
 def _read(file: Path, said: Mapping[str, Any]) -> SearchConfig:

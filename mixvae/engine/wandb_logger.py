@@ -27,6 +27,11 @@ FINISH_SECONDS = 30.0
 LONGEST_NAME = 128
 # A chart for each would hide the others; metrics.csv and the table of the run have them.
 OF_AN_AGENT = re.compile(r"/agent\d+$")
+# Whose best value the table of runs shows beside the last one: `val/loss.min`, `val/loss.last`.
+BEST = {
+    **dict.fromkeys(("val/loss", "val/reconstruction", "val/imputation"), "min"),
+    **dict.fromkeys(("val/consensus", "val/accuracy", "val/nmi", "val/ari"), "max"),
+}
 
 
 class WandbRun(WandbLogger):
@@ -37,6 +42,8 @@ class WandbRun(WandbLogger):
         save_dir: Folder that W&B's own folder `wandb` goes into.
         group: Group that the run belongs to; null: the sweep's name, if it is part of one.
         entity: W&B team or user; null: the login's own.
+        notes: Text beside the run; null: none.
+        log_checkpoint: Whether to store the tested checkpoint as an artifact, `model-<run id>`.
         mode: `auto` obeys WANDB_MODE, and else is `online` only if there is a login and the
             server answers within seconds.
     """
@@ -49,6 +56,8 @@ class WandbRun(WandbLogger):
         tags: Sequence[str] = (),
         group: str | None = None,
         entity: str | None = None,
+        notes: str | None = None,
+        log_checkpoint: bool = False,
         mode: Mode = "auto",
     ) -> None:
         if mode not in MODES:
@@ -60,16 +69,22 @@ class WandbRun(WandbLogger):
             tags=list(tags),
             group=group,
             entity=entity,
+            notes=notes,
+            job_type="train",
             settings=_settings(),
         )
         # Lightning passes it on unasked, and W&B warns of it.
         self._wandb_init.pop("anonymous", None)
         self._mode = mode
+        self._log_checkpoint = log_checkpoint
         self.sync_folder: Path | None = None
         self._charts_hidden: set[str] = set()
 
     def identify(self, run_id: str, group: str | None, name: str) -> None:
         """Set id and, if the config has none, group and name; a resumed run keeps its W&B run."""
+        # `wandb agent` names its runs itself.
+        if os.environ.get("WANDB_SWEEP_ID") and os.environ.get("WANDB_RUN_ID"):
+            run_id = os.environ["WANDB_RUN_ID"]
         self._wandb_init["id"] = self._id = run_id
         self._wandb_init["group"] = self._wandb_init["group"] or group
         if self._wandb_init["name"] is None:
@@ -110,16 +125,28 @@ class WandbRun(WandbLogger):
         """Write the summary and end the run; the process can start another one."""
         if self._experiment is None:
             return
-        plain = {name: value for name, value in summary.items() if value is not None}
+        plain = {
+            name: value for name, value in summary.items() if value is not None and name not in BEST
+        }
         self._experiment.summary.update(plain)
+        if self._log_checkpoint and summary.get("tested_checkpoint"):
+            self._store(Path(str(self.save_dir)) / str(summary["tested_checkpoint"]))
         self._experiment.finish(exit_code=int(failed))
         self._experiment = None
+
+    def _store(self, checkpoint: Path) -> None:
+        """Store a checkpoint as an artifact of the run."""
+        artifact = wandb.Artifact(f"model-{self._id}", type="model")
+        artifact.add_file(str(checkpoint), policy="immutable")
+        self.experiment.log_artifact(artifact)
 
 
 def _define_charts(run: Any) -> None:
     """Draw metrics over epochs, and none of the test values, which are single points."""
     run.define_metric("epoch", hidden=True)
     run.define_metric("*", step_metric="epoch", step_sync=True)
+    for name, best in BEST.items():
+        run.define_metric(name, step_metric="epoch", step_sync=True, summary=f"{best},last")
     run.define_metric("test/*", step_metric="epoch", step_sync=True, hidden=True)
 
 

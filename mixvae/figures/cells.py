@@ -14,6 +14,7 @@ from mixvae.figures.style import (
     COLOURS,
     MARKERS,
     legend_below,
+    legend_under_figure,
     new_figure,
     tidy,
 )
@@ -146,7 +147,7 @@ def composition(
     tidy(axes, f"Cells of each category by {what}", x="share of the cells", y="category (cells)")
     if len(groups) <= MAX_IN_LEGEND:
         longest = max(map(len, groups))
-        legend_below(axes, bbox_to_anchor=(0.5, -0.16), ncols=max(1, 60 // (longest + 4)))
+        legend_under_figure(figure, axes, ncols=max(1, 60 // (longest + 4)))
     return figure
 
 

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from mixvae.figures.style import COLOURS, FAINT, LINE_STYLES, legend_below, new_figure, tidy
 
@@ -41,6 +42,7 @@ class _Panel(NamedTuple):
     level: tuple[str, float] | None = None
     from_zero: bool = False
     signed_log: bool = False
+    band: str = ""  # the metric whose values of single agents are shown as a band
 
 
 def _mixture_panels(curves: Curves, num_categories: int) -> list[_Panel]:
@@ -66,6 +68,7 @@ def _mixture_panels(curves: Curves, num_categories: int) -> list[_Panel]:
             "score",
             ("val/accuracy", "val/nmi", "val/ari"),
             from_zero=True,
+            band="val/accuracy",
         ),
         _Panel(
             "Consensus of the agents",
@@ -173,6 +176,7 @@ def _draw(panels: Sequence[_Panel], curves: Curves) -> Figure:
 
 def _draw_panel(axes: Axes, panel: _Panel, curves: Curves) -> None:
     # The lines of one quantity in two splits are named by the split.
+    _draw_band(axes, panel, curves)
     splits = {name.partition("/")[0] for name in panel.names}
     is_one_quantity = len(panel.names) > 1 and len(splits) == len(panel.names)
     for number, name in enumerate(panel.names):
@@ -195,9 +199,48 @@ def _draw_panel(axes: Axes, panel: _Panel, curves: Curves) -> None:
         axes.axhline(value, color=FAINT, linewidth=1, linestyle="--", label=label)
     if panel.from_zero:
         axes.set_ylim(min(0.0, axes.get_ylim()[0]), max(1.02, axes.get_ylim()[1]))
-    if panel.signed_log:
+    else:
+        _leave_out_start(axes, panel, curves)
+    largest = max((abs(v) for n in panel.names if n in curves for v in curves[n][1]), default=0.0)
+    if panel.signed_log and largest > 100:
         axes.set_yscale("symlog", linthresh=1.0)
+    elif largest >= 1e4:
+        axes.yaxis.set_major_formatter(EngFormatter(sep=""))  # an exponent would meet the title
     tidy(axes, panel.title, x="epochs trained", y=panel.unit)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
     axes.grid(alpha=0.25)
     legend_below(axes, bbox_to_anchor=(0.5, -0.24))
+
+
+def _draw_band(axes: Axes, panel: _Panel, curves: Curves) -> None:
+    """Shade from the least to the largest value of single agents, where there are several."""
+    agents = [values for name, values in curves.items() if name.startswith(f"{panel.band}/agent")]
+    if not panel.band or len(agents) < 2:
+        return
+    epochs = agents[0][0]
+    if any(list(own) != list(epochs) for own, _ in agents):
+        return
+    values = np.array([values for _, values in agents])
+    measure = panel.band.rpartition("/")[2]
+    axes.fill_between(
+        epochs,
+        values.min(axis=0),
+        values.max(axis=0),
+        color=COLOURS[0],
+        alpha=0.2,
+        linewidth=0,
+        label=f"{measure} of {len(agents)} agents",
+    )
+
+
+def _leave_out_start(axes: Axes, panel: _Panel, curves: Curves) -> None:
+    """Fit the axis to what follows the first tenth, if that start is ten times as wide."""
+    shown = [list(curves[name][1]) for name in panel.names if name in curves]
+    every = [value for values in shown for value in values]
+    settled = [value for values in shown for value in values[math.ceil(len(values) / 10) :]]
+    short = max(map(len, shown), default=0) < 10
+    if short or panel.signed_log or not settled or panel.level is not None:
+        return
+    wide, narrow = max(every) - min(every), max(settled) - min(settled)
+    if narrow > 0 and wide > 10 * narrow:
+        axes.set_ylim(min(settled) - 0.05 * narrow, max(settled) + 0.05 * narrow)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
@@ -21,6 +23,27 @@ MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 INK = "#333333"
 FAINT = "#999999"
 MAX_NUMBERED = 20
+
+STYLES: dict[str, dict[str, Any]] = {
+    "screen": {},
+    # Letters that fit LaTeX's, kept as text in vector copies so that they can be edited.
+    "paper": {
+        "font.family": "STIXGeneral",
+        "mathtext.fontset": "stix",
+        "axes.linewidth": 0.6,
+        "savefig.dpi": 300,
+        "pdf.fonttype": 42,
+        "svg.fonttype": "none",
+    },
+}
+
+
+@contextmanager
+def styled(name: str) -> Iterator[None]:
+    """Draw and save figures in one of `STYLES`."""
+    settings: Any = STYLES[name]  # matplotlib types every key by its name
+    with matplotlib.rc_context(settings):
+        yield
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -97,6 +120,12 @@ def legend_below(axes: Axes, **options: Any) -> None:
     """Draw the legend under the axes, where it lies on no curve."""
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.22), "ncols": 2, **options}
     axes.legend(fontsize=7, frameon=False, **place)
+
+
+def legend_under_figure(figure: Figure, axes: Axes, **options: Any) -> None:
+    """Draw the legend of axes under the whole figure, whatever its height."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", fontsize=7, frameon=False, **options)
 
 
 def with_gaps(name: str) -> Colormap:

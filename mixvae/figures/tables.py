@@ -23,6 +23,9 @@ from mixvae.figures.style import (
     write_numbers,
 )
 
+MAX_BARS = 5
+"""Voters that get a bar each."""
+
 
 def _side(count: int) -> float:
     return float(np.clip(0.38 * count, 2.5, 9.0))
@@ -84,7 +87,7 @@ def category_label_table(
         axes,
         f"Samples by category and label (accuracy {accuracy:.3f})",
         x="label",
-        y="consensus category, matched to the labels",
+        y="consensus category,\nmatched to the labels",
     )
     return figure
 
@@ -92,25 +95,31 @@ def category_label_table(
 def samples_per_category(
     occupancy: NDArray[np.integer[Any]], categories: Sequence[int] | None = None
 ) -> Figure:
-    """Draw the number of samples per category, of each agent and of the vote.
+    """Draw the number of samples per category of the vote, and of each agent or their range.
 
     Args:
         occupancy: Number of samples, the vote last, shape (A+1, K).
     """
     num_voters, num_categories = occupancy.shape
-    figure = new_figure(float(np.clip(0.12 * occupancy.size + 3.0, 6.0, 15.0)), 3.2)
+    many = num_voters > MAX_BARS
+    bars = 1 if many else num_voters
+    figure = new_figure(float(np.clip(0.12 * bars * num_categories + 3.0, 6.0, 15.0)), 3.2)
     axes = figure.add_subplot()
-    width = 0.8 / num_voters
-    for voter, counts in enumerate(occupancy):
-        is_vote = voter == num_voters - 1
+    width = 0.8 / bars
+    for bar, counts in enumerate(occupancy[-bars:]):
+        is_vote = bar == bars - 1
         axes.bar(
-            np.arange(num_categories) + (voter - (num_voters - 1) / 2) * width,
+            np.arange(num_categories) + (bar - (bars - 1) / 2) * width,
             counts,
             width=width,
             # Black is the vote's: agents share the other colours.
-            color=COLOURS[-1] if is_vote else COLOURS[voter % (len(COLOURS) - 1)],
-            label="consensus vote" if is_vote else f"agent {voter}",
+            color=(FAINT if many else COLOURS[-1]) if is_vote else COLOURS[bar],
+            label="consensus vote" if is_vote else f"agent {bar}",
         )
+    if many:
+        least, most = occupancy[:-1].min(axis=0), occupancy[:-1].max(axis=0)
+        look: dict[str, Any] = {"color": COLOURS[0], "linewidth": 3}
+        axes.vlines(range(num_categories), least, most, label=f"{num_voters - 1} agents", **look)
     even = occupancy[-1].sum() / num_categories
     axes.axhline(even, color=FAINT, linewidth=1, linestyle="--", label="even split")
     axes.set_xlim(-0.6, num_categories - 0.4)

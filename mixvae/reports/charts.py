@@ -21,6 +21,7 @@ MARKERS = ("circle", "x", "diamond", "square", "triangle-up", "cross")
 MOST_POINTS = 4000
 MOST_GROUPS = 48
 MOST_PANELS = 12
+MARGIN = {"t": 24, "r": 10, "b": 40, "l": 50}  # room for the numbers of phases
 # Metrics that share a chart: its title, the end of their names, and the unit of the axis.
 PANELS = (
     ("Loss", ("loss",), "nats"),
@@ -45,7 +46,9 @@ class Chart:
 
 def learning_curves(record: Record) -> list[Chart]:
     """A chart for each kind of metric that training logged, over epochs from 1."""
-    charts = []
+    charts: list[Chart] = []
+    found = phases(record)
+    marks, spoken = _marks(found), "".join(f" Epoch {e}: {words}." for e, words in found.items())
     for title, ends, unit in PANELS:
         names = [
             name
@@ -71,9 +74,52 @@ def learning_curves(record: Record) -> list[Chart]:
         if values:
             margin = 0.05 * (max(values) - min(values)) or 1.0
             axis["range"] = [min(values) - margin, max(values) + margin]
-        layout = {"xaxis": {"title": {"text": "epoch"}}, "yaxis": axis}
-        charts.append(Chart(title, f"{title} over epochs: {ends_at}.", data, layout))
+        layout = {"xaxis": {"title": {"text": "epoch"}}, "yaxis": axis, **marks}
+        told = "" if charts else spoken  # once is enough
+        charts.append(Chart(title, f"{title} over epochs: {ends_at}.{told}", data, layout))
     return charts
+
+
+def phases(record: Record) -> dict[int, str]:
+    """What changed at which epoch: schedules of the config, alignments, prunings; by epoch."""
+    found: dict[int, list[str]] = {}
+    model = record.config.get("model")
+    for key, value in model.items() if isinstance(model, dict) else ():
+        if isinstance(value, dict) and "begin" in value and "length" in value:
+            begin, length = (_epoch(value[name]) for name in ("begin", "length"))
+            if begin is not None and length is not None:
+                found.setdefault(begin, []).append(f"{key} begins to change")
+                found.setdefault(begin + length, []).append(f"{key} settles")
+        elif key == "align_epochs" and isinstance(value, list):
+            for epoch in filter(None, map(_epoch, value)):
+                found.setdefault(epoch, []).append("agents aligned")
+    for entry in record.order.get("rounds") or ():
+        if isinstance(entry, dict) and entry.get("pruned"):
+            at = _epoch(entry.get("epoch"))
+            if at is not None:
+                found.setdefault(at, []).append("category pruned")
+    return {epoch: ", ".join(found[epoch]) for epoch in sorted(found)[:MOST_PANELS]}
+
+
+def _epoch(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | float) and np.isfinite(value) else None
+
+
+def _marks(found: dict[int, str]) -> dict[str, Any]:
+    """Lines at the epochs, numbered; the names are in the hover of the numbers and the caption."""
+    style = {"type": "line", "yref": "paper", "y0": 0, "y1": 1}
+    shapes = [
+        {**style, "x0": e, "x1": e, "line": {"dash": "dash", "width": 1, "color": "#7F7F7F"}}
+        for e in found
+    ]
+    notes = [
+        {
+            **{"x": e, "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False},
+            **{"text": str(i + 1), "hovertext": html.escape(f"epoch {e}: {words}")},
+        }
+        for i, (e, words) in enumerate(found.items())
+    ]
+    return {"shapes": shapes, "annotations": notes, "margin": MARGIN} if found else {}
 
 
 def embeddings(record: Record) -> list[Chart]:
@@ -81,10 +127,16 @@ def embeddings(record: Record) -> list[Chart]:
     arrays = record.arrays
     if {"probs", "consensus", "state_mean"} <= set(arrays):
         points = category_plane(arrays["probs"], arrays["state_mean"])
-        label = arrays.get("label", np.full(len(points), -1))
+        classes = _class_names(arrays)
+        label = np.array(
+            [
+                classes.get(int(y), _label(int(y))) if np.ndim(y) == 0 else str(y)
+                for y in arrays.get("label", np.full(len(points), -1))
+            ]
+        )
         agreement = (arrays["category"] == arrays["consensus"]).mean(axis=0)
         hover = [
-            f"sample {i}<br>category {c}<br>label {_label(y)}<br>agreement {a:.2f}"
+            f"sample {i}<br>category {c}<br>label {html.escape(y)}<br>agreement {a:.2f}"
             for i, c, y, a in zip(
                 arrays["index"], arrays["consensus"], label, agreement, strict=True
             )
@@ -92,7 +144,7 @@ def embeddings(record: Record) -> list[Chart]:
         by_category = _scatter(
             "Samples by category", points, arrays["consensus"], hover, "category"
         )
-        if (label < 0).all():
+        if (label == "unknown").all():
             return [by_category]
         return [by_category, _scatter("Samples by label", points, label, hover, "label")]
     charts = []
@@ -121,11 +173,13 @@ def confusion(record: Record) -> list[Chart]:
         return []
     categories, row = np.unique(arrays["consensus"][known], return_inverse=True)
     labels, column = np.unique(arrays["label"][known], return_inverse=True)
+    names = _class_names(arrays)
     table = np.zeros((len(categories), len(labels)), dtype=int)
     np.add.at(table, (row, column), 1)
     data = {
         **{"type": "heatmap", "z": table.tolist(), "colorscale": "Cividis"},
-        **{"x": [f"label {y}" for y in labels], "y": [f"category {c}" for c in categories]},
+        **{"x": [html.escape(names.get(y, f"label {y}")) for y in labels.tolist()]},
+        "y": [f"category {c}" for c in categories],
     }
     text = f"Samples by category ({len(categories)}) and label ({len(labels)})."
     layout = {"xaxis": {"type": "category"}, "yaxis": {"type": "category"}}

@@ -16,6 +16,7 @@ import jinja2
 from mixvae.files import write_text
 from mixvae.reports.charts import Chart, confusion, embeddings, learning_curves
 from mixvae.reports.record import Record, read_record
+from mixvae.reports.sliders import traversals
 from mixvae.reports.sweep_charts import parallel_coordinates, shown_columns
 from mixvae.reports.verdict import verdict
 
@@ -62,6 +63,7 @@ def write_run_report(folder: Path) -> Path:
         verdict=verdict(record),
         commands=_commands(record),
         sections=_sections(record),
+        sliders=traversals(record),
         pictures=_pictures(folder, "figures"),
         tables=[table for name, title in TABLES.items() for table in _table(folder / name, title)],
         values=_values(record),

@@ -24,6 +24,7 @@ class Record:
     Attributes:
         curves: Epochs and values of each metric of metrics.csv.
         arrays: Arrays of predictions.npz.
+        traversals: Arrays of traversals.npz.
         problems: One line for each file that could not be read.
     """
 
@@ -35,6 +36,7 @@ class Record:
     config: dict[str, Any]
     curves: dict[str, tuple[list[int], list[float]]]
     arrays: dict[str, NDArray[Any]]
+    traversals: dict[str, NDArray[Any]] = field(default_factory=dict)
     overrides: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -85,6 +87,7 @@ def read_record(folder: Path) -> Record:
         config=_config(folder / "config.yaml", problems),
         curves=_curves(folder / "metrics.csv", problems),
         arrays=_arrays(folder / "predictions.npz", problems),
+        traversals=_arrays(folder / "traversals.npz", problems),
         overrides=_lines(folder / "overrides.txt", problems),
         problems=problems,
     )

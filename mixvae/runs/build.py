@@ -20,6 +20,7 @@ from mixvae.augmenters.learned import Learned
 from mixvae.augmenters.noise import Identity
 from mixvae.callbacks.lightning_parts import callbacks_of, is_debugging
 from mixvae.callbacks.merging import Merging
+from mixvae.callbacks.pictures import FigureSettings
 from mixvae.callbacks.pruning import Pruning
 from mixvae.cli.constructors import arguments_of
 from mixvae.cli.schema import RunConfig
@@ -177,6 +178,7 @@ def build_trainer(cfg: DictConfig, *, logs: bool = True) -> Trainer:
     callbacks: list[Callback] = _built(cfg.callbacks)
     if not cfg.trainer.get("enable_progress_bar", True):
         callbacks = [item for item in callbacks if not isinstance(item, ProgressBar)]
+    callbacks.append(FigureSettings(**(cfg.get("figures") or {})))
     precision = cfg.get("matmul_precision", RunConfig.matmul_precision)
     if precision not in MATMUL_PRECISIONS:
         raise ValueError(

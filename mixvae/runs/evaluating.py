@@ -25,6 +25,7 @@ from mixvae.messages import warn
 from mixvae.runs.build import build_model, build_trainer
 from mixvae.runs.opening import TrainedRun, choose_checkpoint, open_trained
 from mixvae.runs.recording import listening, shown, tell_figures, tell_tested_split
+from mixvae.runs.reviewing import write_review
 
 # Trainer settings that change no result: the machine and the progress bar.
 MACHINE = re.compile(r"trainer(\.(accelerator|devices|enable_progress_bar))?=.*")
@@ -105,12 +106,15 @@ def _report(
     if "test/accuracy" in metrics:
         print(f"test/accuracy  {metrics['test/accuracy']:.4f}  ({tested})")
     tell_figures(target / "figures")
+    summary = run.folder.read_summary()
+    finished = target == run.folder.path and summary.get("status") == "finished"
+    if finished:
+        write_review(run.folder, metrics)
     if target == run.folder.path and run.folder.report.is_file():
         from mixvae.reports.page import write_run_report
 
         print(f"report         {shown(write_run_report(target))}")
-    summary = run.folder.read_summary()
-    if target == run.folder.path and summary.get("status") == "finished":
+    if finished:
         print(_compared(summary, metrics), flush=True)
 
 

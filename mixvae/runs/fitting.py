@@ -89,7 +89,7 @@ def carry_out(
             with suppress(OSError) if status == "failed" else nullcontext():
                 write_summary(run, status)
                 if status == "finished":
-                    write_review(run)
+                    write_review(run.folder, run.metrics)
             _write_report(run, status)
             _say_how_it_ended(run, status)
     return run.metrics.get(run.cfg.objective)

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 
-from mixvae.contracts import MixtureModel
 from mixvae.evaluation.review import review
 from mixvae.files import read_json, write_json
 from mixvae.runs.folder import RunFolder
-from mixvae.runs.recording import Run
 
 
-def write_review(run: Run) -> None:
-    """Write the verdict on a run of a mixture model."""
-    if not isinstance(run.parts.model, MixtureModel):
+def write_review(folder: RunFolder, metrics: Mapping[str, float]) -> None:
+    """Write the verdict on a run by the metrics of its test; only mixtures have one."""
+    if "test/kept_categories" not in metrics:
         return
-    path = run.folder.path
+    path = folder.path
     states = []
     if (path / "states.csv").is_file():
         with (path / "states.csv").open(newline="", encoding="utf-8") as file:
             states = list(csv.DictReader(file))
-    metrics = {name: value for name, value in run.metrics.items() if name.startswith("test/")}
-    write_json(run.folder.review, review(metrics, read_json(path / "model_order.json"), states))
+    tested = {name: value for name, value in metrics.items() if name.startswith("test/")}
+    write_json(folder.review, review(tested, read_json(path / "model_order.json"), states))
 
 
 def doubts(folder: RunFolder) -> str:

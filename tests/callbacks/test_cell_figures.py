@@ -40,7 +40,7 @@ def data(**more: Any) -> SimpleNamespace:
         np.zeros((2, N, 1), dtype=np.float32),
     )
     module = SimpleNamespace(spec=spec, test_dataloader=lambda: batches, **more)
-    trainer = SimpleNamespace(datamodule=module, loggers=[], is_global_zero=True)
+    trainer = SimpleNamespace(callbacks=[], datamodule=module, loggers=[], is_global_zero=True)
     return SimpleNamespace(trainer=trainer, table=table)
 
 

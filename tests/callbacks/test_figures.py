@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
 from lightning.pytorch.loggers import Logger
+from matplotlib.figure import Figure
 from PIL import Image
 
 import mixvae.callbacks.figures as module
 from mixvae.callbacks.evaluation import Evaluation
 from mixvae.callbacks.figures import Figures
-from mixvae.callbacks.pictures import PictureLogger
+from mixvae.callbacks.milestones import Milestones
+from mixvae.callbacks.pictures import FigureSettings, PictureLogger, save_pictures
 from mixvae.engine.csv_logger import CsvLogger
+from mixvae.figures.style import new_figure, tidy
 
 OF_STATES = {"state_scatter", "traversal_state0", "traversal_state1", "traversal_state2"}
 ALWAYS = OF_STATES | {
@@ -165,3 +171,47 @@ def test_pruned_categories_are_not_drawn(
     trainer.test(tiny_model, datamodule=tiny_data, verbose=False)
     for ((values, categories),) in seen.values():
         assert (values.shape, categories) == ((3, 3), [0, 2, 3])
+
+
+@pytest.mark.parametrize(("format", "start"), [("svg", b"<?xml"), ("pdf", b"%PDF")])
+def test_a_vector_copy_stands_beside_the_picture(tmp_path: Path, format: str, start: bytes) -> None:
+    def draw() -> Iterator[tuple[str, Figure]]:
+        figure = new_figure(2, 1)
+        tidy(figure.add_subplot(), "A title")
+        yield "one", figure
+
+    settings = FigureSettings(format, "paper")
+    trainer = SimpleNamespace(callbacks=[settings], loggers=[])
+    save_pictures(trainer, tmp_path, draw())
+    copy = (tmp_path / "figures" / f"one.{format}").read_bytes()
+    assert copy.startswith(start)
+    assert b"STIX" in copy, "letters, not curves"
+    with Image.open(tmp_path / "figures/one.png") as image:
+        assert image.width > 400, "300 dots an inch"
+    assert matplotlib.rcParams["font.family"] == ["sans-serif"], "of these figures alone"
+
+
+def test_unknown_formats_and_styles_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"figures\.format is 'jpg'; use svg, pdf or null"):
+        FigureSettings("jpg")
+    with pytest.raises(ValueError, match=r"figures\.style is 'bold'; use one of screen, paper"):
+        FigureSettings(style="bold")
+
+
+def test_milestones_are_spread_and_wait_for_a_validation(tmp_path: Path) -> None:
+    def due(every: int, loggers: list[Any]) -> list[int]:
+        milestones = Milestones(str(tmp_path), count=4)
+        trainer = SimpleNamespace(
+            **{"max_epochs": 20, "check_val_every_n_epoch": every, "loggers": loggers},
+            **{"sanity_checking": False, "fast_dev_run": False},
+        )
+        found = []
+        for epoch in range(every, 21, every):
+            trainer.current_epoch = epoch - 1
+            if milestones.due(trainer):
+                found.append(epoch)
+        return found
+
+    assert due(1, [Album()]) == [1, 5, 10, 15, 20]
+    assert due(4, [Album()]) == [4, 8, 12, 16, 20]
+    assert due(1, []) == []

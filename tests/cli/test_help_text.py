@@ -3,12 +3,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from mixvae.cli.help_text import purpose, train_help
-from mixvae.cli.schema import RunConfig, conf_dir
+from mixvae.cli.schema import NOT_COMPOSED, RunConfig, conf_dir
 
 
 def test_the_help_names_every_group_option_purpose_and_key() -> None:
     text = " ".join(train_help().split())
-    for file in set(conf_dir().glob("*/*.yaml")) - set(conf_dir().glob("sweep/*.yaml")):
+    for file in conf_dir().glob("*/*.yaml"):
+        if file.parent.name in NOT_COMPOSED:
+            continue
         assert f" {file.stem} {purpose(file)}" in text
         assert f"{file.parent.name}=..." in text
     for name in RunConfig.__dataclass_fields__:

@@ -15,11 +15,13 @@ from wandb.proto import wandb_internal_pb2
 
 from mixvae import sweep
 from mixvae.engine import wandb_logger
+from mixvae.engine.dashboards import read_dashboard
 from mixvae.engine.wandb_logger import WandbRun, answers, choose_mode, has_login
 from mixvae.runs.recording import display_name
 from tests.stopping import StopAt, stopping
 
 BLOCK = 32768
+CONF = Path(__file__).parents[2] / "conf"
 
 
 def files(folder: Path) -> list[Path]:
@@ -67,6 +69,7 @@ def gather(path: Path) -> dict[str, Any]:
         "summary": {},
         "history": {},
         "metrics": {},
+        "artifacts": [],
         "exit": None,
     }
     for record in records(path):
@@ -75,6 +78,7 @@ def gather(path: Path) -> dict[str, Any]:
             found |= {"id": record.run.run_id, "group": record.run.run_group}
             found |= {"tags": list(record.run.tags), "name": record.run.display_name}
             found["project"] = record.run.project
+            found |= {"job_type": record.run.job_type, "notes": record.run.notes}
             found["config"] |= _items(record.run.config.update)
         elif kind == "config":
             found["config"] |= _items(record.config.update)
@@ -85,6 +89,8 @@ def gather(path: Path) -> dict[str, Any]:
         elif kind == "metric":
             name = record.metric.name or record.metric.glob_name
             found["metrics"][name] = record.metric
+        elif kind == "artifact":
+            found["artifacts"].append(record.artifact.name)
         elif kind == "exit":
             found["exit"] = record.exit.exit_code
     return found
@@ -106,13 +112,14 @@ def tiny(small: tuple[str, ...]) -> list[str]:
 def test_an_offline_run_holds_config_tags_summary_and_pictures(
     train: Callable[..., Any], tiny: list[str], tmp_path: Path, read_json: Callable[..., Any]
 ) -> None:
-    outcome = train(*tiny, "run_dir=a", "tags=[try,small]", "name=mine", "seed=4")
+    more = ["logger.wandb.notes=a first try", "logger.wandb.log_checkpoint=true"]
+    outcome = train(*tiny, "run_dir=a", "tags=[try,small]", "name=mine", "seed=4", *more)
     assert outcome.status == 0, outcome.err
     folder = tmp_path / "a"
     found = read_back(folder)
     assert found["name"].startswith("mine ")
     assert found["name"].endswith("state_dim=1 max_epochs=1 seed=4")
-    assert found["config"]["run"]["overrides"][-1] == "seed=4"
+    assert "seed=4" in found["config"]["run"]["overrides"]
     assert found["config"]["run"]["num_parameters"] > 0
     assert "train 1293" in found["config"]["run"]["data_sizes"]
     assert found["metrics"]["*"].step_metric == "epoch"
@@ -128,8 +135,23 @@ def test_an_offline_run_holds_config_tags_summary_and_pictures(
     assert found["config"]["data"]["seed"] == 4
     assert found["exit"] == 0
     summary = read_json(folder / "summary.json")
-    for name in ("test/accuracy", "val/loss", "train/loss"):
+    for name in ("test/accuracy", "train/loss"):
         assert found["summary"][name] == pytest.approx(summary[name])
+    assert found["summary"]["val/loss"]["last"] == pytest.approx(summary["val/loss"])
+    assert found["summary"]["val/loss"]["min"] <= summary["val/loss"]
+    assert found["summary"]["val/accuracy"]["max"] == pytest.approx(summary["val/accuracy"])
+    assert found["job_type"] == "train"
+    assert found["notes"] == "a first try"
+    for table, rows in (("predictions", 360), ("confusion", None)):
+        assert found["history"][f"tables/{table}/_type"] == "table-file"
+        assert rows in (None, found["history"][f"tables/{table}/nrows"])
+    drawn_charts = read_dashboard(CONF / "dashboard/mixtures.yaml")["sections"].values()
+    wanted = {name for charts in drawn_charts for chart in charts for name in chart.get("y", ())}
+    ours = {"train/consistency", "train/adversarial", "train/information"}  # of other experiments
+    assert wanted - ours <= {*found["history"], *summary}, "charts of metrics that nobody logs"
+    milestones = {"consensus_matrix_epoch1.png", "category_label_table_epoch1.png"}
+    assert {path.name for path in (folder / "figures/milestones").iterdir()} == milestones
+    assert f"model-{found['id']}" in found["artifacts"]
     assert found["summary"]["status"] == "finished"
     assert found["history"]["figures/learning_curves/_type"] == "images/separated"
     (file,) = found["history"]["figures/learning_curves/filenames"]

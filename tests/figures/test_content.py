@@ -138,6 +138,35 @@ def test_learning_curves_stand_in_their_panels() -> None:
     np.testing.assert_allclose(found["Entropy of q(c|x)"]["log 10"], math.log(10))
 
 
+def test_agents_are_a_band_from_the_least_to_the_largest() -> None:
+    values = [[0.2, 0.5, 0.7], [0.4, 0.3, 0.9]]
+    curves = {f"val/accuracy/agent{a}": (EPOCHS, values[a]) for a in range(2)}
+    curves["val/accuracy"] = (EPOCHS, [0.3, 0.4, 0.8])
+    (axes,) = learning_curves(curves, num_categories=10).axes
+    (band,) = axes.collections
+    points = band.get_paths()[0].vertices
+    for epoch, low, high in zip(EPOCHS, [0.2, 0.3, 0.7], [0.4, 0.5, 0.9], strict=True):
+        at = points[points[:, 0] == epoch, 1]
+        assert (at.min(), at.max()) == (low, high)
+    assert band.get_label() == "accuracy of 2 agents"
+
+
+def test_a_start_far_away_does_not_flatten_the_rest() -> None:
+    later = np.linspace(2.0, 1.0, 29)
+    curves = {"val/loss": (list(range(1, 31)), [1e8, *later])}
+    (axes,) = learning_curves(curves, num_categories=10).axes
+    assert axes.get_ylim() == pytest.approx((0.95, 2.05), abs=0.1)
+
+
+def test_of_many_agents_the_bars_show_the_range() -> None:
+    occupancy = RNG.integers(1, 50, size=(9, 5))
+    (axes,) = samples_per_category(occupancy).axes
+    assert [bar.get_height() for bar in axes.containers[0]] == occupancy[-1].tolist()
+    ends = np.array([line[:, 1] for line in axes.collections[0].get_segments()])
+    np.testing.assert_array_equal(ends[:, 0], occupancy[:-1].min(axis=0))
+    np.testing.assert_array_equal(ends[:, 1], occupancy[:-1].max(axis=0))
+
+
 def test_multimodal_curves_pair_only_one_quantity() -> None:
     names = [
         "train/loss",

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mixvae.files import write_json, write_table
 from mixvae.report import main
-from mixvae.reports.charts import MOST_POINTS, category_plane, principal_plane, thinned
+from mixvae.reports.charts import (
+    MOST_POINTS,
+    category_plane,
+    learning_curves,
+    phases,
+    principal_plane,
+    thinned,
+)
 from mixvae.reports.page import write_run_report, write_sweep_report
 from mixvae.reports.record import read_record
+from mixvae.reports.sliders import traversals
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360"
@@ -38,8 +49,8 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        kind = dict(attrs).get("type")
-        self._open = "chart" if kind == "application/json" else tag
+        given = dict(attrs)
+        self._open = "chart" if given.get("class") == "plot" else tag
         self.loaded += [v for k, v in attrs if v and k in ("src", "href")]
 
     def handle_endtag(self, tag: str) -> None:
@@ -61,7 +72,12 @@ def make_run(folder: Path, samples: int = 60, status: str = "finished", name: st
     rng = np.random.default_rng(0)
     (folder / "figures").mkdir(parents=True)
     (folder / "figures" / "state_scatter.png").write_bytes(PNG)
-    (folder / "config.yaml").write_text(f"name: {json.dumps(name)}\nseed: 3\n")
+    schedule = "{_target_: mixvae.objectives.schedules.Linear, begin: 1, length: 1}"
+    model = f"model: {{align_epochs: [1], coupling_weight: {schedule}}}\n"
+    (folder / "config.yaml").write_text(f"name: {json.dumps(name)}\nseed: 3\n{model}")
+    pictures = rng.integers(0, 255, (2, 3, 5, 1, 4, 4)).astype(np.uint8)
+    values = np.linspace(-1, 1, 5)[None].repeat(2, axis=0)
+    np.savez(folder / "traversals.npz", pictures=pictures, values=values, categories=np.arange(3))
     summary = {"status": status, "name": name, "epochs": 2, "seconds": 1.5}
     measured = {"test/consensus": 0.91, "test/accuracy": 0.8, "test/populated_categories": 3.0}
     write_json(folder / "summary.json", {**summary, "warnings": ["a warning"], **measured})
@@ -77,6 +93,7 @@ def make_run(folder: Path, samples: int = 60, status: str = "finished", name: st
         category=probs.argmax(-1),
         consensus=probs.mean(0).argmax(-1),
         state_mean=rng.normal(size=(2, samples, 2)).astype(np.float32),
+        class_names=np.array(["T cell", "B <i>cell</i>", "monocyte"]),
     )
     return folder
 
@@ -115,6 +132,37 @@ def test_the_confusion_chart_counts_the_samples(tmp_path: Path) -> None:
     assert np.array_equal(table["z"], expected)
 
 
+def test_charts_have_the_names_of_classes_escaped(tmp_path: Path) -> None:
+    charts = [json.loads(text) for text in report(make_run(tmp_path / "run")).charts]
+    table = next(chart["data"][0] for chart in charts if "z" in chart["data"][0])
+    assert table["x"] == ["T cell", "B &lt;i&gt;cell&lt;/i&gt;", "monocyte"]
+    groups = {trace["name"] for trace in charts[1]["data"]}
+    assert groups == {"T cell", "B &lt;i&gt;cell&lt;/i&gt;", "monocyte"}
+
+
+def test_learning_curves_mark_schedules_and_alignment(tmp_path: Path) -> None:
+    record = read_record(make_run(tmp_path / "run"))
+    assert phases(record) == {
+        1: "agents aligned, coupling_weight begins to change",
+        2: "coupling_weight settles",
+    }
+    layout = learning_curves(record)[0].layout
+    assert [shape["x0"] for shape in layout["shapes"]] == [1, 2]
+    assert [note["text"] for note in layout["annotations"]] == ["1", "2"]
+
+
+def test_a_slider_has_a_picture_for_each_value(tmp_path: Path) -> None:
+    record = read_record(make_run(tmp_path / "run"))
+    sliders = traversals(record)
+    assert [len(one.sources) for one in sliders] == [5, 5]
+    assert sliders[0].labels[0] == "state 0 = -1.00"
+    picture = Image.open(BytesIO(base64.b64decode(sliders[1].sources[3].partition(",")[2])))
+    factor = picture.height // 5
+    drawn = np.asarray(picture)[::factor, ::factor]
+    assert np.array_equal(drawn[:4, 5:9], record.traversals["pictures"][1, 1, 3, 0])
+    assert report(record.folder).tags.count("input") == 2
+
+
 @pytest.mark.parametrize("status", ["running", "interrupted", "failed"])
 def test_a_stopped_run_says_so_first_and_how_to_resume(tmp_path: Path, status: str) -> None:
     folder = make_run(tmp_path / "run", status=status)
@@ -150,7 +198,8 @@ def test_names_are_escaped_in_text_charts_and_tables(tmp_path: Path) -> None:
     text = write_run_report(folder).read_text()
     assert "alert(1)</script>" not in text
     page = Page(text)
-    assert page.tags.count("script") == len(page.charts) + 2, "ours alone: plotly and the page's"
+    sliders = page.tags.count("input")
+    assert page.tags.count("script") == len(page.charts) + sliders + 2, "ours alone"
     drawn = [trace for chart in page.charts for trace in json.loads(chart)["data"]]
     assert any("alert" in trace["name"] for trace in drawn)
     assert not any("<script" in trace["name"] for trace in drawn), "plotly draws tags in names"
@@ -225,6 +274,10 @@ BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 def test_a_browser_draws_every_chart_without_an_error(tmp_path: Path, width: int) -> None:
     folder = make_run(tmp_path / "run")
     path = write_run_report(folder)
+    # As a hand would: every slider to its end.
+    moved = """<script>for (const range of document.querySelectorAll("input.steps")) {
+      range.value = range.max; range.dispatchEvent(new Event("input")); }</script></body>"""
+    path.write_text(path.read_text().replace("</body>", moved))
     command = [str(BROWSER), "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom"]
     flags = [f"--window-size={width},900", "--virtual-time-budget=8000", "--enable-logging=stderr"]
     done = subprocess.run(
@@ -237,6 +290,9 @@ def test_a_browser_draws_every_chart_without_an_error(tmp_path: Path, width: int
     assert not [line for line in console if re.search("error|uncaught|refused", line, re.I)]
     charts = len(report(folder).charts)
     assert done.stdout.count('class="plot-container') == charts
+    assert done.stdout.count('aria-valuetext="state 0 = 1.00"') == 1
+    last = traversals(read_record(folder))[0].sources[-1]
+    assert f'src="{last}"' in done.stdout, "the slider changes the picture"
     assert done.stdout.count("<button") >= 2, "the headings of the table of values sort it"
 
 

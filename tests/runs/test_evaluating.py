@@ -60,7 +60,7 @@ def test_evaluation_makes_predictions_and_figures_again_and_touches_nothing_else
     with_figures = [line for line in small if "figures" not in line]
     assert train(*with_figures, "trainer.max_epochs=1", "run_dir=a").status == 0
     before = contents(tmp_path / "a")
-    made = [name for name in before if name.startswith(("figures/", "predictions"))]
+    made = [name for name in before if name.startswith(("figures/", "predictions", "review"))]
     assert any(name.endswith(".png") for name in made)
     for name in made:
         (tmp_path / "a" / name).unlink()

@@ -20,10 +20,10 @@ from mixvae.engine.ddp import sharing_the_run
 from mixvae.engine.rendezvous import RankError, Rendezvous
 from mixvae.engine.time_limits import heeding_time_limits, time_is_over
 from mixvae.messages import warn
+from mixvae.runs.closing import print_result
 from mixvae.runs.recording import (
     Run,
     listening,
-    print_result,
     shown,
     start_loggers,
     tell_tested_split,

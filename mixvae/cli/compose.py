@@ -30,7 +30,7 @@ SAVED = "saved_run"
 # Settings of a trainer that name the machine; on a GPU not all sums have a fixed order.
 MACHINE = ("accelerator", "devices", "strategy", "deterministic")
 # May be given beside `resume=`; anything else would make another run of it.
-BESIDE_RESUME = ("resume", "trainer.max_epochs", "debug")
+BESIDE_RESUME = ("resume", "trainer.max_epochs", "traceback")
 
 
 class Job(NamedTuple):

@@ -20,6 +20,7 @@ FAILED = 1
 REFUSED = 2
 INTERRUPTED = 130
 OTHERS_SECONDS = 3.0
+ASKED = ("debug=true", "traceback=true")
 
 
 class UsageError(ValueError):
@@ -82,7 +83,7 @@ def _end(status: int) -> NoReturn:
 
 def wants_traceback(arguments: Sequence[str]) -> bool:
     """Whether the user asked for the traceback of an error."""
-    asked = any(line.lstrip("+").lower() == "debug=true" for line in arguments)
+    asked = any(line.lstrip("+-").lower() in ASKED for line in arguments)
     return asked or os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 

@@ -39,7 +39,7 @@ from mixvae.runs.provenance import describe_provenance, imported_versions
 # Overrides that change no result, or that a run's name tells otherwise.
 UNNAMED = {
     *("experiment", "name", "tags", "seed", "run_dir", "data_root", "num_threads", "logger"),
-    *("report", "hydra", "debug", "objective"),
+    *("report", "hydra", "traceback", "objective"),
 }
 
 

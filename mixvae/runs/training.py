@@ -33,6 +33,7 @@ from mixvae.runs.recording import (
     write_start,
 )
 from mixvae.runs.resume import StoppedRun, open_stopped
+from mixvae.runs.warm_start import read_weights, start_from
 from mixvae.suggestions import suggestion
 
 
@@ -85,8 +86,11 @@ def _begin(
     path = _choose_path(cfg, job_folder)
     cfg.run_dir = str(path)
     warnings: list[str] = []
+    start = None if cfg.init_from is None else read_weights(cfg.init_from)
     with listening(warnings):
         parts = build(cfg)
+        if start is not None:
+            start_from(parts.model, *start)
     made = _make_folder(cfg, path, may_exist=may_exist)
     if made != path:
         cfg.run_dir, path = str(made), made
@@ -195,6 +199,8 @@ def _take_part(rendezvous: Rendezvous, asked: str | Path | None) -> None:
         cfg = load_config(folder.config)
         seed_run(cfg.seed, cfg.num_threads)
         parts = build(cfg)
+        if cfg.init_from is not None and not message["resumed"]:
+            start_from(parts.model, *read_weights(cfg.init_from))
         part_randomness(cfg.seed, process_rank())
         checkpoint = folder.last_checkpoint if message["resumed"] else None
         carry_out(Run(folder, cfg, parts), None, rendezvous, checkpoint)

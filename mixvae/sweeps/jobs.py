@@ -44,7 +44,7 @@ def run_sweep_job(cfg: DictConfig) -> float | None:
         except Exception as error:
             message = message_of(error)
             print(f"error in job {number}: {message}", file=sys.stderr, flush=True)
-            if cfg.debug or wants_traceback(()):
+            if cfg.traceback or wants_traceback(()):
                 traceback.print_exception(error)
             record_failure(folder, overrides, message)
     # An exception would keep Hydra from the other jobs; the sweep reports failures at its end.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
+from importlib import import_module
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
@@ -53,6 +54,27 @@ class AbstractModule(LightningModule, ABC, Generic[BatchT]):
         self._num_batches = 0
         # Settings that `choose` chose, by their keys, with the reasons, as plain values.
         self.choices: dict[str, dict[str, Any]] = {}
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """Load a trained model from a checkpoint in its run folder, in evaluation mode.
+
+        Networks, likelihood and optimiser are those of the run's config; arguments, if given, go to
+        Lightning's own method, which builds the model from them.
+
+        Raises:
+            ValueError: If the checkpoint lies in no run folder and no arguments are given, or if it
+                is of another class.
+        """
+        if args or kwargs:
+            return super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
+        # By name: a model knows no runs, and only this door leads to one.
+        model = import_module("mixvae.runs.opening").load_model(checkpoint_path)
+        if not isinstance(model, cls):
+            raise ValueError(
+                f"{checkpoint_path} is of the model {type(model).__name__}, not {cls.__name__}"
+            )
+        return model
 
     @abstractmethod
     def weights(self, epoch: float) -> dict[str, float]:

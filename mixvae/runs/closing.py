@@ -13,7 +13,10 @@ from mixvae.files import read_json
 from mixvae.runs.recording import Run, shown
 
 # Metrics that are printed at the end, where they were measured.
-HEADLINES = ("test/accuracy", "test/consensus", "test/probe_accuracy", "test/coherence")
+HEADLINES = (
+    *("test/accuracy", "test/consensus", "test/probe_accuracy", "test/coherence"),
+    "test/loss",  # of a model that is not ours
+)
 
 
 def print_result(run: Run) -> None:

@@ -23,6 +23,7 @@ from mixvae.engine.time_limits import time_is_over
 from mixvae.runs.build import build, build_trainer
 from mixvae.runs.fitting import carry_out
 from mixvae.runs.folder import RunFolder, check_free, check_same, claimed, default_path
+from mixvae.runs.foreign import step_aside
 from mixvae.runs.kept_augmenter import keep_augmenter
 from mixvae.runs.recording import (
     Run,
@@ -95,6 +96,7 @@ def _begin(
     if made != path:
         cfg.run_dir, path = str(made), made
         parts.trainer = build_trainer(cfg)
+        step_aside(parts.trainer, parts.model, parts.data)
     _add(parts.trainer, callbacks or [LoggedObjective(cfg.objective)])
     folder = RunFolder(path)
     with claimed(folder):

@@ -11,6 +11,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from mixvae.cli.compose import leave_networks_out
 from mixvae.cli.config_file import close
 from mixvae.cli.errors import message_of, wants_traceback
 from mixvae.engine.devices import take_gpu, threads_for_each, visible_gpus
@@ -34,6 +35,7 @@ def run_sweep_job(cfg: DictConfig) -> float | None:
     with nullcontext() if at_a_time in (None, 1) else numbered_output(f"[{number}] "):
         try:
             cfg = close(cfg)
+            leave_networks_out(cfg, overrides)
             _share_machine(cfg, at_a_time, folder.path.parent)
             before = " (finished before)" if folder.status == "finished" else ""
             print(f"job {number}: {' '.join(overrides)}{before}", flush=True)

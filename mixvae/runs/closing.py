@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mixvae.contracts import DataSpec, MultimodalSpec
 from mixvae.data.cell_base import AbstractCellDataModule
+from mixvae.data.given import is_given
 from mixvae.engine.wandb_logger import WandbRun
 from mixvae.files import read_json
 from mixvae.runs.recording import Run, shown
@@ -61,7 +62,8 @@ def next_command(run: Run) -> str:
     if not isinstance(spec, DataSpec):
         return ""
     if isinstance(run.parts.data, AbstractCellDataModule):
-        path = shlex.quote(f"data.path={run.cfg.data.get('path') or 'CELLS.h5ad'}")
+        own = run.cfg.data.get("path")
+        path = shlex.quote(f"data.path={'CELLS.h5ad' if own is None or is_given(own) else own}")
         return f"python -m mixvae.annotate {folder} {path} out=annotated.h5ad"
     return f"python -m mixvae.evaluate {folder} data.path=OTHERS name=NAME"
 

@@ -57,6 +57,15 @@ RUNS = {
 }
 
 
+# What cpl-mixVAE optimises is a sum over agents, A (A - 1) times the objective that it logs.
+SHARES = {
+    "default": 2,
+    "digits_cpl": 56,
+    "digits with every coupling and likelihood of the paper's code": 6,
+    "convolutions": 2,
+}
+
+
 def losses(folder: Path) -> dict[str, float]:
     """The last epoch's training terms."""
     with (folder / "metrics.csv").open() as file:
@@ -87,5 +96,7 @@ def test_the_loss_after_twenty_steps_is_the_known_one(
     status = main([*RUNS[name], *shrunk, "seed=0", "run_dir=run"])
     assert status == 0
     got = losses(tmp_path / "run")
+    if "train/objective" in got:
+        got["train/loss"] = got.pop("train/objective") * SHARES[name]
     known = json.loads(GOLDEN.read_text())[name]
     assert got == pytest.approx(known, rel=1e-6), json.dumps({name: got}, indent=2)

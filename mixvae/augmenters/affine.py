@@ -22,24 +22,35 @@ class Affine(nn.Module):
         scale: Largest relative change of size, below 1: 0.1 draws factors from 0.9 to 1.1.
         shear: Largest horizontal shear, as a slope.
         shift: Largest shift in each direction, as a fraction of the image's size.
+        least_shift: A shift above 0 is at least so many pixels, in small images a larger fraction.
     """
 
     def __init__(
-        self, rotation: float = 7.5, scale: float = 0.075, shear: float = 0.0, shift: float = 0.03
+        self,
+        rotation: float = 7.5,
+        scale: float = 0.075,
+        shear: float = 0.0,
+        shift: float = 0.03,
+        least_shift: float = 0.0,
     ) -> None:
         super().__init__()
         limits = {"rotation": rotation, "scale": scale, "shear": shear, "shift": shift}
+        limits["least_shift"] = least_shift
         for name, limit in limits.items():
             if not limit >= 0:
                 raise ValueError(f"augmenter.{name} must be at least 0, got {limit}")
         if scale >= 1:
             raise ValueError(f"augmenter.scale must be below 1, got {scale}")
         self.rotation, self.scale, self.shear, self.shift = rotation, scale, shear, shift
+        self.least_shift = least_shift
 
     def forward(self, x: Tensor, num_agents: int, log_q: LogQ, strength: float = 1.0) -> Tensor:
         """Affine copies of images x, shape (B, C, H, W), as (A, B, C, H, W), limits x strength."""
         self.check_samples(x)
         maps = self.draw(num_agents * x.shape[0], x.device, x.dtype, strength)
+        pixels = self.shift * min(x.shape[2:])
+        if 0 < pixels < self.least_shift:
+            maps[:, :, 2] *= self.least_shift / pixels
         images = x.expand(num_agents, *x.shape).flatten(0, 1)
         grid = functional.affine_grid(maps, list(images.shape), align_corners=False)
         copies = functional.grid_sample(images, grid, align_corners=False)

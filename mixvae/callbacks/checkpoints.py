@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,10 @@ from lightning.pytorch.trainer.states import TrainerFn
 from mixvae.callbacks.lightning_parts import callbacks_of, is_debugging
 from mixvae.callbacks.reporting import logged_value
 from mixvae.callbacks.settings import check_least
+from mixvae.messages import inform
+
+# A model that logs a bound as its loss logs what it optimises, at its last weights, beside it.
+MONITORED = ("val/objective", "val/loss")
 
 
 class Checkpoints(Checkpoint):
@@ -32,7 +36,8 @@ class Checkpoints(Checkpoint):
     stopped in its test is tested, and trained further only with another `trainer.max_epochs`.
 
     Args:
-        monitor: Logged metric of which the least (`mode` `min`) or most (`max`) is the best.
+        monitor: Logged metric of which the least (`mode` `min`) or most (`max`) is the best. Of
+            several, the first that the model logs; if it logs none, the last epoch is the best.
         every_n_epochs: Epochs from one `last.ckpt` to the next, which a stopped run may repeat;
             raise it where an epoch takes less time than a file.
 
@@ -43,7 +48,7 @@ class Checkpoints(Checkpoint):
     def __init__(
         self,
         dirpath: str,
-        monitor: str = "val/loss",
+        monitor: str | Sequence[str] = MONITORED,
         mode: Literal["min", "max"] = "min",
         every_n_epochs: int = 1,
     ) -> None:
@@ -54,7 +59,7 @@ class Checkpoints(Checkpoint):
         self.dirpath = Path(dirpath)
         self.best_path = self.dirpath / "best.ckpt"
         self.last_path = self.dirpath / "last.ckpt"
-        self.monitor = monitor
+        self.monitor = (monitor,) if isinstance(monitor, str) else tuple(monitor)
         self.mode = mode
         self.best_score: float | None = None
         self.best_epoch: int | None = None
@@ -126,7 +131,7 @@ class Checkpoints(Checkpoint):
         fitting = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
         if not fitting or is_debugging(trainer):
             return
-        score = logged_value(trainer, self.monitor, "callbacks.checkpoints.monitor")
+        score = self._score(trainer)
         if self._is_better(score):
             self.best_score, self.best_epoch = score, trainer.current_epoch
             self.save_for_test(trainer, self.best_path)
@@ -151,6 +156,19 @@ class Checkpoints(Checkpoint):
                 )
         trainer.save_checkpoint(self.last_path)
         self.saved_epochs = trainer.current_epoch
+
+    def _score(self, trainer: Trainer) -> float:
+        """The monitored value; where none of several is logged, one that is better every time."""
+        logged = [name for name in self.monitor if name in trainer.callback_metrics]
+        if logged or len(self.monitor) == 1:
+            name = logged[0] if logged else self.monitor[0]
+            return logged_value(trainer, name, "callbacks.checkpoints.monitor")
+        if self.best_epoch is None:
+            inform(
+                f"the model logs neither {' nor '.join(self.monitor)}: best.ckpt holds the last"
+                " validated epoch; callbacks.checkpoints.monitor names another metric"
+            )
+        return trainer.current_epoch * (-1.0 if self.mode == "min" else 1.0)
 
     def _is_better(self, score: float) -> bool:
         if not math.isfinite(score) or self.best_score is None:

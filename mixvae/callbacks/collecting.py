@@ -41,7 +41,17 @@ def spec_of(trainer: Trainer, kind: type[Spec]) -> Spec:
             "the evaluation needs a data module with a `spec`, but the trainer has none;"
             " call trainer.fit or trainer.test with datamodule=..."
         )
-    spec = datamodule.spec
+    model = getattr(trainer, "lightning_module", None)
+    spec = getattr(datamodule, "spec", None)
+    modalities = getattr(model, "modalities", None)
+    if spec is None and kind is MultimodalSpec and modalities is not None:
+        # Of a data module that is not ours; its labels are unknown.
+        return kind(type(datamodule).__name__, tuple(modalities))
+    if spec is None:
+        raise ValueError(
+            f"the evaluation needs a `spec` of the data, which {type(datamodule).__name__} lacks;"
+            " give it one, see docs/extend.md"
+        )
     if not isinstance(spec, kind):
         asked = ("multimodal", "several modalities"), ("default", "one array of samples")
         (own, words), (other, _) = asked if kind is MultimodalSpec else asked[::-1]

@@ -21,8 +21,9 @@ class Evaluation(AbstractMeasuring[MixtureEvaluation]):
     """Log `val/...` and `test/...` of a `contracts.MixtureModel`, labels for measuring only.
 
     Args:
-        patience_epochs: Epochs to train before a collapse is worth a warning; a young posterior
-            is flat. `val/collapse_warning` is logged from the first epoch all the same.
+        patience_epochs: Epochs to train before a collapse is worth a warning, and longer while the
+            model's schedules change its weights; a young posterior is flat.
+            `val/collapse_warning` is logged from the first epoch all the same.
         dirpath: Folder of metrics.csv, whose training terms let a warning name the cause.
     """
 
@@ -79,8 +80,30 @@ class Evaluation(AbstractMeasuring[MixtureEvaluation]):
             return
         if self._first_reconstruction is None:
             self._first_reconstruction = values.get("reconstruction")
-        if trainer.current_epoch + 1 >= self.patience_epochs:
+        if trainer.current_epoch + 1 >= self._patience(model):
             self._warn_on_change(trainer.current_epoch + 1, self._diagnose(model, values))
+
+    def _patience(self, model: LightningModule) -> float:
+        """Epochs after which the weights of the objective have had their time."""
+        return max(float(self.patience_epochs), getattr(model, "settled_epoch", 0.0) + 1)
+
+    def _youth(self, model: LightningModule) -> str | None:
+        """Why these weights are too young to judge; None if they are not."""
+        tested, trainer = self._tested_epoch, model.trainer
+        epochs = (
+            trainer.current_epoch
+            if tested is None and trainer.testing
+            else ((trainer.current_epoch if tested is None else tested) + 1)
+        )
+        patience = self._patience(model)
+        if epochs >= patience:
+            return None
+        settled = getattr(model, "settled_epoch", 0.0)
+        ends = f"the schedules end at epoch {settled:g}, and " if epochs < settled else ""
+        return (
+            f"likely cause: {ends}the weights are from epoch {epochs}; train {patience:g} epochs or"
+            " more before judging the categories"
+        )
 
     def _diagnose(self, model: LightningModule, values: dict[str, float]) -> str | None:
         if not values["collapse_warning"]:
@@ -95,6 +118,7 @@ class Evaluation(AbstractMeasuring[MixtureEvaluation]):
             reconstruction=reconstruction,
             balance=model.balance() if isinstance(model, Balanced) else None,
             terms=self._training_terms(),
+            youth=self._youth(model),
         )
 
     def _training_terms(self) -> dict[str, float]:

@@ -13,7 +13,10 @@ from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
 
 from mixvae.logging_schedule import is_logged
 
-SHOWN = ("train/loss", "val/loss", "val/accuracy", "val/consensus")
+SHOWN = (
+    *("train/loss", "val/loss", "val/reconstruction", "val/kl"),
+    *("val/consensus", "val/imputation", "val/accuracy"),
+)
 
 
 class EpochLines(ProgressBar):
@@ -58,7 +61,7 @@ class EpochLines(ProgressBar):
         if self._epoch is None or not trainer.is_global_zero or not is_logged(trainer, self._epoch):
             return
         logged = _logged(trainer, self.metrics)
-        values = "  ".join(f"{name} {value:.4g}" for name, value in logged.items())
+        values = "  ".join(f"{_short(name)} {value:.4g}" for name, value in logged.items())
         limit = trainer.max_epochs
         total = f"/{limit}" if limit is not None and limit > 0 else ""
         seconds = time.monotonic() - self._started
@@ -125,6 +128,11 @@ def in_notebook() -> bool:
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return getattr(shell, "kernel", None) is not None
+
+
+def _short(name: str) -> str:
+    """A metric's name in a line: only losses are shown of both splits."""
+    return name if name.endswith("/loss") else name.removeprefix("val/")
 
 
 def _logged(trainer: Trainer, names: Sequence[str]) -> dict[str, float]:

@@ -17,6 +17,10 @@ REFUSED_OPTIONS = {
 }
 
 
+# Options with a value; any other `--key=value` is an override, as `wandb agent` writes them.
+VALUED = ("--config-dir", "--config-name", "--cfg", *REFUSED_OPTIONS)
+
+
 @dataclass(frozen=True)
 class Command:
     """A parsed command line.
@@ -51,6 +55,20 @@ class Command:
         return [line.partition("=")[2] for line in self.overrides if key_of(line) == key]
 
 
+def plain(argument: str, options: Sequence[str] = ()) -> str:
+    """Return `key=value` for `--key=value`, unless it is one of these options."""
+    name, separator, _ = argument.partition("=")
+    return argument[2:] if separator and name.startswith("--") and name not in options else argument
+
+
+def _spelled(argument: str) -> str:
+    """Return an argument as Hydra reads it; `debug` is a group, beside which the flag is a key."""
+    line = plain(argument, VALUED)
+    key, _, value = line.partition("=")
+    asked = key.lstrip("+") == "debug" and value.lower() in ("true", "false")
+    return f"traceback={value}" if asked else line
+
+
 def key_of(line: str) -> str:
     """Key of an override, without the sign before it."""
     return line.lstrip("+~").partition("=")[0]
@@ -77,7 +95,7 @@ def parse(arguments: Sequence[str]) -> Command:
     parser.add_argument("--resolve", action="store_true")
     for option in REFUSED_OPTIONS:
         parser.add_argument(option, nargs="?", const="", default=SUPPRESS)
-    said = vars(parser.parse_intermixed_args(list(arguments)))
+    said = vars(parser.parse_intermixed_args([_spelled(one) for one in arguments]))
     for option, reason in REFUSED_OPTIONS.items():
         if said.pop(option.lstrip("-").replace("-", "_"), None) is not None:
             raise UsageError(f"{option} is not supported: {reason}")

@@ -30,7 +30,7 @@ SAVED = "saved_run"
 # Settings of a trainer that name the machine; on a GPU not all sums have a fixed order.
 MACHINE = ("accelerator", "devices", "strategy", "deterministic")
 # May be given beside `resume=`; anything else would make another run of it.
-BESIDE_RESUME = ("resume", "trainer.max_epochs", "debug")
+BESIDE_RESUME = ("resume", "trainer.max_epochs", "traceback")
 
 
 class Job(NamedTuple):
@@ -68,6 +68,7 @@ def compose_jobs(command: Command, kept_in: Path | None = None) -> list[Job]:
             for lines in expand(parsed, multirun=command.multirun)
         ]
     for job in jobs:
+        leave_networks_out(job.cfg, job.overrides)
         _check_values(job.cfg, multirun=command.multirun, kept_in=kept_in)
     return jobs
 
@@ -212,6 +213,19 @@ def _check_values(cfg: DictConfig, *, multirun: bool, kept_in: Path | None) -> N
         check_constructors(config)
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def leave_networks_out(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Drop the default networks where the model builds its own; asked for, they are an error."""
+    from mixvae.cli.constructors import takes
+
+    model, asked = cfg.model, {key_of(line) for line in overrides}
+    if not isinstance(model, DictConfig) or "agents" not in model:
+        return
+    if "networks" in asked or any(key.startswith("model.agents") for key in asked):
+        return
+    if not takes(model.get("_target_"), "agents"):
+        del model["agents"]
 
 
 def plain_config(cfg: DictConfig) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from hydra.utils import get_object
 from mixvae.cli.trust import built_nodes
 from mixvae.suggestions import suggestion
 
+# Packages whose base classes take whatever they are given.
+BASES = ("torch", "lightning", "pytorch_lightning", "builtins")
 SCALARS = (bool, int, float, str, NoneType)
 
 
@@ -53,13 +55,14 @@ def _check_node(path: str, node: Mapping[str, Any]) -> None:
 def arguments_of(target: Any) -> tuple[dict[str, Any], bool]:
     """Types of a constructor's keyword arguments by name, and whether it takes any others.
 
-    A class of mixvae, or of a user and derived from one, passes its `**` on to the class above it,
-    so the arguments of that class are its own too. Positional-only ones are for subclasses alone.
+    A class of mixvae, or of a user, passes its `**` on to the class above it, so the arguments of
+    that class are its own too; of PyTorch's and Lightning's bases nothing is asked. Positional-only
+    ones are for subclasses alone.
     """
     classes = target.__mro__[1:] if inspect.isclass(target) else ()
     known: dict[str, Any] = {}
     for one in (target, *(base for base in classes if "__init__" in vars(base))):
-        if one is not target and not one.__module__.startswith("mixvae."):
+        if one is not target and one.__module__.partition(".")[0] in BASES:
             return known, True
         hints = _hints(one)
         parameters = inspect.signature(one).parameters.values()
@@ -69,6 +72,14 @@ def arguments_of(target: Any) -> tuple[dict[str, Any], bool]:
         if not any(item.kind is item.VAR_KEYWORD for item in parameters):
             return known, False
     return known, True
+
+
+def takes(target: object, name: str) -> bool:
+    """Whether the constructor that a config names has this argument; True of an unknown one."""
+    try:
+        return name in arguments_of(get_object(str(target)))[0]
+    except Exception:  # what is wrong with it is said where it is checked
+        return True
 
 
 def _hints(target: Any) -> dict[str, Any]:

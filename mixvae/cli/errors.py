@@ -20,6 +20,7 @@ FAILED = 1
 REFUSED = 2
 INTERRUPTED = 130
 OTHERS_SECONDS = 3.0
+ASKED = ("debug=true", "traceback=true")
 
 
 class UsageError(ValueError):
@@ -82,7 +83,7 @@ def _end(status: int) -> NoReturn:
 
 def wants_traceback(arguments: Sequence[str]) -> bool:
     """Whether the user asked for the traceback of an error."""
-    asked = any(line.lstrip("+").lower() == "debug=true" for line in arguments)
+    asked = any(line.lstrip("+-").lower() in ASKED for line in arguments)
     return asked or os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
@@ -95,10 +96,22 @@ def message_of(error: BaseException) -> str:
     told = isinstance(error, ValueError | OSError | ArithmeticError) or name == "ImportError"
     if text and type(error).__module__.startswith("mixvae."):
         return text
-    text = " ".join(text.split())
+    text = " ".join(text.split()) + (place := _place_of(error))
     if text and (told or name == "MisconfigurationException"):
         return text
-    return f"{name}{': ' if text else ''}{text} (HYDRA_FULL_ERROR=1 shows where)"
+    hint = "" if place else " (HYDRA_FULL_ERROR=1 shows where)"
+    return f"{name}{': ' if text else ''}{text}{hint}"
+
+
+def _place_of(error: BaseException) -> str:
+    """Return file and line of an error that the user's own code raised; '' of any other."""
+    trace = traceback.extract_tb(error.__traceback__)
+    file = "" if not trace else trace[-1].filename
+    theirs = ("site-packages", "dist-packages", os.path.dirname(os.__file__))
+    ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    if not file.endswith(".py") or file.startswith(ours) or any(one in file for one in theirs):
+        return ""
+    return f" ({file}, line {trace[-1].lineno})"
 
 
 def first_line(error: BaseException) -> str:

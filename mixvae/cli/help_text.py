@@ -11,7 +11,7 @@ from pathlib import Path
 from mixvae.cli.schema import NOT_COMPOSED, RunConfig, conf_dir
 
 MARK = "# purpose:"
-ORDER = ("experiment", "data", "model", "augmenter", "trainer", "callbacks", "logger")
+ORDER = ("experiment", "data", "model", "augmenter", "trainer", "callbacks", "logger", "debug")
 EXAMPLES = """\
   python -m mixvae.train +experiment=digits_cpl        an experiment
   python -m mixvae.train data=mnist model.beta=2       the default with other values

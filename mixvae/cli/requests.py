@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
+from mixvae.cli.command import plain
 from mixvae.cli.errors import UsageError, run_guarded
 from mixvae.cli.explain import one_line
 from mixvae.suggestions import suggestion
@@ -71,7 +72,7 @@ def read_keywords(
     roots = {root: name for name, mark in collectors.items() for root in mark.roots}
     found: dict[str, Any] = {name: [] for name in collectors}
     seen: set[str] = set()
-    for line in arguments:
+    for line in map(plain, arguments):
         key, separator, text = line.partition("=")
         root = re.split(r"[.\[/@]", key.lstrip("+~"))[0]
         if key not in names and root in roots and (separator or line.startswith("~")):

@@ -33,7 +33,10 @@ class RunConfig:
         data_root: Folder of data sets; null: MIXVAE_DATA_DIR, or else a cache folder of the user.
         run_dir: Folder to write; null: `runs/<name>/<date_time>`.
         resume: Folder of a stopped run to continue.
-        debug: Show the full traceback of an error.
+        traceback: Show the full traceback of an error; `debug=true` is the same.
+        test: Whether to test after training, with its predictions and figures.
+        init_from: A checkpoint or run folder whose weights a new run starts from.
+        compile: Compile the networks with torch.compile, where the machine can.
         tags: Words to find the run by in W&B.
         num_threads: CPU threads of PyTorch; null leaves it to PyTorch.
         matmul_precision: Precision of float32 matrix products on a GPU: `highest`, `high` (TF32:
@@ -57,7 +60,11 @@ class RunConfig:
     data_root: str | None = None
     run_dir: str | None = None
     resume: str | None = None
-    debug: bool = False
+    traceback: bool = False
+    debug: bool = False  # of run folders before `traceback`
+    test: bool = True
+    init_from: str | None = None
+    compile: bool = False
     tags: list[str] = field(default_factory=list)
     num_threads: int | None = None
     matmul_precision: str = "high"

@@ -26,7 +26,7 @@ DECIDED = {
     "resume": "the same command again, which resumes the search",
     "experiment": "experiment=NAME, without a plus",
 }
-RUN_KEYS = [name for name in RunConfig.__dataclass_fields__ if name != "debug"]
+RUN_KEYS = [name for name in RunConfig.__dataclass_fields__ if name not in ("debug", "traceback")]
 # Metrics that need labels: a search by one of them is no longer unsupervised.
 LABELLED = ("accuracy", "nmi", "ari", "probe", "coherence", "label")
 CHOICES = {

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mixvae.contracts import DataSpec, MultimodalSpec
 from mixvae.data.checks import check_count, check_fraction, check_seed
-from mixvae.data.resident import EvalLoader, Resident, TrainLoader
+from mixvae.data.resident import EvalLoader, FixedOrder, Resident, TrainLoader
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -106,9 +106,12 @@ class AbstractResidentDataModule(LightningDataModule, ABC):
     def train_dataloader(self) -> TrainLoader:
         """Shuffled training batches."""
         split, (rank, world_size) = self._resident("train"), self._process()
-        return TrainLoader(
+        loader = TrainLoader(
             *split, self.batch_size, seed=self.seed, rank=rank, world_size=world_size
         )
+        if getattr(self.trainer, "overfit_batches", 0) > 0:
+            loader.sampler = FixedOrder(loader.sampler.rows, self.seed)
+        return loader
 
     def val_dataloader(self) -> EvalLoader:
         """Validation samples, each once."""

@@ -18,7 +18,7 @@ from mixvae.data.checks import check_count, check_fractions
 from mixvae.data.given import as_array, as_labels, is_anndata
 from mixvae.data.image_arrays import Channels, ImageState, to_unit, value_range
 from mixvae.data.image_files import Images, Layout, check_channels, read_images, size_of
-from mixvae.data.resident import EpochOrder, ResidentTensors, TrainLoader
+from mixvae.data.resident import EpochOrder, FixedOrder, ResidentTensors, TrainLoader
 from mixvae.data.splits import split_indices
 
 TEST_SEED = 0  # whatever the run's seed, results are on the same test images
@@ -155,7 +155,7 @@ class ImageDataModule(AbstractResidentDataModule):
         """Shuffled training batches, from several passes over few images."""
         loader = super().train_dataloader()
         passes = math.ceil(self.least_steps / len(loader))
-        if passes > 1:
+        if passes > 1 and not isinstance(loader.sampler, FixedOrder):
             loader.sampler = RepeatedOrder(loader.sampler.rows, self.seed, passes)
         return loader
 

@@ -99,6 +99,13 @@ class EpochOrder:
         return self.rows[torch.from_numpy(generator.permutation(len(self.rows)))]
 
 
+class FixedOrder(EpochOrder):
+    """The order of the first epoch in all epochs, for `trainer.overfit_batches`."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Keep the order."""
+
+
 class TrainLoader:
     """Batches for training: shuffled each epoch, of one size, shared equally by the processes.
 

@@ -40,6 +40,7 @@ def diagnose_collapse(
     reconstruction: tuple[float, float] | None = None,
     balance: Balance | None = None,
     terms: Mapping[str, float] | None = None,
+    youth: str | None = None,
 ) -> str | None:
     """Describe a collapse of the categorical posterior in one sentence; None if it is healthy.
 
@@ -54,6 +55,7 @@ def diagnose_collapse(
             do the categories' work.
         balance: Settings that act on q(c|x), if known; they make the cause specific.
         terms: Mean of each term of the objective in the last training epoch, unweighted, nats.
+        youth: Why the weights are too young to be judged; then no other cause is named.
 
     Source:
         Ours; K = 120 with too large a tau silently left MMIDAS 11 populated categories.
@@ -75,6 +77,8 @@ def diagnose_collapse(
     if reconstruction is not None and states_suffice:
         first, now = reconstruction
         reasons.append(f"the reconstruction improves all the same ({first:.1f} to {now:.1f} nats)")
+    if youth is not None:
+        return f"{', and '.join(reasons)}; {youth}"
     cause = _likely_cause(flat, states_suffice)
     if balance is not None:
         terms = terms or {}

@@ -50,7 +50,7 @@ def _mixture_panels(curves: Curves, num_categories: int) -> list[_Panel]:
     # Without pruning, the level K is the number of kept categories.
     pruned = ("val/kept_categories",) if min(kept, default=num_categories) < num_categories else ()
     panels = [
-        _Panel("Objective", "nats per sample", ("train/loss", "val/loss")),
+        _Panel("Loss", "nats per sample", ("train/loss", "val/loss")),
         _Panel(
             "Reconstruction, -log p(x|s, c)",
             "nats per sample",
@@ -92,7 +92,7 @@ def _multimodal_panels(curves: Curves) -> list[_Panel]:
         name for name in curves if name.startswith("val/reconstruction/") and name.count("/") == 2
     )
     panels = [
-        _Panel("Objective", "nats per event", ("train/loss", "val/loss")),
+        _Panel("Loss", "nats per event", ("train/loss", "val/loss")),
         _Panel(
             "Reconstruction in the objective",
             "nats per event",
@@ -111,7 +111,7 @@ def _multimodal_panels(curves: Curves) -> list[_Panel]:
 def _augmenter_panels(curves: Curves) -> list[_Panel]:
     distances = ("copy_distance", "copy_spread", "reconstruction_distance", "neighbour_distance")
     panels = [
-        _Panel("Objective", "nats per sample", ("train/loss", "val/loss")),
+        _Panel("Loss", "nats per sample", ("train/loss", "val/loss")),
         _Panel(
             "Reconstruction, -log p(x|z)",
             "nats per sample",

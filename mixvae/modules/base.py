@@ -7,8 +7,9 @@ and value in `terms`, or in `shared_terms` if validation measures it too; its ke
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
+from importlib import import_module
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
@@ -20,7 +21,7 @@ from mixvae.contracts import Adversary, Batch, MultimodalBatch
 from mixvae.logging_schedule import is_logged
 from mixvae.networks.components import PrincipalComponents
 from mixvae.objectives.batch_effects import batch_effects
-from mixvae.objectives.schedules import Constant, Schedule, as_schedule
+from mixvae.objectives.schedules import Constant, Schedule, as_schedule, settled_epoch
 from mixvae.objectives.terms import Terms
 
 # Samples that layers are fitted to before training; 30 components gain nothing from more.
@@ -53,6 +54,27 @@ class AbstractModule(LightningModule, ABC, Generic[BatchT]):
         self._num_batches = 0
         # Settings that `choose` chose, by their keys, with the reasons, as plain values.
         self.choices: dict[str, dict[str, Any]] = {}
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """Load a trained model from a checkpoint in its run folder, in evaluation mode.
+
+        Networks, likelihood and optimiser are those of the run's config; arguments, if given, go to
+        Lightning's own method, which builds the model from them.
+
+        Raises:
+            ValueError: If the checkpoint lies in no run folder and no arguments are given, or if it
+                is of another class.
+        """
+        if args or kwargs:
+            return super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
+        # By name: a model knows no runs, and only this door leads to one.
+        model = import_module("mixvae.runs.opening").load_model(checkpoint_path)
+        if not isinstance(model, cls):
+            raise ValueError(
+                f"{checkpoint_path} is of the model {type(model).__name__}, not {cls.__name__}"
+            )
+        return model
 
     @abstractmethod
     def weights(self, epoch: float) -> dict[str, float]:
@@ -99,6 +121,23 @@ class AbstractModule(LightningModule, ABC, Generic[BatchT]):
     def check_epochs(self, max_epochs: int) -> None:
         """Raise ValueError if the training ends before a schedule does."""
 
+    def losses(self, objective: Tensor, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What is logged as `loss`, in nats per agent and sample; here the objective itself.
+
+        A model whose objective is no bound, or a sum over agents, logs a loss that can be compared
+        over epochs, and the objective beside it as `objective`.
+
+        Args:
+            objective: The loss that is optimised, a scalar.
+            terms: The terms' means, see `Terms.means`.
+        """
+        return {"loss": objective}
+
+    @property
+    def settled_epoch(self) -> float:
+        """The epoch from which every weight of the objective keeps its value."""
+        return max((settled_epoch(getattr(self, name)) for name in self._schedules), default=0.0)
+
     @property
     def epoch(self) -> float:
         """Time since the start of training, in epochs, with the fraction of the present one."""
@@ -143,16 +182,16 @@ class AbstractModule(LightningModule, ABC, Generic[BatchT]):
         self._sums, self._num_batches = {}, 0
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's mean of each term as `train/<term>` in the epochs that log them."""
+        """Log the epoch's mean of each term, and `losses`, as `train/<term>`."""
         if not is_logged(self.trainer, self.current_epoch):
             return
         totals: dict[str, Tensor] = {}
         for names, sums in self._sums.items():
             for name, value in zip(("loss", *names), sums.unbind(), strict=True):
                 totals[name] = totals[name] + value if name in totals else value
-        count = max(self._num_batches, 1)
-        means = {f"train/{name}": total / count for name, total in totals.items()}
-        self.log_dict(means, sync_dist=True)
+        means = {name: total / max(self._num_batches, 1) for name, total in totals.items()}
+        logged = {**self.losses(means.pop("loss"), means), **means} if means else {}
+        self.log_dict({f"train/{name}": value for name, value in logged.items()}, sync_dist=True)
 
     def on_train_batch_start(self, batch: BatchT, batch_idx: int) -> None:
         """Set the present learning rate: a function of time alone, so resuming is exact."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -151,6 +152,15 @@ class CplMixVAE(AbstractMixture):
         }
         scaled = {name: self.scale * weight for name, weight in own.items()}
         return {**scaled, "coupling": self.coupling_weight(epoch)}
+
+    def losses(self, objective: Tensor, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The negative evidence bound of one agent as `loss`, and its share of the objective.
+
+        The bound has a uniform prior over the kept categories and no weights, so it falls while
+        weights change and while the agents still name their categories differently.
+        """
+        bound = terms["reconstruction"] + terms["kl"] + math.log(self.num_kept) - terms["entropy"]
+        return {"loss": bound, "objective": objective / (self.num_agents * self.scale)}
 
     def terms(self, batch: Batch) -> Terms:
         """The objective on a batch, see the class; parts of weight 0 are left out."""

@@ -131,16 +131,14 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
                 f"a training batch holds {len(batch.x)} sample, but the categories are compared"
                 " over a batch; set data.batch_size to at least 2"
             )
-        if not self.likelihood.counts:
-            self.likelihood.check(batch.x)
-        elif batch.counts is None:
+        described = batch.counts if self.likelihood.counts else batch.x
+        if described is None:
             raise ValueError(
                 f"model.likelihood {type(self.likelihood).__name__} describes raw counts, which"
                 " the data do not give; set data.counts_layer to their layer, or choose a"
                 " likelihood of normalised values such as gaussian"
             )
-        else:
-            self.likelihood.check(batch.counts)
+        self.likelihood.check(described)
 
     def moment(self) -> Moment:
         """As `AbstractModule.moment`, and which categories are kept."""
@@ -217,9 +215,11 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
         return self.likelihood.mean(self.decoded(category, state))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> MixtureStep:  # type: ignore[override]
-        """Measure a batch without sampling, and log the objective at its final weights."""
+        """Measure a batch without sampling, and log `losses` at the final weights."""
         step = self.predict_step(batch)
-        self.log("val/loss", self.settled_loss(step), batch_size=len(batch.x), sync_dist=True)
+        losses = self.losses(self.settled_loss(step), self.settled_terms(step).means())
+        logged = {f"val/{name}": value for name, value in losses.items()}
+        self.log_dict(logged, batch_size=len(batch.x), sync_dist=True)
         return step
 
     def test_step(self, batch: Batch, batch_idx: int) -> MixtureStep:  # type: ignore[override]

@@ -187,6 +187,19 @@ class Rounds:
         return self.each((epoch - self.begin) % self.length)
 
 
+def settled_epoch(schedule: Schedule) -> float:
+    """The epoch from which a schedule keeps its value; of one that is not ours, 0.
+
+    Rounds start anew for ever: theirs is the end of the first.
+
+    Source:
+        Ours.
+    """
+    if isinstance(schedule, AbstractRamp):
+        return 0.0 if schedule.start == schedule.end else max(schedule.begin + schedule.length, 0.0)
+    return schedule.begin + schedule.length if isinstance(schedule, Rounds) else 0.0
+
+
 def as_schedule(
     value: float | Schedule,
     *,

@@ -32,6 +32,7 @@ from mixvae.engine.processor import emulates_bf16
 from mixvae.messages import warn
 from mixvae.modules.base import AbstractModule
 from mixvae.runs.folder import RunFolder
+from mixvae.runs.foreign import step_aside
 from mixvae.runs.trainer_settings import (
     check_checkpoints,
     check_settings,
@@ -54,10 +55,9 @@ class Parts:
     trainer: Trainer
 
     @property
-    def spec(self) -> DataSpec | MultimodalSpec:
-        """Description of the data."""
-        spec = getattr(self.data, "spec", None)
-        assert isinstance(spec, DataSpec | MultimodalSpec), "the model was built by it"
+    def spec(self) -> DataSpec | MultimodalSpec | None:
+        """Description of the data; None of a foreign data module."""
+        spec: DataSpec | MultimodalSpec | None = getattr(self.data, "spec", None)
         return spec
 
 
@@ -77,6 +77,7 @@ def build(cfg: DictConfig) -> Parts:
     if isinstance(model, AbstractModule):
         _check_optimizer(model)
     trainer = build_trainer(cfg)
+    step_aside(trainer, model, data)
     check_checkpoints(trainer, Path(str(cfg.run_dir)))
     # A debugging run is short, and max_epochs of -1 or None is no end.
     max_epochs = 0 if is_debugging(trainer) else trainer.max_epochs or 0
@@ -112,20 +113,26 @@ def build_model(cfg: DictConfig, data: Any) -> LightningModule:
     Its constructor may ask for `shape` (of one sample), `spec` (of a data set of one array),
     `modalities` (of a multimodal data set) and `augmenter`.
     """
-    model = instantiate(_in_the_unit_of(cfg.model, data.spec), _partial_=True, _convert_="all")
+    spec = getattr(data, "spec", None)
+    model = instantiate(_in_the_unit_of(cfg.model, spec), _partial_=True, _convert_="all")
     wanted, _ = arguments_of(model.func)
     given: dict[str, Any] = {}
     for name in ("shape", "modalities", "spec"):
         if name in wanted:
             kind = MultimodalSpec if name == "modalities" else DataSpec
-            if not isinstance(data.spec, kind):
+            if spec is None:
+                raise ValueError(
+                    f"model {model.func.__name__} asks for `{name}`, but data"
+                    f" {type(data).__name__} have no `spec`, see docs/extend.md"
+                )
+            if not isinstance(spec, kind):
                 words = {DataSpec: "one array of samples", MultimodalSpec: "several modalities"}
                 raise ValueError(
                     f"model {model.func.__name__} is for {words[kind]}, which data"
-                    f" {data.spec.name} is not"
+                    f" {spec.name} is not"
                 )
-            given[name] = data.spec if name == "spec" else getattr(data.spec, name)
-    covariates = getattr(data.spec, "covariates", ())
+            given[name] = spec if name == "spec" else getattr(spec, name)
+    covariates = getattr(spec, "covariates", ())
     if "covariates" in wanted:
         given["covariates"] = covariates
     elif covariates:
@@ -134,8 +141,8 @@ def build_model(cfg: DictConfig, data: Any) -> LightningModule:
             " data.covariates stay in; model=cpl_mixvae takes them out"
         )
     augmenter = instantiate(cfg.augmenter, _convert_="all")
-    if isinstance(augmenter, Learned):
-        augmenter.check_data(data.spec)
+    if isinstance(augmenter, Learned) and spec is not None:
+        augmenter.check_data(spec)
     if "augmenter" in wanted:
         given["augmenter"] = augmenter
     elif not isinstance(augmenter, Identity):
@@ -153,7 +160,7 @@ def build_model(cfg: DictConfig, data: Any) -> LightningModule:
     return built
 
 
-def _in_the_unit_of(model: DictConfig, spec: DataSpec | MultimodalSpec) -> DictConfig:
+def _in_the_unit_of(model: DictConfig, spec: DataSpec | MultimodalSpec | None) -> DictConfig:
     """Give a likelihood of counts the number that `data.target_sum=median` became."""
     if OmegaConf.select(model, "likelihood.target_sum") != "median":
         return model

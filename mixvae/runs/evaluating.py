@@ -23,8 +23,9 @@ from mixvae.engine.randomness import seed_run
 from mixvae.files import write_json
 from mixvae.messages import warn
 from mixvae.runs.build import build_model, build_trainer
+from mixvae.runs.closing import tell_figures
 from mixvae.runs.opening import TrainedRun, choose_checkpoint, open_trained
-from mixvae.runs.recording import listening, shown, tell_figures, tell_tested_split
+from mixvae.runs.recording import listening, shown, tell_tested_split
 from mixvae.runs.reviewing import write_review
 
 # Trainer settings that change no result: the machine and the progress bar.

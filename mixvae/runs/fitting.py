@@ -16,14 +16,15 @@ from mixvae.callbacks.reporting import RunPruned, unknown_metric
 from mixvae.cli.overrides import quoted
 from mixvae.cli.schema import RunConfig
 from mixvae.engine.cluster import process_rank
+from mixvae.engine.compiling import compile_networks
 from mixvae.engine.ddp import sharing_the_run
 from mixvae.engine.rendezvous import RankError, Rendezvous
 from mixvae.engine.time_limits import heeding_time_limits, time_is_over
 from mixvae.messages import warn
+from mixvae.runs.closing import print_result
 from mixvae.runs.recording import (
     Run,
     listening,
-    print_result,
     shown,
     start_loggers,
     tell_tested_split,
@@ -72,7 +73,8 @@ def carry_out(
             _fit(run, checkpoint)
             if process_rank() == 0:
                 write_trained(run)
-            _test(run)
+            if run.cfg.test:
+                _test(run)
         status = "finished"
     except RunPruned:
         status = "pruned"
@@ -88,7 +90,7 @@ def carry_out(
             # Where nothing can be written, the error that says so is not to be replaced.
             with suppress(OSError) if status == "failed" else nullcontext():
                 write_summary(run, status)
-                if status == "finished":
+                if status == "finished" and run.cfg.test:
                     write_review(run.folder, run.metrics)
             _write_report(run, status)
             _say_how_it_ended(run, status)
@@ -97,6 +99,8 @@ def carry_out(
 
 def _fit(run: Run, checkpoint: Path | None) -> None:
     trainer, model, data = run.parts.trainer, run.parts.model, run.parts.data
+    if run.cfg.compile:
+        compile_networks(model)
     trainer.fit(model, datamodule=data, ckpt_path=None if checkpoint is None else str(checkpoint))
     ended_early = trainer.max_epochs is None or trainer.current_epoch < trainer.max_epochs
     if ended_early and time_is_over(trainer):

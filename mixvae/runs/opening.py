@@ -49,7 +49,7 @@ class TrainedRun:
         return str(self.cfg.data.get("_target_", "")).rsplit(".", 1)[-1]
 
     @property
-    def spec(self) -> DataSpec | MultimodalSpec:
+    def spec(self) -> DataSpec | MultimodalSpec | None:
         """Description of the run's data, from the checkpoint where that holds one."""
         cells, images = Preparation.find(self.content), ImageState.find(self.content)
         modalities = MultimodalState.find(self.content)
@@ -61,9 +61,9 @@ class TrainedRun:
             classes = modalities.classes
             return MultimodalSpec("multimodal", modalities.modalities, len(classes), classes)
         # A data set of its own: nothing is read.
-        return instantiate(self.cfg.data, _convert_="all").spec
+        return getattr(instantiate(self.cfg.data, _convert_="all"), "spec", None)
 
-    def load_model(self, spec: DataSpec | MultimodalSpec) -> LightningModule:
+    def load_model(self, spec: DataSpec | MultimodalSpec | None) -> LightningModule:
         """Build the model without its augmenter and load its weights.
 
         Returns:
@@ -76,7 +76,7 @@ class TrainedRun:
             for name, value in self.content["state_dict"].items()
             if not name.startswith("augmenter.")
         }
-        model = build_model(cfg, SimpleNamespace(spec=spec))
+        model = build_model(cfg, SimpleNamespace(spec=spec) if spec is not None else object())
         check_fits({"state_dict": weights}, model, self.checkpoint)
         model.load_state_dict(weights)
         if cfg.trainer.get("accelerator") in ("gpu", "cuda", "auto") and torch.cuda.is_available():
@@ -90,6 +90,22 @@ def open_trained(request: RunRequest) -> TrainedRun:
     folder = RunFolder(request.run.expanduser().absolute())
     cfg = open_run(folder)
     return TrainedRun(folder, cfg, choose_checkpoint(folder, cfg, request.checkpoint))
+
+
+def load_model(path: str | Path) -> LightningModule:
+    """Load the model of a checkpoint that lies in its run folder."""
+    file = Path(path).expanduser().absolute()
+    folder = RunFolder(file.parents[1])
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no checkpoint {path}")
+    if not folder.config.is_file():
+        raise ValueError(
+            f"checkpoint {path} lies in no run folder, whose config would say how to build the"
+            " model; give load_from_checkpoint the arguments of its constructor"
+        )
+    quieten_lightning()
+    run = TrainedRun(folder, open_run(folder), file)
+    return run.load_model(run.spec)
 
 
 def choose_checkpoint(folder: RunFolder, cfg: DictConfig, asked: str | None) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import shlex
 import sys
 import time
 import uuid
@@ -27,7 +26,6 @@ from mixvae.engine.cluster import process_rank
 from mixvae.engine.wandb_logger import WandbRun
 from mixvae.files import (
     last_values,
-    read_json,
     read_metrics,
     remove_leftovers,
     write_json,
@@ -38,13 +36,10 @@ from mixvae.runs.build import Parts
 from mixvae.runs.folder import RunFolder
 from mixvae.runs.provenance import describe_provenance, imported_versions
 
-# Metrics that are printed at the end, where they were measured.
-HEADLINES = ("test/accuracy", "test/consensus", "test/probe_accuracy", "test/coherence")
-
 # Overrides that change no result, or that a run's name tells otherwise.
 UNNAMED = {
     *("experiment", "name", "tags", "seed", "run_dir", "data_root", "num_threads", "logger"),
-    *("report", "hydra", "debug", "objective"),
+    *("report", "hydra", "traceback", "objective"),
 }
 
 
@@ -183,31 +178,6 @@ def write_summary(run: Run, status: str) -> dict[str, Any]:
         if isinstance(logger, WandbRun):
             logger.finish(summary, failed=status == "failed")
     return summary
-
-
-def print_result(run: Run) -> None:
-    """Print the headline metrics and the paths of the results."""
-    print(f"run folder     {shown(run.folder.path)}")
-    for name in HEADLINES:
-        if name in run.metrics:
-            print(f"{name:<14} {run.metrics[name]:.4f}  ({run.tested or 'the last weights'})")
-    if review := read_json(run.folder.review):
-        because = "; ".join(map(str, review["reasons"]))
-        print(f"review         {review['verdict']}" + (f": {because}" if because else ""))
-    if run.folder.report.is_file():
-        print(f"report         {shown(run.folder.report)}")
-    tell_figures(run.folder.figures)
-    for logger in run.parts.trainer.loggers:
-        if isinstance(logger, WandbRun) and logger.sync_folder is not None:
-            place = shlex.quote(shown(logger.sync_folder))
-            print(f"W&B            offline; to send it: wandb sync {place}")
-    sys.stdout.flush()
-
-
-def tell_figures(folder: Path) -> None:
-    """Print the folder of the figures and their number, if there are any."""
-    if count := len(list(folder.glob("*.png"))):
-        print(f"figures        {shown(folder)} ({count})")
 
 
 def tell_tested_split(data: object) -> None:

@@ -23,6 +23,7 @@ from mixvae.engine.time_limits import time_is_over
 from mixvae.runs.build import build, build_trainer
 from mixvae.runs.fitting import carry_out
 from mixvae.runs.folder import RunFolder, check_free, check_same, claimed, default_path
+from mixvae.runs.foreign import step_aside
 from mixvae.runs.kept_augmenter import keep_augmenter
 from mixvae.runs.recording import (
     Run,
@@ -33,6 +34,7 @@ from mixvae.runs.recording import (
     write_start,
 )
 from mixvae.runs.resume import StoppedRun, open_stopped
+from mixvae.runs.warm_start import read_weights, start_from
 from mixvae.suggestions import suggestion
 
 
@@ -85,12 +87,16 @@ def _begin(
     path = _choose_path(cfg, job_folder)
     cfg.run_dir = str(path)
     warnings: list[str] = []
+    start = None if cfg.init_from is None else read_weights(cfg.init_from)
     with listening(warnings):
         parts = build(cfg)
+        if start is not None:
+            start_from(parts.model, *start)
     made = _make_folder(cfg, path, may_exist=may_exist)
     if made != path:
         cfg.run_dir, path = str(made), made
         parts.trainer = build_trainer(cfg)
+        step_aside(parts.trainer, parts.model, parts.data)
     _add(parts.trainer, callbacks or [LoggedObjective(cfg.objective)])
     folder = RunFolder(path)
     with claimed(folder):
@@ -195,6 +201,8 @@ def _take_part(rendezvous: Rendezvous, asked: str | Path | None) -> None:
         cfg = load_config(folder.config)
         seed_run(cfg.seed, cfg.num_threads)
         parts = build(cfg)
+        if cfg.init_from is not None and not message["resumed"]:
+            start_from(parts.model, *read_weights(cfg.init_from))
         part_randomness(cfg.seed, process_rank())
         checkpoint = folder.last_checkpoint if message["resumed"] else None
         carry_out(Run(folder, cfg, parts), None, rendezvous, checkpoint)

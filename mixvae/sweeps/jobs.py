@@ -11,6 +11,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from mixvae.cli.compose import leave_networks_out
 from mixvae.cli.config_file import close
 from mixvae.cli.errors import message_of, wants_traceback
 from mixvae.engine.devices import take_gpu, threads_for_each, visible_gpus
@@ -34,6 +35,7 @@ def run_sweep_job(cfg: DictConfig) -> float | None:
     with nullcontext() if at_a_time in (None, 1) else numbered_output(f"[{number}] "):
         try:
             cfg = close(cfg)
+            leave_networks_out(cfg, overrides)
             _share_machine(cfg, at_a_time, folder.path.parent)
             before = " (finished before)" if folder.status == "finished" else ""
             print(f"job {number}: {' '.join(overrides)}{before}", flush=True)
@@ -44,7 +46,7 @@ def run_sweep_job(cfg: DictConfig) -> float | None:
         except Exception as error:
             message = message_of(error)
             print(f"error in job {number}: {message}", file=sys.stderr, flush=True)
-            if cfg.debug or wants_traceback(()):
+            if cfg.traceback or wants_traceback(()):
                 traceback.print_exception(error)
             record_failure(folder, overrides, message)
     # An exception would keep Hydra from the other jobs; the sweep reports failures at its end.

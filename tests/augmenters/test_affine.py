@@ -74,3 +74,11 @@ def test_shear_moves_rows_against_each_other() -> None:
     maps = Affine(**{**STILL, "shear": 0.3}).draw(1000, torch.device("cpu"), torch.float32)
     torch.testing.assert_close(maps[:, 1], torch.tensor([0.0, 1.0, 0.0]).expand(1000, 3))
     assert maps[:, 0, 1].abs().max().item() == pytest.approx(0.3, rel=0.02)
+
+
+@pytest.mark.parametrize(("size", "pixels"), [(8, 0.9), (28, 1.12)])
+def test_small_images_are_moved_by_most_of_a_pixel(size: int, pixels: float) -> None:
+    augmenter = Affine(**{**STILL, "shift": 0.04, "least_shift": 0.9})
+    across = torch.arange(float(size)).expand(2000, 1, size, size)  # a slope: a shift adds to it
+    middle = augmenter(across, 1, no_log_q)[0, :, 0, size // 2, size // 2] - size // 2
+    assert 0.99 * pixels < middle.abs().max() < 1.001 * pixels

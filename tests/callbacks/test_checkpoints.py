@@ -3,7 +3,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -191,3 +191,22 @@ def test_capturing_draws_nothing() -> None:
     restore_random_state(state)
     capture_random_state()
     assert draw() == expected
+
+
+def test_of_several_metrics_the_first_that_is_logged_counts(tmp_path: Path) -> None:
+    _, kept = fit(tmp_path, [3.0, 1.0, 2.0], 3, monitor=["val/objective", "val/loss"])
+    assert (kept.best_epoch, kept.best_score) == (1, 1.0)
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_where_none_is_logged_the_last_epoch_is_the_best(
+    tmp_path: Path, mode: Literal["min", "max"], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="mixvae")
+    _, kept = fit(tmp_path, [1.0, 2.0, 3.0], 3, monitor=["a", "b"], mode=mode)
+    assert kept.best_epoch == 2
+    said = [one.message for one in caplog.records if one.name == "mixvae"]
+    assert said == [
+        "the model logs neither a nor b: best.ckpt holds the last validated epoch;"
+        " callbacks.checkpoints.monitor names another metric"
+    ]

@@ -168,3 +168,19 @@ def test_a_collapse_is_told_with_what_the_model_says_of_its_balance(
     torch.save({**torch.load(best, weights_only=True), "epoch": 1}, best)
     trainer.test(tiny_model, datamodule=tiny_data, ckpt_path=best, verbose=False)
     assert "KL 1 nats" in caplog.text
+
+
+def test_a_collapse_before_the_schedules_end_has_no_other_cause(
+    quiet_trainer, tiny_model, tiny_data, said
+) -> None:
+    flatten(tiny_model)
+    tiny_model.settled_epoch = 7.0
+    trainer = quiet_trainer(callbacks=[Evaluation(patience_epochs=2)], max_epochs=3)
+    trainer.fit(tiny_model, datamodule=tiny_data)
+    assert said() == []
+    trainer.test(tiny_model, datamodule=tiny_data, verbose=False)
+    ((_, message),) = said()
+    assert message.endswith(
+        "likely cause: the schedules end at epoch 7, and the weights are from epoch 3; train 8"
+        " epochs or more before judging the categories"
+    )

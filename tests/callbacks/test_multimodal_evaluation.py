@@ -123,3 +123,20 @@ def test_one_known_class_is_too_few(
 def test_data_of_one_kind_are_refused(quiet_trainer, make_multimodal, tiny_data) -> None:
     with pytest.raises(ValueError, match="several modalities, which tiny is not"):
         run(quiet_trainer, make_multimodal(), tiny_data)
+
+
+def test_a_foreign_data_module_is_measured_without_its_labels(
+    quiet_trainer, make_multimodal, make_multimodal_data, caplog
+) -> None:
+    caplog.set_level(logging.INFO, logger="mixvae")
+    model, data = make_multimodal(), make_multimodal_data()
+    model.modalities = data.spec.modalities
+    expected = run(quiet_trainer, model, data)
+    del data.spec
+    values = run(quiet_trainer, model, data)
+    assert values["test/reconstruction"] == expected["test/reconstruction"]
+    assert "test/probe_accuracy" not in values
+    assert "no labels: probe accuracy and coherence are not measured" in caplog.text
+    del model.modalities
+    with pytest.raises(ValueError, match="a `spec` of the data, which TinyMultimodalData lacks"):
+        run(quiet_trainer, model, data)

@@ -129,12 +129,12 @@ def test_learning_curves_stand_in_their_panels() -> None:
     curves = {name: (EPOCHS, [1.0, 2.0, 0.5]) for name in [*names, "train/coupling", "test/nmi"]}
     found = drawn(learning_curves(curves, num_categories=10))
     assert {title: set(lines) for title, lines in found.items()} == {
-        "Objective": {"train", "val"},
+        "Loss": {"train", "val"},
         "Entropy of q(c|x)": {"val", "log 10"},
         "Consensus vote against labels": {"accuracy"},
         "Other terms, unweighted": {"coupling"},
     }
-    assert found["Objective"]["val"] == [1.0, 2.0, 0.5]
+    assert found["Loss"]["val"] == [1.0, 2.0, 0.5]
     np.testing.assert_allclose(found["Entropy of q(c|x)"]["log 10"], math.log(10))
 
 
@@ -184,7 +184,7 @@ def test_multimodal_curves_pair_only_one_quantity() -> None:
     assert {
         title: set(lines) for title, lines in found.items() if "each modality" not in title
     } == {
-        "Objective": {"train", "val"},
+        "Loss": {"train", "val"},
         "Reconstruction in the objective": {"train", "val"},
         "Divergence, unweighted, train": {"kl"},
         "Regulariser before beta, val": {"kl"},

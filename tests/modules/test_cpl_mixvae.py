@@ -212,3 +212,24 @@ def test_inference_is_deterministic_and_each_sample_stands_alone() -> None:
     torch.testing.assert_close(half.probs, part.posterior.probs[:, :5])
     assert torch.equal(whole.reconstruction, again.reconstruction)
     assert whole.reconstruction.shape == whole.kl.shape == (2, B)
+
+
+@pytest.mark.parametrize("num_agents", [1, 3])
+def test_what_is_logged_is_one_agents_bound_and_its_share_of_the_objective(num_agents: int) -> None:
+    model = make(num_agents, information_weight=50.0, coupling_weight=7.0).eval()
+    spread(model, batch().x)
+    with torch.no_grad():
+        step = model.predict_step(batch())
+        losses = model.losses(model.settled_loss(step), model.settled_terms(step).means())
+    q = step.posterior.probs
+    to_prior = (q * (q * K).log()).nan_to_num().sum(-1)  # KL to the uniform prior
+    bound = (step.reconstruction + step.kl + to_prior).mean()
+    torch.testing.assert_close(losses["loss"], bound)
+    pairs = num_agents * max(num_agents - 1, 1)
+    torch.testing.assert_close(losses["objective"] * pairs, model.settled_loss(step).detach())
+
+
+def test_a_model_is_settled_when_its_last_schedule_is() -> None:
+    assert make().settled_epoch == 0
+    late = make(beta=Linear(0, 1, begin=2, length=3), temperature=Linear(1, 0.5, length=4))
+    assert late.settled_epoch == 5

@@ -15,6 +15,7 @@ from mixvae.objectives.schedules import (
     Rounds,
     Schedule,
     as_schedule,
+    settled_epoch,
 )
 
 RAMPS = pytest.mark.parametrize("ramp", [Linear, Cosine, Geometric])
@@ -83,3 +84,16 @@ def test_rounds_start_anew_each_time_after_a_first_part() -> None:
     assert schedule(float("inf")) == 0.1
     assert schedule.smallest == 0.1
     assert Rounds(1.0, 2, begin=1, length=1)(5) == 2.0
+
+
+@RAMPS
+def test_the_epoch_from_which_a_schedule_keeps_its_value(ramp: type[AbstractRamp]) -> None:
+    schedule = ramp(1.0, 2.0, begin=3, length=4)
+    assert settled_epoch(schedule) == 7
+    assert schedule(7) == schedule(1e9) != schedule(6.9)
+    assert settled_epoch(ramp(1.0, 1.0, begin=3, length=4)) == settled_epoch(Constant(1.0)) == 0
+    assert settled_epoch(ramp(1.0, 2.0, begin=-9, length=4)) == 0
+
+
+def test_rounds_settle_with_the_first_of_them() -> None:
+    assert settled_epoch(Rounds(1.0, 2.0, begin=10, length=4)) == 14

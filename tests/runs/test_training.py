@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,10 @@ def test_what_a_finished_run_prints(train: Train, small: tuple[str, ...]) -> Non
     assert [line.split()[1] for line in lines[:2]] == ["1/2", "2/2"]
     assert "run folder     a" in lines
     assert any(line.startswith("test/accuracy  0.") for line in lines)
+    assert any(re.fullmatch(r"types found +\d+ of 10 categories are in use", one) for one in lines)
+    (advice,) = (line for line in lines if line.startswith("next "))
+    assert "python -m mixvae.evaluate run=a data.path=" in advice
+    assert re.search(r"train/loss \S+  val/loss \S+  reconstruction \S+  kl \S+", lines[0])
 
 
 def test_without_validation_the_last_weights_are_tested(run: Make, read_json: Read) -> None:

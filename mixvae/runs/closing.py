@@ -1,0 +1,74 @@
+"""Prints what a finished run found, where it lies, and the command that uses it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+from mixvae.contracts import DataSpec, MultimodalSpec
+from mixvae.data.cell_base import AbstractCellDataModule
+from mixvae.data.given import is_given
+from mixvae.engine.wandb_logger import WandbRun
+from mixvae.files import read_json
+from mixvae.runs.recording import Run, shown
+
+# Metrics that are printed at the end, where they were measured.
+HEADLINES = (
+    *("test/accuracy", "test/consensus", "test/probe_accuracy", "test/coherence"),
+    "test/loss",  # of a model that is not ours
+)
+
+
+def print_result(run: Run) -> None:
+    """Print the headline metrics and the paths of the results."""
+    print(f"run folder     {shown(run.folder.path)}")
+    for name in HEADLINES:
+        if name in run.metrics:
+            print(f"{name:<14} {run.metrics[name]:.4f}  ({run.tested or 'the last weights'})")
+    if found := types_found(run):
+        print(f"types found    {found}")
+    if review := read_json(run.folder.review):
+        because = "; ".join(map(str, review["reasons"]))
+        print(f"review         {review['verdict']}" + (f": {because}" if because else ""))
+    if run.folder.report.is_file():
+        print(f"report         {shown(run.folder.report)}")
+    tell_figures(run.folder.figures)
+    for logger in run.parts.trainer.loggers:
+        if isinstance(logger, WandbRun) and logger.sync_folder is not None:
+            place = shlex.quote(shown(logger.sync_folder))
+            print(f"W&B            offline; to send it: wandb sync {place}")
+    if advice := next_command(run):
+        print(f"next           {advice}")
+    sys.stdout.flush()
+
+
+def types_found(run: Run) -> str:
+    """Describe how many categories are in use; '' for a model without."""
+    used, kept = (run.metrics.get(f"test/{name}_categories") for name in ("populated", "kept"))
+    total = getattr(run.parts.model, "num_categories", None)
+    if used is None or kept is None or total is None:
+        return ""
+    pruned = f", {total - kept:.0f} pruned or merged" if kept < total else ""
+    return f"{used:.0f} of {total} categories are in use{pruned}"
+
+
+def next_command(run: Run) -> str:
+    """Return the command that uses the run on data; '' where there is none."""
+    folder = shlex.quote(f"run={shown(run.folder.path)}")
+    spec = getattr(run.parts.data, "spec", None)
+    if isinstance(spec, MultimodalSpec):
+        return f"python -m mixvae.impute {folder} 'data.modalities={{NAME: FILE}}' out=imputed.npz"
+    if not isinstance(spec, DataSpec):
+        return ""
+    if isinstance(run.parts.data, AbstractCellDataModule):
+        own = run.cfg.data.get("path")
+        path = shlex.quote(f"data.path={'CELLS.h5ad' if own is None or is_given(own) else own}")
+        return f"python -m mixvae.annotate {folder} {path} out=annotated.h5ad"
+    return f"python -m mixvae.evaluate {folder} data.path=OTHERS name=NAME"
+
+
+def tell_figures(folder: Path) -> None:
+    """Print the folder of the figures and their number, if there are any."""
+    if count := len(list(folder.glob("*.png"))):
+        print(f"figures        {shown(folder)} ({count})")

@@ -112,8 +112,7 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
         """The terms that a measured batch has, at the schedules' last values."""
         assert step.reconstruction is not None
         assert step.kl is not None
-        log_q = self.log_measured(step)
-        return self.shared_terms(SETTLED, step.reconstruction, step.kl, log_q)
+        return self.shared_terms(SETTLED, step.reconstruction, step.kl, self.log_measured(step))
 
     def settled_loss(self, step: MixtureStep) -> Tensor:
         """The objective of a measured batch at the schedules' last values, for any epoch."""
@@ -248,8 +247,7 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
     def prune(self, categories: Sequence[int]) -> None:
         """Mask categories, numbered from 0, from now on.
 
-        Raises:
-            ValueError: If a category is not a kept one, or fewer than 2 would be left.
+        Raises ValueError if a category is not a kept one, or fewer than 2 would be left.
         """
         kept = set(self.category_mask.nonzero().flatten().tolist())
         for category in categories:

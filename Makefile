@@ -10,7 +10,7 @@ SHELL := bash
 # The Python of the environment; empty takes the newest one tested, or keeps what is there.
 PYTHON ?=
 # Which optional dependencies to install: all, since the tests use them.
-EXTRAS ?= dev,cells,sweep,docs,dashboard
+EXTRAS ?= dev,cells,sweep,docs,dashboard,loggers
 # Where the environment lies; `make test-pythons` makes .venv-3.12, ... beside it.
 VENV ?= .venv
 

@@ -25,7 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 from sklearn.cluster import KMeans
+from sklearn.neighbors import KNeighborsTransformer
 
 from experiments.cells_hardness import NUM_COMPONENTS, NUM_NEIGHBOURS
 from experiments.cells_pbmc import leiden_scores, score
@@ -39,15 +41,24 @@ COLUMNS = ("ARI", "NMI", "clusters", "consensus", "seconds")
 Scores = dict[str, dict[str, float]]
 
 
+class ExactNeighbours(KNeighborsTransformer):  # type: ignore[misc, unused-ignore]
+    """Exact neighbours as a matrix: scanpy 1.11 cannot read the arrays of scipy 1.17."""
+
+    def fit_transform(self, X: NDArray[Any], y: None = None) -> csr_matrix:
+        """Distances to the neighbours, sparse, (N, N)."""
+        return csr_matrix(super().fit_transform(X))
+
+
 def leiden(points: NDArray[Any], labels: Any, seed: int) -> dict[float, dict[str, float]]:
     """Scores of Leiden's clusters of points, shape (N, D), by resolution."""
     import anndata
     import scanpy
 
     cells = anndata.AnnData(points)
+    nearest = ExactNeighbours(n_neighbors=NUM_NEIGHBOURS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        scanpy.pp.neighbors(cells, n_neighbors=NUM_NEIGHBOURS, use_rep="X")
+        scanpy.pp.neighbors(cells, NUM_NEIGHBOURS, use_rep="X", transformer=nearest)
         return leiden_scores(cells, labels, seed)
 
 

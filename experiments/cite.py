@@ -18,7 +18,6 @@ import os
 import platform
 import shlex
 import sys
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -26,16 +25,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.neighbors import KNeighborsRegressor, KNeighborsTransformer
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from experiments.cells_hardness import NUM_NEIGHBOURS
-from experiments.cells_pbmc import leiden_scores
-from experiments.cells_real import best
+from experiments.cells_real import best, leiden
 from experiments.cells_recovery import RESULTS, train
 from experiments.reports import markdown, spread
 from mixvae.data import CiteDataModule
@@ -106,27 +102,6 @@ def probe(cells: Cells, x: Array) -> float:
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     model.fit(x[cells.train], cells.type[cells.train])
     return float(model.score(x[cells.test], cells.type[cells.test]))
-
-
-class ExactNeighbours(KNeighborsTransformer):  # type: ignore[misc, unused-ignore]
-    """Exact neighbours as a matrix: scanpy 1.11 cannot read the arrays of scipy 1.17."""
-
-    def fit_transform(self, X: Array, y: None = None) -> csr_matrix:
-        """Distances to the neighbours, sparse, (N, N)."""
-        return csr_matrix(super().fit_transform(X))
-
-
-def leiden(points: Array, labels: NDArray[Any], seed: int) -> dict[float, Values]:
-    """Scores of Leiden's clusters of points, shape (N, D), by resolution."""
-    import anndata
-    import scanpy
-
-    cells = anndata.AnnData(points)
-    nearest = ExactNeighbours(n_neighbors=NUM_NEIGHBOURS)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        scanpy.pp.neighbors(cells, NUM_NEIGHBOURS, use_rep="X", transformer=nearest)
-        return leiden_scores(cells, labels, seed)
 
 
 def representations(cells: Cells, folder: Path) -> dict[str, Array]:

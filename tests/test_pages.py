@@ -90,7 +90,9 @@ def shrink(module: str, arguments: list[str], mnist_root: Path | None) -> list[s
         own += [*TINY, "model.num_agents=2", "model.state_dim=1", "data.least_steps=1"]
     if "mnist" in text:
         own += [f"data_root={mnist_root}", "data.train_samples=600", "trainer.limit_test_batches=1"]
-    if "cells_cpl" in text or "digits_order" in text:
+    if "cells_cpl" in text:
+        own += ["callbacks.merging.after_epochs=1", "model.num_agents=2"]
+    if "digits_order" in text:
         own += [*ONE_ROUND, "model.num_agents=2"]
     if ("digits_cpl" in text and "networks=conv" not in text) or "mnist_cpl" in text:
         own += [*TINY, "model.state_dim=1"]

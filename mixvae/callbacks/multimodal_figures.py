@@ -153,6 +153,8 @@ def _draw_generated(events: _Events, model: Any, mixture: LatentMixture | None) 
     columns = [f"from {size} other{'s' * (size > 1)}" for size in sizes]
     columns += ["from no event"] if mixture is not None else []
     x = [torch.from_numpy(part).to(model.device) for part in events.samples]
+    # Outside of the trainer's precision nothing converts the samples.
+    x = [part.to(model.dtype) if part.is_floating_point() else part for part in x]
     generator = torch.Generator(model.device).manual_seed(0)
     drawn: list[list[NDArray[np.float32]]] = []
     for n in range(min(count, MAX_MODALITIES)):

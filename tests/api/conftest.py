@@ -22,8 +22,7 @@ MIXTURE = ("model.num_agents=2", "model.state_dim=1")
 TINY = ("model.agents.encoder.hidden=[8]", "model.agents.decoder.hidden=[8]")
 IMAGES = (*SMALL, *MIXTURE, *TINY, "data.least_steps=1")
 CELLS = (
-    *(*SMALL, *MIXTURE, "model.num_categories=3", "callbacks.pruning.max_rounds=1"),
-    *("callbacks.pruning.first_epochs=1", "callbacks.pruning.round_epochs=1"),
+    *(*SMALL, *MIXTURE, "model.num_categories=3", "callbacks.merging.after_epochs=1"),
     *("~callbacks.state_analysis", "~callbacks.clusterability", "trainer.max_epochs=2"),
     *("data.batch_size=40", "model.agents.encoder.num_components=4"),
 )

@@ -42,7 +42,7 @@ WRONG = {
     "forced at the top": ("++colour=1", "unknown key 'colour'"),
     "left out": ("~model.tua", "did you mean 'model.tau'?"),
     "option": ("data=mnits", "data has no option 'mnits'; did you mean 'mnist'?"),
-    "no near option": ("data=zzz", "data has no option 'zzz'; choose one of cells,"),
+    "no near option": ("data=zzz", "data has no option 'zzz'; choose one of celeba, cells,"),
     "null option": ("logger=null", "write ~logger"),
     "twice": ("+data=digits", "data appears more than once"),
     "plus": ("+likelihood=gaussian", "likelihood is chosen without a plus: likelihood=gaussian"),

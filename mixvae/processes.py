@@ -7,11 +7,13 @@ parameters' gradients, which is the gradient of one process that has the whole b
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed
 from torch.nn import functional
+
+T = TypeVar("T")
 
 
 def num_processes() -> int:
@@ -48,6 +50,22 @@ def gather_over_processes(x: Tensor, dim: int = 0) -> Tensor:
         return x
     whole: Tensor = _GatherOverProcesses.apply(x, dim)  # type: ignore[no-untyped-call]
     return whole
+
+
+def gather_objects(value: T) -> list[T]:
+    """The values of all processes, in the order of the processes; each of them must call it.
+
+    Args:
+        value: Anything that can be pickled.
+
+    Returns:
+        The same in every process; the value alone in one process.
+    """
+    if num_processes() == 1:
+        return [value]
+    values: list[Any] = [None] * num_processes()
+    distributed.all_gather_object(values, value)
+    return values
 
 
 def own_share(whole: Tensor, size: int) -> Tensor:

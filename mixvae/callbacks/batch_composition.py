@@ -22,6 +22,7 @@ from mixvae.evaluation.predictions import PredictionTable
 from mixvae.figures.batches import batch_composition
 from mixvae.files import write_table
 from mixvae.messages import warn
+from mixvae.processes import gather_objects
 
 
 @runtime_checkable
@@ -119,9 +120,6 @@ def _seen(
             return None
         numbers = batch.index[rows].tolist()
         found |= zip(numbers, zip(*(part.cpu().numpy() for part in seen), strict=True), strict=True)
-    if trainer.world_size > 1:
-        parts: list[Any] = [None] * trainer.world_size
-        torch.distributed.all_gather_object(parts, found)
-        found = {number: pair for part in parts for number, pair in part.items()}
+    found = {number: pair for part in gather_objects(found) for number, pair in part.items()}
     before, after = zip(*(found[number] for number in index.tolist()), strict=True)
     return np.stack(before), np.stack(after)

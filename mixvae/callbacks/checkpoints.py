@@ -18,6 +18,7 @@ from mixvae.callbacks.lightning_parts import callbacks_of, is_debugging
 from mixvae.callbacks.reporting import logged_value
 from mixvae.callbacks.settings import check_least
 from mixvae.messages import inform
+from mixvae.processes import gather_objects
 
 # A model that logs a bound as its loss logs what it optimises, at its last weights, beside it.
 MONITORED = ("val/objective", "val/loss")
@@ -76,7 +77,7 @@ class Checkpoints(Checkpoint):
             "best_score": self.best_score,
             "best_epoch": self.best_epoch,
             "ended_of": self._ended_of,
-            "random_states": _gather(capture_random_state()),
+            "random_states": gather_objects(capture_random_state()),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -197,15 +198,6 @@ def ended_of(state_dict: Mapping[str, Any]) -> int | None:
     """
     value = state_dict.get("ended_of")
     return None if value is None else int(value)
-
-
-def _gather(state: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the states of all processes, by rank; all processes must call it."""
-    if not torch.distributed.is_initialized():
-        return [state]
-    states: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(states, state)
-    return states
 
 
 def capture_random_state() -> dict[str, Any]:

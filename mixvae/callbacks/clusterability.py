@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from lightning.pytorch import LightningModule, Trainer
 from numpy.typing import NDArray
 
@@ -15,6 +14,7 @@ from mixvae.callbacks.settings import check_least
 from mixvae.evaluation.clusterability import compare_clusterability, mixture_latent
 from mixvae.evaluation.predictions import PredictionTable
 from mixvae.files import write_table
+from mixvae.processes import gather_objects
 
 
 class Clusterability(AbstractPredictionCallback):
@@ -66,8 +66,5 @@ class Clusterability(AbstractPredictionCallback):
 def _samples(trainer: Trainer, index: NDArray[np.int64]) -> NDArray[np.float32]:
     """Read samples by index from all ranks, flattened, in the order of the indices."""
     found = find_samples(trainer, set(index.tolist()))
-    if trainer.world_size > 1:
-        parts: list[Any] = [None] * trainer.world_size
-        torch.distributed.all_gather_object(parts, found)
-        found = {number: arrays for part in parts for number, arrays in part.items()}
+    found = {number: arrays for part in gather_objects(found) for number, arrays in part.items()}
     return np.stack([found[number][0].ravel() for number in index.tolist()])

@@ -90,11 +90,9 @@ class Evaluation(AbstractMeasuring[MixtureEvaluation]):
     def _youth(self, model: LightningModule) -> str | None:
         """Why these weights are too young to judge; None if they are not."""
         tested, trainer = self._tested_epoch, model.trainer
-        epochs = (
-            trainer.current_epoch
-            if tested is None and trainer.testing
-            else ((trainer.current_epoch if tested is None else tested) + 1)
-        )
+        # After the last epoch the trainer has counted it already.
+        trained = trainer.current_epoch + (not trainer.testing)
+        epochs = trained if tested is None else tested + 1
         patience = self._patience(model)
         if epochs >= patience:
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -24,8 +24,9 @@ M = TypeVar("M", bound=Metric)
 class AbstractMeasuring(Callback, ABC, Generic[M]):
     """Feeds each step of a validation or test to a metric, which gathers batches and ranks."""
 
-    # Whether validations are measured too, and not tests only.
-    validates: ClassVar[bool] = True
+    # Whether validations, and whether tests, are measured.
+    validates: bool = True
+    tests: bool = True
     metric: M
 
     @abstractmethod
@@ -47,7 +48,8 @@ class AbstractMeasuring(Callback, ABC, Generic[M]):
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start with an empty metric."""
-        self.metric = self.new_metric(trainer, pl_module).to(pl_module.device)
+        if self.tests:
+            self.metric = self.new_metric(trainer, pl_module).to(pl_module.device)
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
@@ -60,7 +62,8 @@ class AbstractMeasuring(Callback, ABC, Generic[M]):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
         """Add a batch."""
-        self.update(outputs, batch)
+        if self.tests:
+            self.update(outputs, batch)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Conclude, except for Lightning's sanity check."""
@@ -69,7 +72,8 @@ class AbstractMeasuring(Callback, ABC, Generic[M]):
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Conclude."""
-        self.conclude(trainer, pl_module, "test")
+        if self.tests:
+            self.conclude(trainer, pl_module, "test")
 
 
 def log_values(model: LightningModule, prefix: str, values: Mapping[str, Tensor | float]) -> None:

@@ -24,6 +24,7 @@ from mixvae.evaluation.merging import (
     separate_groups,
 )
 from mixvae.messages import inform, warn
+from mixvae.processes import gather_objects
 
 MAX_SAMPLES = 20_000  # of the training set, by which merging is decided
 MAX_DIMENSIONS = 50  # of their space; beyond it, as many of its principal components are taken
@@ -169,10 +170,7 @@ def assigned_samples(trainer: Trainer, model: LightningModule) -> Assigned:
             probs = model.predict_step(batch, index).posterior.probs
             category.append(probs.argmax(dim=-1).cpu().numpy())
     own = Assigned(np.concatenate(points), np.concatenate(category, axis=1))
-    parts: list[Any] = [own]
-    if trainer.world_size > 1:
-        parts = [None] * trainer.world_size
-        torch.distributed.all_gather_object(parts, own)
+    parts = gather_objects(own)
     joined = np.concatenate([part.points for part in parts])
     if joined.shape[1] > MAX_DIMENSIONS:
         size = min(MAX_DIMENSIONS, len(joined))

@@ -30,10 +30,11 @@ class Milestones(AbstractMeasuring[MixtureEvaluation]):
         count: Milestones besides the first epoch, evenly spread; 0 draws none at all.
     """
 
+    tests = False  # a test has figures of its own
+
     def __init__(self, dirpath: str, count: int = 4) -> None:
         check_least("milestones", 0, count=count)
         self.dirpath, self.count = Path(dirpath), count
-        self._drawing = False
 
     def due(self, trainer: Trainer) -> bool:
         """Whether the validation of this epoch is drawn."""
@@ -57,28 +58,8 @@ class Milestones(AbstractMeasuring[MixtureEvaluation]):
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start with an empty metric, at a milestone."""
-        self._drawing = self.due(trainer)
-        if self._drawing:
-            super().on_validation_epoch_start(trainer, pl_module)
-
-    def on_validation_batch_end(self, *args: Any) -> None:
-        """Add a batch, at a milestone."""
-        if self._drawing:
-            super().on_validation_batch_end(*args)
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw, at a milestone."""
-        if self._drawing:
-            super().on_validation_epoch_end(trainer, pl_module)
-
-    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measure nothing: the test has figures of its own."""
-
-    def on_test_batch_end(self, *_: Any) -> None:
-        """Measure nothing."""
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measure nothing."""
+        self.validates = self.due(trainer)
+        super().on_validation_epoch_start(trainer, pl_module)
 
     def update(self, step: Any, batch: Batch) -> None:
         """Add a batch."""

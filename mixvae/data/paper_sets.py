@@ -70,7 +70,7 @@ class AbstractPaperDataModule(AbstractArraysDataModule):
             check_count("max_events", max_events)
         if path is not None and not Path(path).expanduser().is_dir():
             raise FileNotFoundError(
-                f"there is no folder {path}, which data.path names; leave it out for a stand-in"
+                f"data.path: the folder {path} is missing; leave it out for a stand-in"
             )
         self.path, self.size, self.max_events = path, size, max_events
         self._tags = np.empty((0, 0), dtype=np.float32)

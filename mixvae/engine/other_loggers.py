@@ -39,7 +39,7 @@ def mlflow(
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     if uri.startswith("sqlite"):
         _require("mlflow", ("sqlalchemy", "alembic"))
-    # It tells of each table of a new database.
+    # MLflow logs every table that it creates.
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return MLFlowLogger(experiment_name, run_name, tracking_uri=uri, **options)

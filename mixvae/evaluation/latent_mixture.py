@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
+from mixvae.evaluation.generation import spread_over
 from mixvae.files import replacing
 
 CANDIDATES = (1, 2, 3, 5, 8, 12, 18, 27, 40)
@@ -70,7 +71,7 @@ def fit_latent_mixture(latents: NDArray[np.floating[Any]]) -> LatentMixture:
     points = np.asarray(latents, dtype=np.float64)
     if not np.isfinite(points).all():
         raise ValueError("some training latents are not finite: the training has diverged")
-    points = points[np.unique(np.linspace(0, len(points) - 1, MAX_FITTED).round().astype(int))]
+    points = spread_over(points, MAX_FITTED)
     shape = "full" if points.shape[1] <= MAX_FULL else "diag"
     # A latent that no modality uses has next to no spread.
     floor = 1e-6 * max(float(points.var(axis=0).mean()), 1e-12)

@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+
+from mixvae.objectives.assignment import joint_counts
 
 LEAST_GROUPS = 2
 FEW = 10
@@ -181,10 +184,7 @@ def joint_of_groups(
     found = {}
     for number, groups in group.items():
         named = np.stack([names[one] for names, one in zip(groups, category, strict=True)])
-        member = np.eye(number, dtype=np.float64)[named]
-        found[number] = np.rint(np.einsum("ani,bnj->abij", member, member, optimize=True)).astype(
-            np.int64
-        )
+        found[number] = joint_counts(torch.from_numpy(named), number).numpy()
     return found
 
 

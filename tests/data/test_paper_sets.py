@@ -275,7 +275,7 @@ def test_a_stand_in_shows_its_tags() -> None:
     [
         ({"size": 4}, "data.size is 4; it must lie between 8 and 512"),
         ({"max_events": 0}, "max_events is 0"),
-        ({"path": "nowhere"}, "there is no folder nowhere, which data.path names"),
+        ({"path": "nowhere"}, "data.path: the folder nowhere is missing"),
     ],
 )
 def test_settings_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:

@@ -11,6 +11,12 @@ from torch import Tensor
 from mixvae.contracts import MultimodalBatch, MultimodalPosterior, MultimodalStep
 from mixvae.modules.base import plain_number
 from mixvae.modules.multimodal import AbstractMultimodalModule, Beta
+from mixvae.objectives.importance import (
+    component_draws,
+    density_of,
+    log_standard_normal,
+    shares_of,
+)
 from mixvae.objectives.posteriors import (
     AGGREGATE_KINDS,
     AggregateKind,
@@ -47,6 +53,10 @@ class JointPosteriorVAE(AbstractMultimodalModule):
         subset_bounds: None trains on the bound of all modalities alone. A number adds the bounds of
             each modality alone and of so many random subsets, drawn anew for each batch; the
             validation measures that of all modalities.
+        num_draws: 1 trains on the bound above. More, K, train on the importance-weighted bound of K
+            draws from each component, (1/N) sum_n E log (1/K) sum_k w_nk with log w =
+            sum_m weight_m log p(x_m|z) + beta [log p(z) - log q(z|X)], by DReG gradients; the
+            logged terms are then means over draws by their weights. Costs K N decodings.
         beta: Weight of the KL divergence, a number, a schedule over epochs, or `auto`.
         **shared: See `AbstractMultimodalModule`.
 
@@ -55,7 +65,8 @@ class JointPosteriorVAE(AbstractMultimodalModule):
         mmvmvae the joint KL is counted once for each modality: here once. Its MoE and MoPoE give
         contiguous slices of the batch to the experts: here each sample draws its own. Wu & Goodman
         2018 (MVAE) train on `subset_bounds` as well, eq. (4); mmvmvae does not.
-        Imputation from m alone uses q(z|x_m), with the prior expert if any.
+        Imputation from m alone uses q(z|x_m), with the prior expert if any. `num_draws`: Burda et
+        al. 2016, and Shi et al. 2019 (MMVAE), eq. (4), with a beta.
     """
 
     has_prior = True
@@ -66,6 +77,7 @@ class JointPosteriorVAE(AbstractMultimodalModule):
         aggregate: AggregateKind,
         prior_expert: PriorExpert = False,
         subset_bounds: int | None = None,
+        num_draws: int = 1,
         beta: Beta = 1.0,
         **shared: Any,
     ) -> None:
@@ -85,7 +97,8 @@ class JointPosteriorVAE(AbstractMultimodalModule):
             )
         if subset_bounds is not None:
             plain_number("subset_bounds", subset_bounds, at_least=0)
-        self.subset_bounds = subset_bounds
+        plain_number("num_draws", num_draws, at_least=1)
+        self.subset_bounds, self.num_draws = subset_bounds, num_draws
         self.aggregate: AggregateKind = aggregate
         self.prior_expert = prior_expert
 
@@ -110,11 +123,28 @@ class JointPosteriorVAE(AbstractMultimodalModule):
     def _bound(
         self, experts: tuple[Tensor, Tensor], batch: MultimodalBatch
     ) -> tuple[Tensor, Tensor]:
-        """Reconstruction, (M, B), and KL, (B,), of what is present, from one draw."""
+        """Reconstruction, (M, B), and KL, (B,), of what is present."""
         joint = self.posterior_of(*experts, batch.present)
+        if self.num_draws > 1:
+            return self._weighted_bound(joint, batch)
         sample = draw(joint)
         reconstruction = self.reconstruction([sample] * self.num_modalities, batch)
         return reconstruction, kl_bound(joint)
+
+    def _weighted_bound(
+        self, joint: GaussianMixture, batch: MultimodalBatch
+    ) -> tuple[Tensor, Tensor]:
+        """Those of `num_draws` draws from each component, averaged by their weights."""
+        z = component_draws(joint, self.num_draws)
+        flat = z.flatten(0, 1)
+        kl = density_of(flat, joint, fixed=True) - log_standard_normal(flat)
+        nll = torch.stack(
+            [self._nll(self.code_of(flat, m), batch, m) for m in range(self.num_modalities)]
+        )
+        log_weights = -self.modality_weights.unsqueeze(2).mul(nll).sum(0)
+        log_weights = log_weights - self.beta(self.epoch) * kl
+        share = shares_of(log_weights.unflatten(0, z.shape[:2]), joint.used, z).flatten(0, 1)
+        return (share * nll).sum(dim=1), (share * kl).sum(dim=0)
 
     def _subsets(self, device: torch.device) -> Iterator[Tensor]:
         """The subsets beside all modalities that have a bound, each of shape (M,), bool."""

@@ -13,13 +13,15 @@ from mixvae.modules.base import SETTLED, plain_number
 from mixvae.modules.multimodal import AbstractMultimodalModule, Beta
 from mixvae.objectives.divergences import kl_to_standard_normal
 from mixvae.objectives.importance import (
+    component_draws,
     density_of,
     draws_of,
     log_mean_weight,
     log_standard_normal,
+    shares_of,
 )
 from mixvae.objectives.mixture_prior import log_density, log_mixture, num_present, present_or_zero
-from mixvae.objectives.posteriors import kl_bound, moments
+from mixvae.objectives.posteriors import GaussianMixture, kl_bound, moments
 from mixvae.objectives.relaxation import reparametrise
 from mixvae.objectives.terms import Terms
 
@@ -37,13 +39,16 @@ class MMVAEPlus(AbstractMultimodalModule):
 
     Args:
         private_dim: Number of private latent dimensions of each modality, at least 1.
+        num_draws: 1 trains on the bound above. More, K, train on the importance-weighted bound of K
+            draws from each modality, by DReG gradients; the logged terms are then means over draws
+            by their weights.
         beta: Weight of the KL divergences, a number, a schedule over epochs, or `auto`.
         **shared: See `AbstractMultimodalModule`; latent_dim is that of the shared latents, which
             the posteriors hold.
 
     Source:
-        Palumbo, Daunhawer & Vogt 2023 (MMVAE+), eq. (4), with one draw in place of their
-        importance-weighted bound (IWAE, DReG gradients), and normal distributions in place of their
+        Palumbo, Daunhawer & Vogt 2023 (MMVAE+), eq. (4) and, with `num_draws` of 10, their
+        importance-weighted bound (IWAE, DReG gradients); normal distributions are in place of their
         Laplace ones; the mixture's KL is estimated with the draws. The mean of r_n is learned too;
         `decode` puts it in the place of w_n, also of m's own w_m where z_m is decoded into m: what
         coherence and the figures decode is from shared latents alone.
@@ -51,9 +56,13 @@ class MMVAEPlus(AbstractMultimodalModule):
 
     has_prior = True
 
-    def __init__(self, *, private_dim: int = 2, beta: Beta = 1.0, **shared: Any) -> None:
+    def __init__(
+        self, *, private_dim: int = 2, num_draws: int = 1, beta: Beta = 1.0, **shared: Any
+    ) -> None:
         plain_number("private_dim", private_dim, at_least=1)
         super().__init__(private_dim, **shared)
+        plain_number("num_draws", num_draws, at_least=1)
+        self.num_draws = num_draws
         self._set_beta(beta)
         shape = (self.num_modalities, private_dim)
         self.private_prior_mean = nn.Parameter(torch.zeros(shape))
@@ -75,6 +84,8 @@ class MMVAEPlus(AbstractMultimodalModule):
         (mean, private_mean), (logvar, private_logvar) = map(
             self._split, self.encode(batch.x, present)
         )
+        if self.num_draws > 1:
+            return self._weighted_terms(batch, (mean, logvar), (private_mean, private_logvar))
         shared = present_or_zero(reparametrise(mean, logvar), present)
         private = present_or_zero(reparametrise(private_mean, private_logvar), present)
         nll = torch.stack(
@@ -91,6 +102,34 @@ class MMVAEPlus(AbstractMultimodalModule):
         )
         private_kl = kl_to_standard_normal(private_mean, private_logvar)
         terms.add("private_kl", self._average(private_kl, present), axes="B")
+        return terms
+
+    def _weighted_terms(
+        self, batch: MultimodalBatch, shared: tuple[Tensor, Tensor], private: tuple[Tensor, Tensor]
+    ) -> Terms:
+        """The terms of `num_draws` draws from each modality, averaged by their weights."""
+        count, present = self.num_draws, batch.present
+        used = present | ~present.any(dim=1, keepdim=True)
+        joint, own = GaussianMixture(*shared, used), GaussianMixture(*private, used)
+        z, w = component_draws(joint, count), component_draws(own, count)
+        flat = z.flatten(0, 1)
+        kl = density_of(flat, joint, fixed=True) - log_standard_normal(flat)
+        kl = kl.unflatten(0, z.shape[:2])
+        own_mean, own_logvar = (part.detach().unsqueeze(1) for part in private)
+        private_kl = log_density(w, own_mean, own_logvar) - log_standard_normal(w)
+        nll = torch.stack(
+            [
+                torch.stack([self._cross_nll(z[:, k], w[n, k], batch, n) for k in range(count)], 1)
+                for n in range(self.num_modalities)
+            ]
+        )
+        weighted = self.modality_weights[:, :, None, None].mul(nll).sum(dim=0)
+        log_weights = -weighted - self.beta(self.epoch) * (kl + private_kl)
+        share = shares_of(log_weights, used, z, w)
+        terms = self.shared_terms(
+            self.weights(self.epoch), (share * nll).sum(dim=(1, 2)), (share * kl).sum(dim=(0, 1))
+        )
+        terms.add("private_kl", (share * private_kl).sum(dim=(0, 1)), axes="B")
         return terms
 
     def _cross_nll(self, shared: Tensor, own: Tensor, batch: MultimodalBatch, n: int) -> Tensor:

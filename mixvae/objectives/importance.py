@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from mixvae.objectives.mixture_prior import log_mixture
+from mixvae.objectives.mixture_prior import log_mixture, num_present
 from mixvae.objectives.posteriors import GaussianMixture, draw
+from mixvae.objectives.relaxation import reparametrise
 
 
 def draws_of(
@@ -24,13 +25,30 @@ def draws_of(
     return draw(many, generator).unflatten(0, (count, -1))
 
 
-def density_of(z: Tensor, mixture: GaussianMixture) -> Tensor:
+def component_draws(mixture: GaussianMixture, count: int) -> Tensor:
+    """Draw `count` times from each of the N components, shape (N, count, B, L).
+
+    Source:
+        Stratified sampling of a mixture, as in Shi et al. 2019.
+    """
+    size = (len(mixture.mean), count, *mixture.mean.shape[1:])
+    mean, logvar = (part.unsqueeze(1).expand(size) for part in mixture[:2])
+    return reparametrise(mean, logvar)
+
+
+def density_of(z: Tensor, mixture: GaussianMixture, *, fixed: bool = False) -> Tensor:
     """Log-density of a mixture at K points of each event, (K, B, L): shape (K, B), nats.
+
+    Args:
+        fixed: Whether the gradient reaches the mixture through the points alone.
 
     Source:
         Ours.
     """
-    return log_mixture(z, *mixture)
+    mean, logvar, used = mixture
+    if fixed:
+        mean, logvar = mean.detach(), logvar.detach()
+    return log_mixture(z, mean, logvar, used)
 
 
 def log_standard_normal(z: Tensor) -> Tensor:
@@ -51,6 +69,32 @@ def log_mean_weight(log_weights: Tensor) -> Tensor:
         Burda, Grosse & Salakhutdinov 2016 (IWAE), eq. (8).
     """
     return torch.logsumexp(log_weights, dim=0) - math.log(len(log_weights))
+
+
+def shares_of(log_weights: Tensor, used: Tensor, *draws: Tensor) -> Tensor:
+    """The share of each draw in the gradient of a bound of K draws from each of N components.
+
+    The bound is (1/N) sum_n log (1/K) sum_k w_nk over the components used. Its gradient is that of
+    sum_nk share_nk log w_nk. The gradient that reaches the encoders through `draws` is multiplied
+    by the weights once more: with densities of draws whose parameters are detached that is its
+    doubly reparametrised estimate, whose signal does not vanish as K grows.
+
+    Args:
+        log_weights: log w, shape (N, K, B), nats.
+        used: Components of each event, shape (B, N), bool; at least one.
+        draws: What the log-weights were computed from, each of shape (N, K, B, L).
+
+    Returns:
+        Shape (N, K, B), without gradient; sums to 1 over N and K.
+
+    Source:
+        Tucker et al. 2019 (DReG), eq. (8), for each component of a mixture as in Shi et al. 2019.
+    """
+    weights = torch.softmax(log_weights.detach(), dim=1)
+    for draw_ in draws:
+        if draw_.requires_grad:
+            draw_.register_hook(lambda gradient: gradient * weights.unsqueeze(-1))
+    return torch.where(used.t().unsqueeze(1), weights, 0.0) / num_present(weights, used)
 
 
 def halves(

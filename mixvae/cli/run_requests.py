@@ -87,7 +87,9 @@ class AnnotateRequest(AnnotateOptions):
 
       run=FOLDER          the run, trained on cells
       data.path=FILE      the cells, in any format that data.path of training takes; not changed
-      out=FILE            the annotated copy, .h5ad (.h5mu of .h5mu); written whole or not at all
+      out=FILE            the annotated copy, .h5ad (.h5mu of .h5mu); written whole or not at all.
+                          Of several files, data.path=[a.h5ad,b.h5ad], a folder, which then has an
+                          annotated copy of each, by its name
       overwrite=true      replace an existing `out`
       checkpoint=best     best, last or selected; the default is the one that training tested
       agent=0             whose states to write: agents do not name their states alike
@@ -120,7 +122,7 @@ class AnnotateRequest(AnnotateOptions):
       python -m mixvae.annotate run=runs/cells_cpl/... data.path=my.h5ad out=annotated.h5ad
     """
 
-    path: Annotated[Path, "data.path"]
+    path: Annotated[list[Path], "data.path"]
     out: Path
     modality: Annotated[str | None, "data.modality"] = None
     overwrite: bool = False

@@ -9,17 +9,35 @@ from __future__ import annotations
 import re
 import shutil
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixvae.data.cell_files import check_free_path, require_anndata
+from mixvae.data.cell_files import check_free_path, require_anndata, short_name
 from mixvae.data.cell_formats import IN_PLACE, CellFile, copy_unpacked
 from mixvae.data.cell_source import AnnDataSource, CellSource
+from mixvae.data.genes import check_unique
 
 # Columns that an annotation writes, and scanpy's colours for them.
 WRITTEN = re.compile(r"mixvae_(category|agent\d+|probability|agreement|entropy)(_colors)?")
 EMBEDDING = "X_mixvae_"
+
+
+def outputs_of(files: Sequence[CellFile], out: Path) -> list[Path]:
+    """The copy of each file: `out` of one, or a file of its name in the folder `out` of several.
+
+    The folder is made; two files of one name are refused.
+    """
+    if len(files) == 1:
+        return [out]
+    if out.suffix in (".h5ad", ".h5mu") or out.is_file():
+        raise ValueError(f"out={out} must be a folder, for the copies of {len(files)} files")
+    endings = [".h5mu" if file.format == "h5mu" else ".h5ad" for file in files]
+    names = [short_name(file.path) + ending for file, ending in zip(files, endings, strict=True)]
+    check_unique(names, "output file")
+    out.mkdir(parents=True, exist_ok=True)
+    return [out / name for name in names]
 
 
 def check_output(file: CellFile, out: Path, overwrite: bool) -> None:

@@ -78,6 +78,23 @@ def check_counts(matrix: Matrix, name: str = "the counts", *, expected: bool = F
     return True
 
 
+def check_of_kind(matrix: Matrix, kind: Kind, name: str) -> None:
+    """Refuse values that the cells looked at before, of this kind, gave no sign of."""
+    values = matrix.data if sparse.issparse(matrix) else matrix
+    if not values.size:
+        return
+    low, high = values.min(), values.max()  # NaN if one is
+    if not (np.isfinite(low) and np.isfinite(high)):
+        check_expression(matrix, name)
+    unlike = low < 0 and kind != "scaled"
+    if unlike or (kind == "counts" and not (values == np.floor(values)).all()):
+        raise ValueError(
+            f"{name} holds {MEANING[kind]} in the cells that were looked at first, but"
+            f" {low if unlike else values[values != np.floor(values)][0]:g} in others: make them"
+            " alike, or name another matrix: data.layer=NAME"
+        )
+
+
 class Extent(NamedTuple):
     """The extremes of a matrix or of a part of it, which tell its kind.
 

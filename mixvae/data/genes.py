@@ -26,6 +26,7 @@ REMEDIES = {
     "raw gene": ", which adata.var_names_make_unique() does not reach; make them unique by"
     " adata.raw.var.index = anndata.utils.make_index_unique(adata.raw.var_names), or use another"
     " matrix: data.layer=X",
+    "file": "; name each once in data.path",
     "cell": "; make them unique first, as adata.obs_names_make_unique() does",
 }
 WHOLE = 0.99  # share of the counts from which on chosen genes are as good as all

@@ -9,7 +9,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mixvae.data.cell_files import check_unchanged, require_anndata, state_of
+from mixvae.data.cell_files import check_unchanged, require_anndata, short_name, state_of
 from mixvae.data.cell_matrices import CellMatrix, MatrixOnDisk
 from mixvae.data.cell_source import RAW, CellSource, X, canonical
 from mixvae.data.gene_names import as_words
@@ -35,7 +35,7 @@ class H5adSource(CellSource):
         require_anndata()
         import h5py  # comes with anndata
 
-        self.name, self.gene_names = str(path), gene_names
+        self.name, self.gene_names, self.file = str(path), gene_names, short_name(path)
         if path.is_dir():
             raise ValueError(f"{path} is a folder; data.path names an .h5ad file")
         if not path.is_file():

@@ -39,7 +39,7 @@ class Resident(ABC):
         """Return the same samples on `device`."""
 
     def sample(self, rows: Tensor) -> Any:
-        """Cut the batch of single rows that are not asked for again; by default as any other."""
+        """Cut the batch of rows in order that are not asked for again; by default as any other."""
         return self.batch(rows)
 
     def at_epoch(self, epoch: int) -> Resident:
@@ -221,8 +221,7 @@ class EvalLoader:
                 " or evaluate with fewer processes"
             )
         self.batch_size = batch_size
-        self._tensors = tensors
-        self._cut = tensors.batch
+        self._cut = tensors.sample
         self._share = rows[rank::world_size].to(tensors.label.device)
 
     def __len__(self) -> int:
@@ -240,7 +239,6 @@ class EvalLoader:
         parts = torch.tensor_split(self._share, self._num_batches)
         loader = copy(self)
         loader._share = torch.cat([rows[:: -(-len(rows) // share)] for rows in parts])
-        loader._cut = self._tensors.sample
         return loader
 
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,14 @@ from torch import Tensor
 from mixvae import __version__
 from mixvae.cli.run_requests import AnnotateOptions, AnnotateRequest
 from mixvae.contracts import DataSpec, MixtureModel
-from mixvae.data.cell_drafts import WRITTEN, Draft, check_output
+from mixvae.data.cell_drafts import WRITTEN, Draft, check_output, outputs_of
 from mixvae.data.cell_formats import CellFile
-from mixvae.data.cell_matrices import CellMatrix
+from mixvae.data.cell_matrices import CellMatrix, MatrixOnDisk
 from mixvae.data.cell_source import RAW, AnnDataSource, CellSource, X
 from mixvae.data.covariates import CellCovariates
 from mixvae.data.expression import MEANING
 from mixvae.data.genes import check_unique
+from mixvae.data.joined_cells import select
 from mixvae.data.preparation import Preparation
 from mixvae.evaluation.annotation import Annotation, denoised, describe, join
 from mixvae.files import read_json, replacing
@@ -38,18 +40,29 @@ logger = logging.getLogger("mixvae")
 
 
 def annotate_file(request: AnnotateRequest) -> None:
-    """Annotate a file into another one, which is otherwise the same."""
-    file, out = CellFile(request.path, request.modality), request.out
-    check_output(file, out, request.overwrite)
+    """Annotate each file into another one, which is otherwise the same."""
+    files = [CellFile(path, request.modality) for path in request.path]
+    outs = outputs_of(files, request.out)
+    for file, out in zip(files, outs, strict=True):
+        check_output(file, out, request.overwrite)
     with listening([]):
         annotator = open_annotator(request)
-        with file.open() as source, replacing(out) as temporary:
-            draft = Draft.begin(file, source, temporary)
-            annotator.annotate(draft.adata, request, source)
-            source.check_unchanged()
-            draft.finish()
+        for file, out in zip(files, outs, strict=True):
+            found = _annotate_file(annotator, file, out, request)
+            print(f"annotated      {shown(out.absolute())}: {found}")
+
+
+def _annotate_file(
+    annotator: Annotator, file: CellFile, out: Path, options: AnnotateOptions
+) -> str:
+    """Annotate one file, and tell its cells and categories."""
+    with file.open() as source, replacing(out) as temporary:
+        draft = Draft.begin(file, source, temporary)
+        annotator.annotate(draft.adata, options, source)
+        source.check_unchanged()
+        draft.finish()
     number = len(draft.adata.obs["mixvae_category"].cat.categories)
-    print(f"annotated      {shown(out.absolute())}: {len(source.cells)} cells, {number} categories")
+    return f"{len(source.cells)} cells, {number} categories"
 
 
 def annotated_copy(adata: Any, options: AnnotateOptions) -> Any:
@@ -86,6 +99,8 @@ class Annotator:
         """Annotate an AnnData object in place, by the expression of `source` if it has none."""
         source = source or AnnDataSource(adata)
         matrix = _choose_matrix(source, self.preparation, options)
+        if self.preparation.library:
+            matrix = select(matrix, self.preparation.library)
         adapted = self.preparation.adapt(matrix, options.max_missing, options.target_sum)
         values = self._covariates(source, options.batch)
         batches = adapted.batches(matrix, options.batch_size)
@@ -162,6 +177,8 @@ def _choose_matrix(
     elif found is not None:
         source.name_genes_as(preparation.genes, found)
     matrix = source.matrix(layer)
+    if isinstance(matrix, MatrixOnDisk) and matrix.kind == "csc_matrix":
+        matrix = matrix.in_memory()  # which is read whole for any of its rows
     for note in source.notes:
         logger.info("%s: %s", source.name, note)
     better = "" if preparation.unit == "scaled" else source.better_than_scaled(matrix.layer)

@@ -6,6 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from mixvae.cli.overrides import quoted
 from mixvae.contracts import DataSpec, MultimodalSpec
 from mixvae.data.cell_base import AbstractCellDataModule
 from mixvae.data.given import is_given
@@ -63,8 +64,12 @@ def next_command(run: Run) -> str:
         return ""
     if isinstance(run.parts.data, AbstractCellDataModule):
         own = run.cfg.data.get("path")
-        path = shlex.quote(f"data.path={'CELLS.h5ad' if own is None or is_given(own) else own}")
-        return f"python -m mixvae.annotate {folder} {path} out=annotated.h5ad"
+        several = own is not None and not isinstance(own, str)
+        named = "CELLS.h5ad" if own is None or is_given(own) else own
+        named = f"[{','.join(map(quoted, own))}]" if several else named
+        path = shlex.quote(f"data.path={named}")
+        out = "annotated" if several else "annotated.h5ad"
+        return f"python -m mixvae.annotate {folder} {path} out={out}"
     return f"python -m mixvae.evaluate {folder} data.path=OTHERS name=NAME"
 
 

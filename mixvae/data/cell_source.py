@@ -93,10 +93,10 @@ class CellSource(ABC):
             raise ValueError(f"{self.name} has no matrix {layer!r}; it has {there}")
         genes = self.genes(found)
         matrix = self._matrix(found, genes, f"{found} of {self.name}")
-        if matrix.shape != (len(self.cells), len(genes)):
+        if matrix.shape != (self.num_cells, len(genes)):
             raise ValueError(
                 f"{matrix.name} has shape {matrix.shape}, but there are names of"
-                f" {len(self.cells)} cells and {len(genes)} genes"
+                f" {self.num_cells} cells and {len(genes)} genes"
             )
         if 0 in matrix.shape:
             raise ValueError(f"{matrix.name} has no cells or no genes; its shape is {matrix.shape}")
@@ -139,11 +139,16 @@ class CellSource(ABC):
     @cached_property
     def files(self) -> list[str]:
         """Short name of the file of each cell; empty for cells of none."""
-        return [self.file] * len(self.cells) if self.file else []
+        return [self.file] * self.num_cells if self.file else []
+
+    @property
+    def num_cells(self) -> int:
+        """Number of the cells."""
+        return len(self.cells)
 
     def has(self, column: str) -> bool:
         """Whether obs has a column; `file` is one of every file."""
-        return column in self.columns or (column == FILE and bool(self.files))
+        return column in self.columns or (column == FILE and bool(self.file))
 
     def column(self, column: str) -> Any:
         """A column of obs, of numbers, words or categories, length N."""

@@ -26,6 +26,7 @@ LARGEST_LOG = 25.0  # log1p of 7e10; no count per million reaches it
 TARGET_SUM = 1e6
 COMMON_PARTS = 4  # fractional parts that half of all expected counts have, such as 0 and .5
 SAME_SCALE = 0.01  # libraries that differ by less were scaled to one sum
+ROWS = 50_000  # cells summed at a time
 CHUNK = 4_000_000  # values looked at a time, so that checks cost little memory
 MEANING = {
     "counts": "raw counts (whole numbers, 0 or more)",
@@ -131,7 +132,10 @@ def extent_of(matrix: Matrix) -> Extent:
 
 def library_sizes(matrix: Matrix) -> NDArray[np.float64]:
     """Sum of each cell over all genes, shape (N,), in the unit of the matrix."""
-    return np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
+    # by blocks: scipy makes a copy in float64
+    blocks = (matrix[start : start + ROWS] for start in range(0, matrix.shape[0], ROWS))
+    sums = [np.asarray(block.sum(axis=1, dtype=np.float64)).ravel() for block in blocks]
+    return np.concatenate(sums) if sums else np.zeros(0)
 
 
 def check_target_sum(target_sum: TargetSum) -> TargetSum:

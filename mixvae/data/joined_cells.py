@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -95,10 +96,7 @@ class JoinedSource(CellSource):
         self.short = [source.file or source.name for source in sources]
         if len(set(self.short)) < len(sources):
             self.short = [source.name for source in sources]
-        both = list(zip(self.short, sources, strict=True))
-        self.files = [file for file, source in both for _ in source.cells]
-        cells = [cell for source in sources for cell in source.cells]
-        self.cells = distinct(cells, self.files)
+        self.file = self.name
         self.layers = tuple(
             layer
             for layer in sources[0].layers
@@ -106,6 +104,22 @@ class JoinedSource(CellSource):
         )
         self.columns = tuple(dict.fromkeys(c for source in sources for c in source.columns))
         self.notes = tuple(f"{source.name}: {n}" for source in sources for n in source.notes)
+
+    @cached_property
+    def files(self) -> list[str]:
+        """Short name of the file of each cell."""
+        both = zip(self.short, self.sources, strict=True)
+        return [file for file, source in both for _ in range(source.num_cells)]
+
+    @cached_property
+    def cells(self) -> list[str]:  # type: ignore[override]
+        """Names of the cells."""
+        return distinct([cell for source in self.sources for cell in source.cells], self.files)
+
+    @property
+    def num_cells(self) -> int:
+        """Number of the cells."""
+        return sum(source.num_cells for source in self.sources)
 
     def close(self) -> None:
         """Close all files."""
@@ -157,7 +171,7 @@ class JoinedSource(CellSource):
         parts = [
             np.asarray(source.column(column))
             if source.has(column)
-            else np.full(len(source.cells), None)
+            else np.full(source.num_cells, None)
             for source in self.sources
         ]
         if all(part.dtype.kind in "iuf" for part in parts):

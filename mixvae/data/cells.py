@@ -272,13 +272,13 @@ class CellDataModule(AbstractCellDataModule):
         """Class of each cell and the names of the classes, in alphabetical order."""
         if self.label_key is None:
             return np.full(len(source.cells), UNKNOWN_LABEL, dtype=np.int64), ()
-        words = _words(source, self.label_key)
-        names = tuple(sorted({word for word in words if word is not None}))
-        if not names:
+        import pandas
+
+        words = np.array(_words(source, self.label_key), dtype=object)
+        label, names = pandas.factorize(words, sort=True)
+        if not len(names):
             raise ValueError(f"label_key is {self.label_key!r}, but no cell has a value there")
-        number: dict[str | None, int] = {name: place for place, name in enumerate(names)}
-        label = np.array([number.get(word, UNKNOWN_LABEL) for word in words], dtype=np.int64)
-        return label, names
+        return label.astype(np.int64), tuple(names.tolist())
 
     def _cells(
         self,

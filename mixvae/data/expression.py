@@ -132,10 +132,18 @@ def extent_of(matrix: Matrix) -> Extent:
 
 def library_sizes(matrix: Matrix) -> NDArray[np.float64]:
     """Sum of each cell over all genes, shape (N,), in the unit of the matrix."""
-    # by blocks: scipy makes a copy in float64
-    blocks = (matrix[start : start + ROWS] for start in range(0, matrix.shape[0], ROWS))
-    sums = [np.asarray(block.sum(axis=1, dtype=np.float64)).ravel() for block in blocks]
-    return np.concatenate(sums) if sums else np.zeros(0)
+    if not sparse.issparse(matrix):
+        return np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
+    matrix = matrix.tocsr()
+    sums = np.zeros(matrix.shape[0])
+    # by blocks: scipy makes a whole copy in float64
+    for start in range(0, matrix.shape[0], ROWS):
+        begin = matrix.indptr[start : start + ROWS + 1]
+        filled = np.flatnonzero(np.diff(begin))
+        if len(filled):
+            values = matrix.data[begin[0] : begin[-1]].astype(np.float64)
+            sums[start + filled] = np.add.reduceat(values, begin[filled] - begin[0])
+    return sums
 
 
 def check_target_sum(target_sum: TargetSum) -> TargetSum:

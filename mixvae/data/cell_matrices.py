@@ -17,6 +17,7 @@ from mixvae.data.expression import (
     common_scale,
     extent_of,
     is_expected_counts,
+    warn_of_base,
 )
 from mixvae.data.genes import gene_range
 
@@ -122,6 +123,8 @@ class MatrixInMemory(CellMatrix):
             scale = common_scale(self.whole)
             if scale is None and is_expected_counts(self.whole):
                 kind = "linear"
+            elif scale is None:
+                warn_of_base(self.whole, self.name)
         low = np.full(self.shape[1], np.inf)
         high = -low
         for block in self.blocks():

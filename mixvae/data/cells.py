@@ -169,6 +169,7 @@ class CellDataModule(AbstractCellDataModule):
             self._check_scaled(source, matrix)
             fit = (train, self._choose(source), self.normalize, self.target_sum, self.batch_labels)
             preparations = [Preparation.fit(matrix, *fit)]
+            self._tell_counts(source, preparations[0])
             matrices = [matrix]
             if self.counts_layer is not None:
                 same = self.counts_layer == self.layer
@@ -267,6 +268,15 @@ class CellDataModule(AbstractCellDataModule):
         if self.normalize == "log_cpm" or self._choice.num_highly_variable is not None:
             raise ValueError(told)
         logger.warning(told)
+
+    def _tell_counts(self, source: CellSource, made: Preparation) -> None:
+        """Name a matrix of raw counts, where log data are left as they came."""
+        if made.kind != "log" or made.applied != "none" or self.normalize != "auto":
+            return
+        counts = [name for name in source.layers if source.kind_of(name) == "counts"]
+        if counts:
+            told = "%s is left in its log unit; for that of counts: data.layer=%s"
+            logger.info(told, made.layer, counts[0])
 
     def _labels(self, source: CellSource) -> tuple[NDArray[np.int64], tuple[str, ...]]:
         """Class of each cell and the names of the classes, in alphabetical order."""

@@ -148,6 +148,21 @@ def test_single_rows_are_read_without_their_chunks_and_not_kept(backed, cells, m
     assert np.flatnonzero(backed._block >= 0).tolist() == [0]
 
 
+def test_a_file_is_known_by_some_of_its_cells(path, cells, monkeypatch):
+    monkeypatch.setattr("mixvae.data.cell_matrices.MOST_SEEN", 64)
+    monkeypatch.setattr("mixvae.data.cell_matrices.NEIGHBOURS", 8)
+    rows = np.arange(0, NUM_CELLS, 2)
+    with CellFile(path).open() as source:
+        seen, found = source.matrix("counts").sampled(rows)
+    counts = cells.counts.toarray()
+    assert seen.shape == (64, 120)
+    assert len(found) == 32
+    # each is one of the rows asked for, and neighbours stay together
+    number = [int(np.flatnonzero((counts == row).all(axis=1))[0]) for row in seen.whole.toarray()]
+    assert set(np.array(number)[found].tolist()) <= set(rows.tolist())
+    assert (np.diff(np.reshape(number, (8, 8))) == 1).all()
+
+
 def test_a_thread_reads_ahead_the_same_batches_from_any_point_of_an_epoch(backed, monkeypatch):
     def batches(ahead, resumed=0):
         monkeypatch.setattr("mixvae.data.backed.AHEAD", ahead)

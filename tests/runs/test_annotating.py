@@ -622,6 +622,14 @@ def test_profiles_and_likelihoods_are_those_of_the_run_itself(
     assert "X_mixvae_decoded" not in anndata.read_h5ad(tmp_path / "plain.h5ad").obsm
 
 
+def test_a_single_cell_is_annotated_as_among_others(made: Path, cells) -> None:
+    single = annotate(cells[3:4], made, target_sum=1e6)
+    whole = annotate(cells, made)
+    np.testing.assert_allclose(
+        single.obsm["X_mixvae_category"], whole.obsm["X_mixvae_category"][3:4], atol=1e-4
+    )
+
+
 def test_an_unknown_request_is_refused(made: Path, command, cells) -> None:
     status, _, err = command("run=a", "data.path=in.h5ad", "out=o.h5ad", "add=[decodes]")
     assert status == 2

@@ -14,12 +14,11 @@ from mixvae.data.expression import (
     Kind,
     Matrix,
     check_expression,
-    common_scale,
     extent_of,
     is_expected_counts,
-    warn_of_base,
 )
 from mixvae.data.genes import gene_range
+from mixvae.data.log_scales import common_scale, warn_of_base
 
 VALUES_AT_ONCE = 20_000_000  # of a matrix on disk, read together
 MOST_SEEN = 20_000  # cells on disk by which a matrix is known

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,15 @@ from torch import Tensor
 from mixvae.contracts import UNKNOWN_LABEL
 from mixvae.data.backed import BackedCells, ChunkedOrder
 from mixvae.data.cell_base import AbstractCellDataModule, CellTable
-from mixvae.data.cell_files import require_scanpy
-from mixvae.data.cell_formats import CellFile, CellFiles
 from mixvae.data.cell_matrices import CellMatrix, MatrixOnDisk
-from mixvae.data.cell_source import RAW, AnnDataSource, CellSource
+from mixvae.data.cell_paths import CellPaths, check_object
+from mixvae.data.cell_source import RAW, CellSource
 from mixvae.data.checks import check_count
 from mixvae.data.covariates import CellCovariates
 from mixvae.data.expression import Normalization
 from mixvae.data.genes import ALL, MAX_MISSING, GeneChoice, check_unique
-from mixvae.data.given import as_labels, find, is_anndata, is_given
-from mixvae.data.joined_cells import JoinedMatrix, JoinedSource
+from mixvae.data.given import as_labels, find, is_given
+from mixvae.data.joined_cells import JoinedMatrix
 from mixvae.data.preparation import Preparation
 from mixvae.data.resident import Resident, TrainLoader
 from mixvae.data.sparse import ResidentCells, as_rows
@@ -102,16 +101,9 @@ class CellDataModule(AbstractCellDataModule):
         if backed and path is None:
             raise ValueError("backed is true but path is null; name the file that stays on disk")
         self.path = path
-        self.paths = tuple(paths)
-        self.files = tuple(
-            CellFile(Path(one).expanduser(), modality, gene_names)
-            for one in paths
-            if not is_given(one)
-        )
+        self.files = CellPaths(tuple(paths), modality, gene_names)
         self.gene_names = gene_names
-        names = [Path(one).stem for one in paths]
-        self.name = "+".join(names[:3]) + (f"+{len(names) - 3}" if len(names) > 3 else "")
-        self.name = self.name or "pbmc68k_reduced"
+        self.name = self.files.name
         self.layer = layer or ("X" if paths else RAW)
         self.label_key = label_key or (None if paths else BUILT_IN_LABEL)
         self.batch_key = batch_key
@@ -140,7 +132,7 @@ class CellDataModule(AbstractCellDataModule):
         given = [str(one) if isinstance(one, Path) else one for one in data] if several else [data]
         for one in given:
             if not isinstance(one, str):
-                _check_object(one, cls.__name__)
+                check_object(one, cls.__name__)
         settings: dict[str, Any] = {"path": given if several else data}
         if isinstance(labels, str):
             settings["label_key"] = labels
@@ -203,34 +195,12 @@ class CellDataModule(AbstractCellDataModule):
 
     @contextmanager
     def _source(self) -> Iterator[CellSource]:
-        if not self.paths:
-            cells = require_scanpy().datasets.pbmc68k_reduced()
-            yield AnnDataSource(cells, self.name, self.gene_names)
-            return
         if self.backed:
-            self.on_disk.check_in_place()
-        with ExitStack() as opened:
-            files = iter(self.files)
-            sources = [
-                AnnDataSource(find(path), "the AnnData object", self.gene_names)
-                if is_given(path)
-                else opened.enter_context(next(files).open())
-                for path in self.paths
-            ]
-            source = sources[0] if len(sources) == 1 else JoinedSource(sources)
+            self.files.on_disk.check_in_place()
+        with self.files.opened() as source:
             for note in source.notes:
                 logger.info("%s: %s", source.name, note)
-            try:
-                yield source
-            except FileNotFoundError:  # another file than this one, such as a gene list
-                raise
-            except (OSError, KeyError) as error:
-                raise ValueError(f"{source.name} is truncated or broken: {error}") from error
-
-    @property
-    def on_disk(self) -> CellFile | CellFiles:
-        """The files that cells stay in."""
-        return self.files[0] if len(self.files) == 1 else CellFiles(self.files)
+            yield source
 
     def _tell_dropped(self, matrix: CellMatrix) -> tuple[str, ...]:
         """The genes that make the libraries of joined files, where others were dropped."""
@@ -299,26 +269,12 @@ class CellDataModule(AbstractCellDataModule):
     ) -> Resident:
         if self.backed:
             sizes = self.chunk_rows, self.buffer_chunks
-            return BackedCells(self.on_disk, preparations, label, *sizes, covariates)
+            return BackedCells(self.files.on_disk, preparations, label, *sizes, covariates)
         x, *counts = (
             as_rows(preparation.apply(matrix.read(0, matrix.shape[0])))
             for preparation, matrix in zip(preparations, matrices, strict=True)
         )
         return ResidentCells(x, label, counts[0] if counts else None, covariates)
-
-
-def _check_object(value: Any, taker: str) -> None:
-    """Refuse what is not an AnnData object in memory."""
-    if not is_anndata(value):
-        raise ValueError(
-            f"{taker} takes an AnnData object, got {type(value).__name__}; give images to"
-            " images_cpl, a dict of arrays to multimodal_mmvm"
-        )
-    if value.isbacked:
-        raise ValueError(
-            "the AnnData object is backed by a file; name the file, data.path=FILE"
-            " data.backed=true, or read it first: .to_memory()"
-        )
 
 
 def _words(source: CellSource, label_key: str) -> list[str | None]:

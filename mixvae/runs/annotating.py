@@ -112,14 +112,8 @@ class Annotator:
             matrix = select(matrix, self.preparation.library)
         adapted = self.preparation.adapt(matrix, options.max_missing, options.target_sum)
         values = self._covariates(source, options.batch)
-        made: dict[str, NDArray[np.float32]] = {}
-
-        def in_memory(name: str, width: int) -> NDArray[np.float32]:
-            made[name] = np.empty((matrix.shape[0], width), dtype=np.float32)
-            return made[name]
-
         shape = matrix.shape[0], len(self.preparation.genes)
-        extras = Extras(self.model, options.add, shape, rows or in_memory)
+        extras = Extras(self.model, options.add, shape, rows)
         batches = adapted.batches(matrix, options.batch_size)
         counts = extras.counts(adapted, matrix, options.batch_size)
         kept = np.flatnonzero(self.model.category_mask.cpu().numpy())
@@ -129,7 +123,6 @@ class Annotator:
         pairs = zip(batches, counts or repeat(None), strict=False)
         annotation, latent = _infer(self.model, pairs, options.agent, values, extras)
         _add(adata, annotation, latent, kept)
-        adata.obsm.update(made)
         adata.uns["mixvae"] = {
             **_describe_run(self.run),
             "num_categories": self.model.num_categories,

@@ -26,11 +26,11 @@ class Extras:
 
     Args:
         shape: Numbers N of all cells and G of the run's genes.
-        rows: Where decoded profiles go.
+        rows: Where decoded profiles go; None keeps them in memory.
     """
 
     def __init__(
-        self, model: object, add: Sequence[Extra], shape: tuple[int, int], rows: Rows
+        self, model: object, add: Sequence[Extra], shape: tuple[int, int], rows: Rows | None
     ) -> None:
         self.add = set(add)
         if not self.add:
@@ -42,7 +42,14 @@ class Extras:
             )
         self.model = model
         num_cells, genes = shape
-        self._decoded = rows(DECODED, genes) if "decoded" in self.add else None
+        self._in_memory = "decoded" in self.add and rows is None
+        self._decoded: Any = None
+        if "decoded" in self.add:
+            self._decoded = (
+                np.empty((num_cells, genes), dtype=np.float32)
+                if rows is None
+                else rows(DECODED, genes)
+            )
         self._likelihood = np.empty(num_cells, dtype=np.float32)
         self._sums = np.zeros((model.num_categories, genes))
         self._cells = np.zeros(model.num_categories)
@@ -91,6 +98,8 @@ class Extras:
 
     def write(self, adata: Any, kept: NDArray[np.int64]) -> None:
         """Write into an AnnData object what is not written yet; `kept` are the kept categories."""
+        if self.add and self._in_memory:
+            adata.obsm[DECODED] = self._decoded
         if "likelihood" in self.add:
             adata.obs["mixvae_log_likelihood"] = self._likelihood
         if "profiles" in self.add:

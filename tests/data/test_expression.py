@@ -8,12 +8,12 @@ from mixvae.data.expression import (
     check_counts,
     check_expression,
     check_of_kind,
-    common_scale,
     extent_of,
     library_sizes,
     log_cpm,
     to_apply,
 )
+from mixvae.data.log_scales import common_scale
 
 COUNTS = np.array([[0, 3, 1], [2, 0, 0], [0, 0, 0]], dtype=np.float32)
 

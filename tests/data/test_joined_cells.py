@@ -184,3 +184,18 @@ def test_a_file_that_changes_while_it_is_read_is_named(write, backed, monkeypatc
         Path(paths[0]).touch()
         with pytest.raises(ValueError, match=r"a\.h5ad was changed while it was read"):
             everything(data)
+
+
+def test_a_list_from_python_becomes_an_override_that_names_each_object():
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from omegaconf import OmegaConf
+
+    from mixvae.api.giving import given_lines, names_in
+
+    cfg = OmegaConf.create({"data": {"_target_": "mixvae.data.CellDataModule", "path": None}})
+    objects = [cells_of(A), cells_of(B, prefix="b")]
+    (line, label), given = given_lines(cfg, objects, "type")
+    assert label == "data.label_key='type'"
+    cfg.data.path = [str(one) for one in OverridesParser.create().parse_override(line).value()]
+    assert list(given.values()) == objects
+    assert names_in(cfg) == set(given) == set(cfg.data.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -66,7 +67,9 @@ def next_command(run: Run) -> str:
         own = run.cfg.data.get("path")
         several = own is not None and not isinstance(own, str)
         named = "CELLS.h5ad" if own is None or is_given(own) else own
-        named = f"[{','.join(map(quoted, own))}]" if several else named
+        if several:
+            plain = [one if re.fullmatch(r"[\w./-]+", one) else quoted(one) for one in own]
+            named = f"[{','.join(plain)}]"
         path = shlex.quote(f"data.path={named}")
         out = "annotated" if several else "annotated.h5ad"
         return f"python -m mixvae.annotate {folder} {path} out={out}"

@@ -22,8 +22,8 @@ def annotate(adata: Any, run: str | Path, **options: Any) -> Any:
 
     Args:
         adata: Cells, in memory; not changed.
-        **options: `checkpoint`, `agent`, `layer`, `target_sum`, `max_missing` and `batch_size` as
-            on the command line.
+        **options: `checkpoint`, `agent`, `layer`, `target_sum`, `max_missing`, `batch_size` and
+            `add` as on the command line.
 
     Returns:
         The copy, with the columns that `python -m mixvae.annotate --help` lists.

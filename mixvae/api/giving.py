@@ -38,6 +38,8 @@ def given_lines(cfg: DictConfig, data: Any, labels: Any) -> tuple[list[str], dic
         if isinstance(value, Mapping):
             entries = [f"{name}:{_named(item, objects)}" for name, item in value.items()]
             lines.append(f"data.{key}={{{','.join(entries)}}}")
+        elif isinstance(value, list):
+            lines.append(f"data.{key}=[{','.join(_named(item, objects) for item in value)}]")
         else:
             lines.append(f"data.{key}={_named(value, objects)}")
     return lines, objects
@@ -50,6 +52,8 @@ def names_in(cfg: DictConfig) -> set[str]:
         value = waiting.pop()
         if isinstance(value, dict):
             waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
         elif is_given(value):
             found.add(str(value))
     return found
@@ -61,6 +65,8 @@ def _settings(take: Any, data: Any, labels: Any) -> dict[str, Any]:
         if not path.exists():
             raise FileNotFoundError(f"there is no file {path}")
         data = str(path)
+    elif isinstance(data, list | tuple) and all(isinstance(one, str | PathLike) for one in data):
+        data = [str(Path(one).expanduser().absolute()) for one in data]
     settings: dict[str, Any] = take(data, labels)
     return settings
 

@@ -122,8 +122,8 @@ class Run:
         """Return a copy of an AnnData object with the categories and states in it.
 
         Args:
-            **options: `checkpoint`, `agent`, `layer`, `target_sum`, `max_missing` and `batch_size`
-                as for `python -m mixvae.annotate`.
+            **options: `checkpoint`, `agent`, `layer`, `target_sum`, `max_missing`, `batch_size`
+                and `add` as for `python -m mixvae.annotate`.
         """
         with undisturbed():
             return annotated_copy(adata, AnnotateOptions(run=self.folder, **options))

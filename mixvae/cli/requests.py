@@ -158,6 +158,8 @@ def _read_value(key: str, text: str, hint: Any, usage: str) -> Any:
 
 def _read_collection(key: str, text: str, hint: Any, usage: str) -> list[Any] | dict[str, Any]:
     """Read a list or mapping as Hydra does, its items by their type."""
+    if get_origin(hint) is list and not text.startswith("["):  # one item, of any characters
+        return [_read_value(key, text, get_args(hint)[0], usage)]
     try:
         value = OverridesParser.create().parse_override(f"{key}={text}").value()
     except HydraException as error:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 from mixvae.cli.errors import UsageError
 from mixvae.cli.requests import Overrides
 from mixvae.cli.schema import Checkpoint
+from mixvae.suggestions import suggestion
+
+Extra = Literal["decoded", "profiles", "likelihood"]
 
 
 @dataclass(kw_only=True)
@@ -70,9 +73,15 @@ class AnnotateOptions(RunRequest):
     max_missing: float = 0.2
     batch: str | None = None
     batch_size: int = 1000
+    add: list[Extra] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         _check_batch_size(self.batch_size)
+        if isinstance(self.add, str):
+            self.add = [self.add]
+        for extra in self.add:
+            if extra not in get_args(Extra):
+                raise UsageError(f"add is {extra!r}{suggestion(extra, get_args(Extra))}")
         if not 0 <= self.max_missing <= 1:
             raise UsageError(f"max_missing must lie between 0 and 1, got {self.max_missing}")
         if self.target_sum is not None and not 0 < self.target_sum < float("inf"):
@@ -87,7 +96,9 @@ class AnnotateRequest(AnnotateOptions):
 
       run=FOLDER          the run, trained on cells
       data.path=FILE      the cells, in any format that data.path of training takes; not changed
-      out=FILE            the annotated copy, .h5ad (.h5mu of .h5mu); written whole or not at all
+      out=FILE            the annotated copy, .h5ad (.h5mu of .h5mu); written whole or not at all.
+                          Of several files, data.path=[a.h5ad,b.h5ad], a folder, which then has an
+                          annotated copy of each, by its name
       overwrite=true      replace an existing `out`
       checkpoint=best     best, last or selected; the default is the one that training tested
       agent=0             whose states to write: agents do not name their states alike
@@ -100,6 +111,7 @@ class AnnotateRequest(AnnotateOptions):
       batch=NAME          the batch of all cells, of a run with data.batch_key: one of the run's, or
                           average for cells of none of them; the default is each cell's own
       batch_size=1000     cells at a time
+      add=[decoded,...]   more to write: decoded, profiles, likelihood (below)
       debug=true          show the full traceback of an error
 
     New in the file
@@ -116,11 +128,18 @@ class AnnotateRequest(AnnotateOptions):
                                   also for one state or none, where X_mixvae_state cannot be drawn
       uns    mixvae               run, checkpoint, versions, model order, genes, preparation
 
+    On request, in the unit of the model's input, columns as uns["mixvae"]["genes"]
+      obsm   X_mixvae_decoded     add=decoded: the agents' mean reconstruction of each cell, 4 bytes
+                                  a gene and cell; in an .h5ad file it is written batch by batch
+      uns    mixvae["profiles"]   add=profiles: its mean over the cells of each kept category
+      obs    mixvae_log_likelihood    add=likelihood: log p(x | category, state), mean over agents,
+                                  nats; genes that the file lacks count as 0
+
     Example:
       python -m mixvae.annotate run=runs/cells_cpl/... data.path=my.h5ad out=annotated.h5ad
     """
 
-    path: Annotated[Path, "data.path"]
+    path: Annotated[list[Path], "data.path"]
     out: Path
     modality: Annotated[str | None, "data.modality"] = None
     overwrite: bool = False

@@ -9,8 +9,7 @@ reading the batches before it.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import copy
 from threading import Lock
 from typing import Any
@@ -22,20 +21,21 @@ from scipy import sparse
 from torch import Tensor
 
 from mixvae.contracts import Batch
-from mixvae.data.cell_files import check_unchanged, state_of
-from mixvae.data.cell_formats import CellFile
+from mixvae.data.cell_formats import CellFile, CellFiles
 from mixvae.data.cell_matrices import CellMatrix
 from mixvae.data.cell_source import CellSource, X
-from mixvae.data.expression import Matrix
+from mixvae.data.expression import Matrix, check_of_kind
 from mixvae.data.preparation import Preparation
 from mixvae.data.resident import EpochOrder, Resident
 
 # The first batch of a buffer reads its chunks, for as long as some steps take.
 AHEAD = 16
+# Rows so near each other are read in one go: a further range costs as much as some rows.
+NEAR = 8
 
 
 class BackedCells(Resident):
-    """Cells of an .h5ad file, read when a batch asks for them.
+    """Cells of .h5ad files, read when a batch asks for them.
 
     The chunks of the last batches stay in memory, prepared and in the file's own form, dense or
     CSR: no more than `buffer_chunks` of them.
@@ -49,7 +49,7 @@ class BackedCells(Resident):
 
     def __init__(
         self,
-        file: CellFile,
+        file: CellFile | CellFiles,
         preparations: Sequence[Preparation],
         label: Tensor,
         chunk_rows: int,
@@ -61,10 +61,10 @@ class BackedCells(Resident):
         self.chunk_rows = chunk_rows
         self.buffer_chunks = buffer_chunks
         self._file = file
-        self._state = state_of(file.path)
+        self._state = file.state
         self._preparations = tuple(preparations)
         self._source: CellSource | None = None
-        self._chunks: OrderedDict[int, list[Matrix]] = OrderedDict()
+        self._forget()
         self._matrices: list[CellMatrix] = []
         self._lock = Lock()
 
@@ -75,38 +75,46 @@ class BackedCells(Resident):
 
     def batch(self, rows: Tensor) -> Batch:
         """Read the batch of these rows, (B,), as (B, D); its `index` is the row number itself."""
-
-        def read(chunk: int, within: NDArray[np.int64]) -> list[Matrix]:
-            return [matrix[within] for matrix in self._chunk(chunk)]
-
+        wanted = rows.cpu().numpy()
+        number = wanted // self.chunk_rows
+        dense = _Dense(len(rows))
         with self._lock:
-            return self._cut(rows, read)
+            block = self._block[number]
+            # from those at hand first: they may make room for the others
+            self._take(dense, wanted, block)
+            left = np.unique(number[block < 0])
+            for start in range(0, len(left), self.buffer_chunks):
+                chunks = left[start : start + self.buffer_chunks]
+                self._keep(chunks)
+                new = np.isin(number, chunks)
+                self._take(dense, wanted, np.where(new, self._block[number], -1))
+        return self._batch(rows, dense)
 
     def sample(self, rows: Tensor) -> Batch:
         """Read the batch of these rows without the rest of their chunks, and keep nothing."""
-
-        def read(chunk: int, within: NDArray[np.int64]) -> list[Matrix]:
-            first, last, start = int(within.min()), int(within.max()), chunk * self.chunk_rows
-            matrices = self._read(start + first, start + last + 1)
-            return [matrix[within - first] for matrix in matrices]
-
-        with self._lock:
-            return self._cut(rows, read)
-
-    def _cut(self, rows: Tensor, read: Callable[[int, NDArray[np.int64]], list[Matrix]]) -> Batch:
         wanted = rows.cpu().numpy()
-        number = wanted // self.chunk_rows
-        # those at hand first: they may make room for the others
-        order = sorted(np.unique(number).tolist(), key=lambda chunk: chunk not in self._chunks)
-        dense: list[Tensor] = []
-        for chunk in order:
-            places = np.flatnonzero(number == chunk)
-            for kept, part in enumerate(read(chunk, wanted[places] - chunk * self.chunk_rows)):
-                if kept == len(dense):
-                    dense.append(torch.empty(len(rows), part.shape[1]))
-                part = part.toarray() if sparse.issparse(part) else part
-                dense[kept][torch.from_numpy(places)] = torch.from_numpy(part)
-        x, *counts = (values.to(rows.device) for values in dense)
+        order = np.unique(wanted)
+        gaps = np.flatnonzero(np.diff(order) > NEAR) + 1
+        parts = np.split(order, gaps)
+        spans = [range(int(part[0]), int(part[-1]) + 1) for part in parts]
+        first = np.cumsum([0, *map(len, spans)])
+        part = np.searchsorted([span.start for span in spans], wanted, side="right") - 1
+        within = first[part] + wanted - np.array([span.start for span in spans])[part]
+        dense = _Dense(len(rows))
+        with self._lock:
+            dense.put(np.arange(len(rows)), [matrix[within] for matrix in self._read(spans)])
+        return self._batch(rows, dense)
+
+    def _take(self, dense: _Dense, wanted: NDArray[np.int64], block: NDArray[np.int64]) -> None:
+        """Put rows where they stand in the batch; `block` is that of each, -1 to leave it out."""
+        for key in np.unique(block[block >= 0]).tolist():
+            places = np.flatnonzero(block == key)
+            chunk, within = np.divmod(wanted[places], self.chunk_rows)
+            at = self._first[chunk] + within
+            dense.put(places, [matrix[at] for matrix in self._blocks[key]])
+
+    def _batch(self, rows: Tensor, dense: _Dense) -> Batch:
+        x, *counts = (values.to(rows.device) for values in dense.values)
         return Batch(
             x=x,
             label=self.label.index_select(0, rows),
@@ -124,33 +132,67 @@ class BackedCells(Resident):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the open file and the chunks in memory."""
-        state = {**self.__dict__, "_source": None, "_chunks": OrderedDict(), "_matrices": []}
+        state = {**self.__dict__, "_source": None, "_blocks": {}, "_matrices": []}
         del state["_lock"]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Begin with no file open."""
         self.__dict__.update(state, _lock=Lock())
+        self._forget()
 
-    def _chunk(self, number: int) -> list[Matrix]:
-        if number in self._chunks:
-            self._chunks.move_to_end(number)
-            return self._chunks[number]
-        while len(self._chunks) >= self.buffer_chunks:
-            self._chunks.popitem(last=False)
-        start = number * self.chunk_rows
-        read = self._read(start, min(start + self.chunk_rows, len(self.label)))
-        self._chunks[number] = read
-        return read
+    def _forget(self) -> None:
+        """Begin with no chunk in memory."""
+        # chunks that were read together, by number: scipy takes as long for one row as for many
+        self._blocks: dict[int, list[Matrix]] = {}
+        self._number = 0
+        chunks = -(-len(self.label) // self.chunk_rows)
+        # of each chunk its block, -1 for none, and its first row there
+        self._block = np.full(chunks, -1)
+        self._first = np.zeros(chunks, dtype=np.int64)
 
-    def _read(self, start: int, stop: int) -> list[Matrix]:
-        """Read and prepare the rows from `start` to before `stop`."""
+    def _keep(self, chunks: NDArray[np.int64]) -> None:
+        """Read chunks into a block, in place of the oldest ones."""
+        while self._blocks and (self._block >= 0).sum() + len(chunks) > self.buffer_chunks:
+            oldest = next(iter(self._blocks))
+            del self._blocks[oldest]
+            self._block[self._block == oldest] = -1
+        starts = (chunks * self.chunk_rows).tolist()
+        spans = [range(start, min(start + self.chunk_rows, len(self.label))) for start in starts]
+        matrices = self._read(spans)
+        self._first[chunks] = np.cumsum([0, *map(len, spans)])[:-1]
+        self._block[chunks] = self._number
+        self._blocks[self._number] = matrices
+        self._number += 1
+
+    def _read(self, spans: list[range]) -> list[Matrix]:
+        """Read and prepare the rows of these ranges, one below the other."""
         if self._source is None:
             self._source = self._file.open()
             self._matrices = [self._source.matrix(how.layer or X) for how in self._preparations]
-        check_unchanged(self._file.path, self._state)
-        both = zip(self._preparations, self._matrices, strict=True)
-        return [preparation.apply(matrix.read(start, stop)) for preparation, matrix in both]
+        self._file.check_unchanged(self._state)
+        found = []
+        for preparation, matrix in zip(self._preparations, self._matrices, strict=True):
+            read = matrix.read_spans(spans)
+            check_of_kind(read, "linear" if preparation.rounded else preparation.kind, matrix.name)
+            found.append(preparation.apply(read))
+        return found
+
+
+class _Dense:
+    """Batches of dense rows that are filled part by part, one for each preparation."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.values: list[Tensor] = []
+
+    def put(self, places: NDArray[np.int64], parts: list[Matrix]) -> None:
+        """Put rows, dense or CSR, at these places."""
+        for number, part in enumerate(parts):
+            rows = torch.from_numpy(part.toarray() if sparse.issparse(part) else part)
+            if number == len(self.values):
+                self.values.append(torch.empty(self.size, rows.shape[1]))
+            self.values[number][torch.from_numpy(places)] = rows
 
 
 class ChunkedOrder(EpochOrder):

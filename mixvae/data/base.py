@@ -32,6 +32,8 @@ class AbstractResidentDataModule(LightningDataModule, ABC):
     Args:
         seed: Seed of the validation split and of the order of training.
         batch_size: Global batch size: training samples per step, over all processes.
+        epoch_steps: Steps of an epoch; None takes a pass over the training samples. Schedules,
+            callbacks and validation count epochs, and so steps where this is given.
         val_fraction: Share of the samples outside the test set that validates, in (0, 1).
         eval_batch_size: Largest number of samples per evaluation step.
         predict_split: Split that is tested and predicted after training.
@@ -42,6 +44,7 @@ class AbstractResidentDataModule(LightningDataModule, ABC):
         *,
         seed: int,
         batch_size: int = 250,
+        epoch_steps: int | None = None,
         val_fraction: float = 0.1,
         eval_batch_size: int = 1000,
         predict_split: Split = "test",
@@ -51,10 +54,13 @@ class AbstractResidentDataModule(LightningDataModule, ABC):
         check_fraction("val_fraction", val_fraction)
         check_count("batch_size", batch_size)
         check_count("eval_batch_size", eval_batch_size)
+        if epoch_steps is not None:
+            check_count("epoch_steps", epoch_steps)
         if predict_split not in SPLITS:
             raise ValueError(f"predict_split is {predict_split!r}; it must be one of {SPLITS}")
         self.seed = seed
         self.batch_size = batch_size
+        self.epoch_steps = epoch_steps
         self.val_fraction = val_fraction
         self.eval_batch_size = eval_batch_size
         self.predict_split: Split = predict_split
@@ -107,7 +113,12 @@ class AbstractResidentDataModule(LightningDataModule, ABC):
         """Shuffled training batches."""
         split, (rank, world_size) = self._resident("train"), self._process()
         loader = TrainLoader(
-            *split, self.batch_size, seed=self.seed, rank=rank, world_size=world_size
+            *split,
+            self.batch_size,
+            seed=self.seed,
+            rank=rank,
+            world_size=world_size,
+            epoch_steps=self.epoch_steps,
         )
         if getattr(self.trainer, "overfit_batches", 0) > 0:
             loader.sampler = FixedOrder(loader.sampler.rows, self.seed)

@@ -9,17 +9,39 @@ from __future__ import annotations
 import re
 import shutil
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mixvae.data.cell_files import check_free_path, require_anndata
+import numpy as np
+
+from mixvae.data.cell_files import check_free_path, require_anndata, short_name
 from mixvae.data.cell_formats import IN_PLACE, CellFile, copy_unpacked
 from mixvae.data.cell_source import AnnDataSource, CellSource
+from mixvae.data.genes import check_unique
 
 # Columns that an annotation writes, and scanpy's colours for them.
-WRITTEN = re.compile(r"mixvae_(category|agent\d+|probability|agreement|entropy)(_colors)?")
+WRITTEN = re.compile(
+    r"mixvae_(category|agent\d+|probability|agreement|entropy|log_likelihood)(_colors)?"
+)
 EMBEDDING = "X_mixvae_"
+
+
+def outputs_of(files: Sequence[CellFile], out: Path) -> list[Path]:
+    """The copy of each file: `out` of one, or a file of its name in the folder `out` of several.
+
+    The folder is made; two files of one name are refused.
+    """
+    if len(files) == 1:
+        return [out]
+    if out.suffix in (".h5ad", ".h5mu") or out.is_file():
+        raise ValueError(f"out={out} must be a folder, for the copies of {len(files)} files")
+    endings = [".h5mu" if file.format == "h5mu" else ".h5ad" for file in files]
+    names = [short_name(file.path) + ending for file, ending in zip(files, endings, strict=True)]
+    check_unique(names, "output file")
+    out.mkdir(parents=True, exist_ok=True)
+    return [out / name for name in names]
 
 
 def check_output(file: CellFile, out: Path, overwrite: bool) -> None:
@@ -51,6 +73,7 @@ class Draft:
     adata: Any
     path: Path
     place: str | None
+    written: list[str] = field(default_factory=list)  # embeddings that are in the file already
 
     @classmethod
     def begin(cls, file: CellFile, source: CellSource, temporary: Path) -> Draft:
@@ -70,12 +93,23 @@ class Draft:
         draft._write(adata[: min(2, adata.n_obs)].copy())
         return draft
 
+    def rows(self, name: str, width: int) -> Any:
+        """A matrix of all cells in obsm, of that width, whose rows are set in their order.
+
+        Of a copy of the input it lies in the file, else in memory.
+        """
+        if self.place is None:
+            self.adata.obsm[name] = np.empty((self.adata.n_obs, width), dtype=np.float32)
+            return self.adata.obsm[name]
+        self.written.append(name)
+        return _RowsOfFile(self.path, self.place, name, (self.adata.n_obs, width))
+
     def finish(self) -> None:
         """Write the annotation."""
         if self.place is None:
             self._write(self.adata)
         else:
-            _write_into(self.path, self.place, self.adata)
+            _write_into(self.path, self.place, self.adata, self.written)
 
     def _write(self, adata: Any) -> None:
         settings = require_anndata().settings
@@ -105,7 +139,28 @@ def _is_current(path: Path, place: str) -> bool:
         return "__categories" not in obs and obs.attrs.get("encoding-version") == "0.2.0"
 
 
-def _write_into(path: Path, place: str, annotated: Any) -> None:
+class _RowsOfFile:
+    """A matrix of obsm in a file, whose rows are set; the file is closed in between."""
+
+    def __init__(self, path: Path, place: str, name: str, shape: tuple[int, int]) -> None:
+        import h5py
+
+        self.path, self.name = path, f"{place}/obsm/{name}"
+        with h5py.File(path, "r+") as file:
+            obsm = _mapping(file[place], "obsm")
+            if name in obsm:
+                del obsm[name]
+            attributes = obsm.create_dataset(name, shape, np.float32).attrs
+            attributes["encoding-type"], attributes["encoding-version"] = "array", "0.2.0"
+
+    def __setitem__(self, rows: slice, values: Any) -> None:
+        import h5py
+
+        with h5py.File(self.path, "r+") as file:
+            file[self.name][rows] = values
+
+
+def _write_into(path: Path, place: str, annotated: Any, written: Sequence[str]) -> None:
     """Write the columns of an AnnData object into a file, in place of an earlier annotation's."""
     import h5py
     from anndata.io import write_elem
@@ -122,7 +177,8 @@ def _write_into(path: Path, place: str, annotated: Any) -> None:
         names = [*map(str, kept), *map(str, annotated.obs)]
         obs.attrs["column-order"] = _strings(names)
         obsm, uns = _mapping(root, "obsm"), _mapping(root, "uns")
-        for name in [name for name in obsm if name.startswith(EMBEDDING)]:
+        old = {name for name in obsm if name.startswith(EMBEDDING)}
+        for name in old.difference(written):
             del obsm[name]
         for name in [name for name in uns if WRITTEN.fullmatch(name)]:
             del uns[name]
@@ -141,6 +197,5 @@ def _mapping(root: Any, name: str) -> Any:
 
 def _strings(names: list[str]) -> Any:
     import h5py
-    import numpy as np
 
     return np.array(names, dtype=h5py.string_dtype())

@@ -38,6 +38,11 @@ def _required(name: str) -> ModuleType:
         raise ImportError(f"cells need {name}, which is not installed: {INSTALL}") from error
 
 
+def short_name(path: Path) -> str:
+    """The name of a file or folder without its ending."""
+    return path.name.removesuffix(".gz").rsplit(".", 1)[0] or path.name
+
+
 def state_of(path: Path) -> State:
     """Return what changes when a file is written to: its identity, size and time."""
     about = path.stat()

@@ -9,7 +9,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from mixvae.data.cell_matrices import CellMatrix, MatrixInMemory
 from mixvae.data.expression import MEANING, Kind, extent_of
@@ -19,6 +22,7 @@ from mixvae.data.genes import check_unique
 X = "X"
 RAW = "raw"
 SAMPLED = 100  # cells that tell the kind of a matrix
+FILE = "file"  # a column of every source of files
 
 
 class CellSource(ABC):
@@ -26,6 +30,7 @@ class CellSource(ABC):
 
     Attributes:
         name: For messages.
+        file: Short name of the file, the value of the column `file` unless obs has its own.
         layers: Canonical names of the matrices.
         columns: Columns of obs.
         gene_names: Column of var whose values name the genes; None for the index.
@@ -38,6 +43,7 @@ class CellSource(ABC):
     columns: tuple[str, ...]
     gene_names: str | None = None
     notes: tuple[str, ...] = ()
+    file: str = ""
 
     @abstractmethod
     def _index(self, layer: str) -> list[str]:
@@ -87,10 +93,10 @@ class CellSource(ABC):
             raise ValueError(f"{self.name} has no matrix {layer!r}; it has {there}")
         genes = self.genes(found)
         matrix = self._matrix(found, genes, f"{found} of {self.name}")
-        if matrix.shape != (len(self.cells), len(genes)):
+        if matrix.shape != (self.num_cells, len(genes)):
             raise ValueError(
                 f"{matrix.name} has shape {matrix.shape}, but there are names of"
-                f" {len(self.cells)} cells and {len(genes)} genes"
+                f" {self.num_cells} cells and {len(genes)} genes"
             )
         if 0 in matrix.shape:
             raise ValueError(f"{matrix.name} has no cells or no genes; its shape is {matrix.shape}")
@@ -130,13 +136,29 @@ class CellSource(ABC):
         both = zip(self.genes(layer), self._index(layer), strict=True)
         return [name for name, own in both if own in marked]
 
+    @cached_property
+    def files(self) -> list[str]:
+        """Short name of the file of each cell; empty for cells of none."""
+        return [self.file] * self.num_cells if self.file else []
+
+    @property
+    def num_cells(self) -> int:
+        """Number of the cells."""
+        return len(self.cells)
+
+    def has(self, column: str) -> bool:
+        """Whether obs has a column; `file` is one of every file."""
+        return column in self.columns or (column == FILE and bool(self.file))
+
     def column(self, column: str) -> Any:
         """A column of obs, of numbers, words or categories, length N."""
+        if column == FILE and column not in self.columns:
+            return np.array(self.files, dtype=object)
         return self._column(column)
 
     def words(self, column: str, what: str) -> list[str | None]:
         """The values of a column of obs as words, None where missing, for the setting `what`."""
-        if column not in self.columns:
+        if not self.has(column):
             there = ", ".join(self.columns) or "none"
             near = get_close_matches(column, self.columns, n=1)
             meant = f"; did you mean {near[0]!r}?" if near else ""
@@ -144,7 +166,7 @@ class CellSource(ABC):
                 f"{what} is {column!r}, but obs of {self.name} has no such column; it has"
                 f" {there}{meant}"
             )
-        return as_words(self._column(column))
+        return as_words(self.column(column))
 
     def kind_of(self, layer: str) -> Kind:
         """Kind of a matrix in `layers`, by its first cells."""

@@ -17,15 +17,15 @@ from torch import Tensor
 from mixvae.contracts import UNKNOWN_LABEL
 from mixvae.data.backed import BackedCells, ChunkedOrder
 from mixvae.data.cell_base import AbstractCellDataModule, CellTable
-from mixvae.data.cell_files import require_scanpy
-from mixvae.data.cell_formats import DESCRIBED, IN_PLACE, CellFile
 from mixvae.data.cell_matrices import CellMatrix, MatrixOnDisk
-from mixvae.data.cell_source import RAW, AnnDataSource, CellSource
+from mixvae.data.cell_paths import CellPaths, check_object
+from mixvae.data.cell_source import RAW, CellSource
 from mixvae.data.checks import check_count
 from mixvae.data.covariates import CellCovariates
 from mixvae.data.expression import Normalization
 from mixvae.data.genes import ALL, MAX_MISSING, GeneChoice, check_unique
-from mixvae.data.given import as_labels, find, is_anndata, is_given
+from mixvae.data.given import as_labels, find, is_given
+from mixvae.data.joined_cells import JoinedMatrix
 from mixvae.data.preparation import Preparation
 from mixvae.data.resident import Resident, TrainLoader
 from mixvae.data.sparse import ResidentCells, as_rows
@@ -42,8 +42,8 @@ class CellDataModule(AbstractCellDataModule):
     given; it serves the choice of highly variable genes, and is a covariate of the model.
 
     Args:
-        path: The file or folder, see `cell_formats`; None: scanpy's pbmc68k_reduced, real cells
-            that come with it.
+        path: The file or folder, see `cell_formats`, or several, whose cells are joined by the
+            genes that all have; None: scanpy's pbmc68k_reduced, real cells that come with it.
         layer: Matrix to read: `X`, `raw` or the name of a layer. None: `X`; of the built-in
             cells `raw`, their log-normalised expression.
         counts_layer: Matrix of raw counts, `X`, `raw` or a layer, for likelihoods of counts.
@@ -59,7 +59,7 @@ class CellDataModule(AbstractCellDataModule):
         max_missing: Largest share of the listed genes that the file may lack, from 0 to 1.
         label_key: Column of obs with the classes, for evaluation only.
         batch_key: Column of obs with the batch of each cell, such as its donor, whose effect models
-            with covariates take out.
+            with covariates take out; `file` for the file that a cell is from.
         covariates: Further columns of obs that their decoder is given: numbers, or classes.
         backed: Leave the cells on disk.
         chunk_rows: Neighbouring rows that are read from disk at a time.
@@ -70,7 +70,7 @@ class CellDataModule(AbstractCellDataModule):
     def __init__(
         self,
         *,
-        path: str | None = None,
+        path: str | Sequence[str] | None = None,
         layer: str | None = None,
         counts_layer: str | None = None,
         normalize: Normalization = "auto",
@@ -92,20 +92,20 @@ class CellDataModule(AbstractCellDataModule):
         check_count("buffer_chunks", buffer_chunks)
         if normalize not in ("auto", "log_cpm", "none"):
             raise ValueError(f"normalize is {normalize!r}; it must be auto, log_cpm or none")
-        if backed and is_given(path):
+        paths = [path] if isinstance(path, str) else list(path or ())
+        if path is not None and not paths:
+            raise ValueError("data.path is an empty list; name a file, or null for built-in cells")
+        check_unique(paths, "file")
+        if backed and any(map(is_given, paths)):
             raise ValueError("backed is true, but the AnnData object is in memory; name its file")
         if backed and path is None:
             raise ValueError("backed is true but path is null; name the file that stays on disk")
-        self.path = None if path is None else Path(path).expanduser()
-        self.file = (
-            None
-            if self.path is None or is_given(path)
-            else CellFile(self.path, modality, gene_names)
-        )
+        self.path = path
+        self.files = CellPaths(tuple(paths), modality, gene_names)
         self.gene_names = gene_names
-        self.name = "pbmc68k_reduced" if self.path is None else self.path.stem
-        self.layer = layer or (RAW if self.path is None else "X")
-        self.label_key = label_key or (BUILT_IN_LABEL if self.path is None else None)
+        self.name = self.files.name
+        self.layer = layer or ("X" if paths else RAW)
+        self.label_key = label_key or (None if paths else BUILT_IN_LABEL)
         self.batch_key = batch_key
         self.covariates = tuple(covariates)
         if batch_key is not None and batch_key == self.label_key:
@@ -124,23 +124,22 @@ class CellDataModule(AbstractCellDataModule):
 
     @classmethod
     def take(cls, data: Any, labels: Any) -> dict[str, Any]:
-        """Take an AnnData object; labels are a column of its obs, or one for each cell."""
-        settings: dict[str, Any] = {"path": data}
-        if isinstance(data, str):
-            return settings | ({} if labels is None else {"label_key": labels})
-        if not is_anndata(data):
-            raise ValueError(
-                f"{cls.__name__} takes an AnnData object, got {type(data).__name__}; give images to"
-                " images_cpl, a dict of arrays to multimodal_mmvm"
-            )
-        if data.isbacked:
-            raise ValueError(
-                "the AnnData object is backed by a file; name the file, data.path=FILE"
-                " data.backed=true, or read it first: .to_memory()"
-            )
-        if labels is not None:
-            by_name = isinstance(labels, str)
-            settings["label_key"] = labels if by_name else as_labels(labels, data.n_obs, "labels")
+        """Take an AnnData object or a file, or a list of them; labels are a column of obs.
+
+        Of one AnnData object they may also be one for each cell.
+        """
+        several = isinstance(data, list | tuple)
+        given = [str(one) if isinstance(one, Path) else one for one in data] if several else [data]
+        for one in given:
+            if not isinstance(one, str):
+                check_object(one, cls.__name__)
+        settings: dict[str, Any] = {"path": given if several else data}
+        if isinstance(labels, str):
+            settings["label_key"] = labels
+        elif labels is not None:
+            if several or isinstance(data, str):
+                raise ValueError("labels of files are named by their column of obs, labels='type'")
+            settings["label_key"] = as_labels(labels, data.n_obs, "labels")
         return settings
 
     def read_table(self) -> CellTable:
@@ -157,18 +156,23 @@ class CellDataModule(AbstractCellDataModule):
             keys = self.batch_key, self.covariates
             covariates, values = CellCovariates.fit(source, *keys, train)
             matrix = self._matrix(source, self.layer)
+            library = self._tell_dropped(matrix)
+            matrix = matrix if self.backed else matrix.in_memory()
             self._check_scaled(source, matrix)
             fit = (train, self._choose(source), self.normalize, self.target_sum, self.batch_labels)
             preparations = [Preparation.fit(matrix, *fit)]
+            self._tell_counts(source, preparations[0])
             matrices = [matrix]
             if self.counts_layer is not None:
                 same = self.counts_layer == self.layer
-                matrices.append(matrix if same else self._matrix(source, self.counts_layer))
+                counted = matrix if same else self._matrix(source, self.counts_layer)
+                matrices.append(counted if self.backed else counted.in_memory())
                 preparations.append(preparations[0].of_counts(matrices[1], train))
             beside = None if values is None else torch.from_numpy(values)
             cells = self._cells(matrices, preparations, torch.from_numpy(label), beside)
             source.check_unchanged()
-        return CellTable(cells, label, class_names, preparations[0], covariates)
+        prepared = replace(preparations[0], library=library)
+        return CellTable(cells, label, class_names, prepared, covariates)
 
     def train_dataloader(self) -> TrainLoader:
         """Shuffled training batches; of cells on disk, shuffled within buffers of chunks."""
@@ -191,34 +195,28 @@ class CellDataModule(AbstractCellDataModule):
 
     @contextmanager
     def _source(self) -> Iterator[CellSource]:
-        if is_given(str(self.path)):
-            yield AnnDataSource(find(str(self.path)), "the AnnData object", self.gene_names)
-            return
-        if self.file is None:
-            cells = require_scanpy().datasets.pbmc68k_reduced()
-            yield AnnDataSource(cells, self.name, self.gene_names)
-            return
-        if self.backed and self.file.format not in IN_PLACE:
-            raise ValueError(
-                f"backed is true, but {self.path} is {DESCRIBED[self.file.format]}, which is read"
-                " whole; leave backed out, or write it as .h5ad"
-            )
-        with self.file.open() as source:
+        if self.backed:
+            self.files.on_disk.check_in_place()
+        with self.files.opened() as source:
             for note in source.notes:
-                logger.info("%s: %s", self.path, note)
-            try:
-                yield source
-            except FileNotFoundError:  # another file than this one, such as a gene list
-                raise
-            except (OSError, KeyError) as error:
-                raise ValueError(f"{self.path} is truncated or broken: {error}") from error
+                logger.info("%s: %s", source.name, note)
+            yield source
+
+    def _tell_dropped(self, matrix: CellMatrix) -> tuple[str, ...]:
+        """The genes that make the libraries of joined files, where others were dropped."""
+        if not isinstance(matrix, JoinedMatrix) or not matrix.dropped:
+            return ()
+        warn(
+            f"{len(matrix.genes)} genes are in all files; {matrix.dropped} others are dropped, and"
+            " libraries are sums over those that are kept"
+        )
+        return matrix.genes
 
     def _matrix(self, source: CellSource, layer: str) -> CellMatrix:
         matrix = source.matrix(layer)
-        if not self.backed:
-            return matrix.in_memory()
-        assert isinstance(matrix, MatrixOnDisk)
-        matrix.check_rows()
+        for part in matrix.parts if isinstance(matrix, JoinedMatrix) else [matrix]:
+            if self.backed and isinstance(part, MatrixOnDisk):
+                part.check_rows()
         return matrix
 
     def _choose(self, source: CellSource) -> GeneChoice:
@@ -241,17 +239,26 @@ class CellDataModule(AbstractCellDataModule):
             raise ValueError(told)
         logger.warning(told)
 
+    def _tell_counts(self, source: CellSource, made: Preparation) -> None:
+        """Name a matrix of raw counts, where log data are left as they came."""
+        if made.kind != "log" or made.applied != "none" or self.normalize != "auto":
+            return
+        counts = [name for name in source.layers if source.kind_of(name) == "counts"]
+        if counts:
+            told = "%s is left in its log unit; for that of counts: data.layer=%s"
+            logger.info(told, made.layer, counts[0])
+
     def _labels(self, source: CellSource) -> tuple[NDArray[np.int64], tuple[str, ...]]:
         """Class of each cell and the names of the classes, in alphabetical order."""
         if self.label_key is None:
             return np.full(len(source.cells), UNKNOWN_LABEL, dtype=np.int64), ()
-        words = _words(source, self.label_key)
-        names = tuple(sorted({word for word in words if word is not None}))
-        if not names:
+        import pandas
+
+        words = np.array(_words(source, self.label_key), dtype=object)
+        label, names = pandas.factorize(words, sort=True)
+        if not len(names):
             raise ValueError(f"label_key is {self.label_key!r}, but no cell has a value there")
-        number: dict[str | None, int] = {name: place for place, name in enumerate(names)}
-        label = np.array([number.get(word, UNKNOWN_LABEL) for word in words], dtype=np.int64)
-        return label, names
+        return label.astype(np.int64), tuple(names.tolist())
 
     def _cells(
         self,
@@ -260,9 +267,9 @@ class CellDataModule(AbstractCellDataModule):
         label: Tensor,
         covariates: Tensor | None,
     ) -> Resident:
-        if self.file is not None and self.backed:
+        if self.backed:
             sizes = self.chunk_rows, self.buffer_chunks
-            return BackedCells(self.file, preparations, label, *sizes, covariates)
+            return BackedCells(self.files.on_disk, preparations, label, *sizes, covariates)
         x, *counts = (
             as_rows(preparation.apply(matrix.read(0, matrix.shape[0])))
             for preparation, matrix in zip(preparations, matrices, strict=True)

@@ -123,7 +123,7 @@ class CellCovariates:
                 chosen = np.eye(len(column.names), dtype=np.float32)[column.names.index(batch)]
                 parts.append(np.tile(chosen, (size, 1)))
                 continue
-            if self.means and column.key not in source.columns:
+            if self.means and not source.has(column.key):
                 among = f" (or batch=NAME, one of {', '.join(column.names)})" if is_batch else ""
                 raise ValueError(
                     f"the run takes out the effect of the column {column.key!r} of obs, which"

@@ -26,6 +26,7 @@ LARGEST_LOG = 25.0  # log1p of 7e10; no count per million reaches it
 TARGET_SUM = 1e6
 COMMON_PARTS = 4  # fractional parts that half of all expected counts have, such as 0 and .5
 SAME_SCALE = 0.01  # libraries that differ by less were scaled to one sum
+ROWS = 50_000  # cells summed at a time
 CHUNK = 4_000_000  # values looked at a time, so that checks cost little memory
 MEANING = {
     "counts": "raw counts (whole numbers, 0 or more)",
@@ -78,6 +79,23 @@ def check_counts(matrix: Matrix, name: str = "the counts", *, expected: bool = F
     return True
 
 
+def check_of_kind(matrix: Matrix, kind: Kind, name: str) -> None:
+    """Refuse values that the cells looked at before, of this kind, gave no sign of."""
+    values = matrix.data if sparse.issparse(matrix) else matrix
+    if not values.size:
+        return
+    low, high = values.min(), values.max()  # NaN if one is
+    if not (np.isfinite(low) and np.isfinite(high)):
+        check_expression(matrix, name)
+    unlike = low < 0 and kind != "scaled"
+    if unlike or (kind == "counts" and not (values == np.floor(values)).all()):
+        raise ValueError(
+            f"{name} holds {MEANING[kind]} in the cells that were looked at first, but"
+            f" {low if unlike else values[values != np.floor(values)][0]:g} in others: make them"
+            " alike, or name another matrix: data.layer=NAME"
+        )
+
+
 class Extent(NamedTuple):
     """The extremes of a matrix or of a part of it, which tell its kind.
 
@@ -114,7 +132,18 @@ def extent_of(matrix: Matrix) -> Extent:
 
 def library_sizes(matrix: Matrix) -> NDArray[np.float64]:
     """Sum of each cell over all genes, shape (N,), in the unit of the matrix."""
-    return np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
+    if not sparse.issparse(matrix):
+        return np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
+    matrix = matrix.tocsr()
+    sums = np.zeros(matrix.shape[0])
+    # by blocks: scipy makes a whole copy in float64
+    for start in range(0, matrix.shape[0], ROWS):
+        begin = matrix.indptr[start : start + ROWS + 1]
+        filled = np.flatnonzero(np.diff(begin))
+        if len(filled):
+            values = matrix.data[begin[0] : begin[-1]].astype(np.float64)
+            sums[start + filled] = np.add.reduceat(values, begin[filled] - begin[0])
+    return sums
 
 
 def check_target_sum(target_sum: TargetSum) -> TargetSum:
@@ -205,20 +234,6 @@ def is_expected_counts(matrix: Matrix, num_cells: int = 200) -> bool:
     _, count = np.unique(np.round(values[present] % 1, 3), return_counts=True)
     common = np.sort(count)[-COMMON_PARTS:].sum()
     return bool(multiples.mean() < 0.9 and common >= 0.5 * present.sum())
-
-
-def common_scale(matrix: Matrix, num_cells: int = 200) -> float | None:
-    """Find the sum that libraries were scaled to before log(1 + x), in evenly spread cells.
-
-    Returns:
-        The sum; None where the cells have none in common, such as after genes were selected.
-    """
-    rows = np.unique(np.linspace(0, matrix.shape[0] - 1, num_cells).astype(np.int64))
-    libraries = library_sizes(np.expm1(matrix[rows].astype(np.float64)))
-    libraries = libraries[libraries > 0]
-    if len(libraries) < 2 or np.ptp(libraries) > SAME_SCALE * libraries.mean():
-        return None
-    return float(np.median(libraries))
 
 
 def to_apply(

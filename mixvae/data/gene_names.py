@@ -29,6 +29,9 @@ def distinct(names: Sequence[str], ids: Sequence[str]) -> list[str]:
 
 def as_words(values: Any) -> list[str | None]:
     """Values of a column of any kind as words; None where missing."""
+    found: list[Any] = np.asarray(values, dtype=object).tolist()
+    if all(type(value) is str for value in found):
+        return found
     # NaN differs from itself; comparing pandas' NA gives neither True nor False
     return [
         None
@@ -36,7 +39,7 @@ def as_words(values: Any) -> list[str | None]:
         else value.decode()
         if isinstance(value, bytes)
         else str(value)
-        for value in np.asarray(values, dtype=object)
+        for value in found
     ]
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixvae.data.cell_files import check_unchanged, require_anndata, state_of
+from mixvae.data.cell_files import check_unchanged, require_anndata, short_name, state_of
 from mixvae.data.cell_matrices import CellMatrix, MatrixOnDisk
 from mixvae.data.cell_source import RAW, CellSource, X, canonical
 from mixvae.data.gene_names import as_words
@@ -35,7 +36,7 @@ class H5adSource(CellSource):
         require_anndata()
         import h5py  # comes with anndata
 
-        self.name, self.gene_names = str(path), gene_names
+        self.name, self.gene_names, self.file = str(path), gene_names, short_name(path)
         if path.is_dir():
             raise ValueError(f"{path} is a folder; data.path names an .h5ad file")
         if not path.is_file():
@@ -57,7 +58,9 @@ class H5adSource(CellSource):
             self._root = root = self._file[place]
             if any("_index" not in getattr(root.get(part), "attrs", ()) for part in ("obs", "var")):
                 raise ValueError(f"{path} cannot be read: {NOT_CELLS}")
-            self.cells = self._index_at("obs")
+            index = self._index_node("obs")
+            # nullable strings are a group of values and a mask
+            self._num_cells = int((index if hasattr(index, "shape") else index["values"]).shape[0])
             self.layers = (
                 *([X] if X in root else ()),
                 *([RAW] if "raw/X" in root else ()),
@@ -70,6 +73,16 @@ class H5adSource(CellSource):
         except BaseException:
             self.close()
             raise
+
+    @cached_property
+    def cells(self) -> list[str]:  # type: ignore[override]
+        """Names of the cells, read when they are asked for: a million take a second."""
+        return self._index_at("obs")
+
+    @property
+    def num_cells(self) -> int:
+        """Number of the cells."""
+        return self._num_cells
 
     def close(self) -> None:
         """Close the file."""
@@ -102,10 +115,12 @@ class H5adSource(CellSource):
         return self._read_column(self._root["obs"][column])
 
     def _index_at(self, place: str) -> list[str]:
+        return [word or "" for word in as_words(_read_element(self._index_node(place)))]
+
+    def _index_node(self, place: str) -> Any:
         group = self._root[place]
         name = group.attrs["_index"]
-        words = as_words(_read_element(group[name.decode() if isinstance(name, bytes) else name]))
-        return [word or "" for word in words]
+        return group[name.decode() if isinstance(name, bytes) else name]
 
     def _read_column(self, node: Any) -> Any:
         """A column; anndata 0.7 stores categoricals as codes that refer to `__categories`."""

@@ -154,8 +154,8 @@ class ImageDataModule(AbstractResidentDataModule):
     def train_dataloader(self) -> TrainLoader:
         """Shuffled training batches, from several passes over few images."""
         loader = super().train_dataloader()
-        passes = math.ceil(self.least_steps / len(loader))
-        if passes > 1 and not isinstance(loader.sampler, FixedOrder):
+        passes = math.ceil(self.least_steps / loader.pass_steps)
+        if self.epoch_steps is None and passes > 1 and not isinstance(loader.sampler, FixedOrder):
             loader.sampler = RepeatedOrder(loader.sampler.rows, self.seed, passes)
         return loader
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
-from mixvae.data.cell_matrices import CellMatrix, Contents, MatrixOnDisk
+from mixvae.data.cell_matrices import CellMatrix, Contents, MatrixInMemory
 from mixvae.data.expression import (
     MEANING,
     SAME_SCALE,
@@ -27,6 +27,7 @@ from mixvae.data.expression import (
     Normalization,
     TargetSum,
     check_counts,
+    check_of_kind,
     library_sizes,
     median_library,
     normalised,
@@ -42,7 +43,6 @@ from mixvae.data.genes import (
     warn_of_left_out,
 )
 
-MOST_FITTED = 20_000  # cells on disk that highly variable genes are chosen on
 PER_TEN_THOUSAND = 1e4  # scanpy's unit
 COUNTED: tuple[Kind, ...] = ("counts", "linear")  # log-CPM can be made of these
 logger = logging.getLogger("mixvae")
@@ -59,6 +59,8 @@ class Preparation:
         layer: The matrix that is read; None for X.
         rounded: Round to whole counts.
         columns: Where the genes stand in it; None until it is fitted to a file.
+        library: Genes whose sum is a cell's library, where files were joined by them; empty for all
+            genes of a file.
     """
 
     genes: tuple[str, ...]
@@ -68,6 +70,7 @@ class Preparation:
     layer: str | None = None
     columns: GeneColumns | None = field(default=None, compare=False, repr=False)
     rounded: bool = field(default=False, compare=False)
+    library: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     @classmethod
     def fit(
@@ -79,18 +82,20 @@ class Preparation:
         target_sum: TargetSum,
         batch: Sequence[str | None] | None = None,
     ) -> Preparation:
-        """Look through a matrix once, and choose genes and a normalisation.
+        """Look through a matrix, and choose genes and a normalisation.
 
         Args:
-            rows: Training cells, on which highly variable genes are chosen; of a matrix on disk
-                on 20,000 of them at most.
+            rows: Training cells, on which highly variable genes are chosen. A matrix on disk is
+                known by about 20,000 of its cells, see `CellMatrix.sampled`.
             normalize: See `expression.to_apply`.
             target_sum: `median` takes the median library of the training cells.
             batch: Batch of each cell, shape (N,), or None.
         """
-        found = matrix.look_through()
+        on_disk = not isinstance(matrix, MatrixInMemory)
+        seen, rows = matrix.sampled(rows)
+        found = seen.look_through()
         if target_sum == "median":
-            target_sum = _median_sum(matrix, rows, found)
+            target_sum = _median_sum(seen, rows, found)
         applied = to_apply(found.kind, normalize, matrix.name, found.scale, target_sum)
         total = target_sum if applied == "log_cpm" else None
         columns = choice.candidates(matrix.genes, found.varies)
@@ -102,13 +107,7 @@ class Preparation:
                     f" {found.kind}; use normalize=auto on raw counts, a gene list, or"
                     " data.num_highly_variable=null for all genes"
                 )
-            on_disk = isinstance(matrix, MatrixOnDisk)
-            if on_disk and len(rows) > MOST_FITTED:
-                drawn = np.random.default_rng(0).choice(len(rows), MOST_FITTED, replace=False)
-                rows = rows[np.sort(drawn)]
-            parts = [fitted.apply(part[_within(r, rows)]) for r, part in matrix.parts()]
-            stack = sparse.vstack if sparse.issparse(parts[0]) else np.concatenate
-            x = parts[0] if len(parts) == 1 else stack(parts)
+            x = fitted.apply(seen.whole[rows])
             kept = highly_variable(
                 sparse.csr_matrix(x) if on_disk else x,
                 choice.num_highly_variable,
@@ -134,12 +133,11 @@ class Preparation:
             )
         columns = find_genes(matrix.genes, self.genes, max_missing=0.0)
         counted = Preparation(self.genes, "counts", "none", None, matrix.layer, columns)
-        libraries, whole = [], True
-        for span, part in matrix.parts():
-            counts, own = counted.apply(part), _within(span, rows)
-            whole &= check_counts(counts, matrix.name, expected=True)
-            libraries.append([library_sizes(counts[own]), library_sizes(part[own])])
-        warn_of_left_out(len(self.genes), *map(np.concatenate, zip(*libraries, strict=True)))
+        seen, rows = matrix.sampled(rows)
+        counts = counted.apply(seen.whole)
+        whole = check_counts(counts, matrix.name, expected=True)
+        libraries = library_sizes(counts[rows]), library_sizes(seen.whole[rows])
+        warn_of_left_out(len(self.genes), *libraries)
         if not whole:
             told = "%s holds expected counts that are not whole; likelihoods see them rounded"
             logger.warning(told, matrix.name)
@@ -157,7 +155,7 @@ class Preparation:
             max_missing: Share of the run's genes that the file may lack.
             target_sum: Sum of each library after scaling; None takes the run's.
         """
-        found = matrix.look_through()
+        found = matrix.sampled(np.arange(matrix.shape[0]))[0].look_through()
         columns = find_genes(matrix.genes, self.genes, max_missing)
         total = self.target_sum if target_sum is None else target_sum
         return Preparation(
@@ -184,7 +182,9 @@ class Preparation:
         """Prepare all cells of a matrix in their order, as dense batches (B, G), float32."""
         num_cells = matrix.shape[0]
         for start in range(0, num_cells, batch_size):
-            part = self.apply(matrix.read(start, min(start + batch_size, num_cells)))
+            read = matrix.read(start, min(start + batch_size, num_cells))
+            check_of_kind(read, self.kind, matrix.name)
+            part = self.apply(read)
             dense = part.toarray() if sparse.issparse(part) else part
             # A copy, since a tensor may not share memory that is read only.
             yield torch.from_numpy(np.array(dense, dtype=np.float32))
@@ -213,6 +213,7 @@ class Preparation:
             "kind": self.kind,
             "normalize": self.applied,
             "target_sum": self.target_sum,
+            **({"library_genes": list(self.library)} if self.library else {}),
         }
 
     @classmethod
@@ -225,6 +226,7 @@ class Preparation:
             applied=applied,
             target_sum=state.get("target_sum") if applied == "log_cpm" else None,
             layer=state.get("layer"),
+            library=tuple(state.get("library_genes", ())),
         )
 
     @classmethod
@@ -276,18 +278,11 @@ class Preparation:
         return "none"
 
 
-def _median_sum(matrix: CellMatrix, rows: NDArray[np.int64], found: Contents) -> float:
+def _median_sum(matrix: MatrixInMemory, rows: NDArray[np.int64], found: Contents) -> float:
     """The median library of training cells; of log data the sum that they were scaled to.
 
     Where log data have none in common, 10,000, which is used only if `normalize` rescales them.
     """
     if found.kind not in COUNTED:
         return found.scale or PER_TEN_THOUSAND
-    parts = matrix.parts()
-    libraries = [library_sizes(part[_within(span, rows)]) for span, part in parts]
-    return median_library(np.concatenate(libraries), matrix.name)
-
-
-def _within(span: range, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The rows that lie in a range, counted from its start."""
-    return rows[(rows >= span.start) & (rows < span.stop)] - span.start
+    return median_library(library_sizes(matrix.whole)[rows], matrix.name)

@@ -39,7 +39,7 @@ class Resident(ABC):
         """Return the same samples on `device`."""
 
     def sample(self, rows: Tensor) -> Any:
-        """Cut the batch of single rows that are not asked for again; by default as any other."""
+        """Cut the batch of rows in order that are not asked for again; by default as any other."""
         return self.batch(rows)
 
     def at_epoch(self, epoch: int) -> Resident:
@@ -121,6 +121,8 @@ class TrainLoader:
         rows: Row numbers of the training set, shape (N,).
         batch_size: Samples per step, over all processes.
         rank: Number of this process, from 0.
+        epoch_steps: Batches of an epoch; the next one goes on where it ends in the pass over the
+            samples, or in the next pass. None: an epoch is a pass.
     """
 
     def __init__(
@@ -132,6 +134,7 @@ class TrainLoader:
         seed: int,
         rank: int = 0,
         world_size: int = 1,
+        epoch_steps: int | None = None,
     ) -> None:
         _check_sharing(batch_size, rank, world_size)
         if len(rows) < batch_size:
@@ -146,6 +149,7 @@ class TrainLoader:
             )
         self.sampler = EpochOrder(rows, seed)
         self.batch_size = batch_size
+        self.epoch_steps = epoch_steps
         self._tensors = tensors
         self._rank = rank
         self._world_size = world_size
@@ -155,6 +159,11 @@ class TrainLoader:
 
     def __len__(self) -> int:
         """Number of batches in an epoch, the same in every process."""
+        return self.epoch_steps or self.pass_steps
+
+    @property
+    def pass_steps(self) -> int:
+        """Number of batches in a pass over the samples."""
         full, tail = divmod(len(self.sampler.rows), self.batch_size)
         return full + (2 * tail >= self.batch_size and tail >= 2 * self._world_size)
 
@@ -168,17 +177,27 @@ class TrainLoader:
         if self._resume is not None and self._resume[0] == self._epoch:
             self._yielded = self._resume[1]
         self._resume = None
-        order = _moved(self.sampler.permuted(), self._tensors.label.device)
         tensors = self._tensors.at_epoch(self._epoch)
+        passes: dict[int, Tensor] = {}
 
         def cut(number: int) -> Any:
-            rows = order[number * self.batch_size :][: self.batch_size]
+            whole, batch = divmod(self._epoch * len(self) + number, self.pass_steps)
+            if whole not in passes:
+                passes.clear()
+                passes[whole] = self._order(whole)
+            rows = passes[whole][batch * self.batch_size :][: self.batch_size]
             equal = len(rows) - len(rows) % self._world_size
             return tensors.batch(rows[:equal][self._rank :: self._world_size])
 
         for batch in _cut_ahead(cut, range(self._yielded, len(self)), tensors.ahead):
             self._yielded += 1
             yield batch
+
+    def _order(self, number: int) -> Tensor:
+        """The rows in the order of a pass, on the device of the samples."""
+        sampler = copy(self.sampler)
+        sampler.set_epoch(number)
+        return _moved(sampler.permuted(), self._tensors.label.device)
 
     def state_dict(self) -> dict[str, int]:
         """The epoch and the number of batches yielded in it."""
@@ -221,8 +240,7 @@ class EvalLoader:
                 " or evaluate with fewer processes"
             )
         self.batch_size = batch_size
-        self._tensors = tensors
-        self._cut = tensors.batch
+        self._cut = tensors.sample
         self._share = rows[rank::world_size].to(tensors.label.device)
 
     def __len__(self) -> int:
@@ -240,7 +258,6 @@ class EvalLoader:
         parts = torch.tensor_split(self._share, self._num_batches)
         loader = copy(self)
         loader._share = torch.cat([rows[:: -(-len(rows) // share)] for rows in parts])
-        loader._cut = self._tensors.sample
         return loader
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,20 +18,22 @@ from torch import Tensor
 
 from mixvae import __version__
 from mixvae.cli.run_requests import AnnotateOptions, AnnotateRequest
-from mixvae.contracts import DataSpec, MixtureModel
-from mixvae.data.cell_drafts import WRITTEN, Draft, check_output
+from mixvae.contracts import DataSpec, MixtureModel, MixturePosterior
+from mixvae.data.cell_drafts import WRITTEN, Draft, check_output, outputs_of
 from mixvae.data.cell_formats import CellFile
-from mixvae.data.cell_matrices import CellMatrix
+from mixvae.data.cell_matrices import CellMatrix, MatrixOnDisk
 from mixvae.data.cell_source import RAW, AnnDataSource, CellSource, X
 from mixvae.data.covariates import CellCovariates
 from mixvae.data.expression import MEANING
 from mixvae.data.genes import check_unique
+from mixvae.data.joined_cells import select
 from mixvae.data.preparation import Preparation
 from mixvae.evaluation.annotation import Annotation, denoised, describe, join
 from mixvae.files import read_json, replacing
 from mixvae.modules.cpl_mixvae import CplMixVAE
 from mixvae.modules.mixture import AbstractMixture
 from mixvae.objectives.relaxation import most_probable
+from mixvae.runs.annotation_extras import DECODED, Extras, Rows
 from mixvae.runs.opening import TrainedRun, open_trained
 from mixvae.runs.recording import listening, shown
 from mixvae.runs.reviewing import doubts
@@ -38,18 +42,29 @@ logger = logging.getLogger("mixvae")
 
 
 def annotate_file(request: AnnotateRequest) -> None:
-    """Annotate a file into another one, which is otherwise the same."""
-    file, out = CellFile(request.path, request.modality), request.out
-    check_output(file, out, request.overwrite)
+    """Annotate each file into another one, which is otherwise the same."""
+    files = [CellFile(path, request.modality) for path in request.path]
+    outs = outputs_of(files, request.out)
+    for file, out in zip(files, outs, strict=True):
+        check_output(file, out, request.overwrite)
     with listening([]):
         annotator = open_annotator(request)
-        with file.open() as source, replacing(out) as temporary:
-            draft = Draft.begin(file, source, temporary)
-            annotator.annotate(draft.adata, request, source)
-            source.check_unchanged()
-            draft.finish()
+        for file, out in zip(files, outs, strict=True):
+            found = _annotate_file(annotator, file, out, request)
+            print(f"annotated      {shown(out.absolute())}: {found}")
+
+
+def _annotate_file(
+    annotator: Annotator, file: CellFile, out: Path, options: AnnotateOptions
+) -> str:
+    """Annotate one file, and tell its cells and categories."""
+    with file.open() as source, replacing(out) as temporary:
+        draft = Draft.begin(file, source, temporary)
+        annotator.annotate(draft.adata, options, source, draft.rows)
+        source.check_unchanged()
+        draft.finish()
     number = len(draft.adata.obs["mixvae_category"].cat.categories)
-    print(f"annotated      {shown(out.absolute())}: {len(source.cells)} cells, {number} categories")
+    return f"{len(source.cells)} cells, {number} categories"
 
 
 def annotated_copy(adata: Any, options: AnnotateOptions) -> Any:
@@ -81,19 +96,32 @@ class Annotator:
         return torch.from_numpy(self.covariates.encode(source, batch))
 
     def annotate(
-        self, adata: Any, options: AnnotateOptions, source: CellSource | None = None
+        self,
+        adata: Any,
+        options: AnnotateOptions,
+        source: CellSource | None = None,
+        rows: Rows | None = None,
     ) -> None:
-        """Annotate an AnnData object in place, by the expression of `source` if it has none."""
+        """Annotate an AnnData object in place, by the expression of `source` if it has none.
+
+        `rows` makes matrices of all cells; by default in the object.
+        """
         source = source or AnnDataSource(adata)
         matrix = _choose_matrix(source, self.preparation, options)
+        if self.preparation.library:
+            matrix = select(matrix, self.preparation.library)
         adapted = self.preparation.adapt(matrix, options.max_missing, options.target_sum)
         values = self._covariates(source, options.batch)
+        shape = matrix.shape[0], len(self.preparation.genes)
+        extras = Extras(self.model, options.add, shape, rows)
         batches = adapted.batches(matrix, options.batch_size)
+        counts = extras.counts(adapted, matrix, options.batch_size)
         kept = np.flatnonzero(self.model.category_mask.cpu().numpy())
         if doubted := doubts(self.run.folder):
             told = "run %s is not to be relied on: %s"
             logger.warning(told, shown(self.run.folder.path), doubted)
-        annotation, latent = _infer(self.model, batches, options.agent, values)
+        pairs = zip(batches, counts or repeat(None), strict=False)
+        annotation, latent = _infer(self.model, pairs, options.agent, values, extras)
         _add(adata, annotation, latent, kept)
         adata.uns["mixvae"] = {
             **_describe_run(self.run),
@@ -106,6 +134,7 @@ class Annotator:
             "input_kind": adapted.kind,
             "unit": self.preparation.unit,
         }
+        extras.write(adata, kept)
 
 
 def open_annotator(options: AnnotateOptions) -> Annotator:
@@ -162,6 +191,8 @@ def _choose_matrix(
     elif found is not None:
         source.name_genes_as(preparation.genes, found)
     matrix = source.matrix(layer)
+    if isinstance(matrix, MatrixOnDisk) and matrix.kind == "csc_matrix":
+        matrix = matrix.in_memory()  # which is read whole for any of its rows
     for note in source.notes:
         logger.info("%s: %s", source.name, note)
     better = "" if preparation.unit == "scaled" else source.better_than_scaled(matrix.layer)
@@ -174,7 +205,11 @@ def _choose_matrix(
 
 
 def _infer(
-    model: MixtureModel, batches: Iterator[Tensor], agent: int, covariates: Tensor | None
+    model: MixtureModel,
+    batches: Iterable[tuple[Tensor, Tensor | None]],
+    agent: int,
+    covariates: Tensor | None,
+    extras: Extras,
 ) -> tuple[Annotation, NDArray[np.float32]]:
     """Annotate cells; and an embedding, by components where the encoders see those."""
     assert isinstance(model, LightningModule)
@@ -182,23 +217,27 @@ def _infer(
     places: list[list[NDArray[np.float32]]] = []
     start = 0
     with torch.inference_mode():
-        for batch in batches:
+        for batch, counts in batches:
             rows = slice(start, start := start + len(batch))
             x = batch.to(model.device)
             beside = None if covariates is None else covariates[rows].to(model.device)
             with model.agents.given(beside) if isinstance(model, CplMixVAE) else nullcontext():
-                parts.append(describe(model.infer(x), agent))
+                found = model.infer(x)
+                parts.append(describe(found, agent))
+                target = x if counts is None else counts.to(model.device)
+                extras.update(rows, target, found, parts[-1].consensus)
                 if isinstance(model, AbstractMixture) and model.agents.in_noise_units:
-                    places.append(_places(model, x))
+                    places.append(_places(model, x, found))
     annotation = join(parts)
     if not places:
         return annotation, annotation.latent
     return annotation, denoised(*map(np.concatenate, zip(*places, strict=True)))
 
 
-def _places(model: AbstractMixture, x: Tensor) -> list[NDArray[np.float32]]:
+def _places(
+    model: AbstractMixture, x: Tensor, found: MixturePosterior
+) -> list[NDArray[np.float32]]:
     """Components of x, shape (B, G), and of its reconstruction, the agents' mean: both (B, C)."""
-    found = model.infer(x)
     decoded = model.decode(most_probable(found.probs), found.state_mean)
     places = model.agents.seen(x), model.agents.seen(decoded).mean(dim=0)
     return [place.float().cpu().numpy() for place in places]
@@ -223,7 +262,8 @@ def _add(
     adata.obsm["X_mixvae_latent"] = latent
     # scanpy draws at least two columns; a single state has one.
     adata.obsm["X_mixvae_plane"] = annotation.plane(kept)
-    adata.obsm.pop("X_mixvae_state", None)
+    for name in ("X_mixvae_state", DECODED):
+        adata.obsm.pop(name, None)
     if annotation.state.shape[1] > 0:
         adata.obsm["X_mixvae_state"] = annotation.state
     # Colours that scanpy chose for other categories.

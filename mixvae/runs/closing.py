@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from pathlib import Path
 
+from mixvae.cli.overrides import quoted
 from mixvae.contracts import DataSpec, MultimodalSpec
 from mixvae.data.cell_base import AbstractCellDataModule
 from mixvae.data.given import is_given
@@ -63,8 +65,14 @@ def next_command(run: Run) -> str:
         return ""
     if isinstance(run.parts.data, AbstractCellDataModule):
         own = run.cfg.data.get("path")
-        path = shlex.quote(f"data.path={'CELLS.h5ad' if own is None or is_given(own) else own}")
-        return f"python -m mixvae.annotate {folder} {path} out=annotated.h5ad"
+        several = own is not None and not isinstance(own, str)
+        named = "CELLS.h5ad" if own is None or is_given(own) else own
+        if several:
+            plain = [one if re.fullmatch(r"[\w./-]+", one) else quoted(one) for one in own]
+            named = f"[{','.join(plain)}]"
+        path = shlex.quote(f"data.path={named}")
+        out = "annotated" if several else "annotated.h5ad"
+        return f"python -m mixvae.annotate {folder} {path} out={out}"
     return f"python -m mixvae.evaluate {folder} data.path=OTHERS name=NAME"
 
 

@@ -22,12 +22,14 @@ def test_keys_reach_their_fields() -> None:
         AnnotateRequest, [*CELLS, "data.layer=counts", "target_sum=1e4", "checkpoint=selected"]
     ) == AnnotateRequest(
         run=Path("a"),
-        path=Path("a.h5ad"),
+        path=[Path("a.h5ad")],
         out=Path("b.h5ad"),
         layer="counts",
         target_sum=1e4,
         checkpoint="selected",
     )
+    several = read_request(AnnotateRequest, ["run=a", "data.path=[a.h5ad,'b c.h5ad']", "out=b"])
+    assert several.path == [Path("a.h5ad"), Path("b c.h5ad")]
     assert read_request(ImputeRequest, [*VIEWS, "source=a"]) == ImputeRequest(
         run=Path("a"), files={"a": "a.npy"}, out=Path("b.npz"), source="a"
     )

@@ -41,15 +41,15 @@ def expected(cells):
     return np.log1p(1e6 * counts / counts.sum(1, keepdims=True))[:, 10:60]
 
 
-def count_reads(backed: BackedCells, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return a list that grows by the first row of each chunk that is read of x."""
+def spans_read(backed: BackedCells, monkeypatch: pytest.MonkeyPatch) -> list[range]:
+    """Return a list that grows by each range of rows that is read of x."""
     backed.batch(torch.tensor([0]))
-    reads: list[int] = []
-    plain = backed._matrices[0].read
+    read: list[range] = []
+    plain = backed._matrices[0].read_spans
     monkeypatch.setattr(
-        backed._matrices[0], "read", lambda start, stop: reads.append(start) or plain(start, stop)
+        backed._matrices[0], "read_spans", lambda spans: read.extend(spans) or plain(spans)
     )
-    return reads
+    return read
 
 
 @pytest.mark.parametrize("rows", [[0], [399, 0, 17], [5, 5], list(range(0, 400, 3))])
@@ -63,18 +63,20 @@ def test_rows_come_in_the_order_asked_for(backed, cells, rows):
 
 def test_no_more_chunks_stay_in_memory_than_the_buffer_holds(backed):
     backed.batch(torch.arange(NUM_CELLS))
-    assert len(backed._chunks) == BUFFER
-    assert all(sparse.issparse(part) for chunk in backed._chunks.values() for part in chunk)
+    assert (backed._block >= 0).sum() == BUFFER
+    parts = [part for matrices in backed._blocks.values() for part in matrices]
+    assert {part.shape[0] for part in parts} == {BUFFER * CHUNK}
+    assert all(map(sparse.issparse, parts))
 
 
 def test_an_epoch_reads_every_chunk_once(backed, monkeypatch):
-    reads = count_reads(backed, monkeypatch)
+    spans = spans_read(backed, monkeypatch)
     order = ChunkedOrder(torch.arange(NUM_CELLS), 0, CHUNK, BUFFER)
     order.set_epoch(3)
     for rows in order.permuted().split(30):
         backed.batch(rows)
-    assert len(reads) <= NUM_CELLS // CHUNK
-    assert len(set(reads)) == len(reads)
+    assert len(spans) <= NUM_CELLS // CHUNK
+    assert len({span.start for span in spans}) == len(spans)
 
 
 def test_the_order_is_a_permutation_that_seed_and_epoch_choose():
@@ -119,10 +121,10 @@ def test_a_loader_goes_on_in_the_middle_without_reading_what_came_before(backed,
         next(iterator)
     resumed = loader()
     resumed.load_state_dict(stopped.state_dict())
-    backed._chunks.clear()
-    reads = count_reads(backed, monkeypatch)
+    backed._forget()
+    spans = spans_read(backed, monkeypatch)
     rest = list(resumed)
-    assert len(reads) <= 2 * BUFFER
+    assert len(spans) <= 2 * BUFFER
     for ours, theirs in zip(rest, whole[17:], strict=True):
         assert torch.equal(ours.x, theirs.x)
         assert torch.equal(ours.index, theirs.index)
@@ -139,16 +141,26 @@ def test_it_crosses_to_another_process(backed):
 
 
 def test_single_rows_are_read_without_their_chunks_and_not_kept(backed, cells, monkeypatch):
-    backed.batch(torch.tensor([0]))
-    spans: list[tuple[int, int]] = []
-    plain = backed._matrices[0].read
-    monkeypatch.setattr(
-        backed._matrices[0], "read", lambda *span: spans.append(span) or plain(*span)
-    )
-    rows = [399, 3, 40, 42]
+    spans = spans_read(backed, monkeypatch)
+    rows = [399, 3, 40, 42, 3]
     np.testing.assert_allclose(backed.sample(torch.tensor(rows)).x, expected(cells)[rows], 1e-6)
-    assert sorted(spans) == [(3, 4), (40, 43), (399, 400)]
-    assert list(backed._chunks) == [0]
+    assert spans == [range(3, 4), range(40, 43), range(399, 400)]
+    assert np.flatnonzero(backed._block >= 0).tolist() == [0]
+
+
+def test_a_file_is_known_by_some_of_its_cells(path, cells, monkeypatch):
+    monkeypatch.setattr("mixvae.data.cell_matrices.MOST_SEEN", 64)
+    monkeypatch.setattr("mixvae.data.cell_matrices.NEIGHBOURS", 8)
+    rows = np.arange(0, NUM_CELLS, 2)
+    with CellFile(path).open() as source:
+        seen, found = source.matrix("counts").sampled(rows)
+    counts = cells.counts.toarray()
+    assert seen.shape == (64, 120)
+    assert len(found) == 32
+    # each is one of the rows asked for, and neighbours stay together
+    number = [int(np.flatnonzero((counts == row).all(axis=1))[0]) for row in seen.whole.toarray()]
+    assert set(np.array(number)[found].tolist()) <= set(rows.tolist())
+    assert (np.diff(np.reshape(number, (8, 8))) == 1).all()
 
 
 def test_a_thread_reads_ahead_the_same_batches_from_any_point_of_an_epoch(backed, monkeypatch):

@@ -7,12 +7,13 @@ from scipy import sparse
 from mixvae.data.expression import (
     check_counts,
     check_expression,
-    common_scale,
+    check_of_kind,
     extent_of,
     library_sizes,
     log_cpm,
     to_apply,
 )
+from mixvae.data.log_scales import common_scale
 
 COUNTS = np.array([[0, 3, 1], [2, 0, 0], [0, 0, 0]], dtype=np.float32)
 
@@ -101,6 +102,7 @@ def test_the_common_scale_is_found_where_there_is_one():
     assert common_scale(log_cpm(counts, target_sum=1e4)) == pytest.approx(1e4, rel=1e-5)
     assert common_scale(sparse.csr_matrix(log)) == pytest.approx(1e6, rel=1e-5)
     assert common_scale(log[:, :10]) is None
+    assert common_scale(np.log2(1 + np.expm1(log)), base=2) == pytest.approx(1e6, rel=1e-5)
     assert common_scale(np.zeros((4, 3))) is None
 
 
@@ -143,3 +145,23 @@ def test_expected_counts_are_counts_and_log_data_are_not(form):
 def test_what_no_logarithm_is_made_of_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+def test_libraries_are_sums_of_rows_also_of_empty_ones_and_across_blocks(form, monkeypatch):
+    monkeypatch.setattr("mixvae.data.expression.ROWS", 3)
+    counts = np.random.default_rng(0).poisson(0.3, size=(11, 6)).astype(np.float32)
+    counts[[0, 4, 10]] = 0
+    np.testing.assert_array_equal(library_sizes(form(counts)), counts.sum(axis=1))
+
+
+def test_values_unlike_those_that_told_the_kind_are_named():
+    counts = np.array([[1, 0, 2.0]], dtype=np.float32)
+    for form in (np.asarray, sparse.csr_matrix):
+        check_of_kind(form(counts), "counts", "X")
+        with pytest.raises(ValueError, match="X holds nan"):
+            check_of_kind(form(counts * np.nan), "counts", "X")
+        with pytest.raises(ValueError, match=r"X holds raw counts .* but 0.5 in others"):
+            check_of_kind(form(counts / 2), "counts", "X")
+        with pytest.raises(ValueError, match=r"X holds log-.* but -2 in others"):
+            check_of_kind(form(-counts), "log", "X")

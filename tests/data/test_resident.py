@@ -154,6 +154,25 @@ def test_a_state_of_a_finished_epoch_does_not_shorten_the_next():
     assert len(rows_of(resumed)) == len(resumed)
 
 
+def test_epochs_of_some_steps_go_through_the_same_passes():
+    passes, short = train_loader(), train_loader(epoch_steps=4)
+    assert len(short) == 4
+    assert short.pass_steps == len(passes)
+    wanted, found = [], []
+    for epoch in range(4):
+        passes.sampler.set_epoch(epoch)
+        wanted += rows_of(passes)
+    for epoch in range(len(wanted) // 4):
+        short.sampler.set_epoch(epoch)
+        found += rows_of(short)
+    assert len(found) >= 3 * len(passes)
+    assert found == wanted[: len(found)]
+    resumed = train_loader(epoch_steps=4)
+    resumed.sampler.set_epoch(1)
+    resumed.load_state_dict({"epoch": 1, "yielded": 3})
+    assert rows_of(resumed) == wanted[7:8]
+
+
 # --- sharing ---
 
 

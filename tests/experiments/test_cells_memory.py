@@ -18,7 +18,9 @@ def test_a_case_tells_memory_and_seconds_and_leaves_nothing(
     main(["memory", "--experiment", "", "likelihood=gaussian", "callbacks.figures=null"])
     line = capsys.readouterr().out.splitlines()[-1]
     told = re.match(
-        r"memory: file 0\.00 GiB; largest resident memory ([\d.]+) GiB \(at most 4\); epochs ", line
+        r"memory: file 0\.00 GiB; largest resident memory ([\d.]+) GiB \(at most 4\);"
+        r" start [\d.]+ s of processor, [\d.]+ GiB; epochs ",
+        line,
     )
     assert told is not None, line
     # PyTorch alone takes about 0.5 GiB, and a build for CUDA more.
@@ -29,4 +31,7 @@ def test_a_case_tells_memory_and_seconds_and_leaves_nothing(
 def test_an_unknown_case_is_refused(capsys):
     with pytest.raises(SystemExit):
         main(["large"])
-    assert "unknown case large; choose of memory, backed, smartseq" in capsys.readouterr().err
+    assert (
+        "unknown case large; choose of memory, backed, smartseq, million, million_backed"
+        in capsys.readouterr().err
+    )

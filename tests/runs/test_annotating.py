@@ -574,3 +574,82 @@ def test_folders_and_stores_become_h5ad(made: Path, command, cells, tmp_path: Pa
         status, _, err = command("run=a", f"data.path={path}", f"out={out}")
         assert status == 0, err
         same(anndata.read_h5ad(tmp_path / out), wanted)
+
+
+# --- on request ---
+
+
+@pytest.mark.parametrize("size", [1000, 7])
+def test_profiles_and_likelihoods_are_those_of_the_run_itself(
+    made: Path, command, cells, tmp_path: Path, size: int
+) -> None:
+    from mixvae.cli.run_requests import RunRequest
+    from mixvae.runs.opening import open_trained
+
+    cells.write_h5ad(tmp_path / "in.h5ad")
+    asked = "add=[decoded,profiles,likelihood]"
+    found = annotate(cells, made, add=["decoded", "profiles", "likelihood"])
+    run = open_trained(RunRequest(run=made))
+    model = run.load_model(run.spec)
+    x = torch.from_numpy(cells.X.toarray())
+    with torch.inference_mode():
+        posterior = model.infer(x)
+        code = torch.nn.functional.one_hot(posterior.probs.argmax(-1), 4).float()
+        decoded = model.decode(code, posterior.state_mean)
+        # of a Gaussian of variance 1, by its density
+        density = torch.distributions.Normal(decoded, 1.0).log_prob(x).sum(-1).mean(0)
+    np.testing.assert_allclose(found.obsm["X_mixvae_decoded"], decoded.mean(0), atol=1e-4)
+    np.testing.assert_allclose(found.obs["mixvae_log_likelihood"], density, rtol=1e-4)
+    profiles = found.uns["mixvae"]["profiles"]
+    for number, category in enumerate(found.uns["mixvae"]["kept_categories"]):
+        own = (found.obs["mixvae_category"].astype(int) == category).to_numpy()
+        wanted = found.obsm["X_mixvae_decoded"][own].mean(axis=0) if own.any() else np.nan
+        np.testing.assert_allclose(profiles[number], wanted, atol=1e-4)
+    status, _, err = command(
+        "run=a", "data.path=in.h5ad", "out=out.h5ad", asked, f"batch_size={size}"
+    )
+    assert status == 0, err
+    written = anndata.read_h5ad(tmp_path / "out.h5ad")
+    for name in ("X_mixvae_decoded", "X_mixvae_latent"):
+        np.testing.assert_allclose(written.obsm[name], found.obsm[name], atol=1e-3)
+    np.testing.assert_allclose(written.uns["mixvae"]["profiles"], profiles, atol=1e-4)
+    np.testing.assert_allclose(written.obs["mixvae_log_likelihood"], density, rtol=1e-4)
+    # without the request they go
+    again = annotate(written, made)
+    assert "X_mixvae_decoded" not in again.obsm
+    assert "mixvae_log_likelihood" not in again.obs
+    assert command("run=a", "data.path=out.h5ad", "out=plain.h5ad")[0] == 0
+    assert "X_mixvae_decoded" not in anndata.read_h5ad(tmp_path / "plain.h5ad").obsm
+
+
+def test_a_single_cell_is_annotated_as_among_others(made: Path, cells) -> None:
+    single = annotate(cells[3:4], made, target_sum=1e6)
+    whole = annotate(cells, made)
+    np.testing.assert_allclose(
+        single.obsm["X_mixvae_category"], whole.obsm["X_mixvae_category"][3:4], atol=1e-4
+    )
+
+
+def test_an_unknown_request_is_refused(made: Path, command, cells) -> None:
+    status, _, err = command("run=a", "data.path=in.h5ad", "out=o.h5ad", "add=[decodes]")
+    assert status == 2
+    assert "add is 'decodes'; did you mean 'decoded'?" in err
+    with pytest.raises(ValueError, match="add is 'all'"):
+        annotate(cells, made, add="all")
+
+
+def test_several_files_are_annotated_into_a_folder(
+    made: Path, command, cells, tmp_path: Path
+) -> None:
+    whole = annotate(cells, made)
+    for name, rows in {"a1": slice(0, 150), "a2": slice(150, 400)}.items():
+        cells[rows].write_h5ad(tmp_path / f"{name}.h5ad")
+    status, out, err = command("run=a", "data.path=[a1.h5ad,a2.h5ad]", "out=both")
+    assert status == 0, err
+    assert out.count("annotated") == 2
+    parts = [anndata.read_h5ad(tmp_path / "both" / f"a{n}.h5ad") for n in (1, 2)]
+    same(anndata.concat(parts, merge="same"), whole)
+    assert command("run=a", "data.path=[a1.h5ad,a2.h5ad]", "out=x.h5ad")[0] == 1
+    status, _, err = command("run=a", "data.path=[a1.h5ad,a2.h5ad]", "out=.")
+    assert status == 1
+    assert "is the input itself" in err

@@ -76,6 +76,19 @@ def assert_same_tables(one: Path, other: Path) -> None:
         assert (one / name).read_text() == (other / name).read_text(), name
 
 
+def test_a_run_that_counts_steps_resumes_bit_for_bit_and_ends_at_max_steps(
+    run: Make, train: Train, until: Train, part: Path
+) -> None:
+    # An epoch of 3 steps is less than a pass of 5; the schedules and alignments count it.
+    steps = ("data.epoch_steps=3", "trainer.max_epochs=20", "trainer.max_steps=11")
+    whole = run("whole", *EXACT[:2], *steps)
+    assert until(StopAt("on_train_batch_end", 2, batch=1), *EXACT[:2], *steps).status == 130
+    assert train("resume=part").status == 0
+    assert_same_tables(part, whole)
+    assert_same_state(checkpoint(part), checkpoint(whole))
+    assert checkpoint(whole)["global_step"] == 11
+
+
 MOMENTS = {
     "first epoch": StopAt("on_train_batch_end", 0, batch=2),
     "in an epoch": StopAt("on_train_batch_end", 2, batch=3),

@@ -1,0 +1,78 @@
+"""What `data.path` names: a file of cells, several, AnnData objects, or none: built-in cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixvae.data.cell_files import require_scanpy
+from mixvae.data.cell_formats import CellFile, CellFiles
+from mixvae.data.cell_source import AnnDataSource, CellSource
+from mixvae.data.given import find, is_anndata, is_given
+from mixvae.data.joined_cells import JoinedSource
+
+BUILT_IN = "pbmc68k_reduced"
+NAMED = 3  # files that stand in the name of the data
+
+
+@dataclass(frozen=True)
+class CellPaths:
+    """Files of cells and names of AnnData objects, see `CellFile` for the other settings."""
+
+    paths: tuple[str, ...]
+    modality: str | None = None
+    gene_names: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Short name of the data."""
+        more = f"+{len(self.paths) - NAMED}" if len(self.paths) > NAMED else ""
+        return "+".join(Path(path).stem for path in self.paths[:NAMED]) + more or BUILT_IN
+
+    @property
+    def on_disk(self) -> CellFile | CellFiles:
+        """The files, where cells stay on disk."""
+        files = tuple(map(self._file, self.paths))
+        return files[0] if len(files) == 1 else CellFiles(files)
+
+    @contextmanager
+    def opened(self) -> Iterator[CellSource]:
+        """Open all as one source."""
+        if not self.paths:
+            cells = require_scanpy().datasets.pbmc68k_reduced()
+            yield AnnDataSource(cells, BUILT_IN, self.gene_names)
+            return
+        with ExitStack() as stack:
+            sources = [
+                AnnDataSource(find(path), f"AnnData object {number}", self.gene_names)
+                if is_given(path)
+                else stack.enter_context(self._file(path).open())
+                for number, path in enumerate(self.paths)
+            ]
+            source = sources[0] if len(sources) == 1 else JoinedSource(sources)
+            try:
+                yield source
+            except FileNotFoundError:  # another file than this one, such as a gene list
+                raise
+            except (OSError, KeyError) as error:
+                raise ValueError(f"{source.name} is truncated or broken: {error}") from error
+
+    def _file(self, path: str) -> CellFile:
+        return CellFile(Path(path).expanduser(), self.modality, self.gene_names)
+
+
+def check_object(value: Any, taker: str) -> None:
+    """Refuse what is not an AnnData object in memory."""
+    if not is_anndata(value):
+        raise ValueError(
+            f"{taker} takes an AnnData object, got {type(value).__name__}; give images to"
+            " images_cpl, a dict of arrays to multimodal_mmvm"
+        )
+    if value.isbacked:
+        raise ValueError(
+            "the AnnData object is backed by a file; name the file, data.path=FILE"
+            " data.backed=true, or read it first: .to_memory()"
+        )

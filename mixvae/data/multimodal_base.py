@@ -67,6 +67,15 @@ class AbstractMultimodalDataModule(AbstractResidentDataModule):
     def event_rows(self, split: Split) -> NDArray[np.int64]:
         """Number by which the user knows each event of a split, shape (N,)."""
 
+    def private_part(self, modality: int) -> Mapping[str, NDArray[Any]]:
+        """What is known of one modality alone, of simulated data, for evaluation only.
+
+        Returns:
+            Numbers by name, shape (rows, C), a row for each of the modality's own array, as in
+            `MultimodalBatch.rows`; empty where nothing is known.
+        """
+        return {}
+
     def standardised(
         self, name: str, samples: NDArray[Any], training_rows: NDArray[np.int64]
     ) -> NDArray[Any]:

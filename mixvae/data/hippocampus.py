@@ -211,7 +211,7 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
             parts = dict.fromkeys(SPLITS, groups)
         else:
             fractions = [self.val_fraction, self.test_fraction]
-            parts = split_trials(recording.rat, groups, fractions, self.seed)
+            parts = split_trials(recording.rat, groups, fractions, self.split_seed)
         start = self.window_starts[recording.rat]
         samples = self.windowing(recording, kept.trial, start)
         private = self.windowing.private(recording, kept.trial, start)

@@ -47,6 +47,8 @@ class AbstractMultimodalDataModule(AbstractResidentDataModule):
         check_fractions(val_fraction, test_fraction)
         if missing_fraction != 0 or isinstance(missing_fraction, bool):
             check_fraction("missing_fraction", missing_fraction)
+        if not self.split_seed_given:
+            self.split_seed = self.seed
         self.test_fraction = test_fraction
         self.missing_fraction = missing_fraction
         self.run_state: MultimodalState | None = None

@@ -150,7 +150,7 @@ class MultimodalEvaluation(AbstractMeasuring[MultimodalMetric]):
                 for name, split in splits.items()
             }
         judges = fit_judges(train, [partial(fit.classes, m) for m in range(len(names))])
-        private_part = getattr(datamodule_of(trainer), "private_part", lambda _: {})
+        private_part: Any = getattr(datamodule_of(trainer), "private_part", lambda _: {})
         truth = [private_part(m) for m in range(len(names))]
         return Judging(judges.classifiers), {
             name: measure_probes(judges, split.latents, names)

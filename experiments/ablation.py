@@ -21,6 +21,7 @@ from datetime import date
 from pathlib import Path
 
 from experiments.reports import markdown, options, spread
+from experiments.run_settings import check_version
 
 RESULTS = Path(__file__).parent / "results" / "ablation"
 VARIANTS: dict[str, list[str]] = {
@@ -53,6 +54,7 @@ def finished(folder: Path) -> dict[str, float] | None:
     path = folder / "summary.json"
     if not path.is_file():
         return None
+    check_version(folder)
     summary = json.loads(path.read_text())
     return summary if summary.get("status") == "finished" else None
 

@@ -2,12 +2,13 @@
 
     python -m experiments.hippocampus_beta_sweep
     python -m experiments.hippocampus_beta_sweep --full --seeds 0 1 2
-    python -m experiments.hippocampus_beta_sweep --methods mmvm independent --overrides seed=7
+    python -m experiments.hippocampus_beta_sweep --seeds 0 --recordings 1 2 3
 
 The runs are `python -m mixvae.train -m +experiment=hippocampus_mmvm model=... model.beta=...
 seed=...`, one multirun (a second one for the autoencoder, which has no beta). The same command goes
 on where it stopped; with more seeds, betas or methods it runs what is missing. `--full` adds the
-paper's grid. Each method's best beta is the one with the best probe accuracy on validation trials.
+paper's grid. `--recordings` are seeds of the simulator: settings were chosen on recording 0. Each
+method's best beta is the one with the best probe accuracy on validation trials.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ COLUMNS = {
     "test/probe_accuracy": ("probe", 3),
     "test/probe_accuracy/joint": ("joint probe", 3),
     "test/shared_probe_accuracy": ("shared probe", 3),
+    "test/private_r2": ("private R²", 3),
+    "test/private_phase_r2": ("phase R²", 3),
+    "test/private_gain_r2": ("gain R²", 3),
+    "test/private_state_r2": ("state R²", 3),
     "test/coherence": ("coherence", 3),
     "test/self_coherence": ("self-coherence", 3),
     "test/reconstruction": ("reconstruction", 1),
@@ -41,7 +46,8 @@ COLUMNS = {
     "seconds": ("seconds", 0),
 }
 PANELS = {
-    "test/probe_accuracy": "probe accuracy of unimodal latents",
+    "test/probe_accuracy": "probe of the shared part: accuracy, unimodal latents",
+    "test/private_r2": "probe of the private part: R²",
     "test/coherence": "coherence of decoded modalities",
 }
 
@@ -80,12 +86,17 @@ def table(records: Records, rows: Sequence[Setting]) -> str:
     """Markdown table, a row for each setting: mean ± sd over its seeds."""
     lines = []
     for method, beta in rows:
-        seeds = sorted(job.seed for job in records if (job.method, job.beta) == (method, beta))
-        cells = [method, "" if beta is None else f"{beta:g}", " ".join(map(str, seeds))]
+        jobs = [job for job in records if (job.method, job.beta) == (method, beta)]
+        seeds, recordings = (
+            " ".join(map(str, sorted({getattr(job, name) for job in jobs})))
+            for name in ("seed", "recording")
+        )
+        cells = [method, "" if beta is None else f"{beta:g}", seeds, recordings]
         for measure, (_, digits) in COLUMNS.items():
             cells.append(_text(spread(records, (method, beta), measure), digits))
         lines.append(cells)
-    return markdown(["method", "beta", "seeds", *(name for name, _ in COLUMNS.values())], lines)
+    names = [name for name, _ in COLUMNS.values()]
+    return markdown(["method", "beta", "seeds", "recordings", *names], lines)
 
 
 def _text(value: Spread | None, digits: int) -> str:
@@ -98,10 +109,15 @@ def _text(value: Spread | None, digits: int) -> str:
 def write_csv(records: Records, path: Path) -> None:
     """Write every metric of every run."""
     runs = {
-        (job.method, "" if job.beta is None else str(job.beta), str(job.seed)): record
+        (
+            job.method,
+            "" if job.beta is None else str(job.beta),
+            str(job.seed),
+            str(job.recording),
+        ): record
         for job, record in records.items()
     }
-    write_runs(path, runs, ("method", "beta", "seed"))
+    write_runs(path, runs, ("method", "beta", "seed", "recording"))
 
 
 def curves(records: Records) -> dict[str, list[Point]]:
@@ -123,9 +139,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--full", action="store_true", help="also the paper's grid of betas")
     parser.add_argument("--betas", type=float, nargs="+", help="a grid of your own")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--recordings", type=int, nargs="+", default=[0], help="of the simulator")
     chosen = parser.parse_args(given)
     betas = chosen.betas or ((*PAPER_BETAS, *BETAS) if chosen.full else BETAS)
-    jobs = grid(chosen.methods, betas, chosen.seeds)
+    jobs = grid(chosen.methods, betas, chosen.seeds, chosen.recordings)
     records = complete(jobs, chosen.runs, chosen.overrides)
     if records:
         chosen.results.mkdir(parents=True, exist_ok=True)

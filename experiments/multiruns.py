@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from experiments.run_settings import changed_since
+from experiments.run_settings import changed_since, check_version
 from mixvae.sweeps.resuming import read_command
 from mixvae.sweeps.tables import JobRecord, read_jobs
 
@@ -118,6 +118,9 @@ def collect(
 
     A run whose overrides give other settings today, since an experiment's file
     changed, is ignored; unless `quiet`, this is printed.
+
+    Raises:
+        ValueError: If another version of mixvae made a run.
     """
     done = finished(root, also)
     found = {}
@@ -125,6 +128,7 @@ def collect(
         run = done.get(_identity(job))
         if run is None:
             continue
+        check_version(run.folder)
         changed = changed_since(run.folder, job)
         if not changed:
             found[job] = run

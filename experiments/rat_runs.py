@@ -21,25 +21,34 @@ class Job(NamedTuple):
         method: Name of a file of conf/model.
         beta: Weight of the regulariser; None for a model without one.
         seed: Seed of the run.
+        recording: Seed of the simulated recordings. Settings were chosen on those of 0.
     """
 
     method: str
     beta: float | None
     seed: int
+    recording: int = 0
 
     def overrides(self, extra: Sequence[str]) -> multiruns.Job:
         """The command line of the run."""
         betas = [] if self.beta is None else [f"model.beta={self.beta:g}"]
         lines = [f"+experiment={EXPERIMENT}", f"model={self.method}", *betas, f"seed={self.seed}"]
-        return multiruns.as_job([*lines, *extra])
+        fresh = [f"data.simulator.seed={self.recording}"] if self.recording else []
+        return multiruns.as_job([*lines, *fresh, *extra])
 
 
-def grid(methods: Iterable[str], betas: Sequence[float], seeds: Sequence[int]) -> list[Job]:
-    """List every job; a method without beta gives one for each seed."""
+def grid(
+    methods: Iterable[str],
+    betas: Sequence[float],
+    seeds: Sequence[int],
+    recordings: Sequence[int] = (0,),
+) -> list[Job]:
+    """List every job; a method without beta gives one for each seed and recording."""
     return [
-        Job(method, beta, seed)
+        Job(method, beta, seed, recording)
         for method in methods
         for beta in ((None,) if method in WITHOUT_BETA else betas)
+        for recording in recordings
         for seed in seeds
     ]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from mixvae import __version__
 from mixvae.cli.command import Command
 from mixvae.cli.compose import compose_jobs
 from mixvae.cli.config_file import load_config
@@ -51,6 +52,20 @@ def changed_since(folder: Path, job: Sequence[str]) -> list[str]:
     now = _settings(compose_jobs(Command(list(job)))[0].cfg)
     changed = [key for key in then if key in now and then[key] != now[key]]
     return [f"{key} was {then[key]} and is {now[key]}" for key in changed]
+
+
+def check_version(folder: Path) -> None:
+    """Refuse a run of another version of mixvae: a table mixes none.
+
+    Args:
+        folder: Its folder; without a provenance nothing is known, and it passes.
+    """
+    version = RunFolder(folder).read_provenance().get("mixvae", __version__)
+    if version != __version__:
+        raise ValueError(
+            f"{folder} was made by mixvae {version}, and this is {__version__}: a table holds runs"
+            " of one version. Name another folder with --runs, or remove that one"
+        )
 
 
 def encoder_of(folder: Path) -> str:

@@ -23,6 +23,7 @@ from mixvae import annotate, evaluate, impute, sweep, train
 from mixvae.data.__main__ import main as data_main
 from mixvae.data.cell_generator import generate_cells
 from mixvae.data.cells_synthetic import write_cells
+from tests.augmenters.test_learned import write as write_augmenter
 from tests.conftest import SMALL
 
 SECONDS = 30.0
@@ -153,6 +154,13 @@ WRONG = [
     # Files of data sets.
     Wrong("train", "+experiment=images_cpl", "data.path"),
     Wrong("train", "+experiment=images_cpl data.path=gone", "gone"),
+    Wrong(
+        "train",
+        "+experiment=images_cpl data.path=rare.npy data.labels=rare_labels.npy data.split_seed=2",
+        "data.split_seed=2 leaves the class '1'",
+    ),
+    Wrong("train", f"{DIGITS} data.split_seed=-1", "split_seed"),
+    Wrong("train", f"{MNIST} data.split_seed=1", "data.split_seed=1"),
     Wrong("train", "+experiment=images_cpl data.path=a.npy data.size=1", "size"),
     Wrong("train", "+experiment=multimodal_mmvm", "data.modalities"),
     Wrong("train", "+experiment=multimodal_mmvm data.modalities={a:gone.npy}", "gone.npy"),
@@ -202,6 +210,7 @@ WRONG = [
     Wrong("train", f"{LEARNED}=gone", "gone"),
     Wrong("train", f"{LEARNED}=run", "augmenter"),
     Wrong("train", f"{LEARNED}=file", "file"),
+    Wrong("train", f"{LEARNED}=other.ckpt", "other.ckpt was trained on toy"),
     # The other commands.
     Wrong("evaluate", "", "run="),
     Wrong("evaluate", "run=gone", "gone"),
@@ -281,6 +290,9 @@ def write_arrays() -> None:
 def write_files() -> None:
     for name in ("text.npy", "text.h5ad", "a.txt", "file"):
         Path(name).write_text("no such format\n")
+    write_augmenter(Path("other.ckpt"))
+    np.save("rare.npy", np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8))
+    np.save("rare_labels.npy", np.where(np.arange(60) < 3, 1, 0))
     Path("words.csv").write_text("one,two\nthree,four\nfive,six\n")
     Path("full").mkdir()
     Path("full/notes.txt").write_text("mine\n")

@@ -22,7 +22,9 @@ from mixvae.evaluation.clustering import clustering_accuracy, order_by_class
 from mixvae.evaluation.consensus import mean_consensus_matrix
 from mixvae.evaluation.mixture import MixtureCounts
 from mixvae.evaluation.predictions import PredictionTable, tabulate
+from mixvae.evaluation.risk_coverage import accuracy_at_coverage, is_correct
 from mixvae.figures.curves import learning_curves
+from mixvae.figures.risk_coverage import risk_coverage
 from mixvae.figures.samples import category_samples, reconstructions, traversal
 from mixvae.figures.scatter import state_scatter
 from mixvae.figures.style import value_limits
@@ -71,6 +73,7 @@ class Figures(AbstractPredictionCallback):
             yield "learning_curves", learning_curves(curves, model.num_categories)
         kept = np.flatnonzero(model.category_mask.cpu().numpy())
         yield from draw_counts(counts, spec, kept)
+        yield from _draw_confidence(table, spec)
         if model.state_dim > 0:
             scatter = state_scatter(table.state_mean[0], table.consensus, model.num_categories)
             yield "state_scatter", scatter
@@ -158,6 +161,15 @@ class Figures(AbstractPredictionCallback):
             pick(typical)[..., kept], decoded[..., kept], categories, spec.value_range, names
         )
         yield "reconstructions", picture
+
+
+def _draw_confidence(table: PredictionTable, spec: DataSpec) -> NamedFigures:
+    """Draw whether the agents' agreement tells right samples from wrong ones, given labels."""
+    known = table.label >= 0
+    if known.any():
+        size = table.probs.shape[-1], spec.num_classes
+        correct = is_correct(table.consensus[known], table.label[known], *size)
+        yield "risk_coverage", risk_coverage(accuracy_at_coverage(table.confidence[known], correct))
 
 
 def _features(values: NDArray[Any], spec: DataSpec) -> tuple[Any, list[str]]:

@@ -24,6 +24,7 @@ from mixvae.contracts import (
 )
 from mixvae.evaluation.latents import LatentCollector, SampleCollector
 from mixvae.evaluation.multimodal import MultimodalEvaluation as MultimodalMetric
+from mixvae.evaluation.private_part import measure_private
 from mixvae.evaluation.probe import Classifier, Labelled, fit_logistic, fit_mlp
 from mixvae.evaluation.representation import (
     SplitInference,
@@ -53,6 +54,9 @@ class MultimodalEvaluation(AbstractMeasuring[MultimodalMetric]):
     are fitted on the training split and tried on the validation split, by whose values a setting
     may be chosen, and on the test split. Without labels they are skipped. Measures of a pair of
     modalities are logged for the test split only.
+
+    Where the data know what a modality has for itself, as simulated rats do, a linear probe of it
+    is measured too, see `evaluation.private_part`.
 
     `generation` draws from subsets of modalities and from a mixture of training latents, see
     `Generation`.
@@ -146,9 +150,12 @@ class MultimodalEvaluation(AbstractMeasuring[MultimodalMetric]):
                 for name, split in splits.items()
             }
         judges = fit_judges(train, [partial(fit.classes, m) for m in range(len(names))])
+        private_part: Any = getattr(datamodule_of(trainer), "private_part", lambda _: {})
+        truth = [private_part(m) for m in range(len(names))]
         return Judging(judges.classifiers), {
             name: measure_probes(judges, split.latents, names)
             | measure_coherence(judges, split, names, decode)
+            | measure_private(train.latents, split.latents, truth, names)
             for name, split in splits.items()
         }
 

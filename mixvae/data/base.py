@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
@@ -23,6 +25,26 @@ class SplitRows(NamedTuple):
     rows: Tensor
 
 
+def check_every_class(
+    splits: Mapping[Split, SplitRows], class_names: Sequence[str], split_seed: int
+) -> None:
+    """Refuse a split that leaves a class out of training or test.
+
+    Classes of fewer samples than there are splits cannot be shared out, and are let pass.
+    """
+    labels = {split: part.tensors.label[part.rows.cpu()] for split, part in splits.items()}
+    names = len(class_names)
+    count = {split: torch.bincount(y[y >= 0], minlength=names) for split, y in labels.items()}
+    total = torch.stack(list(count.values())).sum(0)
+    for split in ("train", "test"):
+        for k in torch.nonzero((count[split] == 0) & (total >= len(SPLITS))).flatten().tolist():
+            raise ValueError(
+                f"data.split_seed={split_seed} leaves the class {class_names[k]!r}, which"
+                f" {total[k]} of {total.sum()} samples have, out of the {split} split; choose"
+                " another split_seed, or change data.test_fraction"
+            )
+
+
 class AbstractResidentDataModule(LightningDataModule, ABC):
     """A data module that reads everything in `setup`, whatever the stage, and keeps it in memory.
 
@@ -37,7 +59,15 @@ class AbstractResidentDataModule(LightningDataModule, ABC):
         val_fraction: Share of the samples outside the test set that validates, in (0, 1).
         eval_batch_size: Largest number of samples per evaluation step.
         predict_split: Split that is tested and predicted after training.
+        split_seed: Draws the test samples, where the data have no test set of their own; settings
+            were chosen on those of 0. None: 0, and of several modalities `seed`, which both draw
+            validation too. A seed that leaves a class out of training or test is refused.
+
+    Attributes:
+        has_test_set: Whether the data have a test set of their own, so that none is drawn.
     """
+
+    has_test_set = False
 
     def __init__(
         self,
@@ -48,9 +78,12 @@ class AbstractResidentDataModule(LightningDataModule, ABC):
         val_fraction: float = 0.1,
         eval_batch_size: int = 1000,
         predict_split: Split = "test",
+        split_seed: int | None = None,
     ) -> None:
         super().__init__()
         check_seed(seed)
+        if split_seed is not None:
+            check_count("split_seed", split_seed, least=0)
         check_fraction("val_fraction", val_fraction)
         check_count("batch_size", batch_size)
         check_count("eval_batch_size", eval_batch_size)
@@ -64,6 +97,10 @@ class AbstractResidentDataModule(LightningDataModule, ABC):
         self.val_fraction = val_fraction
         self.eval_batch_size = eval_batch_size
         self.predict_split: Split = predict_split
+        self.split_seed_given = split_seed is not None
+        self.split_seed = split_seed or 0
+        if self.has_test_set:
+            self.refuse_split_seed(type(self).__name__.removesuffix("DataModule"))
         self._splits: dict[Split, SplitRows] = {}
 
     @classmethod
@@ -78,6 +115,14 @@ class AbstractResidentDataModule(LightningDataModule, ABC):
             f"{cls.__name__} has data of its own and takes none from Python; give images to"
             " images_cpl, an AnnData object to cells_cpl, a dict of arrays to multimodal_mmvm"
         )
+
+    def refuse_split_seed(self, source: str) -> None:
+        """Refuse a split seed beside a test set of the data's own."""
+        if self.split_seed_given:
+            raise ValueError(
+                f"data.split_seed={self.split_seed} draws test samples, but {source} has a test set"
+                " of its own; leave data.split_seed out"
+            )
 
     @property
     @abstractmethod
@@ -100,6 +145,8 @@ class AbstractResidentDataModule(LightningDataModule, ABC):
         splits = self.read_splits()
         if len(splits["train"].rows) < self.batch_size:
             self.fit_batch_size(len(splits["train"].rows))
+        if self.split_seed_given:
+            check_every_class(splits, self.spec.class_names, self.split_seed)
         self._splits = splits
 
     def fit_batch_size(self, num_train: int) -> None:

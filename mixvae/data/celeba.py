@@ -48,6 +48,7 @@ class CelebADataModule(AbstractPaperDataModule):
     """
 
     name = "celeba"
+    has_test_set = True
     modalities: ClassVar[Mapping[str, str]] = {"image": "image", "text": "tokens"}
     tag_names = NAMES
 

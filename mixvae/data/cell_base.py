@@ -23,7 +23,6 @@ from mixvae.data.splits import stratified_indices
 
 LEAST = 3  # cells of a class that is in training, validation and test
 logger = logging.getLogger("mixvae")
-TEST_SEED = 0  # whatever the run's seed, results are on the same test cells
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class CellTable:
 class AbstractCellDataModule(AbstractResidentDataModule):
     """Cells in memory or on disk; a subclass reads or makes them.
 
-    The test cells are drawn with a fixed seed, so results of different seeds are on the same cells;
+    The test cells are drawn by `split_seed`, so results of different seeds are on the same cells;
     the run's seed parts validation from training. Where there are labels, every class is shared out
     over the three splits; nothing else but evaluation sees them.
 
@@ -120,7 +119,9 @@ class AbstractCellDataModule(AbstractResidentDataModule):
         names = class_names if self.stratify else ()
         classes = self._without_rare(label, names) if names else np.zeros_like(label)
         names = names or ("all cells",)
-        test, rest = stratified_indices(classes, names, self.test_fraction, TEST_SEED, least=LEAST)
+        test, rest = stratified_indices(
+            classes, names, self.test_fraction, self.split_seed, least=LEAST
+        )
         kept = classes[rest.numpy()]
         val, train = stratified_indices(kept, names, self.val_fraction, self.seed)
         return {"train": rest[train], "val": rest[val], "test": test}

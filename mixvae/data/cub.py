@@ -46,6 +46,7 @@ class CUBDataModule(AbstractPaperDataModule):
     """
 
     name = "cub"
+    has_test_set = True
     modalities: ClassVar[Mapping[str, str]] = {"image": "image", "caption": "words"}
     tag_names = tuple(COLOURS)
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
 from mixvae.contracts import DataSpec
 from mixvae.data.base import AbstractResidentDataModule, Split, SplitRows
-from mixvae.data.checks import check_count
 from mixvae.data.resident import ResidentTensors
 from mixvae.data.splits import split_indices
 
@@ -25,14 +22,8 @@ class DigitsDataModule(AbstractResidentDataModule):
     validation from training. `Batch.index` is the row in `sklearn.datasets.load_digits`.
 
     Args:
-        split_seed: Draws the test rows, 0 or more. Settings were chosen on those of 0.
         **shared: See `AbstractResidentDataModule`.
     """
-
-    def __init__(self, *, split_seed: int = 0, **shared: Any) -> None:
-        super().__init__(**shared)
-        check_count("split_seed", split_seed, least=0)
-        self.split_seed = split_seed
 
     @property
     def spec(self) -> DataSpec:

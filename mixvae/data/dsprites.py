@@ -104,7 +104,7 @@ class PackedImages(Resident):
 class AbstractDSpritesDataModule(AbstractResidentDataModule, ABC):
     """Sprites of 64 x 64 binary pixels, one for every combination of the kept factor values.
 
-    dSprites has no official split. Here the test images are drawn by a fixed seed, so results of
+    dSprites has no official split. Here the test images are drawn by `split_seed`, so results of
     different seeds are on the same images; the seed only parts validation from training.
     `Batch.index` is the row in the official file.
 
@@ -173,7 +173,7 @@ class AbstractDSpritesDataModule(AbstractResidentDataModule, ABC):
             factors=factors,
             rows=torch.from_numpy(images.rows),
         )
-        test, rest = split_indices(len(images.rows), [self.test_fraction], seed=0)
+        test, rest = split_indices(len(images.rows), [self.test_fraction], self.split_seed)
         val, train = split_indices(len(rest), [self.val_fraction], self.seed)
         parts: dict[Split, Tensor] = {"train": rest[train], "val": rest[val], "test": test}
         return {split: SplitRows(tensors, rows) for split, rows in parts.items()}

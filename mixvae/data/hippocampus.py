@@ -118,7 +118,7 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
             shape (n,), int64, by row.
         """
         assert self._windows, "setup() comes before the samples"
-        _, kept, parts = self._windows[modality]
+        _, kept, parts, _ = self._windows[modality]
         trials = np.sort(np.concatenate(list(parts[split].values())))
         num = self.windowing.num
         return {
@@ -127,6 +127,11 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
             "window": np.tile(np.arange(num), len(trials)),
             "label": np.repeat(kept.label[trials], num),
         }
+
+    def private_part(self, modality: int) -> Mapping[str, np.ndarray]:
+        """What the simulator knows of one rat alone, see `RatSimulator`: phase, gain and state."""
+        assert self._windows, "setup() comes before the samples"
+        return self._windows[modality].private
 
     def event_rows(self, split: Split) -> np.ndarray:
         """Number the events of a split from 0, shape (N,); they are made, not recorded."""
@@ -206,11 +211,13 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
             parts = dict.fromkeys(SPLITS, groups)
         else:
             fractions = [self.val_fraction, self.test_fraction]
-            parts = split_trials(recording.rat, groups, fractions, self.seed)
-        samples = self.windowing(recording, kept.trial, self.window_starts[recording.rat])
+            parts = split_trials(recording.rat, groups, fractions, self.split_seed)
+        start = self.window_starts[recording.rat]
+        samples = self.windowing(recording, kept.trial, start)
+        private = self.windowing.private(recording, kept.trial, start)
         training = np.concatenate(list(parts["train"].values()))
         samples = self.standardised(recording.rat, samples, self.windowing.rows(training))
-        return RatWindows(compact(samples), kept, parts)
+        return RatWindows(compact(samples), kept, parts, private)
 
     def _check_rats(self) -> None:
         """Refuse unknown or repeated rats, and rats without a window."""

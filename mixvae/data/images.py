@@ -21,7 +21,6 @@ from mixvae.data.image_files import Images, Layout, check_channels, read_images,
 from mixvae.data.resident import EpochOrder, FixedOrder, ResidentTensors, TrainLoader
 from mixvae.data.splits import split_indices
 
-TEST_SEED = 0  # whatever the run's seed, results are on the same test images
 FEWEST = 10  # images that can be split in three
 LARGEST_BYTE = 255
 
@@ -32,9 +31,10 @@ class ImageDataModule(AbstractResidentDataModule):
     """Images of one size, grey or colour, shape (C, H, W), values in [0, 1].
 
     The source may have splits of its own: folders `train` and `test`, MNIST's file names, or arrays
-    such as `x_train` and `x_test` of an `.npz`. Otherwise the test images are drawn with a fixed
-    seed, so results of different seeds are on the same images. `Batch.index` is the row in the
-    array, or the place among the sorted file names, of its split. Labels are for evaluation only.
+    such as `x_train` and `x_test` of an `.npz`. Otherwise the test images are drawn by
+    `split_seed`, so results of different seeds are on the same images. `Batch.index` is the row in
+    the array, or the place among the sorted file names, of its split. Labels are for evaluation
+    only.
 
     Args:
         path: A folder of PNG or JPEG files (one folder a class, or none), `.npy`, `.npz` (or
@@ -139,8 +139,10 @@ class ImageDataModule(AbstractResidentDataModule):
         splits: dict[Split, SplitRows] = {
             split: SplitRows(part, torch.arange(len(part.label))) for split, part in tensors.items()
         }
+        if "test" in splits:
+            self.refuse_split_seed(str(self.path))
         if "test" not in splits:
-            test, rest = split_indices(len(rows), [self.test_fraction], TEST_SEED)
+            test, rest = split_indices(len(rows), [self.test_fraction], self.split_seed)
             splits["test"], rows = SplitRows(train, rows[test]), rows[rest]
         if "val" not in splits:
             val, rest = split_indices(len(rows), [self.val_fraction], self.seed)

@@ -68,6 +68,8 @@ class MNISTDataModule(AbstractDownloadedDataModule):
     folder = FOLDER
     without_network = "python -m mixvae.train +experiment=digits_cpl"
 
+    has_test_set = True
+
     def __init__(
         self,
         *,

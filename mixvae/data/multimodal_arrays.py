@@ -90,7 +90,7 @@ class AbstractArraysDataModule(AbstractMultimodalDataModule):
 
     def split(self, labels: EventLabels) -> dict[Split, np.ndarray]:
         """Rows of each split, sorted; each class has its share of each."""
-        return split_events(labels, [self.val_fraction, self.test_fraction], self.seed)
+        return split_events(labels, [self.val_fraction, self.test_fraction], self.split_seed)
 
     @property
     def spec(self) -> MultimodalSpec:
@@ -134,7 +134,9 @@ class AbstractArraysDataModule(AbstractMultimodalDataModule):
         read, self._read = self._read, None  # their files need not stay open
         assert read is not None, "the data are read once"
         present, parts = read.present, self._parts
-        _check_presence(names, present[parts["train"]], f"in every training row (seed {self.seed})")
+        _check_presence(
+            names, present[parts["train"]], f"in every training row (seed {self.split_seed})"
+        )
         stores = []
         for m, modality in enumerate(spec.modalities):
             training = parts["train"][present[parts["train"], m]]

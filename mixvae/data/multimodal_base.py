@@ -47,6 +47,8 @@ class AbstractMultimodalDataModule(AbstractResidentDataModule):
         check_fractions(val_fraction, test_fraction)
         if missing_fraction != 0 or isinstance(missing_fraction, bool):
             check_fraction("missing_fraction", missing_fraction)
+        if not self.split_seed_given:
+            self.split_seed = self.seed
         self.test_fraction = test_fraction
         self.missing_fraction = missing_fraction
         self.run_state: MultimodalState | None = None
@@ -66,6 +68,15 @@ class AbstractMultimodalDataModule(AbstractResidentDataModule):
     @abstractmethod
     def event_rows(self, split: Split) -> NDArray[np.int64]:
         """Number by which the user knows each event of a split, shape (N,)."""
+
+    def private_part(self, modality: int) -> Mapping[str, NDArray[Any]]:
+        """What is known of one modality alone, of simulated data, for evaluation only.
+
+        Returns:
+            Numbers by name, shape (rows, C), a row for each of the modality's own array, as in
+            `MultimodalBatch.rows`; empty where nothing is known.
+        """
+        return {}
 
     def standardised(
         self, name: str, samples: NDArray[Any], training_rows: NDArray[np.int64]

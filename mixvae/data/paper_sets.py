@@ -120,7 +120,7 @@ class AbstractPaperDataModule(AbstractArraysDataModule):
             shares: Shares of the groups that validate and test.
         """
         names, number = np.unique(groups, return_inverse=True)
-        order = np.random.default_rng([self.seed, 1]).permutation(len(names))
+        order = np.random.default_rng([self.split_seed, 1]).permutation(len(names))
         part = np.zeros(len(names), dtype=np.int64)
         start = 0
         for which, share in enumerate(shares, 1):

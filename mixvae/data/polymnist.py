@@ -41,6 +41,7 @@ class PolyMNISTDataModule(AbstractArraysDataModule):
     """
 
     name = "polymnist"
+    has_test_set = True
 
     def __init__(
         self,

@@ -7,7 +7,8 @@ too. Local field potentials (`<rat>_lfp_data_sampled.npy`) are not read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -20,6 +21,9 @@ ENTRY_BIN = 200  # the rat's nose enters the port here
 CORRECT, IN_SEQUENCE, POSITION, ODOUR = range(4)  # columns of the trial table
 ODOUR_NAMES = ("A", "B", "C", "D", "E")
 
+Private = Mapping[str, np.ndarray]
+"""What moves one rat's neurons alone: by name, numbers of shape (C, trials, bins)."""
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -30,12 +34,14 @@ class Recording:
         trials: Correct (1, 0), in sequence (1, 0), position (1-5) and odour (1-5) of each trial,
             shape (trials, 4 or more).
         source: Where it comes from, for messages.
+        private: The true private part of a simulated recording; empty where unknown.
     """
 
     rat: str
     spikes: np.ndarray
     trials: np.ndarray
     source: str
+    private: Private = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.spikes.ndim != 3 or 0 in self.spikes.shape:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixvae.data.checks import check_count, check_seed
-from mixvae.data.rat_files import BIN_SECONDS, ENTRY_BIN, Recording, write_rat
+from mixvae.data.rat_files import BIN_SECONDS, ENTRY_BIN, Private, Recording, write_rat
 from mixvae.files import replacing
 
 NUM_ODOURS = 5
@@ -65,6 +65,9 @@ class RatSimulator:
     So a two-dimensional code of one rat alone has better uses than the odour, while a code that
     rats must agree on has no other. A classifier that sees labels is not misled by nuisances of
     few dimensions: it only fails on trials without attention.
+
+    A recording has the theta phase, the gain and the state as its private part, by which an
+    evaluation measures what a latent keeps of one rat alone; those of strength 0 are left out.
 
     An incorrect response ends the sequence, as in the task, and half of the sequences have one
     odour out of its place.
@@ -132,26 +135,28 @@ class RatSimulator:
         generator = np.random.default_rng([self.seed, zlib.crc32(rat.encode())])
         num_trials = traits.num_trials if self.num_trials is None else self.num_trials
         trials = _trials(num_trials, traits.skill, generator)
-        log_rates = self._log_rates(traits, trials[:, 3] - 1, generator)
+        log_rates, private = self._log_rates(traits, trials[:, 3] - 1, generator)
         expected = np.exp(log_rates, out=log_rates)
         expected *= BIN_SECONDS
         np.minimum(expected, 2.0, out=expected)  # no neuron fires above 200 Hz
         spikes = generator.poisson(expected).astype(np.uint8)
-        return Recording(rat, spikes, trials, "simulated")
+        return Recording(rat, spikes, trials, "simulated", private)
 
     def _log_rates(
         self, traits: Rat, odours: np.ndarray, generator: np.random.Generator
-    ) -> np.ndarray:
-        """Log of each neuron's rate in Hz, shape (trials, neurons, bins), float32."""
+    ) -> tuple[np.ndarray, Private]:
+        """Log of each neuron's rate in Hz, (trials, neurons, bins), float32; what moves it."""
         num_trials, num_neurons = len(odours), traits.num_neurons
         seconds = (np.arange(self.num_bins) - ENTRY_BIN) * BIN_SECONDS
         base = generator.normal(np.log(self.rate), 0.7, num_neurons)
         responses = generator.normal(0, self.tuning * traits.tuning, (NUM_ODOURS, num_neurons))
         attends = generator.random((num_trials, 1)) < traits.attention
         strength = np.where(attends, 1.0, WEAK)
-        per_trial = base + self.gain * generator.normal(size=(num_trials, 1))
+        gain = generator.normal(size=(num_trials, 1))
+        per_trial = base + self.gain * gain
         loadings = generator.normal(0, self.state, num_neurons)
-        per_trial += _slow(num_trials, generator)[:, None] * loadings
+        state = _slow(num_trials, generator)[:, None]
+        per_trial += state * loadings
         progress = np.linspace(-0.5, 0.5, num_trials)[:, None]
         per_trial += progress * generator.normal(0, self.drift, num_neurons)
         # Theta: cos(2 pi f t + phase - preferred) written as two products, so that only one
@@ -172,7 +177,12 @@ class RatSimulator:
         log_rates += per_trial.astype(np.float32)[:, :, None]
         if self.walk:
             log_rates += self._walk(num_trials, num_neurons, generator)
-        return log_rates
+        parts = {
+            "phase": (self.theta, in_time[:2]),
+            "gain": (self.gain, np.broadcast_to(gain, course.shape)[None]),
+            "state": (self.state, np.broadcast_to(state, course.shape)[None]),
+        }
+        return log_rates, {name: part for name, (strength, part) in parts.items() if strength}
 
     def _walk(
         self, num_trials: int, num_neurons: int, generator: np.random.Generator

@@ -35,11 +35,14 @@ class RatWindows(NamedTuple):
         samples: Spikes per bin, shape (T * W, neurons * bins), float32 or uint8, trial by trial.
         kept: The trials.
         parts: Numbers of the kept trials, 0..T-1, of each split and class.
+        private: The true private part in the middle of each sub-window, by name, shape (T * W, C);
+            empty where unknown.
     """
 
     samples: np.ndarray
     kept: Kept
     parts: dict[Split, Groups]
+    private: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,16 @@ class Windowing:
             )
         parts = [window[:, :, first : first + self.sub_length] for first in self.offsets]
         return np.stack(parts, axis=1).reshape(len(trials) * self.num, -1)
+
+    def private(
+        self, recording: Recording, trials: np.ndarray, start: int
+    ) -> dict[str, np.ndarray]:
+        """The private part in the middle of each sub-window, by name, shape (T * W, C)."""
+        middle = start + self.offsets + self.sub_length // 2
+        return {
+            name: part[:, trials][:, :, middle].reshape(len(part), -1).T
+            for name, part in recording.private.items()
+        }
 
     def rows(self, trials: np.ndarray) -> np.ndarray:
         """Rows of the sub-windows of trials, shape (T,), among the samples, shape (T * W,)."""

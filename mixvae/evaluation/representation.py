@@ -89,7 +89,7 @@ def measure_probes(
             values[f"probe_balanced_accuracy/{name}"] = balanced_accuracy(probe, data)
         if judges.shared is not None:
             values[f"shared_probe_accuracy/{name}"] = accuracy(judges.shared, data)
-    values |= _averaged(values)
+    values |= averaged(values)
     joint = _joint_means(latents)
     if joint is not None and judges.joint is not None and len(joint.label) > 0:
         values["probe_accuracy/joint"] = accuracy(judges.joint, joint)
@@ -127,12 +127,12 @@ def measure_coherence(
                 same, pair = m == n, f"{modalities[m]}_to_{modalities[n]}"
                 name = f"self_coherence/{modalities[m]}" if same else f"coherence/{pair}"
                 values[name] = float(matrix[row, column])
-    values |= _averaged({k: v for k, v in values.items() if not k.startswith("coherence/")})
+    values |= averaged({k: v for k, v in values.items() if not k.startswith("coherence/")})
     across = mean_coherence(matrix)
     return values if np.isnan(across) else {**values, "coherence": across}
 
 
-def _averaged(values: dict[str, float]) -> dict[str, float]:
+def averaged(values: dict[str, float]) -> dict[str, float]:
     """Mean over modalities of each measure, under the name without the modality."""
     measures: dict[str, list[float]] = {}
     for name, value in values.items():

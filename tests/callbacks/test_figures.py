@@ -29,6 +29,7 @@ ALWAYS = OF_STATES | {
     "category_samples",
     "consensus_matrix",
     "reconstructions",
+    "risk_coverage",
     "samples_per_category",
 }
 
@@ -80,7 +81,7 @@ def test_a_trained_model_gets_all_figures_in_files_and_loggers(
     ("sizes", "num_classes", "missing"),
     [
         ({"num_agents": 1}, 4, {"consensus_matrix"}),
-        ({}, 0, {"category_label_table"}),
+        ({}, 0, {"category_label_table", "risk_coverage"}),
         ({"state_dim": 0}, 4, OF_STATES),
         ({"num_categories": 2}, 4, set()),
         ({"num_categories": 40}, 4, set()),

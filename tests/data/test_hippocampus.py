@@ -77,6 +77,20 @@ def test_files_and_the_simulator_give_the_same_batches(files):
             assert first.present.all()
 
 
+def test_the_private_part_is_that_of_the_middle_of_each_window(files):
+    data = ready()
+    for m, (rat, start) in enumerate((("stella", 250), ("superchris", 225))):
+        recording, part = SMALL.record(rat), data.private_part(m)
+        table = data.sample_table("test", m)
+        assert set(part) == set(recording.private) == {"phase", "gain", "state"}
+        for name, truth in recording.private.items():
+            middle = start + table["window"] + 5
+            expected = truth[:, table["trial"], middle].T
+            assert np.array_equal(part[name][table["row"]], expected)
+    # real recordings do not say
+    assert ready(path=str(files)).private_part(0) == {}
+
+
 def test_a_batch_holds_the_windows_that_the_recording_holds():
     data = ready()
     starts = (250, 225)

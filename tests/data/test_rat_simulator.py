@@ -55,6 +55,20 @@ def test_the_odour_is_told_by_tuning_and_hidden_by_gain():
     assert odour_share(gain=1.0) < odour_share(gain=0.0)
 
 
+def test_the_private_part_is_what_moves_the_neurons():
+    off = {"tuning": 0.0, "theta": 0.0, "gain": 0.0, "state": 0.0, "drift": 0.0, "num_bins": 100}
+    assert RatSimulator(**off).record("mitt").private == {}
+    only = RatSimulator(**off | {"gain": 1.0}).record("mitt")
+    counts = only.spikes.sum(axis=(1, 2))
+    assert np.corrcoef(np.log(counts), only.private["gain"][0, :, 0])[0, 1] > 0.95
+    only = RatSimulator(**off | {"theta": 2.0, "num_bins": 400}).record("mitt")
+    cosine, sine = only.private["phase"]
+    assert np.allclose(cosine**2 + sine**2, 1)
+    # each neuron fires at a phase of its own, which is far from even for most
+    weighed = np.einsum("tnb,tb->n", only.spikes.astype(float), cosine + 1j * sine)
+    assert np.median(np.abs(weighed) / only.spikes.sum(axis=(0, 2))) > 0.5
+
+
 def test_the_response_begins_after_port_entry():
     recording = RatSimulator(theta=0.0, num_bins=280).record("buchanan")
     odours = recording.trials[:, ODOUR]

@@ -40,8 +40,8 @@ def test_the_best_beta_is_the_best_on_validation_data() -> None:
 def test_the_table_holds_means_and_deviations() -> None:
     assert spread(RECORDS, ("mmvm", 0.1), "test/probe_accuracy").mean == pytest.approx(0.6)
     lines = table(RECORDS, settings(RECORDS)).splitlines()
-    assert lines[3].startswith("| mmvm | 0.1 | 0 1 | 0.600 ± 0.141 |")
-    assert lines[4].startswith("| ae |  | 0 | 0.400 |")
+    assert lines[3].startswith("| mmvm | 0.1 | 0 1 | 0 | 0.600 ± 0.141 |")
+    assert lines[4].startswith("| ae |  | 0 | 0 | 0.400 |")
     assert len({line.count("|") for line in lines}) == 1
 
 
@@ -49,7 +49,7 @@ def test_points_are_by_method_and_growing_beta() -> None:
     points = curves(RECORDS)
     assert [point.beta for point in points["mmvm"]] == [0.01, 0.1]
     assert points["mmvm"][1].cost.mean == pytest.approx(60)
-    assert list(points["mmvm"][0].gains) == ["probe accuracy of unimodal latents"]
+    assert list(points["mmvm"][0].gains) == ["probe of the shared part: accuracy, unimodal latents"]
     assert len(points["ae"][0].gains) == 2
 
 

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from experiments import multiruns
 from experiments.multiruns import Job, as_job, blocks, collect, complete
 from experiments.run_settings import changed_since
+from mixvae import __version__
 from mixvae.runs.folder import RunFolder
 from tests.composed import composed
 
@@ -132,3 +133,18 @@ def test_settings_are_compared_with_those_of_today(tmp_path: Path) -> None:
     folder.config.write_text(OmegaConf.to_yaml(config, resolve=True))
     assert changed_since(tmp_path, job) == ["model.beta was 0.125 and is 1.0"]
     assert changed_since(tmp_path / "none", job) == []
+
+
+def test_a_table_of_runs_of_another_version_is_refused_by_name(
+    tmp_path: Path, launcher: Launcher
+) -> None:
+    complete(JOBS, tmp_path)
+    RunFolder(tmp_path / "0/2").provenance.write_text('{"mixvae": "0.0.7"}')
+    message = rf"0/2 was made by mixvae 0\.0\.7, and this is {__version__}"
+    for ask in (collect, complete):
+        with pytest.raises(ValueError, match=message):
+            ask(JOBS, tmp_path)
+    assert len(launcher.commands) == 1
+    # what this version made, and what does not say, is used
+    RunFolder(tmp_path / "0/2").provenance.write_text(f'{{"mixvae": "{__version__}"}}')
+    assert list(collect(JOBS, tmp_path)) == JOBS

@@ -21,6 +21,7 @@ from mixvae.figures.genes import state_genes
 from mixvae.figures.imputations import imputations
 from mixvae.figures.latents import MAX_POINTS, LatentCloud, latent_planes
 from mixvae.figures.model_order import model_order
+from mixvae.figures.risk_coverage import risk_coverage
 from mixvae.figures.samples import category_samples, reconstructions, traversal
 from mixvae.figures.scatter import state_scatter
 from mixvae.figures.tables import category_label_table, consensus_matrix, samples_per_category
@@ -103,6 +104,8 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "labels of 115": lambda: category_label_table(
         np.ones((92, 115), dtype=int), range(92), ["x"] * 115, 0.5
     ),
+    "coverage of one sample": lambda: risk_coverage(np.ones(1)),
+    "coverage of 90,000 samples": lambda: risk_coverage(np.linspace(1, 0.3, 90_000)),
     "bars of 11 voters": lambda: samples_per_category(RNG.integers(0, 9, (11, 120))),
     "bars of no sample": lambda: samples_per_category(np.zeros((2, 1), dtype=int), [3]),
 }

@@ -14,6 +14,7 @@ from mixvae.cli.command import Command, parse
 from mixvae.cli.compose import compose_jobs, config_text
 from mixvae.cli.errors import UsageError, run_as_process, run_guarded
 from mixvae.cli.help_text import train_help
+from mixvae.starting import quick_imports
 
 
 def launch(command: Command) -> None:
@@ -29,7 +30,8 @@ def launch(command: Command) -> None:
     else:
         (job,) = compose_jobs(command)
         # Here, so that a wrong command line is refused before PyTorch is imported.
-        from mixvae.runs.jobs import run_job
+        with quick_imports():
+            from mixvae.runs.jobs import run_job
 
         run_job(job.cfg, job.overrides, command.flags)
 

@@ -6,8 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import matplotlib
+import numpy as np
 from lightning.pytorch import Callback, Trainer
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from mixvae.callbacks.lightning_parts import callbacks_of
 from mixvae.figures.style import STYLES, styled
@@ -17,6 +21,7 @@ NamedFigures = Iterator[tuple[str, Figure]]
 
 
 FORMATS = ("svg", "pdf")
+MARGIN = 0.1  # around a figure, inches
 
 
 class FigureSettings(Callback):
@@ -87,4 +92,26 @@ def save_pictures(
 
 def _write(figure: Figure, path: Path) -> None:
     with replacing(path) as temporary:
-        figure.savefig(temporary, bbox_inches="tight", pad_inches=0.1)
+        if path.suffix == ".png":
+            _write_pixels(figure, temporary)
+        else:
+            figure.savefig(temporary, bbox_inches="tight", pad_inches=MARGIN)
+
+
+def _write_pixels(figure: Figure, path: Path) -> None:
+    """Draw once and cut the white margins, for which matplotlib would draw a second time."""
+    dpi = matplotlib.rcParams["savefig.dpi"]
+    if dpi != "figure":
+        figure.set_dpi(dpi)
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg), "new_figure gives each figure one"
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+    inked = (pixels != pixels[0, 0]).any(axis=-1)
+    margin = round(MARGIN * figure.dpi)
+    kept = []
+    for axis in (1, 0):
+        used = np.flatnonzero(inked.any(axis=axis))
+        first, last = (used[0], used[-1]) if len(used) else (0, inked.shape[1 - axis])
+        kept.append(slice(max(first - margin, 0), last + margin + 1))
+    Image.fromarray(pixels[kept[0], kept[1]]).save(path, dpi=(figure.dpi, figure.dpi))

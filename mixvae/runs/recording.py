@@ -161,6 +161,7 @@ def write_summary(run: Run, status: str) -> dict[str, Any]:
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
         "seconds": round(run.seconds, 2),
+        "precision": str(trainer.precision),
         "best_epoch": None if checkpoints is None else checkpoints.best_epoch,
         "tested_checkpoint": run.tested,
         "tested_split": tested_split(run.parts.data),

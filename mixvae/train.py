@@ -28,11 +28,10 @@ def launch(command: Command) -> None:
     elif command.values("sweep.resume"):
         raise UsageError("sweep.resume continues a sweep; add -m")
     else:
-        (job,) = compose_jobs(command)
-        # Here, so that a wrong command line is refused before PyTorch is imported.
         with quick_imports():
+            # The check of a command line imports the parts that it names, and PyTorch with them.
+            (job,) = compose_jobs(command)
             from mixvae.runs.jobs import run_job
-
         run_job(job.cfg, job.overrides, command.flags)
 
 

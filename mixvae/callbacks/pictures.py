@@ -105,8 +105,8 @@ def _write_pixels(figure: Figure, path: Path) -> None:
         figure.set_dpi(dpi)
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg), "new_figure gives each figure one"
-    canvas.draw()
-    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+    canvas.draw()  # type: ignore[no-untyped-call]
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
     inked = (pixels != pixels[0, 0]).any(axis=-1)
     margin = round(MARGIN * figure.dpi)
     kept = []

@@ -13,6 +13,7 @@ from mixvae.cli.errors import run_as_process
 from mixvae.cli.requests import run_request
 from mixvae.cli.run_requests import AnnotateOptions, AnnotateRequest
 from mixvae.cli.schema import register
+from mixvae.starting import quick_imports
 
 register()
 
@@ -40,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _annotate(request: AnnotateRequest) -> None:
     # Imports PyTorch, which takes seconds: only for a command line that can be run.
-    from mixvae.runs.annotating import annotate_file
+    with quick_imports():
+        from mixvae.runs.annotating import annotate_file
 
     annotate_file(request)
 

@@ -9,6 +9,7 @@ from mixvae.cli.errors import run_as_process
 from mixvae.cli.requests import run_request
 from mixvae.cli.run_requests import EvaluateRequest
 from mixvae.cli.schema import register
+from mixvae.starting import quick_imports
 
 register()
 
@@ -20,7 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _evaluate(request: EvaluateRequest) -> None:
     # Imports PyTorch, which takes seconds: only for a command line that can be run.
-    from mixvae.runs.evaluating import evaluate
+    with quick_imports():
+        from mixvae.runs.evaluating import evaluate
 
     evaluate(request)
 

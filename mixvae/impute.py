@@ -13,6 +13,7 @@ from mixvae.cli.errors import run_as_process
 from mixvae.cli.requests import run_request
 from mixvae.cli.run_requests import ImputeOptions, ImputeRequest
 from mixvae.cli.schema import register
+from mixvae.starting import quick_imports
 
 register()
 
@@ -41,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _impute(request: ImputeRequest) -> None:
     # Imports PyTorch, which takes seconds: only for a command line that can be run.
-    from mixvae.runs.imputing import impute_files
+    with quick_imports():
+        from mixvae.runs.imputing import impute_files
 
     impute_files(request)
 

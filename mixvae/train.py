@@ -14,6 +14,7 @@ from mixvae.cli.command import Command, parse
 from mixvae.cli.compose import compose_jobs, config_text
 from mixvae.cli.errors import UsageError, run_as_process, run_guarded
 from mixvae.cli.help_text import train_help
+from mixvae.starting import quick_imports
 
 
 def launch(command: Command) -> None:
@@ -27,10 +28,10 @@ def launch(command: Command) -> None:
     elif command.values("sweep.resume"):
         raise UsageError("sweep.resume continues a sweep; add -m")
     else:
-        (job,) = compose_jobs(command)
-        # Here, so that a wrong command line is refused before PyTorch is imported.
-        from mixvae.runs.jobs import run_job
-
+        with quick_imports():
+            # The check of a command line imports the parts that it names, and PyTorch with them.
+            (job,) = compose_jobs(command)
+            from mixvae.runs.jobs import run_job
         run_job(job.cfg, job.overrides, command.flags)
 
 

@@ -106,6 +106,8 @@ WRONG = [
     Wrong("train", "logger.wandb.mode=sometimes", "sometimes"),
     Wrong("train", "name=a/b", "a/b"),
     Wrong("train", "trainer.precision=bf16-true", "bf16-true"),
+    Wrong("train", "trainer.precision=automatic", "automatic"),
+    Wrong("train", "trainer.precision=auto bf16_tested=perhaps", "bf16_tested"),
     Wrong("train", f"model.marginal_weight={RAMP}", "model.marginal_weight"),
     # What does not belong together.
     Wrong("train", f"{CELLS} augmenter=affine", "augmenter=affine"),

@@ -20,6 +20,7 @@ from experiments.bench import (
     loading,
     modalities,
     products,
+    runs,
     startup,
     training_loop,
 )
@@ -69,6 +70,9 @@ def measured(group: str, setting: Setting) -> Iterator[dict[str, Any]]:
     """The rows of a group's cases."""
     if group == "startup":
         yield from startup.rows(min(setting.rounds, 3))
+        return
+    if group == "runs":
+        yield from runs.rows(setting.rounds)
         return
     if group == "footprint":
         yield from footprint.rows()

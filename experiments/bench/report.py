@@ -24,6 +24,7 @@ TITLES = {
     "distances": "Forward and backward pass of one term",
     "loading": "Loading alone",
     "startup": "Start, seconds",
+    "runs": "Whole runs from command to prompt, CPU seconds by phase",
     "training_loop": "An epoch of the trainer against bare steps, seconds",
     "epoch": "An epoch over cells of the Smart-seq size, seconds",
     "footprint": "Largest resident memory of each experiment, whole runs cut short",

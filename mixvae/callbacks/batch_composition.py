@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from numpy.typing import NDArray
-from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 
 from mixvae.callbacks.collecting import AbstractPredictionCallback
@@ -61,6 +60,8 @@ class BatchComposition(AbstractPredictionCallback):
             return
         table = self._table
         batch = np.unique(names, return_inverse=True)[1][table.index]
+        from sklearn.metrics import adjusted_rand_score  # slow to import
+
         values = {"ari_category": float(adjusted_rand_score(batch, table.consensus))}
         order = np.random.default_rng(self.seed).permutation(len(table.index))
         chosen = np.sort(order[: self.max_samples])

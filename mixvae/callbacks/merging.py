@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 
 from mixvae.callbacks.checkpoints import forget_best
 from mixvae.callbacks.lightning_parts import callbacks_of, is_debugging
@@ -174,5 +173,7 @@ def assigned_samples(trainer: Trainer, model: LightningModule) -> Assigned:
     joined = np.concatenate([part.points for part in parts])
     if joined.shape[1] > MAX_DIMENSIONS:
         size = min(MAX_DIMENSIONS, len(joined))
+        from sklearn.decomposition import PCA  # slow to import
+
         joined = PCA(size, svd_solver="randomized", random_state=0).fit_transform(joined)
     return Assigned(joined, np.concatenate([part.category for part in parts], axis=1))

@@ -18,6 +18,8 @@ from mixvae.suggestions import suggestion
 # Packages whose base classes take whatever they are given.
 BASES = ("torch", "lightning", "pytorch_lightning", "builtins")
 SCALARS = (bool, int, float, str, NoneType)
+# Values that a run replaces before a constructor gets them.
+REPLACED = {("trainer.precision", "auto")}
 
 
 def check_constructors(config: Mapping[str, Any]) -> None:
@@ -46,7 +48,7 @@ def _check_node(path: str, node: Mapping[str, Any]) -> None:
             if not takes_any:
                 near = suggestion(f"{path}.{key}", [f"{path}.{name}" for name in hints])
                 raise ValueError(f"unknown key '{path}.{key}'{near}")
-        elif not accepts(hints[key], value):
+        elif not accepts(hints[key], value) and (f"{path}.{key}", str(value)) not in REPLACED:
             words = _literals(hints[key]) if isinstance(value, str) else []
             near = suggestion(value, words) if words else ""
             raise ValueError(f"{path}.{key} is {value!r}; it must be {describe(hints[key])}{near}")

@@ -41,6 +41,8 @@ class RunConfig:
         num_threads: CPU threads of PyTorch; null leaves it to PyTorch.
         matmul_precision: Precision of float32 matrix products on a GPU: `highest`, `high` (TF32:
             10 mantissa bits instead of 23, several times faster) or `medium` (bf16).
+        bf16_tested: Whether the experiment has the same quality in bf16 over three seeds, which
+            `trainer.precision=auto` asks for.
         test_checkpoint: Which weights to test: `best` by `callbacks.checkpoints`, `last`, or
             `selected` by `callbacks.pruning`.
         objective: Logged metric that a run returns to a sweeper.
@@ -68,6 +70,7 @@ class RunConfig:
     tags: list[str] = field(default_factory=list)
     num_threads: int | None = None
     matmul_precision: str = "high"
+    bf16_tested: bool = False
     test_checkpoint: str = "best"
     objective: str = "val/loss"
     report: bool = True

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 
 from mixvae.evaluation.generation import spread_over
 from mixvae.files import replacing
@@ -69,6 +67,10 @@ def fit_latent_mixture(latents: NDArray[np.floating[Any]]) -> LatentMixture:
         Ghosh et al. 2020 (regularised autoencoders): a density fitted to latents after training.
     """
     points = np.asarray(latents, dtype=np.float64)
+    # Slow to import.
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
     if not np.isfinite(points).all():
         raise ValueError("some training latents are not finite: the training has diverged")
     points = spread_over(points, MAX_FITTED)

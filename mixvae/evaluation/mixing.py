@@ -6,9 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
-from sklearn.metrics import adjusted_rand_score
-from sklearn.neighbors import NearestNeighbors
 
 from mixvae.contracts import UNKNOWN_LABEL
 
@@ -34,6 +31,8 @@ def lisi(
     """
     count = min(int(3 * perplexity), len(points) - 1)
     perplexity = min(perplexity, count / 3)
+    from sklearn.neighbors import NearestNeighbors  # slow to import
+
     distance, near = NearestNeighbors(n_neighbors=count + 1).fit(points).kneighbors(points)
     excess = distance[:, 1:] - distance[:, 1:2]
     low, high = np.zeros(len(points)), np.full(len(points), np.inf)
@@ -82,5 +81,9 @@ def label_agreement(
     count = len(np.unique(label[known]))
     if count < 2:
         return None
+    # Slow to import.
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import adjusted_rand_score
+
     clusters = KMeans(count, n_init=5, random_state=seed).fit_predict(points[known])
     return float(adjusted_rand_score(label[known], clusters))

@@ -5,15 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+
+if TYPE_CHECKING:  # scikit-learn is slow to import, and few runs need it
+    from sklearn.pipeline import Pipeline
 
 PROBE_C = 1.0
 """Inverse strength of the squared penalty on a probe's weights, scikit-learn's default."""
@@ -46,8 +44,10 @@ def fit_logistic(data: Labelled, c: float = PROBE_C, max_iterations: int = 500) 
     Args:
         c: Inverse strength of the squared penalty on the weights, above 0.
     """
+    from sklearn.linear_model import LogisticRegression
+
     model = LogisticRegression(C=c, max_iter=max_iterations)
-    return _fit(make_pipeline(StandardScaler(), model), data)
+    return _fit(model, data)
 
 
 def fit_mlp(data: Labelled, seed: int = 0) -> Classifier:
@@ -55,9 +55,11 @@ def fit_mlp(data: Labelled, seed: int = 0) -> Classifier:
 
     For data whose classes are not linearly separable, such as images.
     """
+    from sklearn.neural_network import MLPClassifier
+
     network = MLPClassifier((128,), batch_size=min(128, len(data.label)), max_iter=30)
     network.set_params(random_state=seed, alpha=1e-3)
-    return _fit(make_pipeline(StandardScaler(), network), data)
+    return _fit(network, data)
 
 
 def accuracy(classify: Classifier, data: Labelled) -> float:
@@ -91,13 +93,19 @@ class Fitted:
         return found
 
 
-def _fit(pipeline: Pipeline, data: Labelled) -> Classifier:
+def _fit(classifier: Any, data: Labelled) -> Classifier:
+    """Fit a classifier on standardised features."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     classes = np.unique(data.label)
     if len(classes) < 2:
         raise ValueError(
             f"a classifier needs samples of two classes or more; got {len(classes)}"
             f" in {len(data.label)} labelled samples"
         )
+    pipeline = make_pipeline(StandardScaler(), classifier)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         pipeline.fit(_flat(data.x), data.label)

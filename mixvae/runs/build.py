@@ -37,6 +37,7 @@ from mixvae.runs.trainer_settings import (
     check_checkpoints,
     check_settings,
     check_trainer,
+    choose_precision,
     unfuse_where_clipped,
 )
 
@@ -71,6 +72,7 @@ def build(cfg: DictConfig) -> Parts:
     """
     quieten_lightning()
     check_settings(cfg.trainer)
+    choose_precision(cfg)
     unfuse_where_clipped(cfg)
     data = instantiate(cfg.data, _convert_="all")
     model = build_model(cfg, data)
@@ -182,6 +184,7 @@ def _check_optimizer(model: AbstractModule[Any]) -> None:
 
 def build_trainer(cfg: DictConfig, *, logs: bool = True) -> Trainer:
     """Build the trainer with its callbacks and loggers; the first one writes metrics.csv."""
+    choose_precision(cfg)
     callbacks: list[Callback] = _built(cfg.callbacks)
     if not cfg.trainer.get("enable_progress_bar", True):
         callbacks = [item for item in callbacks if not isinstance(item, ProgressBar)]

@@ -11,7 +11,7 @@ from mixvae.cli.overrides import quoted
 from mixvae.contracts import DataSpec, MultimodalSpec
 from mixvae.data.cell_base import AbstractCellDataModule
 from mixvae.data.given import is_given
-from mixvae.engine.wandb_logger import WandbRun
+from mixvae.engine.recorders import RunRecorder
 from mixvae.files import read_json
 from mixvae.runs.recording import Run, shown
 
@@ -37,7 +37,7 @@ def print_result(run: Run) -> None:
         print(f"report         {shown(run.folder.report)}")
     tell_figures(run.folder.figures)
     for logger in run.parts.trainer.loggers:
-        if isinstance(logger, WandbRun) and logger.sync_folder is not None:
+        if isinstance(logger, RunRecorder) and logger.sync_folder is not None:
             place = shlex.quote(shown(logger.sync_folder))
             print(f"W&B            offline; to send it: wandb sync {place}")
     if advice := next_command(run):

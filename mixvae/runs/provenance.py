@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from functools import cache
 from importlib import metadata
@@ -17,6 +18,9 @@ from typing import Any
 import torch
 
 from mixvae import __version__
+
+# A module at the beginning of a line: a name, or a file's path up to a slash or its ending.
+TOP = re.compile(r"^[^/.,\n]+", re.MULTILINE)
 
 
 def describe_provenance(command: Sequence[str]) -> dict[str, Any]:
@@ -44,17 +48,22 @@ def describe_provenance(command: Sequence[str]) -> dict[str, Any]:
 def imported_versions() -> dict[str, str]:
     """Return the version of every installed package that this process has imported so far."""
     imported = {name.partition(".")[0] for name in sys.modules}
-    distributions = _packages_distributions()
-    names = {name for module in imported for name in distributions.get(module, ())}
-    versions = {name: metadata.version(name) for name in sorted(names, key=str.lower)}
+    names = {one.name: one.version for one, modules in _modules_of() if imported & modules}
+    versions = {name: names[name] for name in sorted(names, key=str.lower)}
     # With its build (+cpu, +cu130), which the metadata may leave out.
     return versions | {"torch": str(torch.__version__)}
 
 
 @cache
-def _packages_distributions() -> Mapping[str, list[str]]:
-    """Return the distributions of each top-level module; it reads the lists of all their files."""
-    return metadata.packages_distributions()
+def _modules_of() -> list[tuple[metadata.Distribution, set[str]]]:
+    """Return every installed package with the names of its top-level modules.
+
+    `metadata.packages_distributions` would also ask of every installed file whether it exists.
+    """
+    return [
+        (one, set(TOP.findall(one.read_text("top_level.txt") or one.read_text("RECORD") or "")))
+        for one in metadata.distributions()
+    ]
 
 
 def _git(*arguments: str) -> str | None:

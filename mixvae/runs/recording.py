@@ -23,7 +23,7 @@ from mixvae.cli.command import key_of
 from mixvae.cli.config_file import resolved, save_config
 from mixvae.cli.trust import accept
 from mixvae.engine.cluster import process_rank
-from mixvae.engine.wandb_logger import WandbRun
+from mixvae.engine.recorders import RunRecorder
 from mixvae.files import (
     last_values,
     read_metrics,
@@ -117,7 +117,7 @@ def start_loggers(run: Run, group: str | None) -> None:
         "data_sizes": str(run.parts.data),
     }
     for logger in run.parts.trainer.loggers:
-        if isinstance(logger, WandbRun):
+        if isinstance(logger, RunRecorder):
             name = display_name(run.cfg.name, overrides, run.cfg.seed)
             logger.identify(str(provenance.get("id", run.folder.path.name)), group, name)
         logger.log_hyperparams({**resolved(run.cfg), "run": origin})
@@ -161,6 +161,7 @@ def write_summary(run: Run, status: str) -> dict[str, Any]:
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
         "seconds": round(run.seconds, 2),
+        "precision": str(trainer.precision),
         "best_epoch": None if checkpoints is None else checkpoints.best_epoch,
         "tested_checkpoint": run.tested,
         "tested_split": tested_split(run.parts.data),
@@ -175,7 +176,7 @@ def write_summary(run: Run, status: str) -> dict[str, Any]:
         (provenance.get("resumed") or [provenance])[-1]["versions"] = imported_versions()
         write_json(run.folder.provenance, provenance)
     for logger in trainer.loggers:
-        if isinstance(logger, WandbRun):
+        if isinstance(logger, RunRecorder):
             logger.finish(summary, failed=status == "failed")
     return summary
 

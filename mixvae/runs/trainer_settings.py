@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from mixvae.callbacks.checkpoints import Checkpoints
 from mixvae.callbacks.lightning_parts import callbacks_of
 from mixvae.cli.trust import built_nodes
+from mixvae.engine.processor import has_bf16
 from mixvae.messages import inform
 from mixvae.runs.folder import RunFolder
 
@@ -35,6 +36,22 @@ def check_settings(trainer: DictConfig) -> None:
         value = trainer.get(key)
         if isinstance(value, int) and value < 1:
             raise ValueError(f"trainer.{key} must be 1 or more, got {value}")
+
+
+def choose_precision(cfg: DictConfig) -> None:
+    """Put a precision in place of `trainer.precision=auto`, which the run folder then names.
+
+    It is bf16-mixed where the device has bf16 arithmetic and the experiment was tested in it.
+    """
+    if cfg.trainer.get("precision") != "auto":
+        return
+    tested = cfg.get("bf16_tested", False)
+    fits = tested and has_bf16(cfg.trainer.get("accelerator"))
+    reason = "the device has bf16 arithmetic" if fits else "the device has no bf16 arithmetic"
+    if not tested:
+        reason = "the experiment is not tested in bf16 (bf16_tested=false)"
+    cfg.trainer.precision = "bf16-mixed" if fits else "32-true"
+    inform(f"trainer.precision=auto: {cfg.trainer.precision}, as {reason}")
 
 
 def check_trainer(trainer: Trainer, strategy: object) -> None:

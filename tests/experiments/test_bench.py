@@ -1,3 +1,4 @@
+import importlib
 import json
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from experiments.bench import (
     footprint,
     loading,
     modalities,
+    runs,
     startup,
     training_loop,
 )
@@ -27,7 +29,9 @@ from experiments.bench.measuring import (
     peak_memory,
 )
 from experiments.bench.steps import graph_step, model_step
+from experiments.measured_process import Measured
 from experiments.modality_loop import Widths
+from experiments.phases import NAMES, PHASES, Phases
 from mixvae.cli.schema import register
 from mixvae.contracts import Batch
 from mixvae.data import HippocampusDataModule
@@ -199,3 +203,38 @@ def test_the_command_writes_json_markdown_and_a_figure(
     assert "| MNIST MLP, A 2, K 10, B 8 |" in page
     assert page in capsys.readouterr().out
     assert (tmp_path / "bench.png").stat().st_size > 1000
+
+
+def test_the_innermost_phase_gets_the_time() -> None:
+    phases = Phases()
+    inner = phases.timed(busy(0.02), "checkpoints")
+    phases.timed(lambda: (busy(0.03)(), inner()), "steps")()
+    assert phases.seconds["checkpoints"] == pytest.approx(0.02, abs=0.01)
+    assert phases.seconds["steps"] == pytest.approx(0.03, abs=0.01)
+
+
+def test_every_phase_is_a_function_of_mixvae_or_lightning() -> None:
+    for path in PHASES:
+        module, _, name = path.partition(":")
+        found = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+        assert callable(found), path
+
+
+def test_the_phases_of_a_run_and_its_exit_are_all_of_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def measured(command: list[str]) -> Measured:
+        Path(command[3]).write_text(json.dumps(dict.fromkeys(NAMES, 0.5)))
+        return Measured(1.0, [], 20.0)
+
+    monkeypatch.setattr(runs, "measure", measured)
+    found = runs.run(["+experiment=digits_cpl"])
+    assert sum(found.values()) == 2 * found[runs.TOTAL]
+
+
+def test_cells_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(runs.CELLS, "none.h5ad")
+    with pytest.raises(ValueError, match=r"none\.h5ad"):
+        list(runs.rows(1))

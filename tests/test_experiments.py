@@ -61,15 +61,17 @@ SMALL = {
         *("data.val_fraction=0.2", "data.test_fraction=0.2"),
     ),
     "/data: hippocampus": ("data.simulator.num_trials=90", "data.simulator.num_bins=300"),
-    "/data: cite": ("data.batch_size=100",),
-    "/data: glyphs": ("data.max_glyphs=200", "data.size=8", "data.batch_size=20"),
+    # The rats choose their beta, the others are given one.
+    "/data: cite": ("data.batch_size=100", "model.beta=1"),
+    "/data: glyphs": ("data.max_glyphs=200", "data.size=8", "data.batch_size=20", "model.beta=1"),
     "/data: polymnist": (
+        "model.beta=1",
         *("data.train_samples=100", "data.test_samples=30", "data.batch_size=20"),
         "callbacks.evaluation.classifier=logistic",  # glyphs have the convolutional one
     ),
     **{
         f"/data: {name}": (
-            *("data.max_events=120", "data.size=16", "data.batch_size=20"),
+            *("data.max_events=120", "data.size=16", "data.batch_size=20", "model.beta=1"),
             "callbacks.evaluation.classifier=logistic",  # glyphs have the convolutional one
         )
         for name in STAND_INS

@@ -24,7 +24,8 @@ from tests.composed import composed
 
 register()
 
-FEW_TRIALS = ("data.simulator.num_trials=90", "data.simulator.num_bins=300")
+# A number for beta: `auto` trains models to choose one, which is not a step.
+FEW_TRIALS = ("data.simulator.num_trials=90", "data.simulator.num_bins=300", "model.beta=1.0")
 LATE = 7.0  # an epoch at which no weight of these experiments is 0
 STEPS = [
     ("digits_cpl",),

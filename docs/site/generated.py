@@ -60,6 +60,8 @@ def sources(experiment: str) -> list[Source]:
     own = [special[experiment]] if experiment in special else []
     return [
         *own,
+        Source(f"fresh/{experiment}.md", ("all but 0",)),
+        Source(f"fresh/{experiment}.md", ("",)),
         Source(f"mixture_table/{table}.md", (method,), more),
         Source(f"ablation/{experiment}.md", ("as shipped",)),
     ]

@@ -240,7 +240,7 @@ class EvalLoader:
                 " or evaluate with fewer processes"
             )
         self.batch_size = batch_size
-        self._cut = tensors.sample
+        self._tensors = tensors
         self._share = rows[rank::world_size].to(tensors.label.device)
 
     def __len__(self) -> int:
@@ -250,7 +250,7 @@ class EvalLoader:
     def __iter__(self) -> Iterator[Any]:
         """Yield this process's rows in order."""
         for rows in torch.tensor_split(self._share, self._num_batches):
-            yield self._cut(rows)
+            yield self._tensors.sample(rows)
 
     def thinned(self, count: int) -> EvalLoader:
         """Return a loader of about `count` rows, an equal share of each batch; it reads no more."""

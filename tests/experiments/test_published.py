@@ -72,8 +72,7 @@ def order(column: str) -> str:
     return kept("cells_recovery.md", "from K = 20", "all")[column]
 
 
-def mixture_row(data: str) -> list[str]:
-    found = runs(f"mixture_table/{data}.csv", method="cpl")
+def row_of(found: Runs) -> list[str]:
     columns = {"test/accuracy": 3, "test/nmi": 3, "test/consensus": 3, "test/reconstruction": 1}
     return [spread(found, column, digits) for column, digits in (columns | {"seconds": 0}).items()]
 
@@ -93,7 +92,7 @@ def readme() -> dict[str, list[str]]:
             spread(runs("mixture_table/digits.csv", method="cpl"), "test/accuracy"),
             spread(fresh, "test/accuracy"),
         ],
-        "`mnist_cpl`": [spread(runs("mixture_table/mnist.csv", method="cpl"), "test/accuracy")],
+        "`mnist_cpl`": [spread(runs("fresh/mnist_cpl.csv"), "test/accuracy")],
         "`cells_synthetic_order`": [order("ARI"), order("Leiden, best")],
         "`cells_cpl`": [
             real_cells("cpl-mixVAE", deviation=False),
@@ -117,8 +116,8 @@ def results() -> dict[str, list[str]]:
     mmvm = rats("hippocampus", "mmvm", "1.0", probe, coherence)
     alone = rats("hippocampus", "independent", "0.1", probe, coherence)
     return {
-        "`digits_cpl`": mixture_row("digits"),
-        "`mnist_cpl`": mixture_row("mnist"),
+        "`digits_cpl`": row_of(runs("mixture_table/digits.csv", method="cpl")),
+        "`mnist_cpl`": row_of(runs("fresh/mnist_cpl.csv")),
         "`mnist_cpl_paper`": [paper[name] for name in ("accuracy", "NMI", "consensus")]
         + [" ± ".join(f"{float(x):.1f}" for x in paper["reconstruction (nats)"].split(" ± "))],
         "`cells_synthetic_order`": [order(c) for c in ("ARI", "Leiden, best", "precision at 20")],

@@ -11,13 +11,13 @@ from mixvae.cli.schema import named_file
 
 @dataclass(kw_only=True)
 class DashboardRequest:
-    """Make a W&B workspace and a report: python -m mixvae.dashboard project=NAME.
+    """Make a W&B workspace and a W&B report: python -m mixvae.dashboard project=NAME.
 
-      project=NAME         the W&B project, which holds runs of mixvae
+      project=NAME         the W&B project with the runs of mixvae
       dashboard=mixtures   one of conf/dashboard, mixtures or modalities, or a .yaml file
-      entity=TEAM          W&B team or user; the default is the login's own
+      entity=TEAM          W&B team or user; the default is that of the login
       kind=both            workspace, report or both
-      dry_run=true         check the file, print sections and charts, and send nothing
+      dry_run=true         check the file and print sections and charts; send nothing
       debug=true           show the full traceback of an error
 
     Examples:

@@ -15,9 +15,9 @@ ORDER = ("experiment", "data", "model", "augmenter", "trainer", "callbacks", "lo
 EXAMPLES = """\
   python -m mixvae.train +experiment=digits_cpl        an experiment
   python -m mixvae.train data=mnist model.beta=2       the default with other values
-  python -m mixvae.train -m seed=0,1,2                 one run for each value
+  python -m mixvae.train -m seed=0,1,2                 a sweep: one run for each value
   python -m mixvae.train resume=runs/...               continue a stopped run
-  python -m mixvae.train +experiment=digits_cpl --cfg job    show the config, run nothing
+  python -m mixvae.train +experiment=digits_cpl --cfg job    print the config, run nothing
   python -m mixvae.evaluate run=runs/...               test a run again"""
 
 
@@ -29,7 +29,7 @@ def train_help() -> str:
         key=lambda group: (ORDER.index(group) if group in ORDER else len(ORDER), group),
     )
     parts = [
-        "Train a model and leave a run folder: python -m mixvae.train [+experiment=NAME]"
+        "Train a model and write a run folder: python -m mixvae.train [+experiment=NAME]"
         " [key=value ...]",
         "Examples\n" + EXAMPLES,
     ]

@@ -27,13 +27,13 @@ class RunRequest:
 class EvaluateRequest(RunRequest):
     """Test a run again from its folder, and draw its figures: python -m mixvae.evaluate run=FOLDER.
 
-      run=FOLDER          the run; on its own data, predictions and figures are replaced in place
+      run=FOLDER          the run; a test on its own data replaces its predictions and figures
       checkpoint=best     best, last or selected; the default is the one that training tested
-      data=..., data.k=v  other data: results go to FOLDER/evaluations/<name>
+      data=..., data.k=v  other data: results are written to FOLDER/evaluations/<name>
       name=NAME           name of that folder
-      data_root=FOLDER    where the data sets are
-      trainer=cpu         another machine, such as one without a GPU; the run's other trainer
-                          settings stay, and trainer.key=value changes them
+      data_root=FOLDER    folder of the data sets
+      trainer=cpu         another trainer, such as one without a GPU; the run's other trainer
+                          settings are kept, and trainer.key=value changes them
       debug=true          show the full traceback of an error
 
     Examples:
@@ -49,7 +49,7 @@ class EvaluateRequest(RunRequest):
 
 @dataclass(kw_only=True)
 class ReportRequest:
-    """Write report.html, one page that opens without a network: python -m mixvae.report run=FOLDER.
+    """Write report.html, a page that opens without a network: python -m mixvae.report run=FOLDER.
 
       run=FOLDER          a run, or a sweep with its sweep.csv; the page is written into it
       debug=true          show the full traceback of an error
@@ -95,42 +95,43 @@ class AnnotateRequest(AnnotateOptions):
     python -m mixvae.annotate run=FOLDER data.path=CELLS.h5ad out=ANNOTATED.h5ad
 
       run=FOLDER          the run, trained on cells
-      data.path=FILE      the cells, in any format that data.path of training takes; not changed
-      out=FILE            the annotated copy, .h5ad (.h5mu of .h5mu); written whole or not at all.
-                          Of several files, data.path=[a.h5ad,b.h5ad], a folder, which then has an
-                          annotated copy of each, by its name
+      data.path=FILE      the cells, in any format that training reads; the file is not changed
+      out=FILE            the annotated copy, .h5ad (.h5mu for .h5mu), written atomically. For
+                          several files, data.path=[a.h5ad,b.h5ad], a folder for the annotated
+                          copies, which keep the names of the files
       overwrite=true      replace an existing `out`
       checkpoint=best     best, last or selected; the default is the one that training tested
-      agent=0             whose states to write: agents do not name their states alike
-      data.layer=NAME     X, raw or a layer; the default is the run's own where the file has it
+      agent=0             the agent whose states are written: states differ between agents
+      data.layer=NAME     X, raw or a layer; the default is the run's own if the file has it
       data.gene_names=C   column of var that names the genes; the default is the one with most of
                           the run's genes, or the index
-      data.modality=rna   of an .h5mu file with several
+      data.modality=rna   the modality of an .h5mu file with several
       target_sum=1e6      total per cell that raw counts are scaled to; the default is the run's own
       max_missing=0.2     share of the run's genes that the file may lack; they count as 0
-      batch=NAME          the batch of all cells, of a run with data.batch_key: one of the run's, or
-                          average for cells of none of them; the default is each cell's own
-      batch_size=1000     cells at a time
-      add=[decoded,...]   more to write: decoded, profiles, likelihood (below)
+      batch=NAME          for a run with data.batch_key, the batch of all cells: one of the run's
+                          batches, or average for cells of other batches; the default is each
+                          cell's own batch
+      batch_size=1000     cells per batch
+      add=[decoded,...]   additional results: decoded, profiles, likelihood (below)
       debug=true          show the full traceback of an error
 
     New in the file
       obs    mixvae_category      the category that the agents vote for
-             mixvae_agent0 ...    each agent's own
+             mixvae_agent0 ...    the category of each agent
              mixvae_probability   mean over agents of the probability of the vote's category
-             mixvae_agreement     share of the agents whose own category it is
+             mixvae_agreement     share of the agents that vote for it
              mixvae_entropy       mean over agents of the entropy of q(c|x), nats
       obsm   X_mixvae_category    mean over agents of q(c|x), one column per category
-             X_mixvae_state       states by one agent
+             X_mixvae_state       states of one agent
              X_mixvae_latent      both: sc.pp.neighbors(adata, use_rep="X_mixvae_latent")
-             X_mixvae_plane       two coordinates to draw, a direction for each category and the
-                                  first state along it: sc.pl.embedding(adata, "mixvae_plane");
-                                  also for one state or none, where X_mixvae_state cannot be drawn
+             X_mixvae_plane       two coordinates to plot, with a direction for each category and
+                                  the first state along it: sc.pl.embedding(adata, "mixvae_plane");
+                                  works for one state or none too, unlike X_mixvae_state
       uns    mixvae               run, checkpoint, versions, model order, genes, preparation
 
-    On request, in the unit of the model's input, columns as uns["mixvae"]["genes"]
+    On request, in the unit of the model's input, with the columns of uns["mixvae"]["genes"]
       obsm   X_mixvae_decoded     add=decoded: the agents' mean reconstruction of each cell, 4 bytes
-                                  a gene and cell; in an .h5ad file it is written batch by batch
+                                  per gene and cell; written batch by batch to an .h5ad file
       uns    mixvae["profiles"]   add=profiles: its mean over the cells of each kept category
       obs    mixvae_log_likelihood    add=likelihood: log p(x | category, state), mean over agents,
                                   nats; genes that the file lacks count as 0
@@ -158,31 +159,31 @@ class ImputeOptions(RunRequest):
 
 @dataclass(kw_only=True)
 class ImputeRequest(ImputeOptions):
-    """Impute missing modalities of events, and write the latents of those present.
+    """Impute the missing modalities of events, and write the latents of the present ones.
 
     python -m mixvae.impute run=FOLDER 'data.modalities={a: a.npy, b: b.npy}' out=imputed.npz
 
       run=FOLDER          the run, trained on several modalities
-      data.modalities={a:a.npy}    file of each modality by name, see docs/modalities_input.md: row
-                          i of each is event i, unless all files name their rows; a row of NaN is
-                          missing, and a modality without a file is missing in every event
-      out=FILE            the .npz to write; written whole or not at all
+      data.modalities={a:a.npy}    the file of each modality by name, see docs/modalities_input.md:
+                          row i of each file is event i, unless all files name their rows. A row
+                          of NaN is missing; a modality without a file is missing in every event
+      out=FILE            the .npz file, written atomically
       overwrite=true      replace an existing `out`
       checkpoint=best     best or last; the default is the one that training tested
-      source=NAME         impute from this modality alone; the default is every modality present
-      batch_size=1000     events at a time
+      source=NAME         impute from this modality alone; the default is all present modalities
+      batch_size=1000     events per batch
       debug=true          show the full traceback of an error
 
-    The file holds, N rows each, for each modality <m> of the run
-      <m>/filled          the samples in the unit of the files, (N, ...): those present as given,
-                          those missing imputed: the mean of p(x_m|z), from the mean of the joint
-                          posterior where the model has one, or else averaged over the modalities
-                          of the event
-      ids                 names of the rows, where all files have them
+    The file contains, with N rows each, for each modality <m> of the run
+      <m>/filled          the samples in the unit of the files, (N, ...): present ones as given,
+                          missing ones imputed by the mean of p(x_m|z), from the mean of the joint
+                          posterior if the model has one, else averaged over the event's present
+                          modalities
+      ids                 names of the rows, if all files have them
       <m>/missing         whether the sample was missing, (N,)
-      <m>/mean            latents: mean of q(z|x_m), (N, L); NaN where it is missing
+      <m>/mean            latents: mean of q(z|x_m), (N, L); NaN where the sample is missing
       <m>/logvar          their log-variance
-      joint/mean, joint/logvar    of the joint posterior, for models that have one
+      joint/mean, joint/logvar    the same of the joint posterior, if the model has one
 
     Example:
       python -m mixvae.impute run=runs/views 'data.modalities={a: new_a.npy}' out=imputed.npz

@@ -28,30 +28,30 @@ class RunConfig:
     """The top level of `conf/train.yaml`; Hydra refuses any other key, and wrong types.
 
     Attributes:
-        name: Name of the experiment, and of the folder its runs are gathered in.
-        seed: Seed of everything random: data split, weights, order, sampling noise.
-        data_root: Folder of data sets; null: MIXVAE_DATA_DIR, or else a cache folder of the user.
-        run_dir: Folder to write; null: `runs/<name>/<date_time>`.
-        resume: Folder of a stopped run to continue.
+        name: Name of the experiment, and of the folder of its runs.
+        seed: Seed of all randomness: data split, initial weights, order, sampling noise.
+        data_root: Folder of data sets; null: MIXVAE_DATA_DIR, or else the user's cache folder.
+        run_dir: The run folder; null: `runs/<name>/<date_time>`.
+        resume: Folder of a stopped run to resume.
         traceback: Show the full traceback of an error; `debug=true` is the same.
-        test: Whether to test after training, with its predictions and figures.
+        test: Whether to test after training and write predictions and figures.
         init_from: A checkpoint or run folder whose weights a new run starts from.
-        compile: Compile the networks with torch.compile, where the machine can.
-        tags: Words to find the run by in W&B.
-        num_threads: CPU threads of PyTorch; null leaves it to PyTorch.
+        compile: Compile the networks with torch.compile if the machine supports it.
+        tags: Tags of the run in W&B.
+        num_threads: CPU threads of PyTorch; null: PyTorch's own choice.
         matmul_precision: Precision of float32 matrix products on a GPU: `highest`, `high` (TF32:
             10 mantissa bits instead of 23, several times faster) or `medium` (bf16).
-        bf16_tested: Whether the experiment has the same quality in bf16 over three seeds, which
-            `trainer.precision=auto` asks for.
+        bf16_tested: Whether the experiment has the same quality in bf16 over three seeds;
+            `trainer.precision=auto` uses bf16 only then.
         test_checkpoint: Which weights to test: `best` by `callbacks.checkpoints`, `last`, or
             `selected` by `callbacks.pruning`.
-        objective: Logged metric that a run returns to a sweeper.
+        objective: Logged metric that a run returns to a Hydra sweeper.
         report: Whether to write report.html, a page of 6 MB, at the end of the run.
-        figures: `figures.format=svg` or `pdf` writes a vector copy beside each PNG;
-            `figures.style=paper` has 300 dots an inch and the letters of a paper, else `screen`.
+        figures: `figures.format=svg` or `pdf` adds a vector copy of each PNG;
+            `figures.style=paper` uses 300 dpi and a serif font; the default is `screen`.
         data: Data module.
         model: LightningModule.
-        augmenter: Makes each agent's copy of a sample.
+        augmenter: Makes each agent's augmented copy of a sample.
         trainer: lightning.Trainer.
         callbacks: Callbacks by name.
         logger: Loggers by name.

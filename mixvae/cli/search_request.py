@@ -82,23 +82,23 @@ class SearchConfig:
 
 @dataclass
 class SweepRequest(SearchConfig):
-    """Search for good settings, or write a sweep's tables: python -m mixvae.sweep ...
+    """Search for good settings, or write the tables of a sweep: python -m mixvae.sweep ...
 
-      search=NAME         a search of conf/sweep, or a .yaml file: trains one setting after the
-                          other, each chosen by the results so far (needs mixvae[sweep])
-      out=FOLDER          its folder, multirun/search/NAME by default; the same command again
-                          continues the search in it
-      num_trials=30       and every other key of the search's file: experiment, metric, direction,
+      search=NAME         a search of conf/sweep, or a .yaml file: trains one setting after another,
+                          each chosen from the results so far (needs mixvae[sweep])
+      out=FOLDER          folder of the search, multirun/search/NAME by default; the same command
+                          again continues the search
+      num_trials=30       and every other key of the search file: experiment, metric, direction,
                           seeds=[0,1,2], sampler, sampler_seed, pruner, pruner_trials,
                           pruner_epochs, timeout_min, storage
-      KEY=VALUE           other keys override every run: trainer.max_epochs=10
+      KEY=VALUE           other keys are overrides of every run: trainer.max_epochs=10
 
-      collect=FOLDER      a sweep's folder, multirun/<name>/<date_time>: writes sweep.csv (a row for
+      collect=FOLDER      a sweep folder, multirun/<name>/<date_time>: writes sweep.csv (a row for
                           each job), aggregate.csv (mean and standard deviation over seeds) and
                           sweep.png from the jobs in it
       debug=true          show the full traceback of an error
 
-    Sweeps themselves are multiruns of mixvae.train, which writes the same files at its end:
+    A sweep is a multirun of mixvae.train, which writes the same files at the end:
       python -m mixvae.train -m +experiment=digits_cpl seed=0,1,2
       python -m mixvae.train -m sweep.resume=multirun/digits_cpl/...     continues a stopped one
     """

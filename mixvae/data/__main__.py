@@ -27,15 +27,15 @@ class Command(NamedTuple):
 COMMANDS = {
     "import-smartseq": Command(
         "mixvae.data.smartseq:import_smartseq",
-        "make an .h5ad file of the Allen Institute's Smart-seq tables",
+        "make an .h5ad file from the Allen Institute's Smart-seq tables",
     ),
     "simulate-cells": Command(
         "mixvae.data.cells_synthetic:simulate_cells",
-        "write synthetic cells of known types and states as an .h5ad file",
+        "write synthetic cells with known types and states as an .h5ad file",
     ),
     "simulate-rats": Command(
         "mixvae.data.rat_simulator:simulate_rats",
-        "write simulated recordings of five rats as files in the layout of Dryad's",
+        "write simulated recordings of five rats in the file layout of the Dryad data",
     ),
 }
 

@@ -118,6 +118,10 @@ def results() -> dict[str, list[str]]:
     return {
         "`digits_cpl`": row_of(runs("mixture_table/digits.csv", method="cpl")),
         "`mnist_cpl`": row_of(runs("fresh/mnist_cpl.csv")),
+        "`mnist_mix_vae`": [
+            spread(runs("fresh/mnist_mix_vae.csv"), f"test/{name}", digits)
+            for name, digits in (("accuracy", 3), ("nmi", 3), ("reconstruction", 1))
+        ],
         "`mnist_cpl_paper`": [paper[name] for name in ("accuracy", "NMI", "consensus")]
         + [" ± ".join(f"{float(x):.1f}" for x in paper["reconstruction (nats)"].split(" ± "))],
         "`cells_synthetic_order`": [order(c) for c in ("ARI", "Leiden, best", "precision at 20")],

@@ -94,13 +94,8 @@ class Draft:
         return draft
 
     def rows(self, name: str, width: int) -> Any:
-        """A matrix of all cells in obsm, of that width, whose rows are set in their order.
-
-        Of a copy of the input it lies in the file, else in memory.
-        """
-        if self.place is None:
-            self.adata.obsm[name] = np.empty((self.adata.n_obs, width), dtype=np.float32)
-            return self.adata.obsm[name]
+        """A matrix of obsm in the copy of the input, of that width, whose rows are set in order."""
+        assert self.place is not None, "only a copy of the input has rows in its file"
         self.written.append(name)
         return _RowsOfFile(self.path, self.place, name, (self.adata.n_obs, width))
 

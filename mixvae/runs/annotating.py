@@ -60,7 +60,8 @@ def _annotate_file(
     """Annotate one file, and tell its cells and categories."""
     with file.open() as source, replacing(out) as temporary:
         draft = Draft.begin(file, source, temporary)
-        annotator.annotate(draft.adata, options, source, draft.rows)
+        rows = None if draft.place is None else draft.rows
+        annotator.annotate(draft.adata, options, source, rows)
         source.check_unchanged()
         draft.finish()
     number = len(draft.adata.obs["mixvae_category"].cat.categories)
@@ -104,7 +105,7 @@ class Annotator:
     ) -> None:
         """Annotate an AnnData object in place, by the expression of `source` if it has none.
 
-        `rows` makes matrices of all cells; by default in the object.
+        `rows` makes matrices of all cells in a file; None: they are in the object.
         """
         source = source or AnnDataSource(adata)
         matrix = _choose_matrix(source, self.preparation, options)

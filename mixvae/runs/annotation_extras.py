@@ -42,14 +42,8 @@ class Extras:
             )
         self.model = model
         num_cells, genes = shape
-        self._in_memory = "decoded" in self.add and rows is None
-        self._decoded: Any = None
         if "decoded" in self.add:
-            self._decoded = (
-                np.empty((num_cells, genes), dtype=np.float32)
-                if rows is None
-                else rows(DECODED, genes)
-            )
+            self._decoded: Any = np.empty(shape, np.float32) if not rows else rows(DECODED, genes)
         self._likelihood = np.empty(num_cells, dtype=np.float32)
         self._sums = np.zeros((model.num_categories, genes))
         self._cells = np.zeros(model.num_categories)
@@ -91,14 +85,14 @@ class Extras:
             self._likelihood[rows] = -nll.mean(dim=0).float().cpu().numpy()
         if self.add & {"decoded", "profiles"}:
             mean = self.model.likelihood.mean(parameters).mean(dim=0).float().cpu().numpy()
-            if self._decoded is not None:
+            if "decoded" in self.add:
                 self._decoded[rows] = mean
             np.add.at(self._sums, consensus, mean)
             self._cells += np.bincount(consensus, minlength=len(self._cells))
 
     def write(self, adata: Any, kept: NDArray[np.int64]) -> None:
-        """Write into an AnnData object what is not written yet; `kept` are the kept categories."""
-        if self.add and self._in_memory:
+        """Write into an AnnData object what no file holds yet; `kept` are the kept categories."""
+        if "decoded" in self.add and isinstance(self._decoded, np.ndarray):
             adata.obsm[DECODED] = self._decoded
         if "likelihood" in self.add:
             adata.obs["mixvae_log_likelihood"] = self._likelihood

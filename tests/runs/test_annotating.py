@@ -558,7 +558,7 @@ def test_a_rejected_run_is_warned_of(made: Path, cells, caplog: pytest.LogCaptur
 def test_folders_and_stores_become_h5ad(made: Path, command, cells, tmp_path: Path) -> None:
     from scipy import io
 
-    wanted = annotate(cells, made)
+    wanted = annotate(cells, made, add=["decoded"])
     folder = tmp_path / "10x"
     folder.mkdir()
     with (folder / "matrix.mtx").open("wb") as file:
@@ -571,9 +571,12 @@ def test_folders_and_stores_become_h5ad(made: Path, command, cells, tmp_path: Pa
         cells.write_zarr(tmp_path / "in.zarr")
         paths["in.zarr"] = "zarr.h5ad"
     for path, out in paths.items():
-        status, _, err = command("run=a", f"data.path={path}", f"out={out}")
+        status, _, err = command("run=a", f"data.path={path}", f"out={out}", "add=[decoded]")
         assert status == 0, err
-        same(anndata.read_h5ad(tmp_path / out), wanted)
+        found = anndata.read_h5ad(tmp_path / out)
+        same(found, wanted)
+        name = "X_mixvae_decoded"
+        np.testing.assert_allclose(found.obsm[name], wanted.obsm[name], atol=1e-4)
 
 
 # --- on request ---

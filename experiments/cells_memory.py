@@ -69,21 +69,18 @@ def write_file(path: Path, cells: dict[str, float], many: bool = False) -> None:
         cells: Arguments of `generate_cells`, or of `write_many`.
         many: Whether they are of the latter.
     """
-    written = (
-        "import json, sys; from pathlib import Path;"
-        "from experiments.many_cells import write_many;"
-        "write_many(Path(sys.argv[1]), **json.loads(sys.argv[2]))"
-    )
-    code = (
-        written
-        if many
-        else (
-            "import json, sys; from pathlib import Path;"
+    code = "import json, sys; from pathlib import Path;"
+    if many:
+        code += (
+            "from experiments.many_cells import write_many;"
+            "write_many(Path(sys.argv[1]), **json.loads(sys.argv[2]))"
+        )
+    else:
+        code += (
             "from mixvae.data.cell_generator import generate_cells;"
             "from mixvae.data.cells_synthetic import write_cells;"
             "write_cells(generate_cells(**json.loads(sys.argv[2])), Path(sys.argv[1]))"
         )
-    )
     subprocess.run([sys.executable, "-c", code, str(path), json.dumps(cells)], check=True)
 
 

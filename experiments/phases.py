@@ -1,4 +1,4 @@
-"""One training whose CPU time is told by phase: `python -m experiments.phases FILE WORDS ...`.
+"""Measures the CPU time of a training by phase: `python -m experiments.phases FILE WORDS ...`.
 
 Trains as `python -m mixvae.train WORDS ...` and writes the CPU seconds of each phase to FILE as
 JSON. A phase's time is its own: what an inner phase takes is counted there. Functions are wrapped

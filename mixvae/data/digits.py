@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from mixvae.contracts import DataSpec
 from mixvae.data.base import AbstractResidentDataModule, Split, SplitRows
@@ -39,10 +38,12 @@ class DigitsDataModule(AbstractResidentDataModule):
 
     def read_splits(self) -> dict[Split, SplitRows]:
         """Read scikit-learn's file and split it."""
-        images, labels = read_digits()
+        from sklearn.datasets import load_digits  # scikit-learn is slow to import
+
+        images, labels = load_digits(return_X_y=True)
         tensors = ResidentTensors(
-            stored=torch.from_numpy(images).reshape(-1, *self.spec.shape),
-            label=torch.from_numpy(labels),
+            stored=torch.from_numpy(images.astype(np.uint8)).reshape(-1, *self.spec.shape),
+            label=torch.from_numpy(labels.astype(np.int64)),
             unit=LARGEST_PIXEL,
         )
         order = torch.from_numpy(np.random.default_rng(self.split_seed).permutation(len(labels)))
@@ -53,11 +54,3 @@ class DigitsDataModule(AbstractResidentDataModule):
             "val": SplitRows(tensors, rest[val]),
             "test": SplitRows(tensors, test),
         }
-
-
-def read_digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Read the pixels, (N, 64), 0 to 16, and the digits, (N,)."""
-    from sklearn.datasets import load_digits  # takes a second, and only these runs need it
-
-    digits = load_digits()
-    return digits.data.astype(np.uint8), digits.target.astype(np.int64)

@@ -25,6 +25,20 @@ def vote(probs: Tensor) -> Tensor:
     return probs.clamp_min(torch.finfo(probs.dtype).tiny).log().mean(dim=0).argmax(dim=-1)
 
 
+def agreement(probs: Tensor, category: Tensor) -> Tensor:
+    """Mean over agents of the probability of a category of each sample.
+
+    Args:
+        probs: q(c|x) of each agent, shape (A, B, K).
+        category: Such as the one voted for, shape (B,), int64.
+
+    Returns:
+        Shape (B,), in [0, 1].
+    """
+    chosen = category.view(1, -1, 1).expand(len(probs), -1, 1)
+    return probs.gather(-1, chosen).squeeze(-1).mean(dim=0)
+
+
 def consensus_matrix(joint: ArrayLike) -> NDArray[np.float64]:
     """Joint assignments of two agents, each entry over the larger of its row and column sums.
 

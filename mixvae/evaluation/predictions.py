@@ -12,7 +12,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from mixvae.contracts import Batch, MixturePosterior
-from mixvae.evaluation.consensus import vote
+from mixvae.evaluation.consensus import agreement, vote
 from mixvae.evaluation.mixture import MixtureCounts
 
 
@@ -44,9 +44,8 @@ class PredictionTable(NamedTuple):
     @property
     def confidence(self) -> NDArray[np.float32]:
         """Mean over agents of the probability of the consensus category, shape (N,)."""
-        chosen = np.take_along_axis(self.probs, self.consensus[None, :, None], axis=-1)
-        mean: NDArray[np.float32] = chosen[..., 0].mean(axis=0)
-        return mean
+        probs, consensus = torch.from_numpy(self.probs), torch.from_numpy(self.consensus)
+        return agreement(probs, consensus).numpy()
 
 
 class PredictionCollector(Metric):

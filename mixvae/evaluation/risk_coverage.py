@@ -13,7 +13,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from mixvae.contracts import Batch, MixturePosterior
 from mixvae.evaluation.clustering import match_classes
-from mixvae.evaluation.consensus import vote
+from mixvae.evaluation.consensus import agreement, vote
 
 
 def accuracy_at_coverage(
@@ -74,11 +74,10 @@ class RiskCoverage(Metric):
         known = batch.label >= 0
         probs = posterior.probs.float()[:, known]
         category = vote(probs)
-        chosen = probs.mean(dim=0).gather(-1, category.unsqueeze(-1)).squeeze(-1)
         self.index.append(batch.index[known])
         self.label.append(batch.label[known])
         self.category.append(category)
-        self.confidence.append(chosen)
+        self.confidence.append(agreement(probs, category))
 
     def compute(self) -> dict[str, Tensor]:
         """Compute `aurc`, in [0, 1], 0 the best; nothing without a labelled sample."""

@@ -141,8 +141,7 @@ class JointPosteriorVAE(AbstractMultimodalModule):
         nll = torch.stack(
             [self._nll(self.code_of(flat, m), batch, m) for m in range(self.num_modalities)]
         )
-        log_weights = -self.modality_weights.unsqueeze(2).mul(nll).sum(0)
-        log_weights = log_weights - self.beta(self.epoch) * kl
+        log_weights = -self.weighted(nll) - self.beta(self.epoch) * kl
         share = shares_of(log_weights.unflatten(0, z.shape[:2]), joint.used, z).flatten(0, 1)
         return (share * nll).sum(dim=1), (share * kl).sum(dim=0)
 

@@ -84,15 +84,16 @@ class MMVAEPlus(AbstractMultimodalModule):
         (mean, private_mean), (logvar, private_logvar) = map(
             self._split, self.encode(batch.x, present)
         )
+        usable = present | ~present.any(dim=1, keepdim=True)
         if self.num_draws > 1:
-            return self._weighted_terms(batch, (mean, logvar), (private_mean, private_logvar))
+            own = GaussianMixture(private_mean, private_logvar, usable)
+            return self._weighted_terms(batch, GaussianMixture(mean, logvar, usable), own)
         shared = present_or_zero(reparametrise(mean, logvar), present)
         private = present_or_zero(reparametrise(private_mean, private_logvar), present)
         nll = torch.stack(
             [self._cross_nll(shared, private[n], batch, n) for n in range(self.num_modalities)],
             dim=1,
         )
-        usable = present | ~present.any(dim=1, keepdim=True)
         standard = log_density(shared, torch.zeros_like(shared), torch.zeros_like(shared))
         mixture = log_mixture(shared, mean, logvar, usable) - standard
         terms = self.shared_terms(
@@ -105,17 +106,20 @@ class MMVAEPlus(AbstractMultimodalModule):
         return terms
 
     def _weighted_terms(
-        self, batch: MultimodalBatch, shared: tuple[Tensor, Tensor], private: tuple[Tensor, Tensor]
+        self, batch: MultimodalBatch, joint: GaussianMixture, own: GaussianMixture
     ) -> Terms:
-        """The terms of `num_draws` draws from each modality, averaged by their weights."""
-        count, present = self.num_draws, batch.present
-        used = present | ~present.any(dim=1, keepdim=True)
-        joint, own = GaussianMixture(*shared, used), GaussianMixture(*private, used)
+        """The terms of `num_draws` draws from each modality, averaged by their weights.
+
+        Args:
+            joint: The posteriors of the shared latents.
+            own: Those of the private ones.
+        """
+        count = self.num_draws
         z, w = component_draws(joint, count), component_draws(own, count)
         flat = z.flatten(0, 1)
         kl = density_of(flat, joint, fixed=True) - log_standard_normal(flat)
         kl = kl.unflatten(0, z.shape[:2])
-        own_mean, own_logvar = (part.detach().unsqueeze(1) for part in private)
+        own_mean, own_logvar = (part.detach().unsqueeze(1) for part in own[:2])
         private_kl = log_density(w, own_mean, own_logvar) - log_standard_normal(w)
         nll = torch.stack(
             [
@@ -123,9 +127,8 @@ class MMVAEPlus(AbstractMultimodalModule):
                 for n in range(self.num_modalities)
             ]
         )
-        weighted = self.modality_weights[:, :, None, None].mul(nll).sum(dim=0)
-        log_weights = -weighted - self.beta(self.epoch) * (kl + private_kl)
-        share = shares_of(log_weights, used, z, w)
+        log_weights = -self.weighted(nll) - self.beta(self.epoch) * (kl + private_kl)
+        share = shares_of(log_weights, joint.used, z, w)
         terms = self.shared_terms(
             self.weights(self.epoch), (share * nll).sum(dim=(1, 2)), (share * kl).sum(dim=(0, 1))
         )

@@ -253,8 +253,9 @@ class AbstractMultimodalModule(AbstractGenerative):
         return torch.where(here[:, 0], nll, torch.zeros_like(nll))
 
     def weighted(self, reconstruction: Tensor) -> Tensor:
-        """Sum over modalities of weight times (M, B): shape (B,)."""
-        return (self.modality_weights * reconstruction).sum(dim=0)
+        """Sum over modalities of weight times (M, ..., B): shape (..., B)."""
+        weights = self.modality_weights.view(-1, *[1] * (reconstruction.dim() - 1))
+        return (weights * reconstruction).sum(dim=0)
 
     def check(self, batch: MultimodalBatch) -> None:
         """Refuse other shapes, and values that a modality's likelihood cannot describe."""

@@ -68,7 +68,10 @@ def test_the_loop_has_the_loss_and_the_gradients_of_the_batched_model(
     gradients = AgentLoop(num_agents, sizes).double()
     copy_weights(model, gradients)
     named = dict(gradients.named_parameters())
+    # A gradient that is 0 in theory, such as a bias' before batch norm, is a sum of large parts:
+    # its rounding error goes with the largest gradient, and differs between processors.
+    largest = max(float(parameter.grad.abs().max()) for parameter in loop.parameters())
     for name, parameter in loop.named_parameters():
         torch.testing.assert_close(
-            named[name].detach(), parameter.grad, rtol=1e-9, atol=1e-9, msg=name
+            named[name].detach(), parameter.grad, rtol=1e-9, atol=1e-9 + 1e-14 * largest, msg=name
         )

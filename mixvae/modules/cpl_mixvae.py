@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from mixvae.contracts import Adversary, Augmenter, Balance, Batch, Covariate, MixtureStep
-from mixvae.modules.base import check_adversary, plain_number, weight_schedule
+from mixvae.messages import inform
+from mixvae.modules.base import check_adversary, plain_number, spread_samples, weight_schedule
 from mixvae.modules.mixture import AbstractMixture, Tau
 from mixvae.networks.batched import frozen_statistics
 from mixvae.objectives.assignment import joint_counts
@@ -23,6 +24,7 @@ from mixvae.objectives.divergences import (
     kl_to_standard_normal,
 )
 from mixvae.objectives.information import information
+from mixvae.objectives.likelihoods import half_null_deviance
 from mixvae.objectives.relaxation import gumbel_softmax, reparametrise
 from mixvae.objectives.schedules import Schedule, as_schedule
 from mixvae.objectives.terms import Terms
@@ -59,6 +61,9 @@ class CplMixVAE(AbstractMixture):
         entropy_weight: Weight of the entropy of q(c|x); the paper's objective has 1.
         adversary: Makes x + r_a; needed if adversarial_weight is above 0.
         marginal_weight: Weight of the entropy of the mean of q(c|x) in it, a number.
+        weight_unit: Nats in which the weights of coupling, consistency, adversarial and information
+            terms count. `auto` is what a training sample says beyond the mean sample, half the null
+            deviance, so that these terms keep their proportion to reconstructions of any size.
         align_epochs: Epochs at whose start the agents' labels are matched.
         copy_strength: Factor on the distance of the copies of `augmenter` and `adversary` from the
             sample, a number or a schedule over epochs.
@@ -72,6 +77,7 @@ class CplMixVAE(AbstractMixture):
     """
 
     joint_counts: Tensor
+    chosen_unit: Tensor
     # Terms that all agents have together; each of the others is a sum over agents.
     joint_terms = frozenset({"coupling"})
 
@@ -93,6 +99,7 @@ class CplMixVAE(AbstractMixture):
         adversary: Adversary | None = None,
         information_weight: float | Schedule = 0.0,
         marginal_weight: float = 4.0,
+        weight_unit: float | Literal["auto"] = 1.0,
         align_epochs: Sequence[int] = (),
         copy_strength: float | Schedule = 1.0,
         covariates: Sequence[Covariate] = (),
@@ -112,6 +119,7 @@ class CplMixVAE(AbstractMixture):
         self.adversarial_weight = weight_schedule("adversarial_weight", adversarial_weight)
         self.information_weight = weight_schedule("information_weight", information_weight)
         self.marginal_weight = plain_number("marginal_weight", marginal_weight, at_least=0)
+        self._set_weight_unit(weight_unit)
         if min(align_epochs, default=0) < 0:
             raise ValueError(f"model.align_epochs must all be at least 0, got {min(align_epochs)}")
         self.align_epochs = frozenset(align_epochs)
@@ -146,12 +154,33 @@ class CplMixVAE(AbstractMixture):
             "reconstruction": 1.0,
             "kl": self.beta(epoch),
             "entropy": -self.entropy_weight(epoch),
-            "consistency": self.consistency_weight(epoch),
-            "adversarial": self.adversarial_weight(epoch),
-            "information": -self.information_weight(epoch),
+            "consistency": self.weight_unit * self.consistency_weight(epoch),
+            "adversarial": self.weight_unit * self.adversarial_weight(epoch),
+            "information": -self.weight_unit * self.information_weight(epoch),
         }
         scaled = {name: self.scale * weight for name, weight in own.items()}
-        return {**scaled, "coupling": self.coupling_weight(epoch)}
+        return {**scaled, "coupling": self.weight_unit * self.coupling_weight(epoch)}
+
+    def _set_weight_unit(self, unit: float | Literal["auto"]) -> None:
+        """Take the unit, or prepare to choose it; then it is part of the state, a whole number."""
+        if unit != "auto":
+            self.weight_unit = plain_number("weight_unit", unit, above=0)
+            return
+        self.register_buffer("chosen_unit", torch.tensor(1000))
+        _take_unit(self)
+        self.register_load_state_dict_post_hook(_take_unit)  # type: ignore[no-untyped-call]
+
+    def choose(self, train: Collection[Batch], val: Collection[Batch], steps: int) -> None:
+        """Choose the unit of weights if it is `auto`."""
+        super().choose(train, val, steps)
+        if "chosen_unit" not in self._buffers:
+            return
+        deviance = half_null_deviance(self.likelihood, spread_samples(train))
+        self.chosen_unit.fill_(max(round(1000 * deviance), 1))
+        _take_unit(self)
+        reason = f"nats that a training sample says beyond the mean sample: {self.weight_unit:.4g}"
+        self.choices["model.weight_unit"] = {"weight_unit": self.weight_unit, "reason": reason}
+        inform(f"model.weight_unit: auto is the {reason}")
 
     def losses(self, objective: Tensor, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The negative evidence bound of one agent as `loss`, and its share of the objective.
@@ -270,3 +299,7 @@ class CplMixVAE(AbstractMixture):
         for name in weights:
             weights[name] /= unit * (self.num_agents if name in self.joint_terms else 1)
         return Balance(self.tau, self.largest_probability, weights)
+
+
+def _take_unit(module: Any, _: object = None) -> None:
+    module.weight_unit = int(module.chosen_unit) / 1000

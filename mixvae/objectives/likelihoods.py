@@ -109,6 +109,10 @@ class Bernoulli:
         """Probability of a one, from logits, of their shape."""
         return params.sigmoid()
 
+    def link(self, mean: Tensor) -> Tensor:
+        """Logits of a mean, at most 16 in size, of its shape."""
+        return mean.logit(eps=1e-7)
+
     def noise_variance(self, x: Tensor) -> Tensor:
         """Variance of each feature at the mean of samples (N, *shape): shape (*shape)."""
         mean = x.mean(dim=0)
@@ -142,6 +146,10 @@ class Unbounded:
     def mean(self, params: Tensor) -> Tensor:
         """The decoder's output itself."""
         return params
+
+    def link(self, mean: Tensor) -> Tensor:
+        """The mean itself."""
+        return mean
 
     def check(self, x: Tensor) -> None:
         """Raise ValueError if a value is not finite."""
@@ -215,6 +223,30 @@ class SquaredError(Unbounded):
     def layer_nll(self, hidden: Tensor, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
         """`nll` of what a linear layer gives, see `linear_squared_error`."""
         return linear_squared_error(hidden, weight, bias, x)
+
+
+def half_null_deviance(family: Likelihood, x: Tensor) -> float:
+    """What a sample says beyond the mean: E[log p(x | x) - log p(x | mean)], nats, at least 0.
+
+    Args:
+        family: A family whose decoder gives one parameter per feature.
+        x: Samples, shape (N, *shape).
+
+    Raises:
+        ValueError: If the family has other parameters.
+
+    Source:
+        McCullagh & Nelder 1989, section 2.3: the deviance of the model without covariates.
+    """
+    link = getattr(family, "link", None)
+    if link is None:
+        raise ValueError(
+            f"model.weight_unit=auto has no rule for model.likelihood {type(family).__name__}; set"
+            " model.weight_unit to a number of nats"
+        )
+    x = x.double()
+    mean = link(x.mean(dim=0)).expand_as(x)
+    return float((family.nll(mean[None], x) - family.nll(link(x)[None], x)).mean())
 
 
 def masked_nll(family: Likelihood, params: Tensor, x: Tensor, observed: Tensor) -> Tensor:

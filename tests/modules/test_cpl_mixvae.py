@@ -14,7 +14,7 @@ from mixvae.augmenters.noise import Noise
 from mixvae.contracts import Batch, MixtureModel
 from mixvae.modules.cpl_mixvae import CplMixVAE
 from mixvae.networks.agents import permute_categories
-from mixvae.objectives.likelihoods import Bernoulli
+from mixvae.objectives.likelihoods import Bernoulli, half_null_deviance
 from mixvae.objectives.schedules import Linear
 
 
@@ -233,3 +233,27 @@ def test_a_model_is_settled_when_its_last_schedule_is() -> None:
     assert make().settled_epoch == 0
     late = make(beta=Linear(0, 1, begin=2, length=3), temperature=Linear(1, 0.5, length=4))
     assert late.settled_epoch == 5
+
+
+def test_weights_in_the_unit_of_the_data_are_those_numbers_of_nats() -> None:
+    x = batch(64)
+    chosen = make(weight_unit="auto", coupling_weight=0.3, **OURS)
+    chosen.choose([x], [x], 10)
+    unit = chosen.choices["model.weight_unit"]["weight_unit"]
+    assert (
+        unit == chosen.weight_unit == pytest.approx(half_null_deviance(Bernoulli(), x.x), abs=1e-3)
+    )
+    weights = ("consistency_weight", "adversarial_weight", "information_weight")
+    ours = {name: unit * OURS[name] for name in weights}
+    plain = make(coupling_weight=0.3 * unit, **{**OURS, **ours})
+    assert chosen.weights(0) == pytest.approx(plain.weights(0))
+    # A resumed or opened run has it from the checkpoint, in every precision.
+    opened = make(weight_unit="auto", coupling_weight=0.3, **OURS).half()
+    opened.load_state_dict(chosen.state_dict())
+    assert opened.weights(0) == chosen.weights(0)
+
+
+@pytest.mark.parametrize("unit", [0, -1, float("nan"), "large"])
+def test_a_unit_that_is_no_number_of_nats_is_refused(unit: object) -> None:
+    with pytest.raises((ValueError, TypeError), match="weight_unit"):
+        make(weight_unit=unit)

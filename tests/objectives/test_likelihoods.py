@@ -7,7 +7,14 @@ import torch
 from torch import Tensor
 from torch import distributions as td
 
-from mixvae.objectives.likelihoods import Bernoulli, Gaussian, Likelihood, SquaredError
+from mixvae.objectives.count_likelihoods import NegativeBinomial
+from mixvae.objectives.likelihoods import (
+    Bernoulli,
+    Gaussian,
+    Likelihood,
+    SquaredError,
+    half_null_deviance,
+)
 
 FAMILIES: list[Likelihood] = [Bernoulli(), Gaussian(), Gaussian(0.3), SquaredError()]
 every_family = pytest.mark.parametrize("family", FAMILIES, ids=repr)
@@ -82,3 +89,20 @@ def test_a_copy_in_range_is_its_own_nearest_bit_for_bit(family: Likelihood) -> N
 def test_others_take_a_copy_as_it_is(family: Likelihood) -> None:
     x = torch.full((3, 4), -7.0)
     assert family.nearest(x) is x
+
+
+def test_half_the_null_deviance_is_what_torch_says() -> None:
+    _, x = params_and_data(1, 4, 4)
+    x[0, 0, 0, :2] = torch.tensor([0.0, 1.0])
+    mean = x.mean(0).expand_as(x)
+    bernoulli = td.kl_divergence(td.Bernoulli(x), td.Bernoulli(mean)).sum((1, 2, 3)).mean()
+    assert half_null_deviance(Bernoulli(), x) == pytest.approx(float(bernoulli), rel=1e-5)
+    gaussian = td.kl_divergence(td.Normal(x, 0.5), td.Normal(mean, 0.5)).sum((1, 2, 3)).mean()
+    assert half_null_deviance(Gaussian(0.25), x) == pytest.approx(float(gaussian))
+    assert half_null_deviance(SquaredError(), x) == pytest.approx(float(gaussian) / 2)
+
+
+def test_equal_samples_say_nothing_and_counts_have_no_rule() -> None:
+    assert half_null_deviance(Bernoulli(), torch.full((5, 3), 0.3)) == pytest.approx(0, abs=1e-9)
+    with pytest.raises(ValueError, match="NegativeBinomial; set"):
+        half_null_deviance(NegativeBinomial(), torch.ones(5, 3))

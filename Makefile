@@ -17,6 +17,8 @@ VENV ?= .venv
 # Always the environment's interpreter, whatever the shell has activated.
 unexport PYTHONPATH
 unexport PYTHONHOME
+# Compiled once for hundreds of processes of the tests.
+unexport PYTHONDONTWRITEBYTECODE
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.mixvae-setup-$(EXTRAS)
 # An environment is sound if it imports mixvae from this very folder and holds what mixvae needs.

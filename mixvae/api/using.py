@@ -18,7 +18,7 @@ from mixvae.contracts import DataSpec, MixtureModel, MultimodalModel, Multimodal
 from mixvae.data.checks import check_count
 from mixvae.data.given import as_array
 from mixvae.data.given_modalities import modalities_of
-from mixvae.data.image_arrays import ImageState, channels_first, check_images, to_unit
+from mixvae.data.image_arrays import ImageState, channels_first, check_images, coloured, to_unit
 from mixvae.data.multimodal_state import MultimodalState
 from mixvae.data.preparation import Preparation
 from mixvae.evaluation.annotation import describe, join
@@ -103,6 +103,7 @@ def _prepared(run: TrainedRun, samples: NDArray[Any]) -> NDArray[np.float32]:
     images = ImageState.find(run.content)
     if images is not None:
         arrays = channels_first(samples, run.cfg.data.get("channels"), "the array")
+        arrays = coloured(arrays, images.shape[0])
         check_images(arrays, "the array")
         images.check_shape(arrays.shape[1:], "the array")
         return to_unit(arrays, images.low, images.high)

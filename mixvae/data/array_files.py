@@ -117,6 +117,8 @@ def numpy_array(path: Path, key: str | None) -> np.ndarray:
     """Read an array of an `.npy`, which stays on disk, or of an `.npz`; sparse becomes dense."""
     # never a pickle, which could run whatever its author likes
     try:
+        if path.suffix == ".npz" and not zipfile.is_zipfile(path):
+            raise ValueError("it is no archive of arrays, or cut short")
         # copy on write, as torch warns of arrays that may not be written to
         content = np.load(path, mmap_mode="c", allow_pickle=False)
         if isinstance(content, np.ndarray):

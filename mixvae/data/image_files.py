@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -109,6 +110,8 @@ def _with_labels(images: dict[Split, Images], labels: str | None) -> dict[Split,
 def _read_npz(path: Path) -> dict[str, Arrays]:
     """Read the arrays of an .npz by their names: images, labels, x_train, test_labels, ..."""
     try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no archive of arrays, or cut short")
         with np.load(path, allow_pickle=False) as content:
             keys = list(content.files)
             places = {key: _role(key) for key in keys}

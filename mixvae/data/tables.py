@@ -50,7 +50,8 @@ def read_table(path: Path, id_column: str | None = None, *, numeric: bool = True
         raise ValueError(f"{path} holds no line of values")
     for sign in ";\t":
         signs = {row[0].count(sign) for row in rows if len(row) == 1}
-        if len(rows) > 1 and len(signs) == 1 and signs != {0} and max(map(len, rows)) == 1:
+        alike = len(signs) == 1 and signs != {0} and max(map(len, rows)) == 1
+        if not numeric and len(rows) > 1 and alike:
             raise ValueError(f"{path} is separated by {sign!r}, not by commas; save it with commas")
     has_names = _has_names(path, rows, numeric=numeric)
     names = rows[0] if has_names else []

@@ -482,7 +482,7 @@ def test_values_far_below_1_are_scaled(tmp_path: Path) -> None:
         ("beside splits", r"pictures in extra beside the splits test, train"),
         ("several labels", r"labels have the shape \(40, 2\)"),
         ("twice", r"images and x may be the same; choose one"),
-        ("cut npz", r"a\.npz cannot be read: File is not a zip"),
+        ("cut npz", r"a\.npz cannot be read: it is no archive"),
         ("semicolons", r"separated by ';', not by commas"),
         ("frames", r"it holds 2 pictures"),
         ("size", r"size is 32\.0"),

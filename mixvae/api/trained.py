@@ -142,7 +142,7 @@ class Run:
             return open_imputer(request).impute(given, request)
 
     def embed(self, data: Any, *, batch_size: int = 1000) -> Embedding:
-        """Infer categories and latents of data, as `mixvae.train` takes them."""
+        """Infer categories and latents of data in memory, as `mixvae.train` takes them."""
         with undisturbed():
             return embed_data(self.folder, data, batch_size)
 

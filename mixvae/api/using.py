@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ class Embedding:
 def embed_data(folder: Path, data: Any, batch_size: int) -> Embedding:
     """Infer categories and latents of data in memory."""
     check_count("batch_size", batch_size)
+    if isinstance(data, str | PathLike):
+        raise ValueError(f"embed takes data in memory, got the path {str(data)!r}; read it first")
     run = open_trained(RunRequest(run=folder))
     if MultimodalState.find(run.content) is not None:
         return _embed_modalities(folder, data, batch_size)

@@ -29,5 +29,8 @@ def __getattr__(name: str) -> Any:
     if name == "train":
         return import_module("mixvae.train")
     if name in __all__:
-        return getattr(import_module("mixvae.api.trained"), name)
+        from mixvae.starting import unnoticed_imports
+
+        with unnoticed_imports():
+            return getattr(import_module("mixvae.api.trained"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

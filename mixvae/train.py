@@ -14,7 +14,7 @@ from mixvae.cli.command import Command, parse
 from mixvae.cli.compose import compose_jobs, config_text
 from mixvae.cli.errors import UsageError, run_as_process, run_guarded
 from mixvae.cli.help_text import train_help
-from mixvae.starting import quick_imports
+from mixvae.starting import quick_imports, unnoticed_imports
 
 
 def launch(command: Command) -> None:
@@ -51,7 +51,8 @@ class _Callable(ModuleType):
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Train a run: `mixvae.train("images_cpl", "seed=1", data=images)`; docs/python.md."""
-        from mixvae.api.training import train
+        with unnoticed_imports():
+            from mixvae.api.training import train
 
         return train(*arguments, **options)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
 import signal
 import threading
@@ -19,6 +18,7 @@ from hydra.core.singleton import Singleton
 from hydra.errors import InstantiationException
 
 from mixvae.cli.errors import INTERRUPTED
+from mixvae.starting import environment_restorer
 
 # Runs seed the whole process, so one at a time: another thread's call waits.
 _ONE_AT_A_TIME = threading.RLock()
@@ -39,7 +39,7 @@ def undisturbed() -> Iterator[None]:
         for restore in (
             *_torch_settings(),
             _random_states(),
-            _environment(),
+            environment_restorer(),
             _loggers(),
             _signals(),
             _hydra(),
@@ -91,19 +91,6 @@ def _random_states() -> Callable[[], None]:
         torch.set_rng_state(tensor)
         if gpus is not None:
             torch.cuda.set_rng_state_all(gpus)
-
-    return restore
-
-
-def _environment() -> Callable[[], None]:
-    before = dict(os.environ)
-
-    def restore() -> None:
-        for name in os.environ.keys() - before.keys():
-            del os.environ[name]
-        for name, value in before.items():
-            if os.environ.get(name) != value:
-                os.environ[name] = value
 
     return restore
 

@@ -44,6 +44,12 @@ def train(
         if data is not None:
             (job,) = compose_jobs(command)
             lines, objects = given_lines(job.cfg, data, labels)
+            typed = {key_of(line) for line in command.overrides}
+            if twice := [line for line in lines if key_of(line) in typed]:
+                raise UsageError(
+                    f"{key_of(twice[0])} is an override, and given by data= or labels= too; leave"
+                    " one out"
+                )
             command = _with(command, lines)
         elif labels is not None:
             raise ValueError("labels are given without data; give both, or data.labels=FILE")
@@ -60,12 +66,15 @@ def train(
 
 
 def _command(experiment: str | None, overrides: Sequence[str]) -> Command:
+    for line in (experiment, *overrides):
+        if line is not None and not isinstance(line, str):
+            raise UsageError(
+                f"an override is a text such as 'seed=1', got {type(line).__name__}; give data by"
+                " name: mixvae.train('images_cpl', data=..., labels=...)"
+            )
     first = [] if experiment is None else [experiment]
     if experiment is not None and not experiment.startswith("-") and "=" not in experiment:
         first = [f"+experiment={experiment}"]
-    for line in (*first, *overrides):
-        if not isinstance(line, str):
-            raise UsageError(f"an override is a text such as 'seed=1', got {line!r}")
     command = parse([*first, *overrides])
     if command.multirun or command.show is not None:
         raise UsageError("mixvae.train trains one run; for others use python -m mixvae.train")

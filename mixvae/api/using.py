@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from mixvae.contracts import DataSpec, MixtureModel, MultimodalModel, Multimodal
 from mixvae.data.checks import check_count
 from mixvae.data.given import as_array
 from mixvae.data.given_modalities import modalities_of
-from mixvae.data.image_arrays import ImageState, channels_first, check_images, to_unit
+from mixvae.data.image_arrays import ImageState, channels_first, check_images, coloured, to_unit
 from mixvae.data.multimodal_state import MultimodalState
 from mixvae.data.preparation import Preparation
 from mixvae.evaluation.annotation import describe, join
@@ -50,6 +51,8 @@ class Embedding:
 def embed_data(folder: Path, data: Any, batch_size: int) -> Embedding:
     """Infer categories and latents of data in memory."""
     check_count("batch_size", batch_size)
+    if isinstance(data, str | PathLike):
+        raise ValueError(f"embed takes data in memory, got the path {str(data)!r}; read it first")
     run = open_trained(RunRequest(run=folder))
     if MultimodalState.find(run.content) is not None:
         return _embed_modalities(folder, data, batch_size)
@@ -103,6 +106,7 @@ def _prepared(run: TrainedRun, samples: NDArray[Any]) -> NDArray[np.float32]:
     images = ImageState.find(run.content)
     if images is not None:
         arrays = channels_first(samples, run.cfg.data.get("channels"), "the array")
+        arrays = coloured(arrays, images.shape[0])
         check_images(arrays, "the array")
         images.check_shape(arrays.shape[1:], "the array")
         return to_unit(arrays, images.low, images.high)

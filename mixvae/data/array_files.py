@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import pickle
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +24,7 @@ _logger = logging.getLogger("mixvae")
 
 KEYED = (".npz", ".pt", ".h5ad", ".h5mu", ".zarr")
 ENDINGS = (".npy", *KEYED, ".csv", ".tsv", ".txt")
+UNREADABLE = (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error)  # numpy's, of a file
 
 
 class Rows(NamedTuple):
@@ -114,6 +117,8 @@ def numpy_array(path: Path, key: str | None) -> np.ndarray:
     """Read an array of an `.npy`, which stays on disk, or of an `.npz`; sparse becomes dense."""
     # never a pickle, which could run whatever its author likes
     try:
+        if path.suffix == ".npz" and not zipfile.is_zipfile(path):
+            raise ValueError("it is no archive of arrays, or cut short")
         # copy on write, as torch warns of arrays that may not be written to
         content = np.load(path, mmap_mode="c", allow_pickle=False)
         if isinstance(content, np.ndarray):
@@ -122,7 +127,7 @@ def numpy_array(path: Path, key: str | None) -> np.ndarray:
             if key is None and {"format", "data", "shape"} <= set(content.files):
                 return _dense(path)
             return np.asarray(content[_chosen(path, dict.fromkeys(content.files, 0), key)])
-    except (ValueError, EOFError, OSError) as error:
+    except UNREADABLE as error:
         hint = ""
         if "pickle" in str(error) or "Python objects" in str(error):
             hint = " (arrays of objects are not read: save numbers, or texts as array.astype(str))"

@@ -21,6 +21,7 @@ from mixvae.data.preparation import Preparation
 from mixvae.data.resident import Resident
 from mixvae.data.splits import stratified_indices
 
+FEWEST = 10  # cells that can be split in three
 LEAST = 3  # cells of a class that is in training, validation and test
 logger = logging.getLogger("mixvae")
 
@@ -116,6 +117,11 @@ class AbstractCellDataModule(AbstractResidentDataModule):
 
     def _split(self, label: NDArray[np.int64], class_names: tuple[str, ...]) -> dict[Split, Tensor]:
         """Row numbers of each split, sorted; a function of labels, fractions and seed."""
+        if len(label) < FEWEST:
+            raise ValueError(
+                f"{len(label)} cells are too few to train, validate and test; {FEWEST} or more are"
+                " needed"
+            )
         names = class_names if self.stratify else ()
         classes = self._without_rare(label, names) if names else np.zeros_like(label)
         names = names or ("all cells",)

@@ -21,7 +21,6 @@ from mixvae.data.cell_files import (
     State,
     check_unchanged,
     require_anndata,
-    require_for,
     require_scanpy,
     short_name,
     state_of,
@@ -31,10 +30,12 @@ from mixvae.data.cell_tables import find_mtx, read_mtx
 from mixvae.data.gene_names import distinct
 from mixvae.data.h5ad_source import NOT_CELLS, H5adSource
 from mixvae.data.joined_cells import JoinedSource
+from mixvae.data.loom_file import read_loom
 from mixvae.data.zarr_store import NOTES, read_zarr
 
 Format = Literal["h5ad", "h5ad.gz", "h5mu", "old", "10x", "mtx", "loom", "zarr"]
 IN_PLACE: tuple[Format, ...] = ("h5ad", "h5ad.gz", "h5mu")  # HDF5 of AnnData's present layout
+CELLS = (".h5ad", ".h5mu", ".h5", ".loom")
 HDF5 = b"\x89HDF\r\n\x1a\n"
 GZIP = b"\x1f\x8b"
 READS = "mixvae reads .h5ad, .h5ad.gz, .h5mu, 10x .h5, folders of matrix.mtx, .loom and .zarr"
@@ -77,7 +78,7 @@ class CellFile:
             "old": _read_h5ad,
             "10x": _read_10x,
             "mtx": read_mtx,
-            "loom": _read_loom,
+            "loom": read_loom,
             "zarr": read_zarr,
         }
         try:
@@ -90,8 +91,8 @@ class CellFile:
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(
-                f"{self.path} cannot be read as {DESCRIBED[kind]}, as it is damaged, truncated or"
-                f" half written: {reason}"
+                f"{self.path} cannot be read as {DESCRIBED[kind]}; is it damaged, truncated or"
+                f" half written? {reason}"
             ) from error
 
     @property
@@ -137,7 +138,7 @@ class CellFile:
         told = f"data.modality is {self.modality!r}, but" if self.modality else "choose one:"
         raise ValueError(
             f"{told} {self.path} has the modalities {', '.join(there)}; set data.modality="
-            f"{'rna' if 'rna' in there or not there else there[0]}"
+            f"{next((name for name in there if name.lower() in ('rna', 'gex')), there[0])}"
         )
 
     def _source(self, adata: Any) -> AnnDataSource:
@@ -220,8 +221,12 @@ def _format_of_folder(path: Path) -> Format:
         return "zarr"
     if find_mtx(path):
         return "mtx"
-    inside = [p for p in sorted(path.iterdir()) if p.suffix in (".h5ad", ".h5mu", ".h5", ".loom")]
-    inside += [p for p in sorted(path.iterdir()) if p.is_dir() and find_mtx(p)]
+    inside = [
+        entry
+        for entry in sorted(path.iterdir(), key=lambda entry: ("filtered" not in entry.name, entry))
+        if entry.suffix in (".h5ad", ".h5mu", ".h5", ".loom")
+        or (entry.is_dir() and find_mtx(entry))
+    ]
     told = f"name what is inside, such as {inside[0]}" if inside else READS
     half = "; as a zarr store it is half written" if path.suffix == ".zarr" else ""
     raise ValueError(f"{path} is a folder without cells{half}: {told}")
@@ -286,14 +291,4 @@ def _read_10x(path: Path) -> Any:
     adata = require_scanpy().read_10x_h5(path)
     ids = adata.var["gene_ids"] if "gene_ids" in adata.var else range(adata.n_vars)
     adata.var_names = distinct(list(map(str, adata.var_names)), list(map(str, ids)))
-    return adata
-
-
-def _read_loom(path: Path) -> Any:
-    require_for("loompy", "loom files")
-    adata = require_anndata().io.read_loom(path, sparse=True, validate=False)
-    for axis, names in (("obs", adata.obs_names), ("var", adata.var_names)):
-        if not names.is_unique:
-            numbers = list(map(str, range(len(names))))
-            setattr(adata, f"{axis}_names", distinct(list(map(str, names)), numbers))
     return adata

@@ -15,10 +15,9 @@ from mixvae.data.expression import (
     Matrix,
     check_expression,
     extent_of,
-    is_expected_counts,
 )
 from mixvae.data.genes import gene_range
-from mixvae.data.log_scales import common_scale, warn_of_base
+from mixvae.data.log_scales import common_scale, is_linear, warn_of_form
 
 VALUES_AT_ONCE = 20_000_000  # of a matrix on disk, read together
 MOST_SEEN = 20_000  # cells on disk by which a matrix is known
@@ -30,7 +29,7 @@ class Contents(NamedTuple):
 
     Attributes:
         varies: Whether each gene differs between any two cells, shape (G,).
-        scale: Of log data, see `expression.common_scale`.
+        scale: Of log data, see `log_scales.common_scale`.
     """
 
     kind: Kind
@@ -119,11 +118,10 @@ class MatrixInMemory(CellMatrix):
         check_expression(self.whole, self.name)
         kind, scale = extent_of(self.whole).kind, None
         if kind == "log":
-            scale = common_scale(self.whole)
-            if scale is None and is_expected_counts(self.whole):
+            if is_linear(self.whole):
                 kind = "linear"
-            elif scale is None:
-                warn_of_base(self.whole, self.name)
+            elif (scale := common_scale(self.whole)) is None:
+                warn_of_form(self.whole, self.name)
         low = np.full(self.shape[1], np.inf)
         high = -low
         for block in self.blocks():

@@ -66,13 +66,32 @@ class CellPaths:
 
 def check_object(value: Any, taker: str) -> None:
     """Refuse what is not an AnnData object in memory."""
+    if hasattr(value, "mod") and hasattr(value, "obs_names"):
+        raise ValueError(
+            f"{taker} takes an AnnData object, got {type(value).__name__} of"
+            f" {', '.join(value.mod)}; give one modality: data.mod[{next(iter(value.mod), '')!r}]"
+        )
     if not is_anndata(value):
         raise ValueError(
-            f"{taker} takes an AnnData object, got {type(value).__name__}; give images to"
-            " images_cpl, a dict of arrays to multimodal_mmvm"
+            f"{taker} takes an AnnData object, got {type(value).__name__}; make one of a table or"
+            " array, cells by genes: anndata.AnnData(table). Give images to images_cpl, a dict of"
+            " arrays to multimodal_mmvm"
         )
     if value.isbacked:
         raise ValueError(
             "the AnnData object is backed by a file; name the file, data.path=FILE"
             " data.backed=true, or read it first: .to_memory()"
         )
+
+
+def in_order_of(adata: Any, labels: Any) -> Any:
+    """Labels that have names of cells, such as a column of a table, in the order of the cells."""
+    names = getattr(labels, "index", None)
+    if not hasattr(names, "isin") or not names.isin(adata.obs_names).any():
+        return labels
+    if len(names) != adata.n_obs or not names.is_unique or not adata.obs_names.isin(names).all():
+        raise ValueError(
+            f"labels have names, of which {names.isin(adata.obs_names).sum()} are among the"
+            f" {adata.n_obs} cells' names; give one for each cell: labels.reindex(adata.obs_names)"
+        )
+    return labels.loc[adata.obs_names]

@@ -6,6 +6,7 @@ A matrix is named `X`, `raw` (the `X` of AnnData's `raw`, with genes of its own)
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -18,11 +19,13 @@ from mixvae.data.cell_matrices import CellMatrix, MatrixInMemory
 from mixvae.data.expression import MEANING, Kind, extent_of
 from mixvae.data.gene_names import as_flags, as_words, distinct, without_versions
 from mixvae.data.genes import check_unique
+from mixvae.data.tables import MISSING_WORDS
 
 X = "X"
 RAW = "raw"
 SAMPLED = 100  # cells that tell the kind of a matrix
 FILE = "file"  # a column of every source of files
+logger = logging.getLogger("mixvae")
 
 
 class CellSource(ABC):
@@ -89,8 +92,7 @@ class CellSource(ABC):
         """A matrix by name; refused if unknown or empty, or if two genes have one name."""
         found = self.find(layer)
         if found is None:
-            there = ", ".join(self.layers) or "no matrix"
-            raise ValueError(f"{self.name} has no matrix {layer!r}; it has {there}")
+            raise ValueError(f"{self.name} has no matrix {layer!r}; {self._other_than(layer)}")
         genes = self.genes(found)
         matrix = self._matrix(found, genes, f"{found} of {self.name}")
         if matrix.shape != (self.num_cells, len(genes)):
@@ -130,11 +132,17 @@ class CellSource(ABC):
         flags = as_flags(self._var_column(place, column))
         if flags is None:
             raise ValueError(
-                f"data.genes is {column!r}, but that column of var does not hold true and false"
+                f"data.genes is {column!r}, but that column of var holds"
+                f" {as_words(self._var_column(place, column))[0]!r}, not true and false"
             )
         marked = {name for name, flag in zip(self._index(place), flags, strict=True) if flag}
         both = zip(self.genes(layer), self._index(layer), strict=True)
         return [name for name, own in both if own in marked]
+
+    def gene_columns(self, layer: str) -> tuple[str, ...]:
+        """Columns of var, of a matrix by name and of X."""
+        found = self.find(layer) or X
+        return tuple(dict.fromkeys((*self._var_columns(found), *self._var_columns(X))))
 
     @cached_property
     def files(self) -> list[str]:
@@ -157,7 +165,10 @@ class CellSource(ABC):
         return self._column(column)
 
     def words(self, column: str, what: str) -> list[str | None]:
-        """The values of a column of obs as words, None where missing, for the setting `what`."""
+        """The values of a column of obs as words, None where missing, for the setting `what`.
+
+        Words such as `nan`, which missing values become by `astype(str)`, are missing too.
+        """
         if not self.has(column):
             there = ", ".join(self.columns) or "none"
             near = get_close_matches(column, self.columns, n=1)
@@ -166,7 +177,12 @@ class CellSource(ABC):
                 f"{what} is {column!r}, but obs of {self.name} has no such column; it has"
                 f" {there}{meant}"
             )
-        return as_words(self.column(column))
+        words = as_words(self.column(column))
+        unsaid = {word for word in words if word is not None and word.lower() in MISSING_WORDS}
+        if unsaid:
+            told = "%s %r: cells with %s there have no value"
+            logger.info(told, what, column, " or ".join(map(repr, sorted(unsaid))))
+        return [None if word in unsaid else word for word in words]
 
     def kind_of(self, layer: str) -> Kind:
         """Kind of a matrix in `layers`, by its first cells."""
@@ -180,6 +196,17 @@ class CellSource(ABC):
         kinds = {name: self.kind_of(name) for name in self.layers if name != layer}
         good = [name for name in kinds if kinds[name] != "scaled"]
         return "; ".join(f"data.layer={name} holds {MEANING[kinds[name]]}" for name in good)
+
+    def _other_than(self, layer: str) -> str:
+        """The matrices that there are, for a message."""
+        if not self.layers:
+            return (
+                "it has none: expression belongs into X, raw or a layer, and values of obsm into X"
+                " of an AnnData object of their own"
+            )
+        same = [name for name in self.layers if name.lower() == layer.lower()]
+        near = (same or get_close_matches(layer, self.layers, n=1) or list(self.layers))[0]
+        return f"it has {', '.join(self.layers)}: data.layer={near}"
 
     def _described(self, layer: str) -> list[str | None]:
         """Values of the column `gene_names`; raw's genes may be described in var alone."""
@@ -233,7 +260,11 @@ class AnnDataSource(CellSource):
         return MatrixInMemory(matrix, genes, layer, name)
 
     def _column(self, column: str) -> Any:
-        return self.adata.obs[column]
+        obs = self.adata.obs
+        (place, *others) = [n for n, name in enumerate(obs.columns) if str(name) == column]
+        if others:
+            raise ValueError(f"obs of {self.name} has {1 + len(others)} columns {column!r}")
+        return obs.iloc[:, place]
 
 
 def canonical(layer: str) -> str:

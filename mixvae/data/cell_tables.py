@@ -14,7 +14,7 @@ import numpy as np
 from mixvae.data.cell_files import require_anndata
 from mixvae.data.gene_names import distinct
 
-EXPRESSION = "Gene Expression"
+EXPRESSION = "gene expression"
 
 
 def find_mtx(path: Path) -> list[Path]:
@@ -46,7 +46,10 @@ def read_mtx(path: Path) -> Any:
     options = {"sep": "\t", "header": None, "dtype": str, "keep_default_na": False}
     cells = pandas.read_csv(barcodes, **options)[0]
     table = pandas.read_csv(features, **options)
-    if x.shape != (len(cells), len(table)):
+    shape = len(cells), len(table)
+    if x.shape != shape == x.T.shape:  # as kallisto and Parse write it
+        x = x.T.tocsr()
+    if x.shape != shape:
         raise ValueError(
             f"{matrix.name} has {x.shape[0]} cells and {x.shape[1]} genes, but {barcodes.name}"
             f" names {len(cells)} and {features.name} {len(table)}"
@@ -57,8 +60,14 @@ def read_mtx(path: Path) -> Any:
     if table.shape[1] > 2:
         var["feature_types"] = table[2].to_numpy()
     adata = anndata.AnnData(x, obs=pandas.DataFrame(index=cells.tolist()), var=var)
-    if table.shape[1] > 2 and EXPRESSION in set(table[2]):
-        adata = adata[:, (table[2] == EXPRESSION).to_numpy()].copy()
+    if table.shape[1] > 2:
+        expressed = (table[2].str.lower() == EXPRESSION).to_numpy()
+        if not expressed.any():
+            raise ValueError(
+                f"{features.name} has features of {', '.join(sorted(set(table[2])))}, but none of"
+                " gene expression"
+            )
+        adata = adata[:, expressed].copy()
     return adata
 
 
@@ -69,4 +78,9 @@ def _beside(matrix: Path, prefix: str, *names: str) -> Path:
             path = matrix.parent / f"{prefix}{name}{end}"
             if path.is_file():
                 return path
+    if not matrix.name.endswith(("matrix.mtx", "matrix.mtx.gz")):
+        raise FileNotFoundError(
+            f"{matrix} is not called matrix.mtx, so the names beside it are unknown; call them"
+            " matrix.mtx, barcodes.tsv and features.tsv"
+        )
     raise FileNotFoundError(f"no {prefix}{' or '.join(names)} (or .gz) beside {matrix}")

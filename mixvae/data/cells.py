@@ -18,13 +18,13 @@ from mixvae.contracts import UNKNOWN_LABEL
 from mixvae.data.backed import BackedCells, ChunkedOrder
 from mixvae.data.cell_base import AbstractCellDataModule, CellTable
 from mixvae.data.cell_matrices import CellMatrix, MatrixOnDisk
-from mixvae.data.cell_paths import CellPaths, check_object
+from mixvae.data.cell_paths import CellPaths, check_object, in_order_of
 from mixvae.data.cell_source import RAW, CellSource
 from mixvae.data.checks import check_count
 from mixvae.data.covariates import CellCovariates
 from mixvae.data.expression import Normalization
 from mixvae.data.genes import ALL, MAX_MISSING, GeneChoice, check_unique
-from mixvae.data.given import as_labels, find, is_given
+from mixvae.data.given import as_labels, find, is_given, label_words
 from mixvae.data.joined_cells import JoinedMatrix
 from mixvae.data.preparation import Preparation
 from mixvae.data.resident import Resident, TrainLoader
@@ -107,7 +107,7 @@ class CellDataModule(AbstractCellDataModule):
         self.layer = layer or ("X" if paths else RAW)
         self.label_key = label_key or (None if paths else BUILT_IN_LABEL)
         self.batch_key = batch_key
-        self.covariates = tuple(covariates)
+        self.covariates = (covariates,) if isinstance(covariates, str) else tuple(covariates)
         if batch_key is not None and batch_key == self.label_key:
             warn(
                 f"batch_key and label_key are both {batch_key!r}: what tells the classes apart is"
@@ -139,7 +139,7 @@ class CellDataModule(AbstractCellDataModule):
         elif labels is not None:
             if several or isinstance(data, str):
                 raise ValueError("labels of files are named by their column of obs, labels='type'")
-            settings["label_key"] = as_labels(labels, data.n_obs, "labels")
+            settings["label_key"] = as_labels(in_order_of(data, labels), data.n_obs, "labels")
         return settings
 
     def read_table(self) -> CellTable:
@@ -225,9 +225,15 @@ class CellDataModule(AbstractCellDataModule):
         if choice.genes == ALL or Path(choice.genes).expanduser().is_file():
             return choice
         marked = source.marked_genes(self.layer, choice.genes)
-        if marked == []:
+        if marked is None:
+            there = ", ".join(source.gene_columns(self.layer)) or "none"
+            raise FileNotFoundError(
+                f"data.genes is {choice.genes!r}, but there is no such file, a list of one gene"
+                f" name a line, nor such a column of var; it has {there}"
+            )
+        if not marked:
             raise ValueError(f"data.genes={choice.genes} marks no gene of {source.name}")
-        return choice if marked is None else replace(choice, marked=tuple(marked))
+        return replace(choice, marked=tuple(marked))
 
     def _check_scaled(self, source: CellSource, matrix: CellMatrix) -> None:
         """Name the matrices to use in place of one with negative values."""
@@ -258,6 +264,11 @@ class CellDataModule(AbstractCellDataModule):
         label, names = pandas.factorize(words, sort=True)
         if not len(names):
             raise ValueError(f"label_key is {self.label_key!r}, but no cell has a value there")
+        if len(names) == (label >= 0).sum() > 1:
+            raise ValueError(
+                f"label_key is {self.label_key!r}, but each of {len(names)} cells has another value"
+                f" there, such as {names[0]!r}; name a column of classes"
+            )
         return label.astype(np.int64), tuple(names.tolist())
 
     def _cells(
@@ -282,4 +293,4 @@ def _words(source: CellSource, label_key: str) -> list[str | None]:
     if not is_given(label_key):
         return source.words(label_key, "label_key")
     labels = as_labels(find(label_key), len(source.cells), "labels")
-    return [None if label in ("", -1) else str(label) for label in labels.tolist()]
+    return label_words(labels)

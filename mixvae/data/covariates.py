@@ -155,7 +155,8 @@ def _complete(source: CellSource, key: str, setting: str) -> list[str]:
     missing = sum(word is None for word in words)
     if missing:
         raise ValueError(
-            f"{setting} is {key!r}, but {missing} of {len(words)} cells have no value there"
+            f"{setting} is {key!r}, but {missing} of {len(words)} cells have no value there; give"
+            " them one, such as 'unknown', or leave them out"
         )
     return [str(word) for word in words]
 

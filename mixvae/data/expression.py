@@ -24,7 +24,6 @@ Applied = Literal["log_cpm", "none"]
 
 LARGEST_LOG = 25.0  # log1p of 7e10; no count per million reaches it
 TARGET_SUM = 1e6
-COMMON_PARTS = 4  # fractional parts that half of all expected counts have, such as 0 and .5
 SAME_SCALE = 0.01  # libraries that differ by less were scaled to one sum
 ROWS = 50_000  # cells summed at a time
 CHUNK = 4_000_000  # values looked at a time, so that checks cost little memory
@@ -54,19 +53,9 @@ def check_expression(matrix: Matrix, name: str = "the matrix") -> None:
             )
 
 
-def check_counts(matrix: Matrix, name: str = "the counts", *, expected: bool = False) -> bool:
-    """Refuse a matrix, shape (N, G), that is empty or holds a value that is not a count.
-
-    Args:
-        expected: Whether expected counts, as of RSEM or SoupX, are accepted.
-
-    Returns:
-        Whether all are whole; expected counts are not.
-    """
+def check_counts(matrix: Matrix, name: str = "the counts") -> None:
+    """Refuse a matrix, shape (N, G), that is empty or holds a value that is not a count."""
     check_expression(matrix, name)
-    kind = extent_of(matrix).kind if expected else None
-    if kind == "linear" or (kind == "log" and is_expected_counts(matrix)):
-        return False
     for values in _chunks(matrix):
         if values.min() < 0:
             raise ValueError(f"{name} holds {values.min():g}; counts must be 0 or more")
@@ -76,7 +65,6 @@ def check_counts(matrix: Matrix, name: str = "the counts", *, expected: bool = F
                 f"{name} holds {values[broken][0]:g}; counts must be whole numbers:"
                 " name the layer of raw counts, or round expected counts first"
             )
-    return True
 
 
 def check_of_kind(matrix: Matrix, kind: Kind, name: str) -> None:
@@ -212,28 +200,6 @@ def normalised(matrix: Matrix, kind: Kind, applied: Applied, target_sum: float |
     if kind == "log":
         matrix = matrix.expm1() if sparse.issparse(matrix) else np.expm1(matrix)
     return log_cpm(matrix, target_sum=target_sum)
-
-
-def is_expected_counts(matrix: Matrix, num_cells: int = 200) -> bool:
-    """Whether small values that are not whole are expected counts, and not log data.
-
-    Expected counts, as of RSEM or alevin, share few fractional parts. So does log data of few
-    counts, but undoing the log leaves each cell with multiples of its smallest value.
-    """
-    rows = np.unique(np.linspace(0, matrix.shape[0] - 1, num_cells).astype(np.int64))
-    part = matrix[rows]
-    part = part.toarray() if sparse.issparse(part) else np.asarray(part)
-    values = part.astype(np.float64)
-    present = values > 0
-    if not present.any():
-        return False
-    linear = np.expm1(values)
-    least = np.where(present, linear, np.inf).min(axis=1, keepdims=True)
-    ratio = (linear / least)[present]
-    multiples = np.abs(ratio - np.round(ratio)) < 1e-3 * ratio
-    _, count = np.unique(np.round(values[present] % 1, 3), return_counts=True)
-    common = np.sort(count)[-COMMON_PARTS:].sum()
-    return bool(multiples.mean() < 0.9 and common >= 0.5 * present.sum())
 
 
 def to_apply(

@@ -28,25 +28,32 @@ def distinct(names: Sequence[str], ids: Sequence[str]) -> list[str]:
 
 
 def as_words(values: Any) -> list[str | None]:
-    """Values of a column of any kind as words; None where missing."""
+    """Values of a column of any kind as words; None where missing.
+
+    Whole numbers are words alike whatever their type: missing values make integers floats.
+    """
     found: list[Any] = np.asarray(values, dtype=object).tolist()
-    if all(type(value) is str for value in found):
-        return found
+    return found if all(type(value) is str for value in found) else list(map(_as_word, found))
+
+
+def is_absent(value: Any) -> bool:
+    """Whether a value is None, NaN or pandas' NA."""
     # NaN differs from itself; comparing pandas' NA gives neither True nor False
-    return [
-        None
-        if value is None or type(value).__name__ == "NAType" or value != value
-        else value.decode()
-        if isinstance(value, bytes)
-        else str(value)
-        for value in found
-    ]
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or bool(value != value)
+
+
+def _as_word(value: Any) -> str | None:
+    if is_absent(value):
+        return None
+    if isinstance(value, bytes):
+        return value.decode()
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def as_flags(values: Any) -> list[bool] | None:
     """Values of a column of booleans, missing ones as False; None if it holds anything else."""
-    words = as_words(values)
-    known = {"True": True, "False": False, "1": True, "0": False, "1.0": True, "0.0": False}
-    if not words or not {word for word in words if word is not None} <= known.keys():
+    words = [word and word.lower() for word in as_words(values)]
+    known = {None: False, "true": True, "false": False, "1": True, "0": False}
+    if not words or not set(words) <= known.keys():
         return None
-    return [word is not None and known[word] for word in words]
+    return [known[word] for word in words]

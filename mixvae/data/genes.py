@@ -216,6 +216,9 @@ def highly_variable(
             inplace=False,
         )
     kept = np.flatnonzero(table["highly_variable"].to_numpy()).astype(np.int64)
+    if len(kept) > num_genes:  # scanpy keeps genes that vary as much as the last one
+        varies = table["dispersions_norm"].to_numpy()[kept]
+        kept = np.sort(kept[np.argsort(-varies, kind="stable")[:num_genes]])
     batches = "" if batch is None else f", in each of {len(set(batch))} batches"
     told = "%d highly variable genes were chosen on %d training cells%s"
     _logger.info(told, len(kept), matrix.shape[0], batches)

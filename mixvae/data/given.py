@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mixvae.data.gene_names import is_absent
+from mixvae.data.tables import MISSING_WORDS
+
 PREFIX = "python:"
 HASHED_AT_ONCE = 64 * 2**20  # bytes
 
@@ -75,7 +78,9 @@ def as_array(value: Any, what: str) -> NDArray[Any]:
     Args:
         what: The value's description, which begins an error message.
     """
-    if hasattr(value, "detach"):
+    if isinstance(value, np.ma.MaskedArray) and value.mask.any():
+        value = value.astype(float).filled(np.nan)
+    elif hasattr(value, "detach"):
         value = value.detach().cpu().numpy()
     elif hasattr(value, "tocsr"):
         value = value.toarray()
@@ -99,30 +104,65 @@ def as_labels(value: Any, num_samples: int, what: str) -> NDArray[Any]:
     Raises:
         ValueError: For labels of another length, or that are neither numbers nor texts.
     """
-    if len(np.shape(value)) == 2 and np.shape(value)[1] == 1:
-        value = np.asarray(value)[:, 0]
-    array = np.asarray(value)
+    if isinstance(value, str):
+        raise ValueError(f"{what} are {value!r}; give one for each of {num_samples} samples")
+    try:
+        array = _as_classes(np.asarray(value), what)
+    except (TypeError, ValueError) as error:
+        if str(error).startswith(what):
+            raise
+        array = np.asarray(value, dtype=object)
+    if array.ndim != 1 or array.dtype.kind not in "iU":
+        kind = type(value).__name__ if array.dtype.kind == "O" else array.dtype
+        raise ValueError(
+            f"{what} have the shape {array.shape} and type {kind}; give one whole number or text"
+            " for each sample"
+        )
+    if len(array) != num_samples:
+        raise ValueError(f"{what}: {len(array)} labels for {num_samples} samples")
+    return array
+
+
+def label_words(labels: NDArray[Any]) -> list[str | None]:
+    """Whole numbers or texts as names of classes; None below 0 or where empty."""
+    return [
+        None if label == "" or (not isinstance(label, str) and label < 0) else str(label)
+        for label in labels.tolist()
+    ]
+
+
+def one_of_each(labels: NDArray[Any]) -> NDArray[Any]:
+    """A column, or a table with a single 1 in each row (one-hot), as one label for each row.
+
+    Others are returned unchanged.
+    """
+    if labels.ndim != 2 or not labels.size:
+        return labels
+    if labels.shape[1] == 1:
+        return labels[:, 0]
+    one_hot = labels.dtype.kind in "buif" and np.isin(labels, (0, 1)).all()
+    return labels.argmax(axis=1) if one_hot and (labels.sum(axis=1) == 1).all() else labels
+
+
+def _as_classes(array: NDArray[Any], what: str) -> NDArray[Any]:
+    """Whole numbers or texts of labels of any kind; -1 or empty where missing."""
+    array = one_of_each(array)
+    if array.dtype.kind == "S":
+        array = array.astype(str)
     if array.dtype.kind == "O":
-        missing = np.array([item is None or item != item for item in array.flat])
+        missing = np.array(list(map(is_absent, array.flat)), dtype=bool)
         if all(isinstance(item, str) for item in array.flat[~missing]):
             array = np.where(missing, "", array).astype(str)
         else:
             array = np.where(missing, np.nan, array).astype(float)
+    if array.dtype.kind == "U":
+        return np.where(np.isin(np.char.lower(array), list(MISSING_WORDS)), "", array)
     if array.dtype.kind == "f":
         missing = np.isnan(array)
         if (array[~missing] % 1).any():
             raise ValueError(f"{what} hold numbers such as {array[array % 1 > 0][0]}, not classes")
         array = np.where(missing, -1, array)
-    if array.dtype.kind in "buif":
-        array = array.astype(np.int64)
-    if array.ndim != 1 or array.dtype.kind not in "iU":
-        raise ValueError(
-            f"{what} have the shape {array.shape} and type {array.dtype}; give one whole number or"
-            " text for each sample"
-        )
-    if len(array) != num_samples:
-        raise ValueError(f"{what}: {len(array)} labels for {num_samples} samples")
-    return array
+    return array.astype(np.int64) if array.dtype.kind in "buif" else array
 
 
 def _add_array(digest: Any, array: NDArray[Any]) -> None:
@@ -149,9 +189,9 @@ def _add_anndata(digest: Any, adata: Any) -> None:
         _add_matrix(digest, matrix)
     for names in (adata.obs_names, adata.var_names):
         digest.update("\n".join(map(str, names)).encode())
-    for column in adata.obs.columns:
+    for column, values in adata.obs.items():
         digest.update(str(column).encode())
         try:
-            _add_array(digest, pandas.util.hash_array(np.asarray(adata.obs[column])))
+            _add_array(digest, pandas.util.hash_array(np.asarray(values)))
         except TypeError:  # a column of lists or the like, which no run reads
             continue

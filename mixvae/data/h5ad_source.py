@@ -21,6 +21,8 @@ NOT_CELLS = "it is not an AnnData file (.h5ad) that anndata 0.7 or newer has wri
 class H5adSource(CellSource):
     """Cells of an .h5ad file, or of a modality of an .h5mu file, which is closed at the end.
 
+    Columns of obs of a modality are its own, and those that the file has for all modalities.
+
     Args:
         place: The group that holds them; `mod/rna` of an .h5mu file.
         file: The file's content, where `path` holds it packed.
@@ -58,7 +60,7 @@ class H5adSource(CellSource):
             self._root = root = self._file[place]
             if any("_index" not in getattr(root.get(part), "attrs", ()) for part in ("obs", "var")):
                 raise ValueError(f"{path} cannot be read: {NOT_CELLS}")
-            index = self._index_node("obs")
+            index = _index_node(root["obs"])
             # nullable strings are a group of values and a mask
             self._num_cells = int((index if hasattr(index, "shape") else index["values"]).shape[0])
             self.layers = (
@@ -66,7 +68,9 @@ class H5adSource(CellSource):
                 *([RAW] if "raw/X" in root else ()),
                 *(canonical(str(layer)) for layer in root.get("layers", ())),
             )
-            self.columns = _columns(root["obs"])
+            self._own = _columns(root["obs"])
+            of_all = () if place == "/" or "obs" not in self._file else _columns(self._file["obs"])
+            self.columns = tuple(dict.fromkeys((*self._own, *of_all)))
         except (OSError, KeyError) as error:
             self.close()
             raise ValueError(f"{path} is truncated or broken: {error}") from error
@@ -77,7 +81,7 @@ class H5adSource(CellSource):
     @cached_property
     def cells(self) -> list[str]:  # type: ignore[override]
         """Names of the cells, read when they are asked for: a million take a second."""
-        return self._index_at("obs")
+        return _index_of(self._root["obs"])
 
     @property
     def num_cells(self) -> int:
@@ -98,7 +102,7 @@ class H5adSource(CellSource):
         return "raw/var" if layer == RAW else "var"
 
     def _index(self, layer: str) -> list[str]:
-        return self._index_at(self._var(layer))
+        return _index_of(self._root[self._var(layer)])
 
     def _var_columns(self, layer: str) -> tuple[str, ...]:
         return _columns(self._root[self._var(layer)])
@@ -112,15 +116,11 @@ class H5adSource(CellSource):
         return MatrixOnDisk(self._root[place], genes, layer, name)
 
     def _column(self, column: str) -> Any:
-        return self._read_column(self._root["obs"][column])
-
-    def _index_at(self, place: str) -> list[str]:
-        return [word or "" for word in as_words(_read_element(self._index_node(place)))]
-
-    def _index_node(self, place: str) -> Any:
-        group = self._root[place]
-        name = group.attrs["_index"]
-        return group[name.decode() if isinstance(name, bytes) else name]
+        if column in self._own:
+            return self._read_column(self._root["obs"][column])
+        row = {name: number for number, name in enumerate(_index_of(self._file["obs"]))}
+        values = np.asarray(self._read_column(self._file["obs"][column]))
+        return values[[row[cell] for cell in self.cells]]
 
     def _read_column(self, node: Any) -> Any:
         """A column; anndata 0.7 stores categoricals as codes that refer to `__categories`."""
@@ -128,6 +128,15 @@ class H5adSource(CellSource):
         if reference is None:
             return _read_element(node)
         return _coded(node[:], self._file[reference][:])
+
+
+def _index_node(group: Any) -> Any:
+    name = group.attrs["_index"]
+    return group[name.decode() if isinstance(name, bytes) else name]
+
+
+def _index_of(group: Any) -> list[str]:
+    return [word or "" for word in as_words(_read_element(_index_node(group)))]
 
 
 def _columns(group: Any) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -46,6 +47,14 @@ def read_idx(path: Path, num_dims: int, md5: str | None = None) -> NDArray[np.ui
 
 # Types of an IDX file by the third byte of its magic number, big-endian.
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+
+IDX = re.compile(r".*[.-]idx\d-?\w*(\.gz)?|.*-ubyte(\.gz)?|.*\.idx(\.gz)?", re.IGNORECASE)
+
+
+def is_idx(path: Path) -> bool:
+    """Whether a file is called as IDX files are."""
+    return IDX.fullmatch(path.name) is not None
 
 
 def read_own_idx(path: Path) -> NDArray[Any]:

@@ -59,9 +59,12 @@ class ImageState:
         """Refuse images of another shape than the run's."""
         if tuple(shape) != self.shape:
             height, width = self.shape[1:]
+            remedy = f"data.size=[{height},{width}] resizes them"
+            if shape[0] != self.shape[0]:
+                remedy = f"give images of {self.shape[0]} channels"
             raise ValueError(
                 f"{name} has images of {described(shape)}, but the run was trained on"
-                f" {described(self.shape)}; data.size=[{height},{width}] resizes them"
+                f" {described(self.shape)}; {remedy}"
             )
 
 
@@ -81,9 +84,10 @@ def channels_first(images: NDArray[Any], channels: Channels | None, name: str) -
     if images.ndim not in (3, 4) or 0 in images.shape:
         advice = ""
         if images.ndim == 2 and images.shape[1] > 0:
-            side = round(images.shape[1] ** 0.5)
-            exact = side * side == images.shape[1]
-            advice = f": images.reshape(-1, {side}, {side})" if exact else ""
+            for colours, text in ((1, ""), (3, "3, ")):
+                side = round((images.shape[1] / colours) ** 0.5)
+                if colours * side * side == images.shape[1]:
+                    advice = f": images.reshape(-1, {text}{side}, {side})"
         raise ValueError(
             f"{name} has the shape {images.shape}; images have the shape {SHAPES}{advice}"
         )
@@ -121,6 +125,11 @@ def check_images(images: NDArray[Any], name: str) -> None:
             )
 
 
+def coloured(images: NDArray[Any], channels: int | None) -> NDArray[Any]:
+    """Grey images, shape (N, 1, H, W), as (N, 3, H, W) if there are 3 channels; others as is."""
+    return np.repeat(images, 3, axis=1) if (images.shape[1], channels) == (1, 3) else images
+
+
 def resized(images: NDArray[Any], size: Sequence[int]) -> NDArray[Any]:
     """Resize images, shape (N, C, H, W), to (height, width), with averaging; keeps the type."""
     if tuple(images.shape[2:]) == tuple(size):
@@ -139,7 +148,7 @@ def value_range(images: NDArray[Any], name: str) -> tuple[float, float]:
     low, high = float(images.min()), float(images.max())
     if low == high:
         raise ValueError(f"{name} holds the same value {low:g} in every pixel")
-    if images.dtype.kind == "f" and low >= 0 and high <= 1:
+    if images.dtype.kind == "f" and low >= 0 and 1 / 255 <= high <= 1:
         return 0.0, 1.0
     low = min(low, 0.0)
     if (low, high) != (0.0, 255.0):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,40 +11,26 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mixvae.data.array_files import read_array
+from mixvae.data.array_files import UNREADABLE, read_array
 from mixvae.data.base import Split
-from mixvae.data.given import is_given
-from mixvae.data.idx import read_own_idx
+from mixvae.data.given import as_labels, is_given
+from mixvae.data.idx import is_idx, read_own_idx
 from mixvae.data.image_arrays import Channels, channels_first, check_images, resized
-from mixvae.data.labels import check_labels, read_label_rows
+from mixvae.data.image_labels import Images, check_file, idx_labels, read_image_labels
+from mixvae.messages import inform, warn
 from mixvae.suggestions import suggestion
 
-PICTURES = (".png", ".jpg", ".jpeg")
-IDX = re.compile(r".*[.-]idx\d-?\w*(\.gz)?|.*-ubyte(\.gz)?|.*\.idx(\.gz)?", re.IGNORECASE)
+PICTURES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 # Names of folders, IDX files and arrays of an .npz that mean a split.
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test", "t10k": "test",
 }  # fmt: skip
 IMAGE_KEYS = ("images", "image", "x", "data", "imgs", "arr_0")
-LABEL_KEYS = ("labels", "label", "y", "targets", "target", "classes")
+LABEL_KEYS = ("labels", "label", "y", "targets", "target", "classes", "arr_1")
 Arrays = tuple[NDArray[Any], NDArray[Any] | None]
 """Images as they are stored, and their labels if the source has some."""
 READABLE = "a folder of PNG or JPEG files, .npy, .npz or IDX"
-
-
-class Images(NamedTuple):
-    """The images of one split.
-
-    Attributes:
-        pixels: Shape (N, C, H, W), as they are stored.
-        labels: Whole numbers or texts, shape (N,); None for none.
-        name: Their source, for messages.
-    """
-
-    pixels: NDArray[Any]
-    labels: NDArray[Any] | None
-    name: str
 
 
 class Layout(NamedTuple):
@@ -77,11 +64,11 @@ def read_images(name: str, labels: str | None, layout: Layout) -> dict[Split, Im
         found = {"train": (read_array(name), None)}
     elif path.is_dir():
         return _with_labels(_read_folder(path, layout), labels)
-    elif IDX.fullmatch(path.name):
-        _check_file(path)
-        found = {"train": (read_own_idx(path), _idx_labels(path) if labels is None else None)}
+    elif is_idx(path):
+        check_file(path)
+        found = {"train": (read_own_idx(path), idx_labels(path) if labels is None else None)}
     elif ".npz" in path.name and ":" not in path.name:
-        _check_file(path)
+        check_file(path)
         found = _read_npz(path)
     elif path.name.partition(":")[0].endswith((".npy", ".npz")):
         found = {"train": (read_array(name), None)}
@@ -111,53 +98,46 @@ def _with_labels(images: dict[Split, Images], labels: str | None) -> dict[Split,
                 f" ({', '.join(images)}); leave data.labels out"
             )
         ((split, part),) = images.items()
-        path = Path(labels).expanduser()
-        if not is_given(labels) and IDX.fullmatch(path.name):
-            _check_file(path)
-            values = read_own_idx(path)
-        else:
-            values = read_label_rows(labels, len(part.pixels)).values
-            check_labels(labels, values, len(part.pixels))
-        images = {split: part._replace(labels=values)}
-    for part in images.values():
-        if part.labels is not None and part.labels.shape != (len(part.pixels),):
-            raise ValueError(
-                f"{part.name}: labels of shape {part.labels.shape} for {len(part.pixels)} images;"
-                " there must be one label for each image"
-            )
-    return images
-
-
-def _check_file(path: Path) -> None:
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path} (asked for from {Path.cwd()})")
+        images = {split: part._replace(labels=read_image_labels(labels, part))}
+    return {
+        split: part
+        if part.labels is None
+        else part._replace(labels=as_labels(part.labels, len(part.pixels), f"{part.name}: labels"))
+        for split, part in images.items()
+    }
 
 
 def _read_npz(path: Path) -> dict[str, Arrays]:
     """Read the arrays of an .npz by their names: images, labels, x_train, test_labels, ..."""
     try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no archive of arrays, or cut short")
         with np.load(path, allow_pickle=False) as content:
             keys = list(content.files)
             places = {key: _role(key) for key in keys}
             found: dict[str, dict[bool, NDArray[Any]]] = {}
             for key, role in places.items():
-                if role is not None:
-                    found.setdefault(role[0], {})[role[1]] = content[key]
+                if role is None:
+                    continue
+                if role[1] in found.setdefault(role[0], {}):
+                    same = " and ".join(other for other in keys if places[other] == role)
+                    raise ValueError(f"{same} may be the same; choose one: data.path={path}:{key}")
+                found[role[0]][role[1]] = content[key]
             if len(keys) == 1 and not any(True in parts for parts in found.values()):
                 found = {"train": {True: content[keys[0]]}}
-    except (ValueError, OSError, EOFError) as error:
+    except UNREADABLE as error:
         hint = " (arrays of objects are not read)" if "ickle" in str(error) else ""
         raise ValueError(f"{path} cannot be read: {error}{hint}") from error
     result = {
-        split: (parts[True], _flat(parts.get(False)))
-        for split, parts in found.items()
-        if True in parts
+        split: (parts[True], parts.get(False)) for split, parts in found.items() if True in parts
     }
     if "train" not in result:
         raise ValueError(
             f"{path} holds {', '.join(keys)}; name the images `images` or `x_train`, and their"
             f" labels `labels` or `y_train`, or choose an array: data.path={path}:{keys[0]}"
         )
+    if unread := [key for key in keys if places[key] is None and len(keys) > 1]:
+        inform(f"{path}: {', '.join(unread)} are not read; labels are data.labels={path}:KEY")
     return result
 
 
@@ -171,46 +151,65 @@ def _role(key: str) -> tuple[str, bool] | None:
     return (splits[0], kinds[0]) if len(splits) == len(kinds) == 1 else None
 
 
-def _flat(labels: NDArray[Any] | None) -> NDArray[Any] | None:
-    return labels[:, 0] if labels is not None and labels.ndim == 2 else labels
-
-
-def _idx_labels(images: Path) -> NDArray[Any] | None:
-    """Labels that lie beside an IDX file of images, as MNIST's do."""
-    stem = images.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
-    for name in (stem, f"{stem}.gz"):
-        path = images.with_name(name)
-        if name != images.name and path.is_file():
-            return read_own_idx(path)
-    return None
-
-
 def _read_folder(folder: Path, layout: Layout) -> dict[Split, Images]:
     """Read a folder of IDX files, of splits, of classes, or of pictures."""
-    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    idx = [path for path in entries if IDX.fullmatch(path.name) and "image" in path.name]
+    entries = _visible(folder)
+    idx = [path for path in entries if is_idx(path) and "image" in path.name]
     if idx:
         found: dict[Split, Images] = {}
         for path in idx:
-            split = SPLIT_NAMES.get(re.split(r"[_\W]+", path.name.lower())[0], "train")
+            words = re.split(r"[_\W]+", path.name.lower())
+            split = next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), "train")
+            if split in found and Path(found[split].name).with_suffix("") == path.with_suffix(""):
+                continue  # plain and packed
+            if split in found:
+                raise ValueError(
+                    f"{folder} holds several data sets: {Path(found[split].name).name} and"
+                    f" {path.name}; name a file, data.path={path}, and data.test_path"
+                )
             pixels = layout.apply(read_own_idx(path), str(path))
-            found.setdefault(split, Images(pixels, _idx_labels(path), str(path)))
+            found[split] = Images(pixels, idx_labels(path), str(path))
         return found
     folders = [path for path in entries if path.is_dir()]
-    splits = {path: SPLIT_NAMES[path.name.lower()] for path in folders if _is_split(path)}
-    if splits and len(splits) == len(folders) and "train" in splits.values():
-        return {split: _read_pictures(path, layout) for path, split in splits.items()}
+    named = [path for path in folders if path.name.lower() in SPLIT_NAMES]
+    splits = {SPLIT_NAMES[path.name.lower()]: path for path in named}
+    if "train" in splits and (len(splits) > 1 or folders == named):
+        other = [path for path in entries if path not in named and _holds_pictures(path)]
+        if other:
+            raise ValueError(
+                f"{folder} holds pictures in {other[0].name} beside the splits"
+                f" {', '.join(path.name for path in named)}; move them elsewhere"
+            )
+        return {split: _read_pictures(path, layout) for split, path in splits.items()}
     return {"train": _read_pictures(folder, layout)}
 
 
-def _is_split(path: Path) -> bool:
-    return path.name.lower() in SPLIT_NAMES
+def _visible(folder: Path) -> list[Path]:
+    """Entries of a folder that no program hides, such as a Mac or Jupyter does, by their names."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__")))
+
+
+def _holds_pictures(path: Path) -> bool:
+    """Whether it is a picture, or a folder with some at any depth."""
+    if not path.is_dir():
+        return path.suffix.lower() in PICTURES
+    return any(map(_holds_pictures, _visible(path)))
 
 
 def _read_pictures(folder: Path, layout: Layout) -> Images:
     """Read the pictures of a folder, in the order of their names, classes by their folders."""
     own = _pictures_in(folder)
-    classes = [path for path in sorted(folder.iterdir()) if path.is_dir() and _pictures_in(path)]
+    inside = [path for path in _visible(folder) if path.is_dir()]
+    classes = [path for path in inside if _pictures_in(path)]
+    deep = [path for each in inside for path in _visible(each) if path.is_dir()]
+    deep = [path for path in deep if _holds_pictures(path)]
+    if deep:
+        raise ValueError(
+            f"{folder} holds pictures in folders of folders, such as {deep[0]}; a folder has"
+            f" pictures, or one folder for each class: name {deep[0].parent}, or move them"
+        )
+    if empty := [path.name for path in inside if path not in classes]:
+        warn(f"{folder}: no pictures in {', '.join(empty)}")
     if own and classes:
         raise ValueError(
             f"{folder} holds pictures ({own[0].name}) beside folders of them ({classes[0].name}/);"
@@ -218,7 +217,10 @@ def _read_pictures(folder: Path, layout: Layout) -> Images:
         )
     files = own or [path for folder in classes for path in _pictures_in(folder)]
     if not files:
-        raise ValueError(f"{folder} holds no PNG or JPEG file, nor folders of them")
+        raise ValueError(
+            f"{folder} holds no picture ({', '.join(PICTURES)}), nor folders of them, nor IDX files"
+            " with `images` in their names"
+        )
     labels = np.array([path.parent.name for path in files]) if classes else None
     arrays = [_read_picture(path) for path in files]
     colour = any(array.ndim == 3 for array in arrays)
@@ -242,11 +244,11 @@ def _read_pictures(folder: Path, layout: Layout) -> Images:
                 f"{files[0]} has pixels of {images[0].dtype} but {path} of {image.dtype}; save all"
                 " alike"
             )
-    return Images(np.concatenate(images), labels, str(folder))
+    return Images(np.concatenate(images), labels, str(folder), tuple(files))
 
 
 def _pictures_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+    return [p for p in _visible(folder) if p.suffix.lower() in PICTURES and not p.is_dir()]
 
 
 def _read_picture(path: Path) -> NDArray[Any]:
@@ -255,6 +257,8 @@ def _read_picture(path: Path) -> NDArray[Any]:
 
     try:
         with Image.open(path) as opened:
+            if getattr(opened, "n_frames", 1) > 1:
+                raise ValueError(f"it holds {opened.n_frames} pictures; save each as a file")
             picture = ImageOps.exif_transpose(opened)
             if picture.mode in ("1", "LA"):
                 picture = picture.convert("L")
@@ -263,7 +267,7 @@ def _read_picture(path: Path) -> NDArray[Any]:
             return np.asarray(picture)
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(
-            f"{path} is not a readable picture, broken or cut short: {error}"
+            f"{path} is not a readable picture, is it broken or cut short? {error}"
         ) from error
 
 
@@ -271,7 +275,7 @@ def size_of(size: int | Sequence[int] | None) -> tuple[int, int] | None:
     """Return the setting `size` as (height, width)."""
     if size is None:
         return None
-    both = (size, size) if isinstance(size, int) else tuple(size)
+    both = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(both) != 2 or any(not isinstance(side, int) or side < 2 for side in both):
         raise ValueError(f"size is {size!r}; it must be one number or [height, width], 2 or more")
     return both

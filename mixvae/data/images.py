@@ -15,9 +15,10 @@ from torch import Tensor
 from mixvae.contracts import UNKNOWN_LABEL, DataSpec
 from mixvae.data.base import AbstractResidentDataModule, Split, SplitRows
 from mixvae.data.checks import check_count, check_fractions
-from mixvae.data.given import as_array, as_labels, is_anndata
-from mixvae.data.image_arrays import Channels, ImageState, to_unit, value_range
-from mixvae.data.image_files import Images, Layout, check_channels, read_images, size_of
+from mixvae.data.given import as_array, as_labels, is_anndata, label_words
+from mixvae.data.image_arrays import Channels, ImageState, coloured, to_unit, value_range
+from mixvae.data.image_files import Layout, check_channels, read_images, size_of
+from mixvae.data.image_labels import Images
 from mixvae.data.resident import EpochOrder, FixedOrder, ResidentTensors, TrainLoader
 from mixvae.data.splits import split_indices
 
@@ -91,10 +92,17 @@ class ImageDataModule(AbstractResidentDataModule):
             return {"path": data} | ({} if labels is None else {"labels": labels})
         if is_anndata(data) or isinstance(data, Mapping) or hasattr(data, "mod"):
             raise ValueError(
-                f"{cls.__name__} takes arrays of images, got {type(data).__name__}; give an AnnData"
-                " object to cells_cpl, a dict of arrays to multimodal_mmvm"
+                f"{cls.__name__} takes arrays of images, got {type(data).__name__}; make one of a"
+                " table, table.to_numpy().reshape(-1, height, width). Give an AnnData object to"
+                " cells_cpl, a dict of arrays to multimodal_mmvm"
             )
         settings = {"path": as_array(data, "images")}
+        if settings["path"].dtype.kind == "U":
+            first = str(settings["path"].flat[0])
+            raise ValueError(
+                f"images are texts, such as {first!r}; give their pixels, or the folder of their"
+                " files: data=FOLDER"
+            )
         if labels is not None:
             settings["labels"] = as_labels(labels, len(settings["path"]), "labels")
         return settings
@@ -190,6 +198,14 @@ class ImageDataModule(AbstractResidentDataModule):
                 other = read_images(self.test_path, self.test_labels, self.layout)
                 images["test"] = other.get("test", other["train"])
             train = images["train"]
+            channels = 3 if any(part.pixels.shape[1] == 3 for part in images.values()) else None
+            if self.run_state is not None:
+                channels = self.run_state.shape[0]
+            images = {
+                split: part._replace(pixels=coloured(part.pixels, channels))
+                for split, part in images.items()
+            }
+            train = images["train"]
             if len(train.pixels) < FEWEST:
                 raise ValueError(
                     f"{train.name} has {len(train.pixels)} images, too few to train, validate and"
@@ -201,6 +217,11 @@ class ImageDataModule(AbstractResidentDataModule):
                         f"{part.name} has images of the shape {part.pixels.shape[1:]}, {train.name}"
                         f" of {train.pixels.shape[1:]}; data.size=32 resizes all to 32 x 32"
                     )
+            for part in images.values():
+                known = 0 if part.labels is None else sum(map(bool, label_words(part.labels)))
+                if 0 < known < len(part.pixels):
+                    told = "%s: %d of %d images have no label (empty, missing or below 0)"
+                    logger.info(told, part.name, len(part.pixels) - known, len(part.pixels))
             self._images = images
         return self._images
 
@@ -236,16 +257,14 @@ def _numbered(images: Images, classes: Sequence[str]) -> Tensor:
     if images.labels is None:
         return torch.full((len(images.pixels),), UNKNOWN_LABEL)
     number = {name: place for place, name in enumerate(classes)}
-    return torch.tensor([number.get(word, UNKNOWN_LABEL) for word in _words(images.labels)])
-
-
-def _words(labels: NDArray[Any]) -> list[str]:
-    return ["" if label in ("", -1) else str(label) for label in labels.tolist()]
+    words = label_words(images.labels)
+    return torch.tensor([number.get(word or "", UNKNOWN_LABEL) for word in words])
 
 
 def _distinct(labels: Iterable[NDArray[Any] | None]) -> tuple[str, ...]:
     """Names of the labels that occur, numbers by their size, words by the alphabet."""
-    found = {word for part in labels if part is not None for word in _words(part)} - {""}
+    words = {word for part in labels if part is not None for word in label_words(part)}
+    found = {word for word in words if word}
     if all(word.lstrip("-").isdigit() for word in found):
         return tuple(sorted(found, key=int))
     return tuple(sorted(found))

@@ -1,41 +1,122 @@
-"""Log expression: the sum that libraries were scaled to before the log, and the log's base."""
+"""Expression that is not whole numbers: counts, scaled or not, or their logarithms or roots."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mixvae.data.expression import SAME_SCALE, Matrix, library_sizes
+from mixvae.data.expression import SAME_SCALE, Matrix, extent_of, library_sizes
 
+Undo = Callable[[Any], Any]
+
+COMMON_PARTS = 4  # fractional parts that half of all expected counts have, such as 0 and .5
+LOOKED_AT = 200  # cells
+FEWEST_RATIOS = 20
+LARGEST_RATIO = 50  # beyond it, every ratio is close to some whole number
+LN, LINEAR = "log(1 + x)", "x"
+FORMS: dict[str, Undo] = {
+    LINEAR: np.asarray,
+    LN: np.expm1,
+    "log2(1 + x)": lambda values: np.exp2(values) - 1,
+    "log10(1 + x)": lambda values: 10.0**values - 1,
+    "the square root": np.square,
+}
+# What makes them expression that models expect.
+REMEDIES = {
+    "log2(1 + x)": "multiply it by np.log(2)",
+    "log10(1 + x)": "multiply it by np.log(10)",
+    "the square root": "square it",
+}
 _logger = logging.getLogger("mixvae")
 
 
-def common_scale(matrix: Matrix, num_cells: int = 200, base: float = np.e) -> float | None:
-    """Find the sum that libraries were scaled to before log(1 + x), in evenly spread cells.
-
-    Args:
-        base: Of the logarithm.
+def common_scale(matrix: Matrix, form: str = LN) -> float | None:
+    """Find the sum that libraries were scaled to before a form was taken, in evenly spread cells.
 
     Returns:
         The sum; None where the cells have none in common, such as after genes were selected.
     """
-    rows = np.unique(np.linspace(0, matrix.shape[0] - 1, num_cells).astype(np.int64))
-    libraries = library_sizes(np.expm1(matrix[rows].astype(np.float64) * np.log(base)))
+    libraries = library_sizes(FORMS[form](_rows(matrix)))
     libraries = libraries[libraries > 0]
     if len(libraries) < 2 or np.ptp(libraries) > SAME_SCALE * libraries.mean():
         return None
     return float(np.median(libraries))
 
 
-def warn_of_base(matrix: Matrix, name: str) -> None:
-    """Warn of log expression to the base 2 or 10, which would be taken for the natural one."""
-    for base in (2.0, 10.0):
-        if common_scale(matrix, base=base) is not None:
+def form_of(matrix: Matrix) -> str | None:
+    """Find the form that counts, scaled or not, were brought into; None where nothing tells.
+
+    Undone, it leaves each cell with multiples of its smallest value, which is that of one count.
+    """
+    values = _rows(matrix)
+    for form, undo in FORMS.items():
+        counts = undo(values)
+        least = np.where(values > 0, counts, np.inf).min(axis=1, keepdims=True)
+        ratio = (counts / least)[values > 0]
+        ratio = ratio[(ratio > 1.01) & (ratio < LARGEST_RATIO)]
+        close = np.abs(ratio - np.round(ratio)) < 1e-3 * ratio
+        if len(ratio) >= FEWEST_RATIOS and close.mean() >= 0.9:
+            return form
+    return None
+
+
+def is_linear(matrix: Matrix) -> bool:
+    """Whether small values that are not whole are counts, scaled or expected, and not log data.
+
+    Expected counts, as of RSEM or alevin, share few fractional parts.
+    """
+    if common_scale(matrix, LINEAR) is not None:
+        return True
+    if (form := form_of(matrix)) is not None:
+        return form == LINEAR
+    values = _rows(matrix)
+    present = values[values > 0]
+    _, count = np.unique(np.round(present % 1, 3), return_counts=True)
+    return bool(len(present) and np.sort(count)[-COMMON_PARTS:].sum() >= 0.5 * len(present))
+
+
+def are_expected_counts(counts: Matrix, whole: Matrix, name: str) -> bool:
+    """Whether values are expected counts, which need not be whole; scaled ones are refused.
+
+    Args:
+        counts: Those of the genes that are used, shape (N, G).
+        whole: Those of all genes, shape (N, G').
+    """
+    kind = extent_of(counts).kind
+    if kind != "linear" and not (kind == "log" and is_linear(counts)):
+        return False
+    if (total := common_scale(whole, LINEAR)) is not None:
+        raise ValueError(
+            f"{name} holds counts that were scaled to {total:g} per cell; likelihoods of counts"
+            " need raw ones: name their layer, data.counts_layer=NAME"
+        )
+    return True
+
+
+def warn_of_form(matrix: Matrix, name: str) -> None:
+    """Warn of log expression to the base 2 or 10, or of roots, taken for the natural logarithm."""
+    told = form_of(matrix)
+    for form, remedy in REMEDIES.items():
+        if form == told or (told is None and common_scale(matrix, form) is not None):
             _logger.warning(
-                "%s is log%g(1 + x) of libraries of one sum, but natural logarithms are expected:"
-                " multiply it by np.log(%g), or name the raw counts: data.layer=NAME",
+                "%s is %s of counts, but natural logarithms are expected: %s, or name the raw"
+                " counts: data.layer=NAME",
                 name,
-                base,
-                base,
+                form,
+                remedy,
             )
+            return
+
+
+def _rows(matrix: Matrix) -> NDArray[np.float64]:
+    """Evenly spread cells."""
+    rows = np.unique(np.linspace(0, matrix.shape[0] - 1, LOOKED_AT).astype(np.int64))
+    part = matrix[rows]
+    values: NDArray[np.float64] = np.asarray(
+        part.toarray() if hasattr(part, "toarray") else part, dtype=np.float64
+    )
+    return values

@@ -27,6 +27,7 @@ from mixvae.data.expression import (
     Normalization,
     TargetSum,
     check_counts,
+    check_expression,
     check_of_kind,
     library_sizes,
     median_library,
@@ -42,6 +43,7 @@ from mixvae.data.genes import (
     shown,
     warn_of_left_out,
 )
+from mixvae.data.log_scales import are_expected_counts
 
 PER_TEN_THOUSAND = 1e4  # scanpy's unit
 COUNTED: tuple[Kind, ...] = ("counts", "linear")  # log-CPM can be made of these
@@ -135,13 +137,14 @@ class Preparation:
         counted = Preparation(self.genes, "counts", "none", None, matrix.layer, columns)
         seen, rows = matrix.sampled(rows)
         counts = counted.apply(seen.whole)
-        whole = check_counts(counts, matrix.name, expected=True)
+        expected = are_expected_counts(counts, seen.whole, matrix.name)
+        (check_expression if expected else check_counts)(counts, matrix.name)
         libraries = library_sizes(counts[rows]), library_sizes(seen.whole[rows])
         warn_of_left_out(len(self.genes), *libraries)
-        if not whole:
+        if expected:
             told = "%s holds expected counts that are not whole; likelihoods see them rounded"
             logger.warning(told, matrix.name)
-        return replace(counted, rounded=not whole)
+        return replace(counted, rounded=expected)
 
     def adapt(
         self, matrix: CellMatrix, max_missing: float, target_sum: float | None = None

@@ -13,7 +13,8 @@ import numpy as np
 _logger = logging.getLogger("mixvae")
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
-MISSING_TEXTS = frozenset(("", "na", "n/a", "nan", "<na>", "null", "none"))
+MISSING_WORDS = frozenset(("", "na", "n/a", "nan", "<na>"))  # also where None may be a class
+MISSING_TEXTS = MISSING_WORDS | {"null", "none"}
 ID_NAMES = frozenset(
     ("id", "ids", "index", "sample", "sample_id", "cell", "cell_id", "barcode", "event", "patient")
 )
@@ -47,6 +48,11 @@ def read_table(path: Path, id_column: str | None = None, *, numeric: bool = True
     lines, rows = _rows(path)
     if not rows:
         raise ValueError(f"{path} holds no line of values")
+    for sign in ";\t":
+        signs = {row[0].count(sign) for row in rows if len(row) == 1}
+        alike = len(signs) == 1 and signs != {0} and max(map(len, rows)) == 1
+        if not numeric and len(rows) > 1 and alike:
+            raise ValueError(f"{path} is separated by {sign!r}, not by commas; save it with commas")
     has_names = _has_names(path, rows, numeric=numeric)
     names = rows[0] if has_names else []
     if has_names:

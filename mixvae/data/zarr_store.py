@@ -26,6 +26,11 @@ def read_zarr(path: Path) -> Any:
 
 def _check(root: Any) -> list[str]:
     """Refuse missing parts; return what may be missing, as chunks of zeros are not stored."""
+    if "mod" in root:
+        names = sorted(map(str, root["mod"]))
+        raise ValueError(
+            f"it is a MuData store of {', '.join(names)}; name one: data.path=STORE/mod/{names[0]}"
+        )
     for part in ("obs", "var"):
         if part not in root or "_index" not in root[part].attrs:
             raise ValueError(f"it has no {part}")

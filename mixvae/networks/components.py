@@ -30,7 +30,7 @@ class PrincipalComponents(nn.Module):
 
     Args:
         num_components: Largest number of components, at least 1; those that are not above the noise
-            are 0, see `NOISE_MARGIN`.
+            are 0, see `NOISE_MARGIN`, and so are those that few samples do not span.
         standardise: Divide each feature by its standard deviation first.
         whiten: Give each component variance 1. Without it components keep their proportions, so
             those that hardly stand out of the noise count little; their unit is the noise's
@@ -72,7 +72,7 @@ class PrincipalComponents(nn.Module):
             batch: Batch of each sample, one-hot, shape (N, B): components are then those within
                 batches, while batches still differ in them.
 
-        Raises ValueError if the samples span fewer dimensions than there are components.
+        Raises ValueError if all samples are the same.
         """
         x = x.flatten(1)
         offset = x.mean(dim=0)
@@ -86,17 +86,19 @@ class PrincipalComponents(nn.Module):
         weight = torch.where(scale > 0, 1 / scale.clamp_min(1e-6), 0.0)
         weight = weight if self.standardise else (scale > 0).to(x.dtype)
         deviation, axes, last = _leading_axes(centred * weight, self.num_components)
-        if not deviation[-1] > 1e-4 * deviation[0]:
-            rank = int((deviation > 1e-4 * deviation[0]).sum())
-            raise ValueError(
-                f"num_components is {self.num_components}, but the {len(x)} training samples span"
-                f" {rank} dimensions; choose at most that many"
-            )
+        rank = int((deviation > 1e-4 * deviation[0]).sum())
+        if rank == 0:
+            raise ValueError(f"the {len(x)} training samples are all the same: no components")
+        deviation, axes = deviation[:rank], axes[:, :rank]
         self.offset.copy_(offset)
         noise = NOISE_MARGIN * last
         kept = deviation > (noise if deviation[0] > noise else 0.0)
-        unit = deviation if self.whiten else _noise_deviation(centred * weight, deviation)
-        self.projection.copy_(weight[:, None] * axes / unit * kept)
+        unit = deviation
+        if not self.whiten:  # few samples span no axes of noise alone
+            few = rank < self.num_components
+            unit = deviation[-1] if few else _noise_deviation(centred * weight, deviation)
+        self.projection.zero_()
+        self.projection[:, :rank] = weight[:, None] * axes / unit * kept
         self.fitted = True
 
     def project(self, x: Tensor) -> Tensor:
@@ -144,9 +146,10 @@ def _noise_deviation(centred: Tensor, deviation: Tensor) -> Tensor:
 
 
 def _leading_axes(centred: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Standard deviations (count,) along the leading axes (D, count), and along the last one found.
+    """Standard deviations (C,) along the leading axes (D, C), and along the last one found.
 
-    That is the last of up to `OVERSAMPLING` more; 0 where samples (N, D) have no more axes.
+    C is `count`, or N or D if that is less. The last one is up to `OVERSAMPLING` further; 0 where
+    samples (N, D) have no more axes.
     """
     # The randomised search draws from the global generator, whose state is restored for training.
     with torch.random.fork_rng(devices=[]):
@@ -154,11 +157,6 @@ def _leading_axes(centred: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
         size = min(count + OVERSAMPLING, *centred.shape)
         searched = min(size + SPARE, *centred.shape)
         _, singular, axes = torch.svd_lowrank(centred, q=searched, niter=NUM_ITERATIONS)
-    if size < count:
-        raise ValueError(
-            f"num_components is {count}, but there are {len(centred)} training samples only;"
-            f" set model.agents.encoder.num_components to at most {size}"
-        )
     deviation = singular[:size] / math.sqrt(len(centred))
     last = deviation[-1] if size == count + OVERSAMPLING else torch.zeros_like(deviation[-1])
     return deviation[:count], axes[:, :count], last

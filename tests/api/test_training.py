@@ -139,6 +139,24 @@ def test_a_run_disturbs_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert random.random() == random.Random(5).random()
 
 
+def test_the_first_use_of_a_process_leaves_no_trace() -> None:
+    """Packages set variables, add filters and draw random numbers while they are imported."""
+    text = """
+import os, random, warnings
+import mixvae
+state = lambda: (dict(os.environ), list(warnings.filters), random.getstate())
+before = state()
+mixvae.open_run
+assert state() == before, "open_run"
+try:
+    mixvae.train("images_cpI")
+except ValueError as error:
+    assert "images_cpI" in str(error)
+assert state() == before, "train"
+"""
+    subprocess.run([sys.executable, "-c", text], check=True)
+
+
 def test_twice_in_a_thread_and_under_asyncio(here: Path) -> None:
     x, y = images()
     found: list[Any] = []
@@ -202,6 +220,11 @@ WRONG = {
     "labels alone": (ValueError, "without data", ("images_cpl",), {"labels": Y}),
     "several runs": (UsageError, "trains one run", ("images_cpl", "-m"), {}),
     "no text": (UsageError, "an override is a text", ("images_cpl", 3), {}),
+    "data without a name": (UsageError, r"data by name.*data=\.\.\.", ("images_cpl", X), {}),
+    "data alone": (UsageError, "got AnnData; give data by name", (cells(),), {}),
+    "data twice": (
+        UsageError, "data.path is an override", ("images_cpl", "data.path=x.npy"), {"data": X}
+    ),
     "nan": (ValueError, "image 2 ", ("images_cpl",), {"data": BLANK}),
     "one image": (ValueError, "has 1 images", ("images_cpl",), {"data": X[:1]}),
     "objects": (

@@ -92,7 +92,7 @@ def test_a_sweep_is_a_config_per_job() -> None:
 
 def test_a_likelihood_replaces_the_experiment_s_and_decodes_in_the_unit_of_the_data() -> None:
     counts = ["+experiment=cells_cpl", "data.counts_layer=counts"]
-    for name, sums in (("negative_binomial", 1e4), ("zinb", 3e5)):
+    for name, sums in (("negative_binomial", 1e4), ("zinb", 3e5), ("zinb", "median")):
         (job,) = configs([*counts, f"likelihood={name}", f"data.target_sum={sums}"])
         found = OmegaConf.to_container(job.model.likelihood, resolve=True)
         assert isinstance(found, dict)

@@ -17,6 +17,7 @@ from scipy import io, sparse
 from mixvae.data import CellDataModule
 from mixvae.data.cell_formats import CellFile
 from mixvae.data.gene_names import as_flags, without_versions
+from mixvae.data.given import giving, name_of
 
 N, G = 60, 12
 IDS = [f"ENSG{i:011d}" for i in range(G)]
@@ -349,7 +350,7 @@ def test_genes_are_those_that_a_column_of_var_marks(tmp_path, layer):
     data = load(tmp_path / "a.h5ad", genes="highly_variable", layer=layer)
     assert data.spec.feature_names == ("g0", "g1", "g2", "g3")
     np.testing.assert_allclose(expression(data), LOG[:, :4], rtol=1e-5)  # library of all genes
-    with pytest.raises(ValueError, match="symbol', but that column of var does not hold true"):
+    with pytest.raises(ValueError, match="symbol', but that column of var holds 'S0', not true"):
         load(tmp_path / "a.h5ad", genes="symbol")
     with pytest.raises(ValueError, match="genes=none marks no gene"):
         load(tmp_path / "a.h5ad", genes="none")
@@ -465,3 +466,187 @@ def test_log_data_are_no_counts(tmp_path):
         assert load(tmp_path / "a.h5ad").table.preparation.kind == "log"
         with pytest.raises(ValueError, match="counts must be whole numbers: name the layer"):
             load(tmp_path / "a.h5ad", counts_layer="X")
+
+
+# --- What else users have ----------------------------------------------------------------------
+
+
+def given(adata, labels=None, **settings):
+    """Cells from Python."""
+    objects = {}
+    for key, value in CellDataModule.take(adata, labels).items():
+        settings[key] = value if isinstance(value, str) else name_of(value)
+        objects[settings[key]] = value
+    with giving(objects):
+        data = CellDataModule(seed=0, batch_size=20, target_sum=1e4, **settings)
+        data.setup("fit")
+    return data
+
+
+TYPES = np.array(["a", "b", "c"] * 20)
+CODES = np.arange(N) % 3
+LABELS = {
+    "words of missing values": (["nan", "", "NA", *TYPES[3:]], ("a", "b", "c"), [-1, -1, -1, 0]),
+    "floats of missing values": ([np.nan, *CODES[1:]], ("0", "1", "2"), [-1, 1, 2, 0]),
+    "categories of numbers": (
+        pd.Categorical([None, *CODES[1:].tolist()]), ("0", "1", "2"), [-1, 1, 2, 0],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LABELS)
+def test_labels_that_have_no_value(tmp_path, case, caplog):
+    column, names, first = LABELS[case]
+    adata = make()
+    adata.obs["own"] = column
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    caplog.set_level("INFO", "mixvae")
+    for data in (load(tmp_path / "a.h5ad", label_key="own"), given(adata, "own")):
+        assert data.spec.class_names == names
+        assert data.table.label[:4].tolist() == first
+    assert ("cells with '' or 'NA' or 'nan' there" in caplog.text) == case.startswith("words")
+
+
+def test_labels_with_names_of_cells_are_put_in_their_order():
+    adata = make()
+    for labels in (
+        adata.obs["type"].iloc[::-1],
+        adata.obs[["type"]].sample(frac=1, random_state=0),
+        list(TYPES),
+        pd.Series(TYPES),
+        TYPES.astype("S"),
+    ):
+        assert given(adata, labels).table.label.tolist() == CODES.tolist()
+    assert given(adata, np.eye(3)[CODES]).table.label.tolist() == CODES.tolist()
+    with pytest.raises(ValueError, match=r"50 are among the 60 cells' names; .*reindex"):
+        given(adata, adata.obs["type"].iloc[10:])
+
+
+def test_columns_of_obs_named_by_numbers_or_twice():
+    adata = make()
+    adata.obs = adata.obs.assign(other="x")
+    adata.obs.columns = [0, 1]
+    assert given(adata, "0").spec.class_names == ("a", "b", "c")
+    adata.obs.columns = ["type", "type"]
+    with pytest.raises(ValueError, match="has 2 columns 'type'"):
+        given(adata, "type")
+
+
+def without_x(**parts):
+    return anndata.AnnData(obs=make().obs, var=make().var, **parts)
+
+
+def marked(*flags):
+    adata = make()
+    adata.var["hv"] = [*flags, *["FALSE"] * (G - len(flags))]
+    return adata
+
+
+def with_column(name, values):
+    adata = make()
+    adata.obs[name] = values
+    return adata
+
+
+WRONG = {
+    "no X": (lambda: without_x(layers={"counts": COUNTS}), {}, "has counts: data.layer=counts"),
+    "layer's case": (lambda: make(counts=COUNTS), {"layer": "Counts"}, "data.layer=counts"),
+    "obsm alone": (
+        lambda: anndata.AnnData(obs=make().obs, obsm={"X_pca": COUNTS}), {}, "values of obsm into",
+    ),
+    "no flags": (lambda: marked("yes"), {"genes": "hv"}, "holds 'yes', not true and false"),
+    "no column": (lambda: marked("TRUE"), {"genes": "highly"}, "no such file.* it has symbol, hv"),
+    "all distinct": (
+        lambda: with_column("own", np.arange(N)), {"label_key": "own"}, "each of 60 cells",
+    ),
+    "batch": (
+        lambda: with_column("own", ["nan", *TYPES[1:]]),
+        {"batch_key": "own"},
+        "1 of 60 cells have no value there; give them one",
+    ),
+    "few cells": (lambda: make()[:9].copy(), {}, "9 cells are too few .* 10 or more"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_cannot_be_used_is_named_with_its_remedy(case):
+    adata, settings, message = WRONG[case]
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        given(adata(), **settings)
+
+
+def test_flags_as_r_writes_them_and_one_covariate_as_a_word():
+    assert given(marked("TRUE", "TRUE"), genes="hv").spec.shape == (2,)
+    data = given(with_column("own", CODES), covariates="own")
+    assert [one.name for one in data.spec.covariates] == ["own"]
+
+
+def test_no_more_variable_genes_than_asked_for():
+    assert given(make(), num_highly_variable=5).spec.shape == (5,)
+
+
+@pytest.mark.parametrize("value", [pd.DataFrame(COUNTS), COUNTS])
+def test_tables_are_refused_with_the_line_that_makes_cells_of_them(value):
+    with pytest.raises(ValueError, match=r"anndata\.AnnData\(table\)"):
+        CellDataModule.take(value, None)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_mudata_of_python_names_a_modality():
+    mudata = pytest.importorskip("mudata")
+    with pytest.raises(ValueError, match=r"got MuData of rna, adt; .*data\.mod\['rna'\]"):
+        CellDataModule.take(mudata.MuData({"rna": make(), "adt": make()}), None)
+
+
+@pytest.mark.filterwarnings("ignore:Forward slashes")
+def test_columns_that_mudata_has_for_all_modalities(tmp_path):
+    path = write_h5mu(tmp_path / "m.h5mu", "RNA", "ADT")
+    with h5py.File(path, "r+") as file:
+        obs = make().obs.iloc[::-1].assign(shared=TYPES[::-1])
+        del file["obs"]
+        anndata.io.write_elem(file, "obs", obs)
+    data = load(path, modality="RNA", label_key="shared")
+    assert data.table.label.tolist() == CODES.tolist()
+    with pytest.raises(ValueError, match=r"ADT, RNA; set data\.modality=RNA"):
+        load(path)
+
+
+def test_a_matrix_of_cells_by_genes_and_features_without_genes(tmp_path):
+    folder = write_mtx(tmp_path / "10x", "features.tsv", False)
+    with (folder / "matrix.mtx").open("wb") as file:
+        io.mmwrite(file, sparse.coo_matrix(COUNTS.astype(np.int64)))
+    np.testing.assert_allclose(expression(load(folder)), LOG, rtol=1e-5)
+    lines = (folder / "features.tsv").read_text()
+    (folder / "features.tsv").write_text(lines.replace("Gene Expression", "Antibody Capture"))
+    with pytest.raises(ValueError, match="features of Antibody Capture, but none of gene expr"):
+        load(folder)
+    (folder / "matrix.mtx").rename(folder / "counts.mtx")
+    with pytest.raises(FileNotFoundError, match=r"counts\.mtx is not called matrix\.mtx"):
+        load(folder / "counts.mtx")
+
+
+def test_a_folder_of_cell_ranger_names_the_filtered_cells(tmp_path):
+    (tmp_path / "molecule_info.h5").touch()
+    (tmp_path / "raw_feature_bc_matrix.h5").touch()
+    write_mtx(tmp_path / "filtered_feature_bc_matrix", "features.tsv", True)
+    with pytest.raises(ValueError, match=r"such as .*filtered_feature_bc_matrix"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("gene_name", "g0"), ("other", "0")])
+def test_loom_files_of_other_names(tmp_path, name, expected, caplog):
+    pytest.importorskip("loompy")
+    with h5py.File(tmp_path / "a.loom", "w") as file:
+        file.attrs["LOOM_SPEC_VERSION"] = "3.0.0"
+        file["matrix"] = 2 * COUNTS.T
+        file["layers/spliced"] = COUNTS.T
+        file[f"row_attrs/{name}"] = np.array([f"g{i}" for i in range(G)], dtype="S")
+        file["col_attrs/barcode"] = np.array([f"cell{i}" for i in range(N)], dtype="S")
+        for group in ("attrs", "row_graphs", "col_graphs"):
+            file.create_group(group)
+    caplog.set_level("INFO", "mixvae")
+    data = load(tmp_path / "a.loom")
+    np.testing.assert_allclose(expression(data), LOG, rtol=1e-5)
+    assert data.spec.feature_names[0] == expected
+    assert "X is the loom's layer 'spliced'" in caplog.text
+    assert ("data.gene_names=COLUMN names one of other" in caplog.text) == (expected == "0")

@@ -1,9 +1,11 @@
 import logging
+import re
 
 import numpy as np
 import pytest
 from scipy import sparse
 
+from mixvae.data.cell_matrices import MatrixInMemory
 from mixvae.data.expression import (
     check_counts,
     check_expression,
@@ -13,7 +15,7 @@ from mixvae.data.expression import (
     log_cpm,
     to_apply,
 )
-from mixvae.data.log_scales import common_scale
+from mixvae.data.log_scales import are_expected_counts, common_scale
 
 COUNTS = np.array([[0, 3, 1], [2, 0, 0], [0, 0, 0]], dtype=np.float32)
 
@@ -102,7 +104,7 @@ def test_the_common_scale_is_found_where_there_is_one():
     assert common_scale(log_cpm(counts, target_sum=1e4)) == pytest.approx(1e4, rel=1e-5)
     assert common_scale(sparse.csr_matrix(log)) == pytest.approx(1e6, rel=1e-5)
     assert common_scale(log[:, :10]) is None
-    assert common_scale(np.log2(1 + np.expm1(log)), base=2) == pytest.approx(1e6, rel=1e-5)
+    assert common_scale(np.log2(1 + np.expm1(log)), "log2(1 + x)") == pytest.approx(1e6, rel=1e-5)
     assert common_scale(np.zeros((4, 3))) is None
 
 
@@ -124,12 +126,42 @@ def test_values_that_are_not_finite_or_no_counts_are_refused(form, check, value,
     check(form(COUNTS), "X")
 
 
+COUNTED = np.random.default_rng(1).poisson(3.0, (60, 40)).astype(np.float64)
+SHARES = COUNTED / COUNTED.sum(1, keepdims=True)
+UNITS = {
+    "shares": (SHARES, "linear", ""),
+    "percent": (100 * SHARES, "linear", ""),
+    "per median, no log": (120 * SHARES, "linear", ""),
+    "per median, no log, chosen genes": ((120 * SHARES)[:, :15], "linear", ""),
+    "expected counts": (COUNTED + 0.25 * (COUNTED > 0), "linear", ""),
+    "halves": (COUNTED / 2, "linear", ""),
+    "log(1 + x)": (np.log1p(COUNTED), "log", ""),
+    "log of shares": (np.log1p(1e4 * SHARES), "log", ""),
+    "log of shares, chosen genes": (np.log1p(1e4 * SHARES)[:, :15], "log", ""),
+    "log2(1 + x)": (np.log2(1 + COUNTED), "log", r"log2\(1 \+ x\) of counts.*np\.log\(2\)"),
+    "log10 of shares": (np.log10(1 + 1e4 * SHARES), "log", r"log10\(1 .*np\.log\(10\)"),
+    "roots": (np.sqrt(COUNTED), "log", r"the square root of counts.*square it"),
+}
+
+
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
-def test_expected_counts_are_counts_and_log_data_are_not(form):
-    assert check_counts(form(COUNTS), "X", expected=True)
-    assert not check_counts(form(at(0.5)), "X", expected=True)
-    with pytest.raises(ValueError, match=r"X holds .*; counts must be whole numbers"):
-        check_counts(form(np.log1p(COUNTS)), "X", expected=True)
+@pytest.mark.parametrize("unit", UNITS)
+def test_the_unit_of_values_that_are_not_whole(form, unit, caplog):
+    values, kind, warning = UNITS[unit]
+    genes = [str(gene) for gene in range(values.shape[1])]
+    found = MatrixInMemory(form(values), genes, "X", "X of a.h5ad").look_through()
+    assert found.kind == kind
+    assert re.search(warning, caplog.text) if warning else not caplog.text
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+def test_expected_counts_are_counts_and_log_or_scaled_data_are_not(form):
+    halves = form(COUNTED / 2)
+    assert are_expected_counts(halves, halves, "X")
+    for values in (COUNTED, np.log1p(COUNTED)):
+        assert not are_expected_counts(form(values), form(values), "X")
+    with pytest.raises(ValueError, match=r"scaled to 120 per cell; .* data\.counts_layer=NAME"):
+        are_expected_counts(form(120 * SHARES), form(120 * SHARES), "X")
 
 
 @pytest.mark.parametrize(

@@ -296,6 +296,8 @@ def broken(folder: Path, name: str) -> dict[str, Any]:
         array = IMAGES[:1]
     elif name == "flat":
         array = IMAGES.reshape(N, 42)
+    elif name == "colours":
+        array = np.zeros((N, 48))
     elif name == "square":
         array = make_images((6, 6)).reshape(N, 36)
     elif name == "channels":
@@ -354,6 +356,7 @@ def broken(folder: Path, name: str) -> dict[str, Any]:
         ("one", r"has 1 images, too few"),
         ("flat", r"has the shape \(40, 42\); images have the shape \(N, height"),
         ("square", r"images\.reshape\(-1, 6, 6\)"),
+        ("colours", r"images\.reshape\(-1, 3, 4, 4\)"),
         ("channels", r"data\.channels=first or last"),
         ("constant", r"the same value 0 in every pixel"),
         ("text", r"not numbers"),
@@ -365,7 +368,7 @@ def broken(folder: Path, name: str) -> dict[str, Any]:
         ("sizes", r"000\.png has 6 x 7 pixels but .*007\.png has 5 x 7; data\.size=32"),
         ("depths", r"007\.png of uint16"),
         ("mixed", r"beside folders of them"),
-        ("empty", r"holds no PNG or JPEG"),
+        ("empty", r"holds no picture \(\.png"),
         ("short idx", r"its header of shape \(40, 6, 7\) says 1696 bytes, but it has 1695"),
         ("no idx", r"is not an IDX file"),
         ("npz", r"holds a, b; name the images"),
@@ -394,3 +397,146 @@ def test_a_fault_of_the_images_is_named(name: str, message: str, tmp_path: Path)
 def test_wrong_settings_are_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ImageDataModule(seed=0, **options)
+
+
+NAMES = [f"{number:03d}.png" for number in range(N)]
+WORDS = [f"kind {label}" for label in LABELS]
+SHUFFLED = np.random.default_rng(1).permutation(N)
+TABLES = {
+    "names": "filename,label\n" + "".join(f"{NAMES[i]},{WORDS[i]}\n" for i in SHUFFLED),
+    "no header": "".join(f"{NAMES[i]},{WORDS[i]}\n" for i in SHUFFLED),
+    "stems": "id,label\n" + "".join(f"{i:03d},{WORDS[i]}\n" for i in SHUFFLED),
+    "paths": "path,label\n" + "".join(f"flat/{NAMES[i]},{WORDS[i]}\n" for i in SHUFFLED),
+    "label first": "label,file\n" + "".join(f"{WORDS[i]},{NAMES[i]}\n" for i in SHUFFLED),
+    "more": "file,label,x\n" + "".join(f"{NAMES[i]},{WORDS[i]},x\n" for i in SHUFFLED) + "z,z,z",
+    "numbers": "id,label\n" + "".join(f"{i},{WORDS[i]}\n" for i in SHUFFLED),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_labels_belong_to_the_files_that_a_table_names(table: str, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text(TABLES[table])
+    source = tmp_path / "x.npy" if table == "numbers" else write_pictures(tmp_path / "flat", IMAGES)
+    if table == "numbers":
+        np.save(source, IMAGES)
+    found = samples(read(source, labels=str(tmp_path / "labels.csv")))
+    assert [found[row][1] for row in range(N)] == WORDS
+
+
+ARRAYS = {
+    "one-hot": {"images": IMAGES, "labels": np.eye(13)[LABELS]},
+    "column": {"images": IMAGES, "labels": LABELS[:, None]},
+    "floats": {"images": IMAGES, "labels": LABELS.astype(float)},
+    "bytes": {"images": IMAGES, "labels": LABELS.astype("S2")},
+    "two unnamed": {"arr_0": IMAGES, "arr_1": LABELS},
+}
+
+
+@pytest.mark.parametrize("case", ARRAYS)
+def test_labels_of_an_npz_in_any_form(case: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **ARRAYS[case])
+    found = samples(read(tmp_path / "a.npz"))
+    assert [found[row][1] for row in range(N)] == [str(label) for label in LABELS]
+
+
+def test_hidden_files_are_no_pictures_and_other_endings_are(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "a", IMAGES, LABELS)
+    for hidden in (".ipynb_checkpoints", "__MACOSX"):
+        (folder / hidden).mkdir()
+        (folder / hidden / "._000.png").write_bytes(b"\0\5")
+    (folder / "class 00" / "._000.png").write_bytes(b"\0\5")
+    (folder / "class 00" / "000.png").unlink()
+    Image.fromarray(IMAGES[0]).save(folder / "class 00" / "000.bmp")
+    data = read(folder)
+    assert len(data.spec.class_names) == 13
+    assert len(samples(data)) == N
+
+
+def test_grey_and_colour_splits_are_colour_together(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "d" / "train", IMAGES)
+    write_pictures(tmp_path / "d" / "test", make_images((6, 7, 3)))
+    assert read(tmp_path / "d").spec.shape == (3, 6, 7)
+
+
+def test_a_folder_of_idx_files_with_a_prefix(tmp_path: Path) -> None:
+    for split, size in (("test", 12), ("train", N)):
+        write_idx(tmp_path / f"emnist-{split}-images-idx3-ubyte", IMAGES[:size])
+    parts = read(tmp_path)._splits
+    assert {split: len(part.rows) for split, part in parts.items()} == {
+        "test": 12, "train": 36, "val": 4,
+    }  # fmt: skip
+    write_idx(tmp_path / "emnist2-train-images-idx3-ubyte", IMAGES)
+    with pytest.raises(ValueError, match=r"several data sets: emnist-train.* and emnist2-train"):
+        read(tmp_path)
+
+
+def test_values_far_below_1_are_scaled(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", IMAGES * 1e-9)
+    assert samples(read(tmp_path / "x.npy"))[0][0].max() == 1
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("nested", r"such as .*class 01.deeper; .*name .*class 01"),
+        ("beside splits", r"pictures in extra beside the splits test, train"),
+        ("several labels", r"labels have the shape \(40, 2\)"),
+        ("twice", r"images and x may be the same; choose one"),
+        ("cut npz", r"a\.npz cannot be read: it is no archive"),
+        ("semicolons", r"separated by ';', not by commas"),
+        ("frames", r"it holds 2 pictures"),
+        ("size", r"size is 32\.0"),
+    ],
+)
+def test_what_would_be_read_wrongly_is_refused(case: str, message: str, tmp_path: Path) -> None:
+    pictures, options = tmp_path / "a", dict[str, Any]()
+    if case in ("nested", "semicolons", "frames"):
+        write_pictures(pictures, IMAGES, LABELS if case == "nested" else None)
+    if case == "nested":
+        (pictures / "class 01").rename(tmp_path / "deeper")
+        (pictures / "class 01").mkdir()
+        (tmp_path / "deeper").rename(pictures / "class 01" / "deeper")
+    elif case == "beside splits":
+        for name in ("train", "test", "extra"):
+            write_pictures(pictures / name, IMAGES)
+    elif case == "semicolons":
+        options["labels"] = str(tmp_path / "y.csv")
+        (tmp_path / "y.csv").write_text("".join(f"{name};a\n" for name in NAMES))
+    elif case == "frames":
+        first, second = (Image.fromarray(image) for image in IMAGES[:2])
+        first.save(pictures / "z.gif", save_all=True, append_images=[second])
+    elif case in ("several labels", "twice", "cut npz"):
+        pictures = tmp_path / "a.npz"
+        other = {"labels": np.ones((N, 2), int)} if case == "several labels" else {"x": IMAGES}
+        np.savez(pictures, images=IMAGES, **other)
+        if case == "cut npz":
+            pictures.write_bytes(pictures.read_bytes()[:200])
+    elif case == "size":
+        options["size"] = 32.0
+    with pytest.raises(ValueError, match=message):
+        read(pictures, **options)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (["a.png", "b.png"], None, r"images are texts, such as 'a\.png'"),
+        (IMAGES, "type", r"labels are 'type'; give one for each"),
+        (IMAGES, {"a": 1}, r"labels have the shape \(\) and type dict"),
+    ],
+)
+def test_what_python_gives_wrongly_is_refused(images: Any, labels: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ImageDataModule.take(images, labels)
+
+
+def test_labels_by_place_are_told_where_names_count_otherwise(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(12):
+        Image.fromarray(IMAGES[number]).save(tmp_path / f"{number}.png")
+    np.save(tmp_path / "y.npy", LABELS[:12] - 1)
+    caplog.set_level("INFO", "mixvae")
+    read(tmp_path, labels=str(tmp_path / "y.npy"))
+    assert "in the order 0.png, 1.png, 10.png, 11.png" in caplog.text
+    assert "1 of 12 images have no label" in caplog.text

@@ -95,3 +95,17 @@ def test_encoder_takes_shared_samples_and_copies() -> None:
     assert shared.shape == (2, 300, 5)
     torch.testing.assert_close(encoder(x.expand(2, -1, -1).clone()), shared)
     assert encoder.out_features == 5
+
+
+@pytest.mark.parametrize("whiten", [True, False])
+@pytest.mark.parametrize(("num", "rank"), [(6, 20), (300, 3)])
+def test_components_that_few_samples_do_not_span_are_0(num: int, rank: int, whiten: bool) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(num, rank) @ torch.randn(rank, 20)
+    layer = PrincipalComponents([20], 8, standardise=False, whiten=whiten)
+    layer.fit(x)
+    spanned = min(num - 1, rank)
+    deviation = layer(x).std(dim=0)
+    assert (deviation[spanned:] == 0).all()
+    assert deviation[:spanned].min() > 0.5
+    assert deviation.max() < 50

@@ -1,0 +1,110 @@
+"""Labels of images: of a file beside them, in their order or by the names of their files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixvae.data.given import is_given
+from mixvae.data.idx import is_idx, read_own_idx
+from mixvae.data.labels import check_labels, read_label_rows
+from mixvae.data.tables import DELIMITERS, read_table
+from mixvae.messages import warn
+
+LABEL_COLUMNS = ("label", "labels", "class", "type", "y", "target", "category")
+
+
+class Images(NamedTuple):
+    """The images of one split.
+
+    Attributes:
+        pixels: Shape (N, C, H, W), as they are stored.
+        labels: Whole numbers or texts, shape (N,); None for none.
+        name: Their source, for messages.
+        files: Where each is a file of its own: its path.
+    """
+
+    pixels: NDArray[Any]
+    labels: NDArray[Any] | None
+    name: str
+    files: tuple[Path, ...] = ()
+
+
+def read_image_labels(name: str, images: Images) -> NDArray[Any]:
+    """Read the labels of a file: by the names or numbers of the images, if it has a column of them.
+
+    Otherwise they are in the order of the images.
+    """
+    path, size = Path(name).expanduser(), len(images.pixels)
+    if not is_given(name) and is_idx(path):
+        check_file(path)
+        return read_own_idx(path)
+    names: Sequence[str] = list(map(str, range(size)))
+    if path.suffix in DELIMITERS and path.is_file():
+        for known in ([file.name for file in images.files], [f.stem for f in images.files], names):
+            if (found := _by_name(path, known)) is not None:
+                return found
+    values = read_label_rows(name, size).values
+    check_labels(name, values, size)
+    names = [file.name for file in images.files]
+    if names != sorted(names, key=_counted):
+        warn(
+            f"{name} names no files, so its labels are taken to be those of the pictures in the"
+            f" order {', '.join(names[:4])}, ...; a .csv with a column of file names is surer"
+        )
+    return values
+
+
+def idx_labels(images: Path) -> NDArray[Any] | None:
+    """Labels that lie beside an IDX file of images, as MNIST's do."""
+    stem = images.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
+    for name in (stem, f"{stem}.gz"):
+        path = images.with_name(name)
+        if name != images.name and path.is_file():
+            return read_own_idx(path)
+    return None
+
+
+def check_file(path: Path) -> None:
+    """Refuse the path of a file that is missing."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path} (asked for from {Path.cwd()})")
+
+
+def _by_name(path: Path, names: Sequence[str]) -> NDArray[np.str_] | None:
+    """Labels of a table in the order of these names, empty where it lacks one.
+
+    None if no column has half of the names, each once.
+    """
+    rows = read_table(path, "", numeric=False).cells
+    for column in range(len(rows[0]) if len(rows[0]) > 1 else 0):
+        row = {Path(fields[column]).name: fields for fields in rows}
+        if len(row) < len(rows) or 2 * sum(name in row for name in names) < max(1, len(names)):
+            continue
+        header = [] if Path(rows[0][column]).name in names else rows[0]
+        place = _label_column(path, header, column, len(rows[0]))
+        return np.array([row[name][place] if name in row else "" for name in names], dtype=str)
+    return None
+
+
+def _label_column(path: Path, header: Sequence[str], names: int, size: int) -> int:
+    """Number of the column of labels, beside that of names."""
+    others = [column for column in range(size) if column != names]
+    if len(others) > 1 and header:
+        others = [n for n in others if header[n].lower() in LABEL_COLUMNS] or others
+    if len(others) > 1:
+        raise ValueError(
+            f"{path} has the columns {', '.join(header) or size}; name that of the labels `label`,"
+            " or leave out all but names and labels"
+        )
+    return others[0]
+
+
+def _counted(name: str) -> list[tuple[int, str]]:
+    """A name by which 10 comes after 9."""
+    return [(int(part) if part.isdigit() else -1, part) for part in re.split(r"(\d+)", name)]

@@ -9,7 +9,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from lightning.pytorch import LightningModule
 from numpy.typing import NDArray
 from omegaconf import DictConfig
@@ -132,8 +131,7 @@ class Run:
         """Impute the missing modalities of events; see `mixvae.impute.impute`."""
         with undisturbed():
             request = ImputeOptions(run=self.folder, **options)
-            given = {name: np.asarray(array) for name, array in arrays.items()}
-            return open_imputer(request).impute(given, request)
+            return open_imputer(request).impute(arrays, request)
 
     def embed(self, data: Any, *, batch_size: int = 1000) -> Embedding:
         """Infer categories and latents of data, as `mixvae.train` takes them."""

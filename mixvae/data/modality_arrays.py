@@ -16,6 +16,8 @@ from mixvae.data.vocabulary import Vocabulary
 from mixvae.messages import inform, warn
 
 MIN_EVENTS = 3
+LARGEST_SQUARED = 1e17  # a sum of some thousand squares stays in float32
+TINY = 1e-4
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,22 @@ def check_variation(
                 f"{name}: {int(empty.sum())} of {len(empty)} features have no value in training"
                 f" (number {int(empty.argmax())}, counted from 0, is one): leave them out"
             )
+
+
+def check_unit(name: str, scale: Scale) -> None:
+    """Refuse values whose squares overflow; warn of values that are tiny beside networks' own."""
+    varying = scale.deviation[scale.deviation != 1.0]  # 1 stands for a constant
+    largest = float(np.abs(scale.mean).max() + varying.max(initial=0.0))
+    if largest > LARGEST_SQUARED:
+        raise ValueError(
+            f"the modality {name!r} has values of about {largest:.1e}, whose squares overflow; set"
+            f" data.standardise=[{name}], or choose another unit"
+        )
+    if varying.size and float(varying.max()) < TINY:
+        warn(
+            f"the modality {name!r} varies by at most {float(varying.max()):.1e} around its mean,"
+            f" far below what networks resolve; set data.standardise=[{name}]"
+        )
 
 
 def in_memory(

@@ -528,3 +528,15 @@ def test_batches_of_few_events_are_half_of_them(caplog: pytest.LogCaptureFixture
     data.setup()
     assert data.batch_size == 21
     assert "batch_size is 21 instead of 128, as there are 42 training events" in caplog.text
+
+
+def test_units_far_from_1_are_warned_of_or_refused(caplog: pytest.LogCaptureFixture) -> None:
+    np.save("b.npy", B * 1e-12)
+    ready({"a": "a.npy", "b": "b.npy"}, standardise=["b"])
+    assert "varies by at most" not in caplog.text
+    ready({"a": "a.npy", "b": "b.npy"})
+    assert "'b' varies by at most" in caplog.text
+    assert "data.standardise=[b]" in caplog.text
+    np.save("b.npy", B * 1e30)
+    with pytest.raises(ValueError, match=r"whose squares overflow; set data.standardise=\[b\]"):
+        ready({"a": "a.npy", "b": "b.npy"})

@@ -22,8 +22,7 @@ from mixvae.cli.compose import compose_jobs
 from mixvae.cli.overrides import quoted
 from mixvae.cli.run_requests import AnnotateOptions, EvaluateRequest, ImputeOptions, RunRequest
 from mixvae.cli.schema import Checkpoint
-from mixvae.data.given import giving, is_anndata, name_of
-from mixvae.data.given_modalities import modalities_of
+from mixvae.data.given import giving, name_of
 from mixvae.files import KEYS, read_metrics
 from mixvae.runs.annotating import annotated_copy
 from mixvae.runs.evaluating import evaluate
@@ -132,14 +131,7 @@ class Run:
         """Impute the missing modalities of events; see `mixvae.impute.impute`."""
         with undisturbed():
             request = ImputeOptions(run=self.folder, **options)
-            if not isinstance(arrays, Mapping) and not hasattr(arrays, "mod"):
-                raise ValueError(
-                    f"impute takes a dict of arrays by name, such as {{'a': a}}, got"
-                    f" {type(arrays).__name__}"
-                )
-            is_annotated = not isinstance(arrays, Mapping) or any(map(is_anndata, arrays.values()))
-            given = modalities_of(arrays, None)[0] if is_annotated else arrays
-            return open_imputer(request).impute(given, request)
+            return open_imputer(request).impute(arrays, request)
 
     def embed(self, data: Any, *, batch_size: int = 1000) -> Embedding:
         """Infer categories and latents of data in memory, as `mixvae.train` takes them."""

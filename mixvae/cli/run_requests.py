@@ -200,5 +200,5 @@ class ImputeRequest(ImputeOptions):
 
 
 def _check_batch_size(batch_size: int) -> None:
-    if batch_size < 1:
-        raise UsageError(f"batch_size must be 1 or more, got {batch_size}")
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise UsageError(f"batch_size must be a whole number of 1 or more, got {batch_size!r}")

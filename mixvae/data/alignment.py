@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 
 import numpy as np
 
 from mixvae.data.array_files import Rows, read_rows
-
-_logger = logging.getLogger("mixvae")
+from mixvae.messages import inform, warn
 
 
 class Aligned(dict[str, np.ndarray]):
@@ -30,40 +28,47 @@ def read_aligned(files: Mapping[str, str], id_column: str | None = None) -> Alig
 def align(rows: Mapping[str, Rows], files: Mapping[str, str]) -> Aligned:
     """Align arrays that were read, see `read_aligned`."""
     with_ids = {name: part.ids for name, part in rows.items() if part.ids is not None}
-    for name, ids in with_ids.items():
-        _check_unique(files[name], ids)
     aligned = Aligned({name: part.values for name, part in rows.items()})
     if len(with_ids) < len(rows):
         if with_ids:
             without = next(name for name in rows if name not in with_ids)
-            _logger.info(
-                "the ids in %s are not used, since %s has none: row i of each file is event i",
-                files[next(iter(with_ids))],
-                files[without],
-            )
+            for name, ids in with_ids.items():
+                tell_unused(files[name], ids, files[without])
         return aligned
+    for name, ids in with_ids.items():
+        check_unique(files[name], ids)
     first = next(iter(with_ids.values()))
     aligned.ids = first
     if all(ids == first for ids in with_ids.values()):
         return aligned
     union = tuple(dict.fromkeys(one for ids in with_ids.values() for one in ids))
     common = set(first).intersection(*map(set, with_ids.values()))
+    begins = ", ".join(f"{name}: {ids[0]!r}, ..." for name, ids in with_ids.items())
     if len(union) == sum(map(len, with_ids.values())):
         raise ValueError(
-            "the ids of the files have none in common ("
-            + ", ".join(f"{name}: {ids[0]!r}, ..." for name, ids in with_ids.items())
-            + "); name the column of ids with data.id_column, or take rows in order with"
-            " data.id_column=''"
+            f"the ids of the files have none in common ({begins}); name the column of ids with"
+            " data.id_column, or take rows in order with data.id_column=''"
         )
     for name, ids in with_ids.items():
         aligned[name] = _placed(aligned[name], place_of(ids, union))
     aligned.ids = union
-    _logger.info(
-        "aligned by the ids of rows: %d events, of which %d are in every file",
-        len(union),
-        len(common),
-    )
+    told = f"aligned by the ids of rows: {len(union)} events, of which {len(common)} are in every"
+    if 2 * len(common) < min(map(len, with_ids.values())):
+        warn(f"{told} file. If that is too few, ids may be written in different ways ({begins})")
+    else:
+        inform(f"{told} file")
     return aligned
+
+
+def tell_unused(file: str, ids: tuple[str, ...], other: str) -> None:
+    """Say that ids are not used, as another file has none; warn if they are in no order."""
+    told = f"the ids in {file} are not used, since {other} has none: row i of each is event i"
+    keys = [int(one) if one.lstrip("-").isdigit() else one for one in ids]
+    are_alike = len({type(key) for key in keys}) == 1
+    if are_alike and isinstance(keys[0], int) and keys != sorted(keys):  # type: ignore[type-var]
+        warn(f"{told}, though the ids are not in order; sort {file} as {other}")
+    else:
+        inform(told)
 
 
 def place_of(ids: tuple[str, ...], wanted: tuple[str, ...]) -> np.ndarray:
@@ -84,7 +89,8 @@ def _placed(values: np.ndarray, place: np.ndarray) -> np.ndarray:
     return taken
 
 
-def _check_unique(file: str, ids: tuple[str, ...]) -> None:
+def check_unique(file: str, ids: tuple[str, ...]) -> None:
+    """Refuse ids that occur twice."""
     if len(set(ids)) == len(ids):
         return
     seen: set[str] = set()

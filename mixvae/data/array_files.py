@@ -17,8 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from mixvae.data.annotated_arrays import read_annotated
-from mixvae.data.given import as_array, find, is_given
-from mixvae.data.tables import DELIMITERS, is_missing, numbers_of, read_table, text_lines
+from mixvae.data.given import as_array, find, is_given, tensor_array
+from mixvae.data.table_lines import DELIMITERS, is_missing
+from mixvae.data.tables import holds_words, numbers_of, read_table, text_lines
 
 _logger = logging.getLogger("mixvae")
 
@@ -58,7 +59,7 @@ def read_rows(name: str, id_column: str | None = None) -> Rows:
     if path.suffix in DELIMITERS:
         values, ids = _table(path, id_column)
     elif path.suffix == ".txt":
-        values = np.array(list(text_lines(path)), dtype=str)
+        values = _texts(path)
     elif path.suffix == ".pt":
         values = _torch_array(path, key)
     elif path.suffix in (".npy", ".npz"):
@@ -83,11 +84,21 @@ def _numeric(name: str, values: np.ndarray) -> np.ndarray:
 def _table(path: Path, id_column: str | None) -> tuple[np.ndarray, tuple[str, ...] | None]:
     table = read_table(path, id_column)
     texts = [row[0] for row in table.cells] if table.cells and len(table.cells[0]) == 1 else []
-    there = [text for text in texts if not is_missing(text)]
-    if there and not any(text.lstrip("+-.")[:1].isdigit() for text in there):
+    if holds_words(texts):
         _logger.info("%s holds texts, one for each line after the column's name", path)
         return np.array(["" if is_missing(text) else text for text in texts], dtype=str), table.ids
     return numbers_of(path, table), table.ids
+
+
+def _texts(path: Path) -> np.ndarray:
+    texts = list(text_lines(path))
+    looked_at = [text.replace(",", " ").split() for text in texts[:20]]
+    if any(len(fields) > 1 for fields in looked_at) and not any(map(holds_words, looked_at)):
+        raise ValueError(
+            f"{path} holds numbers, and a .txt file is read as texts, one in each line; save it as"
+            " .npy, or with commas as .csv"
+        )
+    return np.array(texts, dtype=str)
 
 
 def located(name: str) -> tuple[Path, str | None]:
@@ -106,6 +117,8 @@ def located(name: str) -> tuple[Path, str | None]:
 
 def _chosen(path: Path, content: Mapping[str, object], key: str | None) -> str:
     keys = list(content)
+    if not keys:
+        raise ValueError("it is empty")
     if key is None and len(keys) != 1:
         raise ValueError(f"it holds {', '.join(keys)}: name one, {path}:{keys[0]}")
     if key is not None and key not in keys:
@@ -147,14 +160,18 @@ def _torch_array(path: Path, key: str | None) -> np.ndarray:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         if isinstance(content, dict):
-            content = content[_chosen(path, {str(name): 0 for name in content}, key)]
+            content = {str(name): value for name, value in content.items()}
+            content = content[_chosen(path, content, key)]
         if not isinstance(content, torch.Tensor):
-            raise ValueError(f"it holds a {type(content).__name__}, not a tensor")
-    except (ValueError, EOFError, OSError, RuntimeError, pickle.UnpicklingError) as error:
+            raise ValueError(
+                f"it holds a {type(content).__name__}, not a tensor; save a tensor, such as"
+                " torch.stack(tensors), or a dictionary of tensors"
+            )
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path} cannot be used: it holds Python objects, which may run code when they are"
+            " read; save tensors, such as torch.save(torch.as_tensor(x), FILE)"
+        ) from error
+    except (ValueError, EOFError, OSError, RuntimeError) as error:
         raise ValueError(f"{path} cannot be used: {str(error).splitlines()[0]}") from error
-    if content.is_sparse or content.layout is not torch.strided:
-        content = content.to_dense()
-    if content.dtype == torch.bfloat16:
-        content = content.float()
-    array: np.ndarray = content.detach().numpy()
-    return array
+    return tensor_array(content)

@@ -13,6 +13,7 @@ from torch import Tensor
 from mixvae.contracts import DataSpec, MultimodalSpec
 from mixvae.data.checks import check_count, check_fraction, check_seed
 from mixvae.data.resident import EvalLoader, FixedOrder, Resident, TrainLoader
+from mixvae.messages import inform
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -150,11 +151,24 @@ class AbstractResidentDataModule(LightningDataModule, ABC):
         self._splits = splits
 
     def fit_batch_size(self, num_train: int) -> None:
-        """Refuse a batch that is larger than the training set; a subclass may make it smaller."""
+        """Refuse a batch that is larger than the training set; a subclass may make it smaller.
+
+        See `halve_batch`.
+        """
         raise ValueError(
             f"batch_size is {self.batch_size} but the training set of {self.spec.name} has"
             f" {num_train} samples; choose a smaller batch_size"
         )
+
+    def halve_batch(self, num_train: int, of: str) -> None:
+        """Make the batches of a small training set half of it."""
+        _, world_size = self._process()
+        half = max(1, num_train // 2 // world_size) * world_size
+        inform(
+            f"batch_size is {half} instead of {self.batch_size}, as there are {num_train} training"
+            f" {of}"
+        )
+        self.batch_size = half
 
     def train_dataloader(self) -> TrainLoader:
         """Shuffled training batches."""

@@ -19,7 +19,7 @@ from mixvae.data.cell_matrices import CellMatrix, MatrixInMemory
 from mixvae.data.expression import MEANING, Kind, extent_of
 from mixvae.data.gene_names import as_flags, as_words, distinct, without_versions
 from mixvae.data.genes import check_unique
-from mixvae.data.tables import MISSING_WORDS
+from mixvae.data.table_lines import MISSING_WORDS
 
 X = "X"
 RAW = "raw"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixvae.contracts import UNKNOWN_LABEL
-from mixvae.data.alignment import place_of
+from mixvae.data.alignment import check_unique, place_of, tell_unused
 from mixvae.data.base import SPLITS, Split
 from mixvae.data.labels import check_labels, read_label_rows
 from mixvae.data.pairing import split_by_class
@@ -52,7 +52,15 @@ def read_event_labels(
         run_names: Classes of a trained run, which keep their numbers.
     """
     labels, own_ids = read_label_rows(file, num_events, id_column)
-    if ids is not None and own_ids is not None and set(own_ids) & set(ids):
+    if own_ids is not None and ids is None:
+        tell_unused(file, own_ids, "data.modalities")
+    elif own_ids is not None and ids is not None:
+        if not set(own_ids) & set(ids):
+            raise ValueError(
+                f"{file} names its rows {own_ids[0]!r}, ..., and the events are {ids[0]!r}, ...:"
+                " none in common; make the names alike, or leave them out"
+            )
+        check_unique(file, own_ids)
         labels = _at(labels, place_of(own_ids, ids))
     check_labels(file, labels, num_events)
     empty = EventLabels.none(num_events)
@@ -89,19 +97,19 @@ def split_events(
     """
     label = labels.label
     groups = {int(k): np.flatnonzero(label == k) for k in np.unique(label)}
-    few = [np.empty(0, dtype=np.int64)]
-    for k in list(groups):
-        if len(groups[k]) < len(SPLITS):
-            few.append(groups.pop(k))
-            if k != UNKNOWN_LABEL:
-                warn(
-                    f"class {labels.names[k]!r} has {len(few[-1])} of {len(label)} events: all of"
-                    " them train, and none validates or tests"
-                )
+    rare = {k: groups.pop(k) for k in list(groups) if len(groups[k]) < len(SPLITS)}
     if not groups:
         raise ValueError(
             f"{len(label)} events in classes of at most {len(SPLITS) - 1}: too few to share out"
-            " for training, validation and test"
+            " for training, validation and test; labels are classes, not names or numbers of events"
+        )
+    few = [np.empty(0, dtype=np.int64), *rare.values()]
+    names = [labels.names[k] for k in rare if k != UNKNOWN_LABEL]
+    if names:
+        others = f", and {len(names) - 1} other classes one or two" if len(names) > 1 else ""
+        warn(
+            f"class {names[0]!r} has {(label == labels.names.index(names[0])).sum()} of"
+            f" {len(label)} events{others}: all of them train, and none validates or tests"
         )
     generator = np.random.default_rng([seed, 1])
     parts = split_by_class(groups, list(fractions), generator)

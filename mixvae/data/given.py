@@ -10,16 +10,18 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from os import PathLike
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixvae.data.gene_names import is_absent
-from mixvae.data.tables import MISSING_WORDS
+from mixvae.data.table_lines import MISSING_WORDS
 
 PREFIX = "python:"
 HASHED_AT_ONCE = 64 * 2**20  # bytes
+LARGEST_CLASS = 2**53  # beyond it, float64 skips whole numbers
+TOO_LARGE = "; numbers above 2**53 are none"
 
 _objects: ContextVar[Mapping[str, Any]] = ContextVar("objects given from Python")
 
@@ -75,26 +77,51 @@ def is_anndata(value: object) -> bool:
 def as_array(value: Any, what: str) -> NDArray[Any]:
     """Return an array, tensor, table, sparse matrix or nested list as an array.
 
+    None, pandas' NA and masked values become NaN, or an empty text.
+
     Args:
         what: The value's description, which begins an error message.
+
+    Returns:
+        Numbers or texts, of one dimension or more.
     """
-    if isinstance(value, np.ma.MaskedArray) and value.mask.any():
-        value = value.astype(float).filled(np.nan)
-    elif hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
-    elif hasattr(value, "tocsr"):
+    if value is None or isinstance(value, str | bytes | PathLike):
+        raise ValueError(
+            f"{what} are {value!r}; give an array, or name files in an override, such as"
+            " 'data.modalities={a: a.npy, b: b.npy}'"
+        )
+    if hasattr(value, "detach"):
+        value = tensor_array(value)
+    elif hasattr(value, "toarray"):
         value = value.toarray()
+    elif hasattr(value, "columns") and hasattr(value, "iloc"):
+        value = _frame_array(value, what)
+    elif isinstance(value, np.ma.MaskedArray):
+        kind = value.dtype if value.dtype.kind == "f" else float
+        value = np.ma.filled(value.astype(kind), np.nan) if value.mask.any() else value.data
     try:
         array = np.asarray(value)
     except ValueError as error:  # nested lists of unlike lengths
         raise ValueError(f"{what} are not of one shape: {error}") from error
-    if array.dtype.kind == "O" and all(isinstance(item, str) for item in array.flat):
-        return array.astype(str)
-    if array.dtype.kind not in "buifU":
-        kind = "Python objects" if array.dtype.kind == "O" else str(array.dtype)
-        raise ValueError(
-            f"{what} hold {kind}, not numbers; give an array of numbers, such as np.stack(images)"
-        )
+    if array.dtype.kind == "O":
+        array = _from_objects(array, what)
+    if array.dtype.kind == "S":
+        array = np.char.decode(array, "utf-8")
+    if array.dtype.kind not in "buifU" or not array.ndim:
+        shown = array.dtype if array.ndim else f"the single value {value!r}"
+        raise ValueError(f"{what} hold {shown}; give an array of numbers or texts")
+    return array
+
+
+def tensor_array(tensor: Any) -> NDArray[Any]:
+    """Return a PyTorch tensor of any layout and device as an array; bfloat16 as float32."""
+    dense = tensor.detach().cpu()
+    if str(dense.layout) != "torch.strided":
+        dense = dense.to_dense()
+    try:
+        array: NDArray[Any] = dense.numpy()
+    except TypeError:  # numbers that numpy lacks
+        array = dense.float().numpy()
     return array
 
 
@@ -104,23 +131,30 @@ def as_labels(value: Any, num_samples: int, what: str) -> NDArray[Any]:
     Raises:
         ValueError: For labels of another length, or that are neither numbers nor texts.
     """
-    if isinstance(value, str):
-        raise ValueError(f"{what} are {value!r}; give one for each of {num_samples} samples")
-    try:
-        array = _as_classes(np.asarray(value), what)
-    except (TypeError, ValueError) as error:
-        if str(error).startswith(what):
-            raise
-        array = np.asarray(value, dtype=object)
-    if array.ndim != 1 or array.dtype.kind not in "iU":
-        kind = type(value).__name__ if array.dtype.kind == "O" else array.dtype
+    array = one_of_each(as_array(value, what))
+    if array.ndim != 1:
         raise ValueError(
-            f"{what} have the shape {array.shape} and type {kind}; give one whole number or text"
-            " for each sample"
+            f"{what} have the shape {array.shape}; give one whole number or text for each sample"
         )
     if len(array) != num_samples:
         raise ValueError(f"{what}: {len(array)} labels for {num_samples} samples")
-    return array
+    return classes_of(array, what)
+
+
+def classes_of(labels: NDArray[Any], what: str) -> NDArray[Any]:
+    """Return labels, shape (N,), as int64 below 0, or texts that are empty, where unknown."""
+    if labels.dtype.kind == "U":
+        stripped = np.char.strip(labels)
+        return np.where(np.isin(np.char.lower(stripped), list(MISSING_WORDS)), "", stripped)
+    known = ~np.isnan(labels) if labels.dtype.kind == "f" else np.ones(len(labels), dtype=bool)
+    with np.errstate(invalid="ignore"):  # of infinite values
+        wrong = labels[known][(labels[known] % 1 != 0) | (labels[known] > LARGEST_CLASS)]
+    if len(wrong):
+        raise ValueError(
+            f"{what} holds {wrong[0]:g}; labels are whole numbers or texts, one for each sample,"
+            f" and NaN where unknown{TOO_LARGE if wrong[0] > LARGEST_CLASS else ''}"
+        )
+    return np.where(known, labels, -1 if labels.dtype.kind == "f" else 0).astype(np.int64)
 
 
 def label_words(labels: NDArray[Any]) -> list[str | None]:
@@ -144,25 +178,50 @@ def one_of_each(labels: NDArray[Any]) -> NDArray[Any]:
     return labels.argmax(axis=1) if one_hot and (labels.sum(axis=1) == 1).all() else labels
 
 
-def _as_classes(array: NDArray[Any], what: str) -> NDArray[Any]:
-    """Whole numbers or texts of labels of any kind; -1 or empty where missing."""
-    array = one_of_each(array)
-    if array.dtype.kind == "S":
-        array = array.astype(str)
-    if array.dtype.kind == "O":
-        missing = np.array(list(map(is_absent, array.flat)), dtype=bool)
-        if all(isinstance(item, str) for item in array.flat[~missing]):
-            array = np.where(missing, "", array).astype(str)
-        else:
-            array = np.where(missing, np.nan, array).astype(float)
-    if array.dtype.kind == "U":
-        return np.where(np.isin(np.char.lower(array), list(MISSING_WORDS)), "", array)
-    if array.dtype.kind == "f":
-        missing = np.isnan(array)
-        if (array[~missing] % 1).any():
-            raise ValueError(f"{what} hold numbers such as {array[array % 1 > 0][0]}, not classes")
-        array = np.where(missing, -1, array)
-    return array.astype(np.int64) if array.dtype.kind in "buif" else array
+def _frame_array(frame: Any, what: str) -> NDArray[Any]:
+    """The values of a data frame, whose columns may differ in type."""
+    values: NDArray[Any] = frame.to_numpy()
+    if values.dtype.kind != "O":
+        return values
+    columns = [
+        as_array(frame.iloc[:, place], f"{what} in the column {name!r}")
+        for place, name in enumerate(frame.columns)
+    ]
+    texts = [column.dtype.kind == "U" for column in columns]
+    if any(texts) and not all(texts):
+        raise ValueError(
+            f"{what} hold texts in the column {frame.columns[texts.index(True)]!r} beside numbers;"
+            " leave it out, or make it the index, a modality of its own, or the labels"
+        )
+    return np.stack(columns, axis=1)
+
+
+def _from_objects(values: NDArray[Any], what: str) -> NDArray[Any]:
+    """Numbers or texts of an array of objects; None and NA are missing."""
+    flat = values.ravel().tolist()
+    missing = [_is_nothing(one) for one in flat]
+    there = [one for one, lost in zip(flat, missing, strict=True) if not lost]
+    if there and all(isinstance(one, str | bytes) for one in there):
+        texts = ["" if lost else one for one, lost in zip(flat, missing, strict=True)]
+        decoded = [one.decode() if isinstance(one, bytes) else one for one in texts]
+        return np.array(decoded, dtype=str).reshape(values.shape)
+    try:
+        if values.ndim == 1 and there and np.ndim(there[0]):
+            return np.stack([np.asarray(one, dtype=float) for one in flat])
+        numbers = [np.nan if lost else float(one) for one, lost in zip(flat, missing, strict=True)]
+    except (TypeError, ValueError) as error:
+        odd = next((one for one in there if not isinstance(one, int | float)), there[0])
+        raise ValueError(
+            f"{what} hold Python objects ({type(odd).__name__}), not all numbers or all texts; give"
+            " an array of one shape, such as np.stack(images)"
+        ) from error
+    return np.array(numbers).reshape(values.shape)
+
+
+def _is_nothing(value: Any) -> bool:
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float) and value != value
 
 
 def _add_array(digest: Any, array: NDArray[Any]) -> None:

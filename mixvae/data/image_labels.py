@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from mixvae.data.given import is_given
 from mixvae.data.idx import is_idx, read_own_idx
 from mixvae.data.labels import check_labels, read_label_rows
-from mixvae.data.tables import DELIMITERS, read_table
+from mixvae.data.table_lines import DELIMITERS
+from mixvae.data.tables import read_table
 from mixvae.messages import warn
 
 LABEL_COLUMNS = ("label", "labels", "class", "type", "y", "target", "category")

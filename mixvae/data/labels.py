@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from mixvae.data.array_files import Rows, located, read_rows
-from mixvae.data.given import as_labels, find, is_given
-from mixvae.data.tables import DELIMITERS, is_missing, read_table
+from mixvae.data.given import as_array, classes_of, find, is_given
+from mixvae.data.table_lines import DELIMITERS, TRUTHS, is_missing
+from mixvae.data.tables import numbers, read_table
 
 
 def read_labels(name: str, num_samples: int) -> np.ndarray:
@@ -30,13 +33,13 @@ def read_label_rows(name: str, num_samples: int, id_column: str | None = None) -
         float32 of 0, 1 and NaN where unknown.
     """
     if is_given(name):
-        return Rows(as_labels(find(name), num_samples, "labels"), None)
+        return Rows(as_event_labels(find(name), "labels"), None)
     path, _ = located(name)
     if path.suffix in DELIMITERS:
         values, ids = _from_table(name, num_samples, id_column)
     else:
         values, ids = read_rows(name)
-    return Rows(_as_labels(name, values), ids)
+    return Rows(as_event_labels(values, name), ids)
 
 
 def check_labels(name: str, labels: np.ndarray, num_samples: int) -> None:
@@ -51,57 +54,40 @@ def _from_table(
     path, _ = located(name)
     table = read_table(path, id_column, numeric=False)
     rows, ids = table.cells, table.ids
-    if len(rows) == num_samples + 1 or _is_header(rows):
+    if len(rows) == num_samples + 1:  # a first line of words among words names the columns
         rows, ids = rows[1:], None if ids is None else ids[1:]
     texts = np.array(rows, dtype=str).reshape(len(rows), -1)
-    if all(is_missing(text) or _is_whole(text) for text in texts.flat):
-        numbers = [float("nan") if is_missing(text) else float(text) for text in texts.flat]
-        return np.array(numbers).reshape(texts.shape), ids
-    return np.array(["" if is_missing(text) else text for text in texts.flat]).reshape(
-        texts.shape
-    ), ids
+    are_tags = texts.shape[1] > 1
+    if all(is_missing(text) or _is_whole(text, are_tags) for text in texts.flat):
+        return numbers(list(texts.flat)).astype(float).reshape(texts.shape), ids
+    return texts, ids
 
 
-def _is_header(rows: list[list[str]]) -> bool:
-    """Whether only the first line is not a number, or it names the label."""
-    if len(rows) < 2:
-        return False
-    first, others = rows[0], [field for row in rows[1:] for field in row]
-    if all(is_missing(field) or _is_whole(field) for field in others):
-        return not all(is_missing(field) or _is_whole(field) for field in first)
-    return len(first) == 1 and first[0].lower() in ("label", "labels", "class", "type", "y")
-
-
-def _is_whole(text: str) -> bool:
+def _is_whole(text: str, are_tags: bool) -> bool:
+    if text.lower() in TRUTHS:
+        return are_tags  # a class of such a name keeps it
     try:
         return float(text) == round(float(text))
     except (ValueError, OverflowError):
         return False
 
 
-def _as_labels(name: str, labels: np.ndarray) -> np.ndarray:
-    """Whole numbers (int64), texts, or tags (float32) of a file's values."""
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim not in (1, 2) or labels.dtype.kind not in "biufU":
+def as_event_labels(labels: Any, what: str) -> np.ndarray:
+    """Return labels as `read_label_rows` does.
+
+    Args:
+        labels: An array of numbers or texts, or what `as_array` makes one of.
+        what: Their source, for messages.
+    """
+    array = as_array(labels, what)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim not in (1, 2):
         raise ValueError(
-            f"{name} holds {labels.dtype} of shape {labels.shape}; labels are whole numbers or"
+            f"{what} holds {array.dtype} of shape {array.shape}; labels are whole numbers or"
             " texts, one for each sample, or a table of 0 and 1 with a column for each tag"
         )
-    if labels.ndim == 2:
-        return _as_tags(name, labels)
-    if labels.dtype.kind in "bui":
-        return labels.astype(np.int64)
-    if labels.dtype.kind == "U":
-        return labels
-    known = ~np.isnan(labels)
-    if (labels[known] % 1 != 0).any():
-        value = labels[known][labels[known] % 1 != 0][0]
-        raise ValueError(
-            f"{name} holds {value:g}; labels are whole numbers or texts, one for each sample, and"
-            " NaN where unknown"
-        )
-    return np.where(known, labels, -1).astype(np.int64)
+    return _as_tags(what, array) if array.ndim == 2 else classes_of(array, what)
 
 
 def _as_tags(name: str, tags: np.ndarray) -> np.ndarray:

@@ -16,6 +16,8 @@ from mixvae.data.vocabulary import Vocabulary
 from mixvae.messages import inform, warn
 
 MIN_EVENTS = 3
+LARGEST_SQUARED = 1e17  # a sum of some thousand squares stays in float32
+TINY = 1e-4
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,11 @@ class OpenedArrays:
 def check_arrays(files: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -> int:
     """Refuse arrays of other shapes; return the number of events."""
     for name, array in arrays.items():
-        if (array.ndim < 2 and array.dtype.kind != "U") or 0 in array.shape:
+        if (array.ndim < 2 and array.dtype.kind != "U") or 0 in array.shape or not array.ndim:
+            advice = ": array.reshape(-1, 1)" if array.ndim == 1 and len(array) else ""
             raise ValueError(
-                f"{files[name]} of the modality {name!r} has the shape {array.shape}; it"
-                " must be (samples, features) or (samples, channels, height, width), none 0"
+                f"{files[name]} of the modality {name!r} has the shape {array.shape}; it must be"
+                f" (samples, features) or (samples, channels, height, width), none 0{advice}"
             )
         if len(array) < MIN_EVENTS:
             raise ValueError(
@@ -62,9 +65,20 @@ def check_arrays(files: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -
         raise ValueError(
             f"the modalities differ in their numbers of rows: {told}. Row i of each must"
             " belong to event i; write a row of NaN where a modality is missing, or give each"
-            f" table a column of ids{''.join(turned[:1])}"
+            f" table a column of ids{''.join(turned[:1])}{_one_more(files, sizes)}"
         )
     return next(iter(sizes.values()))
+
+
+def _one_more(files: Mapping[str, str], sizes: Mapping[str, int]) -> str:
+    """A hint at a table whose first line may name its columns, or a text by mistake."""
+    for name, size in sizes.items():
+        if str(files[name]).endswith((".csv", ".tsv")):
+            if size - 1 in sizes.values():
+                return f". The first line of {files[name]} may be names: remove it if so"
+            if size + 1 in sizes.values():
+                return f". The first line of {files[name]} was taken for names: write one above it"
+    return ""
 
 
 def open_arrays(
@@ -110,6 +124,11 @@ def _fitted(
     inform(
         f"{name}: texts of at most {vocabulary.length} tokens, {len(vocabulary.tokens)} different"
     )
+    if vocabulary.share_of_rare > 0.5:
+        warn(
+            f"{name}: {vocabulary.share_of_rare:.0%} of the words of training texts occur once, so"
+            f" other texts will be unknown; data.kinds={{{name}: letters}} reads letters"
+        )
     return replace(form, vocabulary=vocabulary, num_tokens=len(vocabulary.tokens))
 
 
@@ -131,6 +150,31 @@ def check_variation(
     if constant.any() and values.ndim == 2:
         count = f"{int(constant.sum())} of {constant.size}"
         inform(f"{name}: {count} features are constant in training")
+    if values.dtype.kind == "f" and values.ndim == 2:
+        empty = np.ones(values.shape[1], dtype=bool)
+        for rows in row_chunks(values, len(training)):
+            empty &= np.isnan(values[training[rows]]).all(axis=0)
+        if empty.any():
+            warn(
+                f"{name}: {int(empty.sum())} of {len(empty)} features have no value in training"
+                f" (number {int(empty.argmax())}, counted from 0, is one): leave them out"
+            )
+
+
+def check_unit(name: str, scale: Scale) -> None:
+    """Refuse values whose squares overflow; warn of values that are tiny beside networks' own."""
+    varying = scale.deviation[scale.deviation != 1.0]  # 1 stands for a constant
+    largest = float(np.abs(scale.mean).max() + varying.max(initial=0.0))
+    if largest > LARGEST_SQUARED:
+        raise ValueError(
+            f"the modality {name!r} has values of about {largest:.1e}, whose squares overflow; set"
+            f" data.standardise=[{name}], or choose another unit"
+        )
+    if varying.size and float(varying.max()) < TINY:
+        warn(
+            f"the modality {name!r} varies by at most {float(varying.max()):.1e} around its mean,"
+            f" far below what networks resolve; set data.standardise=[{name}]"
+        )
 
 
 def in_memory(

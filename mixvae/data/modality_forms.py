@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mixvae.data.pairing import row_chunks
 from mixvae.data.vocabulary import PADDING, Vocabulary
 from mixvae.suggestions import suggestion
 
@@ -19,7 +20,8 @@ KINDS = ("vector", "image", "counts", "tokens", "words", "letters")
 CHANNELS = (1, 3, 4)
 BYTE = 255.0
 MIN_IMAGE_SIDE = 8
-LOOKED_AT = 256  # rows from which a kind is guessed
+LEAST_BYTES = 128  # largest value from which images are taken for bytes, of any type
+LARGEST_VOCABULARY = 300_000
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,10 @@ class Form:
         if (samples.dtype.kind == "U") != (self.vocabulary is not None):
             words = "texts" if self.vocabulary is not None else "numbers"
             raise ValueError(f"{name} holds {samples.dtype}; it must hold {words}")
+        if self.vocabulary is not None and samples.ndim != 1:
+            raise ValueError(
+                f"{name} holds texts of shape {samples.shape}; it must be one text for each event"
+            )
 
     def encoded(self, name: str, samples: NDArray[Any]) -> NDArray[Any]:
         """Samples in the model's order of axes; tokens as numbers (N, T), padded by -1.
@@ -87,8 +93,12 @@ class Form:
         return np.moveaxis(samples, 1, -1) if self.channels_last else samples
 
     def _tokens(self, name: str, samples: NDArray[Any]) -> NDArray[np.int64]:
-        missing = np.isnan(samples) if samples.dtype.kind == "f" else np.zeros(samples.shape, bool)
-        tokens = np.where(missing, PADDING, samples)
+        if samples.dtype.kind == "f":
+            tokens = np.where(np.isnan(samples), PADDING, samples)
+        else:
+            tokens = samples.astype(np.int64)
+        if self.padding is not None:
+            tokens = np.where(tokens == self.padding, PADDING, tokens)
         wrong = (tokens % 1 != 0) | (tokens >= self.num_tokens)
         if wrong.any():
             row = int(np.argwhere(wrong)[0][0])
@@ -96,10 +106,7 @@ class Form:
                 f"{name} has the token {tokens[wrong][0]:g} in row {row}, counted from 0; tokens"
                 f" are whole numbers below {self.num_tokens}, the size of the vocabulary"
             )
-        tokens = tokens.astype(np.int64)
-        if self.padding is not None:
-            tokens[tokens == self.padding] = PADDING
-        return np.maximum(tokens, PADDING)
+        return np.maximum(tokens.astype(np.int64), PADDING)
 
     def as_plain(self) -> list[Any]:
         """Plain values, as a checkpoint may hold."""
@@ -137,19 +144,50 @@ def form_of(name: str, samples: NDArray[Any], kind: str | None, padding: int | N
                 f"{name} holds texts of shape {samples.shape}; it must be one text for each event,"
                 f" of kind words or letters, not {kind or 'a table'}"
             )
+        if kind is None and _are_numbers(samples):
+            raise ValueError(
+                f"{name} holds numbers as texts, such as {str(samples[0])!r}; give numbers"
+                f" (array.astype(float)), or data.kinds={{{name}: words}} if they are texts"
+            )
         letters = kind == "letters"
         return Form("tokens", vocabulary=Vocabulary((), 0, letters=letters))
     if kind in ("words", "letters"):
         raise ValueError(f"data.kinds.{name} is {kind}, but {name} holds {samples.dtype}")
-    looked_at = np.asarray(samples[:LOOKED_AT])
-    kind = kind or _guessed(looked_at)
+    is_asked = kind is not None
+    kind = kind or _guessed(samples)
     if kind == "tokens" and samples.ndim == 2:
-        finite = samples[np.isfinite(samples)] if samples.dtype.kind == "f" else samples
-        num = int(finite.max(initial=0)) + 1
-        return Form("tokens", num_tokens=num, padding=padding)
+        return Form("tokens", num_tokens=_num_tokens(name, samples, padding), padding=padding)
+    if kind == "tokens" and is_asked and not (samples.ndim == 3 and _is_one_hot(samples)):
+        raise ValueError(
+            f"data.kinds.{name} is tokens, but {name} of shape {samples.shape} is neither whole"
+            " numbers (N, T) nor one-hot (N, T, V)"
+        )
     if kind == "image":
-        return _image(name, samples, looked_at)
+        return _image(name, samples)
     return Form(kind)
+
+
+def _are_numbers(texts: NDArray[Any]) -> bool:
+    there = [text for text in texts.ravel().tolist() if text]
+    try:
+        return bool(there) and all(float(text) is not None for text in there)
+    except ValueError:
+        return False
+
+
+def _num_tokens(name: str, samples: NDArray[Any], padding: int | None) -> int:
+    """Size of the vocabulary of token numbers, shape (N, T)."""
+    there = samples[np.isfinite(samples)] if samples.dtype.kind == "f" else samples
+    if padding is not None:
+        there = there[there != padding]
+    num = int(there.max(initial=0)) + 1
+    if num > LARGEST_VOCABULARY:
+        raise ValueError(
+            f"{name} has the token {num - 1}: a vocabulary of more than {LARGEST_VOCABULARY} tokens"
+            " does not fit; number those that occur from 0 (np.unique(..., return_inverse=True)),"
+            " or name the padding, data.padding=NUMBER"
+        )
+    return num
 
 
 def _guessed(samples: NDArray[Any]) -> str:
@@ -163,25 +201,58 @@ def _guessed(samples: NDArray[Any]) -> str:
 
 
 def _is_one_hot(samples: NDArray[Any]) -> bool:
-    there = samples[~np.isnan(samples.reshape(len(samples), -1)).any(axis=1)]
-    if not len(there) or not np.isin(there, (0, 1)).all():
-        return False
-    return bool((there.sum(axis=-1) <= 1).all() and there.any())
+    found = False
+    for rows in row_chunks(samples):
+        part = np.asarray(samples[rows])
+        there = part[~np.isnan(part.reshape(len(part), -1)).any(axis=1)]
+        if not np.isin(there, (0, 1)).all() or (there.sum(axis=-1) > 1).any():
+            return False
+        found |= bool(there.any())
+    return found
 
 
-def _image(name: str, samples: NDArray[Any], looked_at: NDArray[Any]) -> Form:
+def _image(name: str, samples: NDArray[Any]) -> Form:
     if samples.ndim not in (3, 4):
         raise ValueError(
             f"data.kinds.{name} is image, but {name} has the shape {samples.shape}; images are"
             " (N, channels, height, width), (N, height, width, channels) or (N, height, width)"
         )
     form = Form("image")
-    if samples.ndim == 4 and samples.shape[-1] in CHANNELS and samples.shape[1] not in CHANNELS:
+    if samples.ndim == 4 and _has_channels_last(samples.shape[1:]):
         _logger.info(
             "%s of shape %s: taken for images with their channels last", name, samples.shape[1:]
         )
         form = replace(form, channels_last=True)
-    if samples.dtype == np.uint8 and looked_at.max(initial=0) > 1:
+    low, high = _range(samples)
+    if low >= 0 and (LEAST_BYTES <= high <= BYTE or (samples.dtype == np.uint8 and high > 1)):
         _logger.info("%s holds bytes: divided by 255, so that grey values lie in [0, 1]", name)
         form = replace(form, unit=BYTE)
+    elif high > 1 or low < -1:
+        _logger.info(
+            "%s has pixel values from %g to %g, taken as they are; data.standardise=[%s] scales"
+            " them",
+            name,
+            low,
+            high,
+            name,
+        )
     return form
+
+
+def _has_channels_last(shape: Sequence[int]) -> bool:
+    """Whether the last axis is one of channels: 1, 3 or 4, or fewer than height and width."""
+    first, second, last = shape
+    if first in CHANNELS:
+        return False
+    return last in CHANNELS or (last < min(first, second) and 2 * second > first)
+
+
+def _range(samples: NDArray[Any]) -> tuple[float, float]:
+    """The least and the largest value, but for NaN."""
+    low, high = np.inf, -np.inf
+    for rows in row_chunks(samples):
+        part = np.asarray(samples[rows])
+        there = part[~np.isnan(part)]
+        if there.size:
+            low, high = min(low, float(there.min())), max(high, float(there.max()))
+    return low, high

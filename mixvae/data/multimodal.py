@@ -7,10 +7,8 @@ from typing import Any
 
 from mixvae.data.alignment import Aligned, read_aligned
 from mixvae.data.event_labels import EventLabels, read_event_labels
-from mixvae.data.given_modalities import modalities_of
+from mixvae.data.given_modalities import check_names, modalities_of
 from mixvae.data.multimodal_arrays import AbstractArraysDataModule
-
-RESERVED = ("joint", "events")
 
 
 class MultimodalDataModule(AbstractArraysDataModule):
@@ -48,17 +46,7 @@ class MultimodalDataModule(AbstractArraysDataModule):
             )
         # YAML reads a name such as 1 as a number
         files = {str(name): file for name, file in modalities.items()}
-        for name in files:
-            if not name or set(name) & set("/ \t\n"):
-                raise ValueError(
-                    f"data.modalities has the name {name!r}; metrics are named after modalities,"
-                    " so it may not be empty nor hold / or spaces"
-                )
-            if name in RESERVED:
-                raise ValueError(
-                    f"data.modalities has the name {name!r}, which names predictions and metrics"
-                    " of several modalities; choose another one"
-                )
+        check_names(files)
         super().__init__(files, **shared)
         if class_names is not None and len(set(class_names)) < len(class_names):
             raise ValueError(f"class_names names a class twice: {list(class_names)}")

@@ -17,6 +17,7 @@ from mixvae.data.event_labels import EventLabels, split_events
 from mixvae.data.modality_arrays import (
     OpenedArrays,
     check_arrays,
+    check_unit,
     check_variation,
     in_memory,
     open_arrays,
@@ -218,6 +219,8 @@ class AbstractArraysDataModule(AbstractMultimodalDataModule):
         self._centres[name] = centre.astype(np.float32)
         check_variation(name, values, training, measured)
         scale = None if form.kind == "tokens" else self.scale(name, lambda: measured)
+        if scale is None and form.kind == "vector":
+            check_unit(name, measured)
         # the model of a run without gaps knows none
         is_filled = read.gaps[name] and not modality.has_gaps
         fill = self._centres[name] if is_filled else None

@@ -9,6 +9,7 @@ import numpy as np
 
 MISSING = -1
 CHUNK_BYTES = 2**26
+LARGEST = float(np.finfo(np.float32).max)
 Groups = Mapping[int, np.ndarray]
 """Rows of one modality by class: class -> rows, shape (n,), int64."""
 
@@ -94,17 +95,17 @@ def find_missing(name: str, array: np.ndarray, *, are_tokens: bool = False) -> P
     has_gaps = False
     for rows in row_chunks(array):
         part = np.asarray(array[rows]).reshape(rows.stop - rows.start, -1)
-        if np.isfinite(part).all():
+        missing = np.isnan(part)
+        infinite = np.abs(part) > min(LARGEST, float(np.finfo(part.dtype).max))
+        if not (missing.any() or infinite.any()):
             continue
-        infinite = np.isinf(part)
         if infinite.any():
             row = int(infinite.any(axis=1).argmax())
             raise ValueError(
                 f"{name} holds {part[row][infinite[row]][0]} in row {rows.start + row}, counted"
                 f" from 0, and in {int(infinite.any(axis=1).sum())} rows altogether; values must be"
-                " finite, or NaN where they are missing"
+                f" finite, up to {LARGEST:.1e}, or NaN where they are missing"
             )
-        missing = np.isnan(part)
         present[rows] = ~missing.all(axis=1)
         has_gaps |= bool(missing[present[rows]].any())
     return Presence(present, has_gaps)

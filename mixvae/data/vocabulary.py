@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,11 +28,13 @@ class Vocabulary:
         tokens: Tokens by number; the first two are `<end>` and `<unknown>`.
         length: Number of tokens T of a text, with its end.
         letters: Whether tokens are letters, and not words in lower case.
+        share_of_rare: Share of the words of training texts that occur once there.
     """
 
     tokens: tuple[str, ...]
     length: int
     letters: bool = False
+    share_of_rare: float = field(default=0.0, compare=False)
 
     @classmethod
     def fit(cls, texts: Sequence[str], *, letters: bool = False) -> Vocabulary:
@@ -46,7 +48,8 @@ class Vocabulary:
             raise ValueError("the training texts hold no words")
         known = sorted(counts, key=lambda token: (-counts[token], token))[:MAX_WORDS]
         length = min(max(map(len, split)) + 1, MAX_LENGTH)
-        return cls((END, UNKNOWN, *known), length, letters)
+        rare = sum(count == 1 for count in counts.values()) / counts.total()
+        return cls((END, UNKNOWN, *known), length, letters, 0.0 if letters else rare)
 
     def encode(self, name: str, texts: np.ndarray) -> np.ndarray:
         """Token numbers of texts, shape (N, T), int64, padded by -1; an empty text is all -1."""

@@ -107,7 +107,8 @@ def diagnose_latents(
         if share <= 0:
             found[f"mean {name}"] = (
                 f"modality {name!r} is reconstructed no better than by its mean (explained share"
-                f" {share:.3f}); raise model.weights.{name}, lower model.beta, or leave it out"
+                f" {share:.3g}); set data.standardise=[{name}] if its unit is far from 1, raise"
+                f" model.weights.{name}, lower model.beta, or leave it out"
             )
     found |= _overconfident(losses) | _dominant(losses)
     return found

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from mixvae.data.given import as_array
 
 
 @dataclass(frozen=True)
@@ -26,61 +27,32 @@ class GivenArray:
     @classmethod
     def of(cls, name: str, original: Any) -> GivenArray:
         """Read what a user gave; refuses what is no array."""
-        values = original
-        if isinstance(original, torch.Tensor):
-            values = original.detach().cpu().numpy()
-        elif hasattr(original, "toarray"):
-            values = original.toarray()
-        elif hasattr(original, "to_numpy"):
-            values = original.to_numpy()
-        try:
-            values = np.asarray(values)
-        except ValueError as error:
-            raise ValueError(f"{name} is no array: its rows differ in length") from error
-        if values.dtype == object:
-            values = _from_objects(name, values)
-        if values.dtype.kind == "S":
-            values = values.astype(str)
-        if values.dtype.kind not in "buifU":
-            raise ValueError(f"{name} holds {values.dtype}, not numbers or texts")
+        values = as_array(original, f"the samples of {name}")
         return cls(values, original)
 
     def restored(self, filled: NDArray[Any]) -> Any:
         """Imputed values, shape (N, *shape), as the type that was given."""
         original = self.original
         if isinstance(original, torch.Tensor):
-            return torch.from_numpy(filled).to(original.device)
+            return torch.from_numpy(filled).to(original.device, original.dtype)
         if isinstance(original, list | tuple):
             return type(original)(filled.tolist())
-        if hasattr(original, "columns") and hasattr(original, "index"):
-            frame = original.copy()
-            for place, column in enumerate(frame.columns):
-                frame[column] = filled[:, place].astype(original.dtypes.iloc[place], copy=False)
-            return frame
+        if hasattr(original, "isetitem"):
+            return self._frame(filled)
+        if hasattr(original, "to_frame"):  # a series of texts
+            series = type(original)(filled, index=original.index, name=original.name)
+            return series.where(filled != "")
         return filled
 
-
-def _from_objects(name: str, values: NDArray[Any]) -> NDArray[Any]:
-    """Numbers or texts of an array of objects; None is missing."""
-    flat = values.ravel().tolist()
-    if any(isinstance(one, str) for one in flat):
-        texts = ["" if one is None or one != one else str(one) for one in flat]
-        return np.array(texts, dtype=str).reshape(values.shape)
-    try:
-        numbers = [float("nan") if one is None else float(one) for one in flat]
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} holds objects that are neither numbers nor texts") from error
-    return np.array(numbers).reshape(values.shape)
-
-
-def check_same_index(arrays: Mapping[str, Any]) -> None:
-    """Refuse data frames whose rows have other names, or the same in another order."""
-    named = {name: one.index for name, one in arrays.items() if hasattr(one, "columns")}
-    first = next(iter(named.items()), None)
-    for name, index in named.items():
-        assert first is not None
-        if not index.equals(first[1]):
-            raise ValueError(
-                f"the data frames {first[0]} and {name} have different row names, or another order"
-                " of them; row i of each must be event i: use reindex"
-            )
+    def _frame(self, filled: NDArray[Any]) -> Any:
+        """A copy of the data frame, in which columns with missing values are replaced."""
+        frame = self.original.copy()
+        for place in np.flatnonzero((self.values != self.values).any(axis=0)):
+            column = frame.iloc[:, place]
+            new = type(column)(filled[:, place], index=frame.index)
+            try:
+                new = new.astype(column.dtype)
+            except (TypeError, ValueError):  # imputed values are no whole numbers
+                new = new.astype("Float64" if hasattr(column.dtype, "na_value") else float)
+            frame.isetitem(place, new)
+        return frame

@@ -16,13 +16,16 @@ from mixvae.cli.run_requests import ImputeOptions, ImputeRequest
 from mixvae.contracts import MultimodalModel, MultimodalPosterior, MultimodalSpec
 from mixvae.data.alignment import read_aligned
 from mixvae.data.cell_files import check_free_path
+from mixvae.data.given_modalities import check_same_index
 from mixvae.data.modality_arrays import in_memory
+from mixvae.data.modality_forms import Form
 from mixvae.data.multimodal_resident import one_hot
 from mixvae.data.multimodal_state import MultimodalState
 from mixvae.data.pairing import find_missing
 from mixvae.files import replacing
 from mixvae.messages import warn
-from mixvae.runs.given_arrays import GivenArray, check_same_index
+from mixvae.modules.modality_checks import check_rows
+from mixvae.runs.given_arrays import GivenArray
 from mixvae.runs.opening import open_trained
 from mixvae.runs.recording import listening, shown
 from mixvae.suggestions import suggestion
@@ -71,6 +74,12 @@ class Imputer:
             arrays: Array of each modality by name, shape (N, *shape_m): numpy, PyTorch, a data
                 frame or a list; texts as one for each event.
         """
+        if not isinstance(arrays, Mapping):
+            raise ValueError(
+                f"the events are a {type(arrays).__name__}; give a dict of arrays by modality, such"
+                f" as {{{self.names[0]!r}: array}}"
+            )
+        arrays = {str(name): array for name, array in arrays.items()}
         check_same_index(arrays)
         given = {name: GivenArray.of(name, array) for name, array in arrays.items()}
         samples, present = self._prepared({name: one.values for name, one in given.items()})
@@ -123,6 +132,7 @@ class Imputer:
                 present.append(np.zeros(num_events, dtype=bool))
                 continue
             form = self.state.form(modality.name)
+            _check_unit(modality.name, form, given)
             array = form.encoded(modality.name, given)
             are_tokens = form.num_tokens > 0
             here = find_missing(modality.name, array, are_tokens=are_tokens).present
@@ -152,6 +162,9 @@ class Imputer:
         assert isinstance(model, MultimodalModel)
         x = [torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in samples]
         here, sources = (torch.from_numpy(table).to(device) for table in (present, used))
+        families = getattr(model, "likelihoods", ())  # a model of the user's may have none
+        for m, (modality, family) in enumerate(zip(self.state.modalities, families, strict=False)):
+            check_rows(modality, family, x[m], here[:, m])
         posterior = model.infer(x, here)
         blank = ~used.any(axis=1)
         result = _latents(posterior, self.names, present)
@@ -192,6 +205,16 @@ def _latents(
         result["joint/mean"] = posterior.joint_mean.float().cpu().numpy()
         result["joint/logvar"] = posterior.joint_logvar.float().cpu().numpy()
     return result
+
+
+def _check_unit(name: str, form: Form, given: NDArray[Any]) -> None:
+    """Refuse images from 0 to 1 where the run's were bytes."""
+    top = float(np.nanmax(given, initial=0)) if form.unit != 1.0 else 0.0
+    if given.dtype.kind == "f" and 0 < top <= 1:
+        raise ValueError(
+            f"{name} has values up to {top:g}, but the run's images were bytes from 0 to 255;"
+            " multiply by 255"
+        )
 
 
 def open_imputer(options: ImputeOptions) -> Imputer:

@@ -237,7 +237,12 @@ WRONG = {
     "few labels": (
         ValueError, "59 labels for 60", ("images_cpl",), {"data": X, "labels": Y[:-1]}
     ),
-    "many labels": (ValueError, "not classes", ("images_cpl",), {"data": X, "labels": Y + 0.5}),
+    "many labels": (
+        ValueError,
+        "labels are whole numbers or texts",
+        ("images_cpl",),
+        {"data": X, "labels": Y + 0.5},
+    ),
     "cells for images": (ValueError, "cells_cpl", ("images_cpl",), {"data": cells()}),
     "modalities for images": (ValueError, "multimodal_mmvm", ("images_cpl",), {"data": PAIR}),
     "images for cells": (ValueError, "images_cpl", ("cells_cpl",), {"data": X}),

@@ -386,3 +386,157 @@ def test_gaps_in_data_of_a_run_without_gaps_become_its_training_means() -> None:
         means = MultimodalState.from_plain(state).centres
         assert rows_of(data, 0)[3, 1] == means["a"][1]
         assert abs(rows_of(data, 1)[4, 2]) < 1e-5
+
+
+def images(*shape: int) -> np.ndarray:
+    return RANDOM.integers(0, 256, (NUM, *shape)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("shape", "seen"),
+    [
+        ((16, 16, 2), (2, 16, 16)),
+        ((12, 10, 8), (8, 12, 10)),
+        ((28, 28, 1), (1, 28, 28)),
+        ((16, 8, 8), (16, 8, 8)),
+        ((2, 12, 10), (2, 12, 10)),
+    ],
+)
+def test_channels_are_last_where_they_are_fewer_than_pixels(shape: tuple, seen: tuple) -> None:
+    np.save("i.npy", images(*shape))
+    assert ready({"a": "a.npy", "i": "i.npy"}).spec.modalities[1].shape == seen
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint16", "float32", "float16"])
+def test_bytes_of_any_type_are_divided_by_255(dtype: str) -> None:
+    pictures = images(3, 8, 8).astype(dtype)
+    np.save("i.npy", pictures)
+    data = ready({"a": "a.npy", "i": "i.npy"})
+    assert MultimodalState.from_plain(data.state_dict()).form("i").unit == 255.0
+
+
+def test_bytes_are_told_by_all_images() -> None:
+    pictures = np.zeros((300, 8, 8, 3), dtype=np.uint8)
+    pictures[280:] = 200
+    np.save("i.npy", pictures)
+    np.save("many.npy", RANDOM.normal(size=(300, 3)))
+    assert rows_of(ready({"a": "many.npy", "i": "i.npy"}), 1).max() < 1
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "bool"])
+def test_tokens_are_of_any_whole_type(dtype: str) -> None:
+    tokens = RANDOM.integers(0, 2, (NUM, 5)).astype(dtype)
+    tokens[0] = 1
+    np.save("t.npy", tokens)
+    data = ready({"a": "a.npy", "t": "t.npy"}, kinds={"t": "tokens"})
+    assert data.spec.modalities[1].shape == (5, 2)
+
+
+def test_a_padding_number_is_no_part_of_the_vocabulary() -> None:
+    tokens = RANDOM.integers(0, 7, (NUM, 5))
+    tokens[0], tokens[:, 4] = 6, 50256
+    np.save("t.npy", tokens)
+    data = ready({"a": "a.npy", "t": "t.npy"}, kinds={"t": "tokens"}, padding=50256)
+    assert data.spec.modalities[1].shape == (5, 7)
+    assert (rows_of(data, 1)[:, 4] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("array", "options", "message"),
+    [
+        (B.astype(float) * 1e39, {}, "b holds .*e.* in row 0.* values must be finite, up to 3.4e"),
+        (B[:, 0], {}, r"shape \(60,\).*array.reshape\(-1, 1\)"),
+        (np.arange(NUM * 3).reshape(NUM, 3) * 10**7, {"kinds": {"b": "tokens"}}, "data.padding"),
+        (RANDOM.dirichlet([1, 1], (NUM, 4)), {"kinds": {"b": "tokens"}}, "nor one-hot"),
+        (np.round(B[:, 0], 2).astype(str), {}, r"numbers as texts.*array.astype\(float\)"),
+    ],
+)
+def test_arrays_that_mean_something_else_are_refused(array, options, message) -> None:
+    np.save("b.npy", array)
+    with pytest.raises(ValueError, match=message):
+        ready({"a": "a.npy", "b": "b.npy"}, **options)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([torch.zeros(2), torch.zeros(2)], r"holds a list.*torch.stack\(tensors\)"),
+        ({"x": {"y": torch.zeros(2)}}, "holds a dict, not a tensor"),
+        ({}, "it is empty"),
+        (B, r"Python objects.*torch.save\(torch.as_tensor\(x\), FILE\)"),
+    ],
+)
+def test_a_pt_without_a_tensor_is_refused(content: object, message: str) -> None:
+    torch.save(content, "b.pt")
+    with pytest.raises(ValueError, match=message):
+        read_array("b.pt")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float8_e5m2])
+def test_tensors_of_any_type_and_keys_that_are_numbers(dtype: torch.dtype) -> None:
+    torch.save({0: torch.ones(2, 3).to(dtype), 1: torch.zeros(1)}, "b.pt")
+    assert (read_array("b.pt:0") == 1).all()
+
+
+def test_texts_whose_words_never_recur_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    np.save("t.npy", np.array([chr(0x4E00 + i) * 5 for i in range(NUM)]))
+    ready({"a": "a.npy", "t": "t.npy"})
+    assert "100% of the words of training texts occur once" in caplog.text
+    assert "data.kinds={t: letters}" in caplog.text
+
+
+def test_features_without_a_value_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    values = B.copy()
+    values[:, 2] = np.nan
+    np.save("b.npy", values)
+    ready({"a": "a.npy", "b": "b.npy"})
+    assert "b: 1 of 4 features have no value in training (number 2" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (np.array(["x", "nan", "y"])[np.arange(NUM) % 3], ("x", "y")),
+        (np.array(["x ", " x", "y"])[np.arange(NUM) % 3], ("x", "y")),
+        (np.array(["x", "None", "y"])[np.arange(NUM) % 3], ("None", "x", "y")),
+    ],
+)
+def test_texts_of_labels_are_stripped_and_words_for_nothing_unknown(labels, classes) -> None:
+    np.save("y.npy", labels)
+    assert ready({"a": "a.npy", "b": "b.npy"}, labels="y.npy").spec.class_names == classes
+
+
+@pytest.mark.parametrize("value", [np.inf, 1e20, 2.5])
+def test_labels_that_are_no_classes_are_refused(value: float) -> None:
+    np.save("y.npy", np.where(np.arange(NUM) % 2, value, 1))
+    with pytest.raises(ValueError, match="labels are whole numbers or texts"):
+        ready({"a": "a.npy", "b": "b.npy"}, labels="y.npy")
+
+
+def test_rare_classes_are_told_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    np.save("y.npy", np.where(np.arange(NUM) < 20, np.arange(NUM) + 10, 1))
+    ready({"a": "a.npy", "b": "b.npy"}, labels="y.npy")
+    assert "class '10' has 1 of 60 events, and 19 other classes one or two" in caplog.text
+    assert caplog.text.count("all of them train") == 1
+    np.save("y.npy", np.arange(NUM))
+    with pytest.raises(ValueError, match="labels are classes, not names or numbers of events"):
+        ready({"a": "a.npy", "b": "b.npy"}, labels="y.npy")
+
+
+def test_batches_of_few_events_are_half_of_them(caplog: pytest.LogCaptureFixture) -> None:
+    data = MultimodalDataModule(seed=0, modalities={"a": "a.npy", "b": "b.npy"})
+    data.setup()
+    assert data.batch_size == 21
+    assert "batch_size is 21 instead of 128, as there are 42 training events" in caplog.text
+
+
+def test_units_far_from_1_are_warned_of_or_refused(caplog: pytest.LogCaptureFixture) -> None:
+    np.save("b.npy", B * 1e-12)
+    ready({"a": "a.npy", "b": "b.npy"}, standardise=["b"])
+    assert "varies by at most" not in caplog.text
+    ready({"a": "a.npy", "b": "b.npy"})
+    assert "'b' varies by at most" in caplog.text
+    assert "data.standardise=[b]" in caplog.text
+    np.save("b.npy", B * 1e30)
+    with pytest.raises(ValueError, match=r"whose squares overflow; set data.standardise=\[b\]"):
+        ready({"a": "a.npy", "b": "b.npy"})

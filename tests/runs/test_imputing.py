@@ -218,7 +218,7 @@ def test_what_does_not_fit_is_refused(trained: Path, new: dict) -> None:
         ({"a": a[0]}, r"a has the shape \(6,\)"),
         ({"a": a, "b": new["b"][:7]}, "numbers of rows: a 30, b 7"),
         ({"a": np.where(a > a.mean(), np.inf, a)}, "a holds inf in row 0, counted from 0"),
-        ({"a": [[1.0] * 6, [1.0]]}, "a is no array: its rows differ in length"),
+        ({"a": [[1.0] * 6, [1.0]]}, "the samples of a are not of one shape"),
         ({"a": np.full(a.shape, "x")}, "a holds <U1; it must hold numbers"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -258,3 +258,82 @@ def test_a_state_comes_back_from_plain_values(trained: Path) -> None:
     assert {
         name: tuple(item.shape) for name, item in zip("abc", state.modalities, strict=True)
     } == SHAPES
+
+
+@pytest.mark.parametrize("trained", ["mmvm"], indirect=True)
+def test_columns_are_filled_one_by_one_in_their_types(trained: Path, new: dict) -> None:
+    import pandas
+
+    from mixvae import open_run
+
+    lost = np.where(np.arange(NEW)[:, None] == 3, np.nan, new["a"])
+    values = pandas.DataFrame(lost, columns=list("xxyyzz"))
+    for frame in (values, values.astype("Float64"), values.astype(object)):
+        filled = open_run(trained).impute({"a": frame, "b": new["b"]})["a/filled"]
+        assert list(filled.columns) == list("xxyyzz")
+        assert not filled.isna().any(axis=None)
+        np.testing.assert_array_equal(filled.to_numpy(float)[4:], new["a"][4:])
+    whole = values.round().astype("Int64")
+    filled = impute({"a": whole, "b": new["b"]}, trained)["a/filled"]
+    np.testing.assert_array_equal(filled.to_numpy(float)[4:], new["a"][4:].round())
+
+
+@pytest.mark.parametrize("trained", ["mmvm"], indirect=True)
+@pytest.mark.parametrize("kind", ["bfloat16", "sparse", "masked", "grad"])
+def test_arrays_of_any_layout_are_imputed(trained: Path, new: dict, kind: str) -> None:
+    from mixvae import open_run
+
+    a = np.where(np.arange(NEW)[:, None] == 3, np.nan, new["a"])
+    given: Any = torch.from_numpy(a)
+    if kind == "bfloat16":
+        given = given.bfloat16()
+    elif kind == "sparse":
+        given = given.to_sparse()
+    elif kind == "masked":
+        given = np.ma.masked_array(new["a"], np.isnan(a))
+    else:
+        given = given.requires_grad_()
+    filled = open_run(trained).impute({"a": given, "b": new["b"]})["a/filled"]
+    assert kind == "masked" or filled.dtype == given.dtype
+    numbers = np.asarray(filled.float() if hasattr(filled, "float") else filled)
+    np.testing.assert_allclose(numbers[4:], new["a"][4:], rtol=0.01)
+    assert np.isfinite(numbers[5])[0]
+    assert not np.allclose(numbers[3], new["a"][3], rtol=1e-9)
+
+
+@pytest.mark.parametrize("trained", ["mmvm"], indirect=True)
+@pytest.mark.parametrize(
+    ("arrays", "options", "message"),
+    [
+        (np.zeros((3, 6)), {}, r"the events are a ndarray; give a dict .*\{'a': array\}"),
+        ({0: np.zeros((3, 6))}, {}, "the run has no modality '0'"),
+        ({"a": "a.npy"}, {}, "samples of a are 'a.npy'; give an array, or name files"),
+        ({"a": 3.0}, {}, "samples of a hold the single value 3.0"),
+        ({"a": np.zeros((3, 6))}, {"batch_size": 1.5}, "must be a whole number of 1 or more"),
+    ],
+)
+def test_what_is_no_dict_of_arrays_is_refused(trained, arrays, options, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        impute(arrays, trained, **options)
+
+
+def test_images_in_another_unit_and_counts_that_are_none_are_refused(tmp_path: Path) -> None:
+    from mixvae import open_run, train
+
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (60, 8, 8, 3), dtype=np.uint8)
+    data = {"image": images, "counts": random.poisson(5.0, (60, 4)) + np.arange(60)[:, None]}
+    small = ["trainer.max_epochs=1", "num_threads=1", "model.beta=1.0", "callbacks.figures=null"]
+    run = train(
+        "multimodal_mmvm",
+        *small,
+        "data.kinds={counts: counts}",
+        f"run_dir='{tmp_path}/run'",
+        data=data,
+    )
+    with pytest.raises(ValueError, match=r"image has values up to .*multiply by 255"):
+        run.impute({"image": images / 255.0})
+    with pytest.raises(ValueError, match=r"'counts': a likelihood of counts needs whole numbers"):
+        open_run(tmp_path / "run").impute({"counts": data["counts"] - 100.0})
+    with pytest.raises(ValueError, match=r"'counts': a likelihood of counts needs whole numbers"):
+        run.impute({"counts": data["counts"] + 0.5})

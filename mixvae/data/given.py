@@ -98,7 +98,7 @@ def as_array(value: Any, what: str) -> NDArray[Any]:
         value = _frame_array(value, what)
     elif isinstance(value, np.ma.MaskedArray):
         kind = value.dtype if value.dtype.kind == "f" else float
-        value = value.astype(kind).filled(np.nan) if value.mask.any() else value.data
+        value = np.ma.filled(value.astype(kind), np.nan) if value.mask.any() else value.data
     try:
         array = np.asarray(value)
     except ValueError as error:  # nested lists of unlike lengths

@@ -65,7 +65,7 @@ def tell_unused(file: str, ids: tuple[str, ...], other: str) -> None:
     told = f"the ids in {file} are not used, since {other} has none: row i of each is event i"
     keys = [int(one) if one.lstrip("-").isdigit() else one for one in ids]
     are_alike = len({type(key) for key in keys}) == 1
-    if are_alike and isinstance(keys[0], int) and keys != sorted(keys):  # type: ignore[type-var]
+    if are_alike and isinstance(keys[0], int) and keys != sorted(keys):
         warn(f"{told}, though the ids are not in order; sort {file} as {other}")
     else:
         inform(told)

@@ -13,6 +13,7 @@ from torch import Tensor
 from mixvae.contracts import DataSpec, MultimodalSpec
 from mixvae.data.checks import check_count, check_fraction, check_seed
 from mixvae.data.resident import EvalLoader, FixedOrder, Resident, TrainLoader
+from mixvae.messages import inform
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -155,6 +156,16 @@ class AbstractResidentDataModule(LightningDataModule, ABC):
             f"batch_size is {self.batch_size} but the training set of {self.spec.name} has"
             f" {num_train} samples; choose a smaller batch_size"
         )
+
+    def halve_batches(self, num_train: int, noun: str) -> None:
+        """Make batches half of the training set, and log it."""
+        _, world_size = self._process()
+        half = max(1, num_train // 2 // world_size) * world_size
+        inform(
+            f"batch_size is {half} instead of {self.batch_size}, as there are {num_train} training"
+            f" {noun}"
+        )
+        self.batch_size = half
 
     def train_dataloader(self) -> TrainLoader:
         """Shuffled training batches."""

@@ -109,11 +109,7 @@ class AbstractCellDataModule(AbstractResidentDataModule):
 
     def fit_batch_size(self, num_train: int) -> None:
         """Make the batches of a small set half of its training cells."""
-        _, world_size = self._process()
-        half = max(1, num_train // 2 // world_size) * world_size
-        told = "batch_size is %d instead of %d, as there are %d training cells"
-        logger.info(told, half, self.batch_size, num_train)
-        self.batch_size = half
+        self.halve_batches(num_train, "cells")
 
     def _split(self, label: NDArray[np.int64], class_names: tuple[str, ...]) -> dict[Split, Tensor]:
         """Row numbers of each split, sorted; a function of labels, fractions and seed."""

@@ -79,7 +79,7 @@ def as_array(value: Any, what: str) -> NDArray[Any]:
         what: The value's description, which begins an error message.
     """
     if isinstance(value, np.ma.MaskedArray) and value.mask.any():
-        value = value.astype(float).filled(np.nan)
+        value = np.ma.filled(value.astype(float), np.nan)
     elif hasattr(value, "detach"):
         value = value.detach().cpu().numpy()
     elif hasattr(value, "tocsr"):

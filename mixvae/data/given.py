@@ -78,6 +78,8 @@ def as_array(value: Any, what: str) -> NDArray[Any]:
     Args:
         what: The value's description, which begins an error message.
     """
+    if is_anndata(value):
+        raise ValueError(f"{what} are {type(value).__name__}, not an array; give its matrix, .X")
     if isinstance(value, np.ma.MaskedArray) and value.mask.any():
         value = np.ma.filled(value.astype(float), np.nan)
     elif hasattr(value, "detach"):

@@ -153,20 +153,20 @@ class AbstractResidentDataModule(LightningDataModule, ABC):
     def fit_batch_size(self, num_train: int) -> None:
         """Refuse a batch that is larger than the training set; a subclass may make it smaller.
 
-        See `halve_batch`.
+        See `halve_batches`.
         """
         raise ValueError(
             f"batch_size is {self.batch_size} but the training set of {self.spec.name} has"
             f" {num_train} samples; choose a smaller batch_size"
         )
 
-    def halve_batch(self, num_train: int, of: str) -> None:
-        """Make the batches of a small training set half of it."""
+    def halve_batches(self, num_train: int, noun: str) -> None:
+        """Make batches half of the training set, and log it."""
         _, world_size = self._process()
         half = max(1, num_train // 2 // world_size) * world_size
         inform(
             f"batch_size is {half} instead of {self.batch_size}, as there are {num_train} training"
-            f" {of}"
+            f" {noun}"
         )
         self.batch_size = half
 

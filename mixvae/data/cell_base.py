@@ -109,7 +109,7 @@ class AbstractCellDataModule(AbstractResidentDataModule):
 
     def fit_batch_size(self, num_train: int) -> None:
         """Make the batches of a small set half of its training cells."""
-        self.halve_batch(num_train, "cells")
+        self.halve_batches(num_train, "cells")
 
     def _split(self, label: NDArray[np.int64], class_names: tuple[str, ...]) -> dict[Split, Tensor]:
         """Row numbers of each split, sorted; a function of labels, fractions and seed."""

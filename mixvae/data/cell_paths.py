@@ -86,7 +86,7 @@ def check_object(value: Any, taker: str) -> None:
 
 def in_order_of(adata: Any, labels: Any) -> Any:
     """Labels that have names of cells, such as a column of a table, in the order of the cells."""
-    names = getattr(labels, "index", None)
+    names: Any = getattr(labels, "index", None)
     if not hasattr(names, "isin") or not names.isin(adata.obs_names).any():
         return labels
     if len(names) != adata.n_obs or not names.is_unique or not adata.obs_names.isin(names).all():

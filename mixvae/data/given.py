@@ -85,6 +85,8 @@ def as_array(value: Any, what: str) -> NDArray[Any]:
     Returns:
         Numbers or texts, of one dimension or more.
     """
+    if is_anndata(value):
+        raise ValueError(f"{what} are {type(value).__name__}, not an array; give its matrix, .X")
     if value is None or isinstance(value, str | bytes | PathLike):
         raise ValueError(
             f"{what} are {value!r}; give an array, or name files in an override, such as"

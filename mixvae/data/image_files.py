@@ -159,8 +159,9 @@ def _read_folder(folder: Path, layout: Layout) -> dict[Split, Images]:
         found: dict[Split, Images] = {}
         for path in idx:
             words = re.split(r"[_\W]+", path.name.lower())
-            split = next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), "train")
-            if split in found and Path(found[split].name).with_suffix("") == path.with_suffix(""):
+            named_splits: list[Split] = [SPLIT_NAMES[w] for w in words if w in SPLIT_NAMES]
+            split = named_splits[0] if named_splits else "train"
+            if split in found and f"{found[split].name}.gz" == str(path):
                 continue  # plain and packed
             if split in found:
                 raise ValueError(
@@ -257,8 +258,8 @@ def _read_picture(path: Path) -> NDArray[Any]:
 
     try:
         with Image.open(path) as opened:
-            if getattr(opened, "n_frames", 1) > 1:
-                raise ValueError(f"it holds {opened.n_frames} pictures; save each as a file")
+            if (frames := getattr(opened, "n_frames", 1)) > 1:
+                raise ValueError(f"it holds {frames} pictures; save each as a file")
             picture = ImageOps.exif_transpose(opened)
             if picture.mode in ("1", "LA"):
                 picture = picture.convert("L")

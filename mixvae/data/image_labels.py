@@ -45,14 +45,18 @@ def read_image_labels(name: str, images: Images) -> NDArray[Any]:
     if not is_given(name) and is_idx(path):
         check_file(path)
         return read_own_idx(path)
-    names: Sequence[str] = list(map(str, range(size)))
-    if path.suffix in DELIMITERS and path.is_file():
-        for known in ([file.name for file in images.files], [f.stem for f in images.files], names):
-            if (found := _by_name(path, known)) is not None:
-                return found
-    values = read_label_rows(name, size).values
-    check_labels(name, values, size)
+    is_table = path.suffix in DELIMITERS and path.is_file()
     names = [file.name for file in images.files]
+    for known in (names, [file.stem for file in images.files]):
+        if is_table and (found := _by_name(path, known)) is not None:
+            return found
+    values = None
+    for first in (0, 1):
+        if is_table and values is None:
+            values = _by_name(path, [str(first + row) for row in range(size)])
+    if values is None:
+        values = read_label_rows(name, size).values
+        check_labels(name, values, size)
     if names != sorted(names, key=_counted):
         warn(
             f"{name} names no files, so its labels are taken to be those of the pictures in the"
@@ -80,12 +84,14 @@ def check_file(path: Path) -> None:
 def _by_name(path: Path, names: Sequence[str]) -> NDArray[np.str_] | None:
     """Labels of a table in the order of these names, empty where it lacks one.
 
-    None if no column has half of the names, each once.
+    None if no column has half of the names, each once. Of numbers all are needed, as some tables
+    count from 0 and others from 1.
     """
+    least = len(names) if all(name.isdigit() for name in names) else (len(names) + 1) // 2
     rows = read_table(path, "", numeric=False).cells
     for column in range(len(rows[0]) if len(rows[0]) > 1 else 0):
         row = {Path(fields[column]).name: fields for fields in rows}
-        if len(row) < len(rows) or 2 * sum(name in row for name in names) < max(1, len(names)):
+        if len(row) < len(rows) or sum(name in row for name in names) < max(1, least):
             continue
         header = [] if Path(rows[0][column]).name in names else rows[0]
         place = _label_column(path, header, column, len(rows[0]))

@@ -158,6 +158,10 @@ class AbstractArraysDataModule(AbstractMultimodalDataModule):
             splits[split] = SplitRows(tensors, torch.arange(len(rows)))
         return splits
 
+    def fit_batch_size(self, num_train: int) -> None:
+        """Make the batches of few events half of those for training."""
+        self.halve_batches(num_train, "events")
+
     def _open(self) -> None:
         """Open the arrays, check shapes and labels, and split the events."""
         arrays = self.read_arrays()

@@ -69,10 +69,6 @@ class AbstractMultimodalDataModule(AbstractResidentDataModule):
     def event_rows(self, split: Split) -> NDArray[np.int64]:
         """Number by which the user knows each event of a split, shape (N,)."""
 
-    def fit_batch_size(self, num_train: int) -> None:
-        """Make the batches of a small set half of its training events."""
-        self.halve_batch(num_train, "events")
-
     def private_part(self, modality: int) -> Mapping[str, NDArray[Any]]:
         """What is known of one modality alone, of simulated data, for evaluation only.
 

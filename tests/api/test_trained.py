@@ -101,6 +101,8 @@ def test_work_on_other_data_than_the_runs_kind_is_refused(image_run: mixvae.Run)
         image_run.embed(x[:, :5])
     with pytest.raises(ValueError, match=r"in memory, got the path 'x\.npy'"):
         image_run.embed("x.npy")
+    with pytest.raises(ValueError, match="are AnnData, not an array"):
+        image_run.embed(__import__("anndata").AnnData(np.ones((3, 2))))
     with pytest.raises(ValueError, match="not on cells"):
         image_run.annotate(__import__("anndata").AnnData(np.ones((3, 2))))
     with pytest.raises(ValueError, match="not on several"):

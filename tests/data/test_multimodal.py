@@ -50,6 +50,14 @@ def whole(data: MultimodalDataModule, split: str) -> MultimodalBatch:
     )
 
 
+def test_a_batch_of_few_events_is_half_of_them(caplog):
+    caplog.set_level("INFO", "mixvae")
+    data = ready(batch_size=250)
+    num_train = len(data._splits["train"].rows)
+    assert data.batch_size == num_train // 2
+    assert f"instead of 250, as there are {num_train} training events" in caplog.text
+
+
 def test_batches_hold_what_the_files_hold(arrays):
     data = ready()
     seen = []

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from mixvae.spacing import spaced
+
 Matrix = Any
 """A numpy array or a scipy CSR matrix, shape (N, G)."""
 
@@ -220,8 +222,7 @@ def is_expected_counts(matrix: Matrix, num_cells: int = 200) -> bool:
     Expected counts, as of RSEM or alevin, share few fractional parts. So does log data of few
     counts, but undoing the log leaves each cell with multiples of its smallest value.
     """
-    rows = np.unique(np.linspace(0, matrix.shape[0] - 1, num_cells).astype(np.int64))
-    part = matrix[rows]
+    part = matrix[spaced(matrix.shape[0], num_cells)]
     part = part.toarray() if sparse.issparse(part) else np.asarray(part)
     values = part.astype(np.float64)
     present = values > 0

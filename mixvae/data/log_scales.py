@@ -7,6 +7,7 @@ import logging
 import numpy as np
 
 from mixvae.data.expression import SAME_SCALE, Matrix, library_sizes
+from mixvae.spacing import spaced
 
 _logger = logging.getLogger("mixvae")
 
@@ -20,7 +21,7 @@ def common_scale(matrix: Matrix, num_cells: int = 200, base: float = np.e) -> fl
     Returns:
         The sum; None where the cells have none in common, such as after genes were selected.
     """
-    rows = np.unique(np.linspace(0, matrix.shape[0] - 1, num_cells).astype(np.int64))
+    rows = spaced(matrix.shape[0], num_cells)
     libraries = library_sizes(np.expm1(matrix[rows].astype(np.float64) * np.log(base)))
     libraries = libraries[libraries > 0]
     if len(libraries) < 2 or np.ptp(libraries) > SAME_SCALE * libraries.mean():

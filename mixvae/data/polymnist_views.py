@@ -9,6 +9,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch.nn import functional as F
 
+from mixvae.spacing import spaced
+
 SIDE, DIGIT_SIDE = 28, 21
 PICTURE_SIDE = 256
 WIDTHS = (1.0, 2.5, 5.0)  # of the smoothing, in pixels, in turn
@@ -29,9 +31,7 @@ class Views:
 
     def spread(self, count: int | None) -> Views:
         """So many of them, evenly spaced; all for None."""
-        if count is None or count >= len(self.label):
-            return self
-        rows = np.linspace(0, len(self.label) - 1, count).round().astype(int)
+        rows = spaced(len(self.label), count)
         return Views([view[rows] for view in self.views], self.label[rows])
 
 

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mixvae.figures.style import COLOURS, FAINT, new_figure, tidy
+from mixvae.spacing import spaced
 
 MAX_POINTS = 2000
 
@@ -18,7 +19,7 @@ def risk_coverage(accuracy: NDArray[np.float64]) -> Figure:
         accuracy: Accuracy of the n most agreeing samples, n = 1..N, shape (N,).
     """
     num = len(accuracy)
-    shown = np.unique(np.linspace(0, num - 1, min(num, MAX_POINTS)).astype(int))
+    shown = spaced(num, MAX_POINTS)
     figure = new_figure(4.6, 3.6)
     axes = figure.add_subplot()
     axes.plot((shown + 1) / num, accuracy[shown], color=COLOURS[0], linewidth=1.6)

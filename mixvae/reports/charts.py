@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixvae.reports.record import Record
+from mixvae.spacing import spaced
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; more groups repeat them with
 # another marker.
@@ -225,15 +226,10 @@ def principal_plane(points: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     return np.pad(plane, ((0, 0), (0, 2 - plane.shape[1])))
 
 
-def thinned(count: int) -> NDArray[np.int64]:
-    """Places of at most `MOST_POINTS` of `count` samples, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(count, MOST_POINTS)).astype(np.int64))
-
-
 def _scatter(
     title: str, points: NDArray[np.float64], group: NDArray[Any], hover: Sequence[str], word: str
 ) -> Chart:
-    shown = thinned(len(points))
+    shown = spaced(len(points), MOST_POINTS)
     names, size = np.unique(group[shown], return_counts=True)
     largest = set(names[np.argsort(-size, kind="stable")][:MOST_GROUPS].tolist())
     data = []

@@ -23,7 +23,6 @@ from mixvae.reports.charts import (
     learning_curves,
     phases,
     principal_plane,
-    thinned,
 )
 from mixvae.reports.page import write_run_report, write_sweep_report
 from mixvae.reports.record import read_record
@@ -308,4 +307,3 @@ def test_planes_place_certain_samples_by_category_and_keep_distances() -> None:
     drawn = principal_plane(points)
     assert np.allclose(np.linalg.norm(drawn[:, None] - drawn, axis=-1), distance)
     assert principal_plane(points[:, :1]).shape == (20, 2)
-    assert list(thinned(3)) == [0, 1, 2]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from mixvae.cli.dashboard_request import DashboardRequest
 from mixvae.cli.errors import run_as_process
 from mixvae.cli.requests import run_request
+from mixvae.cli.run_requests import DashboardRequest
 
 
 def _make(request: DashboardRequest) -> None:

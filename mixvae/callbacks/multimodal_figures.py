@@ -24,9 +24,9 @@ from mixvae.callbacks.lightning_parts import datamodule_of
 from mixvae.callbacks.pictures import NamedFigures, save_pictures
 from mixvae.callbacks.settings import check_least
 from mixvae.contracts import GenerativeModel, MultimodalSpec
-from mixvae.evaluation.coherence import Decode
 from mixvae.evaluation.latent_mixture import LatentMixture
 from mixvae.evaluation.latents import LatentTable
+from mixvae.evaluation.representation import Decode
 from mixvae.figures.coherence import accuracy_bars, coherence_heat_map
 from mixvae.figures.curves import multimodal_learning_curves
 from mixvae.figures.imputations import MAX_MODALITIES, generated, imputations

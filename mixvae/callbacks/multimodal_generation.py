@@ -14,7 +14,6 @@ from mixvae.callbacks.collecting import decoder_of
 from mixvae.callbacks.lightning_parts import place_of
 from mixvae.callbacks.settings import check_least
 from mixvae.contracts import GenerativeModel, MultimodalBatch
-from mixvae.evaluation.coherence import Decode
 from mixvae.evaluation.generation import (
     Array,
     Drawn,
@@ -30,7 +29,7 @@ from mixvae.evaluation.generation import (
 from mixvae.evaluation.latent_mixture import fit_latent_mixture
 from mixvae.evaluation.latents import LatentTable
 from mixvae.evaluation.probe import Classifier
-from mixvae.evaluation.representation import SplitInference
+from mixvae.evaluation.representation import Decode, SplitInference
 from mixvae.evaluation.tags import Scorer, score_tags
 from mixvae.spacing import spaced
 

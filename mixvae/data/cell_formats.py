@@ -27,11 +27,10 @@ from mixvae.data.cell_files import (
     state_of,
 )
 from mixvae.data.cell_source import AnnDataSource, CellSource
-from mixvae.data.cell_tables import find_mtx, read_mtx
+from mixvae.data.cell_tables import NOTES, find_mtx, read_mtx, read_zarr
 from mixvae.data.gene_names import distinct
 from mixvae.data.h5ad_source import NOT_CELLS, H5adSource
 from mixvae.data.joined_cells import JoinedSource
-from mixvae.data.zarr_store import NOTES, read_zarr
 
 Format = Literal["h5ad", "h5ad.gz", "h5mu", "old", "10x", "mtx", "loom", "zarr"]
 IN_PLACE: tuple[Format, ...] = ("h5ad", "h5ad.gz", "h5mu")  # HDF5 of AnnData's present layout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -11,14 +12,18 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from mixvae.data.expression import (
+    SAME_SCALE,
     Kind,
     Matrix,
     check_expression,
     extent_of,
     is_expected_counts,
+    library_sizes,
 )
 from mixvae.data.genes import gene_range
-from mixvae.data.log_scales import common_scale, warn_of_base
+from mixvae.spacing import spaced
+
+_logger = logging.getLogger("mixvae")
 
 VALUES_AT_ONCE = 20_000_000  # of a matrix on disk, read together
 MOST_SEEN = 20_000  # cells on disk by which a matrix is known
@@ -218,3 +223,33 @@ def _floats(stored: Any, places: Sequence[tuple[Any, Any]]) -> NDArray[np.float3
     for start in range(first, last, step):
         values[start - first : start - first + step] = stored[start : min(start + step, last)]
     return values
+
+
+def common_scale(matrix: Matrix, num_cells: int = 200, base: float = np.e) -> float | None:
+    """Find the sum that libraries were scaled to before log(1 + x), in evenly spread cells.
+
+    Args:
+        base: Of the logarithm.
+
+    Returns:
+        The sum; None where the cells have none in common, such as after genes were selected.
+    """
+    rows = spaced(matrix.shape[0], num_cells)
+    libraries = library_sizes(np.expm1(matrix[rows].astype(np.float64) * np.log(base)))
+    libraries = libraries[libraries > 0]
+    if len(libraries) < 2 or np.ptp(libraries) > SAME_SCALE * libraries.mean():
+        return None
+    return float(np.median(libraries))
+
+
+def warn_of_base(matrix: Matrix, name: str) -> None:
+    """Warn of log expression to the base 2 or 10, which would be taken for the natural one."""
+    for base in (2.0, 10.0):
+        if common_scale(matrix, base=base) is not None:
+            _logger.warning(
+                "%s is log%g(1 + x) of libraries of one sum, but natural logarithms are expected:"
+                " multiply it by np.log(%g), or name the raw counts: data.layer=NAME",
+                name,
+                base,
+                base,
+            )

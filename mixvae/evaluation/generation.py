@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mixvae.evaluation.coherence import Decode
 from mixvae.evaluation.probe import Classifier
+from mixvae.evaluation.representation import Decode
 from mixvae.spacing import spaced
 
 Array = NDArray[np.floating[Any]]

@@ -14,10 +14,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mixvae.evaluation.coherence import Decode
 from mixvae.evaluation.generation import Drawn, Score
 from mixvae.evaluation.probe import PROBE_C, flat
-from mixvae.evaluation.representation import SplitInference, averaged
+from mixvae.evaluation.representation import Decode, SplitInference, averaged
 
 Array = NDArray[np.floating[Any]]
 Scorer = Callable[[Array], Array]

@@ -15,10 +15,9 @@ import jinja2
 
 from mixvae.files import write_text
 from mixvae.reports.charts import Chart, confusion, embeddings, learning_curves
-from mixvae.reports.record import Record, read_record
+from mixvae.reports.record import Record, read_record, verdict
 from mixvae.reports.sliders import traversals
 from mixvae.reports.sweep_charts import parallel_coordinates, shown_columns
-from mixvae.reports.verdict import verdict
 
 REPORT = "report.html"
 # A picture beyond this stays a file beside the page, so that the page stays below 10 MB.

@@ -32,12 +32,12 @@ from mixvae.engine.processor import emulates_bf16
 from mixvae.messages import warn
 from mixvae.modules.base import AbstractModule
 from mixvae.runs.folder import RunFolder
-from mixvae.runs.foreign import step_aside
 from mixvae.runs.trainer_settings import (
     check_checkpoints,
     check_settings,
     check_trainer,
     choose_precision,
+    step_aside,
     unfuse_where_clipped,
 )
 

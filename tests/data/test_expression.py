@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from mixvae.data.cell_matrices import common_scale
 from mixvae.data.expression import (
     check_counts,
     check_expression,
@@ -13,7 +14,6 @@ from mixvae.data.expression import (
     log_cpm,
     to_apply,
 )
-from mixvae.data.log_scales import common_scale
 
 COUNTS = np.array([[0, 3, 1], [2, 0, 0], [0, 0, 0]], dtype=np.float32)
 

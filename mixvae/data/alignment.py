@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -31,7 +32,11 @@ def align(rows: Mapping[str, Rows], files: Mapping[str, str]) -> Aligned:
     """Align arrays that were read, see `read_aligned`."""
     with_ids = {name: part.ids for name, part in rows.items() if part.ids is not None}
     for name, ids in with_ids.items():
-        _check_unique(files[name], ids)
+        twice, count = Counter(ids).most_common(1)[0]
+        if count > 1:
+            raise ValueError(
+                f"{files[name]} has the id {twice!r} twice; ids must name one row each"
+            )
     aligned = Aligned({name: part.values for name, part in rows.items()})
     if len(with_ids) < len(rows):
         if with_ids:
@@ -66,7 +71,7 @@ def align(rows: Mapping[str, Rows], files: Mapping[str, str]) -> Aligned:
     return aligned
 
 
-def place_of(ids: tuple[str, ...], wanted: tuple[str, ...]) -> np.ndarray:
+def place_of(ids: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
     """Row of each wanted id, shape (N,), int64; -1 where it is missing."""
     row = {one: number for number, one in enumerate(ids)}
     return np.array([row.get(one, -1) for one in wanted], dtype=np.int64)
@@ -82,11 +87,3 @@ def _placed(values: np.ndarray, place: np.ndarray) -> np.ndarray:
             taken = taken.astype(np.float64 if taken.dtype.itemsize > 2 else np.float32)
         taken[place < 0] = np.nan
     return taken
-
-
-def _check_unique(file: str, ids: tuple[str, ...]) -> None:
-    if len(set(ids)) == len(ids):
-        return
-    seen: set[str] = set()
-    twice = next(one for one in ids if one in seen or seen.add(one))  # type: ignore[func-returns-value]
-    raise ValueError(f"{file} has the id {twice!r} twice; ids must name one row each")

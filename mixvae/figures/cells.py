@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from mixvae.figures.style import (
     COLOURS,
-    MARKERS,
     legend_below,
     legend_beside,
     legend_under_figure,
+    look,
     new_figure,
     tidy,
 )
@@ -55,9 +55,8 @@ def _draw_points(axes: Axes, points: NDArray[np.floating[Any]], words: NDArray[n
             s=size,
             alpha=0.7,
             linewidths=0,
-            color=COLOURS[number % len(COLOURS)],
-            marker=MARKERS[number // len(COLOURS) % len(MARKERS)],
             label=name,
+            **look(number),
         )
     if len(names) <= MAX_IN_LEGEND:
         longest = max(map(len, names))

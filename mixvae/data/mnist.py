@@ -13,8 +13,7 @@ import torch
 from mixvae.contracts import DataSpec
 from mixvae.data.base import Split, SplitRows
 from mixvae.data.checks import check_count
-from mixvae.data.downloaded import AbstractDownloadedDataModule
-from mixvae.data.fetch import RemoteFile
+from mixvae.data.fetch import AbstractDownloadedDataModule, RemoteFile
 from mixvae.data.idx import read_idx
 from mixvae.data.resident import ResidentTensors
 from mixvae.data.splits import split_indices

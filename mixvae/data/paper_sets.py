@@ -15,7 +15,7 @@ from mixvae.data.base import SPLITS, Split
 from mixvae.data.checks import check_count
 from mixvae.data.event_labels import EventLabels
 from mixvae.data.multimodal_arrays import AbstractArraysDataModule
-from mixvae.data.polymnist_files import read_picture
+from mixvae.data.polymnist_views import read_picture
 from mixvae.messages import inform
 from mixvae.spacing import spaced
 

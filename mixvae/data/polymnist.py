@@ -16,8 +16,12 @@ from mixvae.data.fetch import data_root
 from mixvae.data.idx import read_idx
 from mixvae.data.mnist import FOLDER, OFFICIAL_FILES, find_file
 from mixvae.data.multimodal_arrays import AbstractArraysDataModule
-from mixvae.data.polymnist_files import read_folder, read_pictures
-from mixvae.data.polymnist_views import compose_views, synthetic_pictures
+from mixvae.data.polymnist_views import (
+    compose_views,
+    read_folder,
+    read_pictures,
+    synthetic_pictures,
+)
 from mixvae.messages import inform
 
 STAND_IN_TEST = 360

@@ -154,15 +154,9 @@ def open_annotator(options: AnnotateOptions) -> Annotator:
     covariates = CellCovariates.from_plain(
         next((state["covariates"] for state in states if "covariates" in state), {})
     )
-    model = run.load_model(
-        DataSpec(
-            "cells",
-            (len(genes),),
-            feature_names=genes,
-            target_sum=preparation.target_sum,
-            covariates=covariates.names,
-        )
-    )
+    named: dict[str, Any] = {"feature_names": genes, "covariates": covariates.names}
+    spec = DataSpec("cells", (len(genes),), target_sum=preparation.target_sum, **named)
+    model = run.load_model(spec)
     if not isinstance(model, MixtureModel):
         raise ValueError(
             f"the run's model is {type(model).__name__}, which has no categories; annotate with a"

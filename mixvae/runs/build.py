@@ -28,7 +28,7 @@ from mixvae.contracts import DataSpec, MultimodalSpec
 from mixvae.engine.checkpoint_io import AtomicCheckpointIO
 from mixvae.engine.cluster import check_processes, cluster_environment
 from mixvae.engine.csv_logger import CsvLogger
-from mixvae.engine.processor import emulates_bf16
+from mixvae.engine.devices import emulates_bf16
 from mixvae.messages import warn
 from mixvae.modules.base import AbstractModule
 from mixvae.runs.folder import RunFolder

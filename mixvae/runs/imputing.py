@@ -17,8 +17,8 @@ from mixvae.contracts import MultimodalModel, MultimodalPosterior, MultimodalSpe
 from mixvae.data.alignment import read_aligned
 from mixvae.data.cell_files import check_free_path
 from mixvae.data.modality_arrays import in_memory
+from mixvae.data.multimodal_base import MultimodalState
 from mixvae.data.multimodal_resident import one_hot
-from mixvae.data.multimodal_state import MultimodalState
 from mixvae.data.pairing import find_missing
 from mixvae.files import replacing
 from mixvae.messages import warn

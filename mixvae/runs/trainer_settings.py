@@ -15,7 +15,7 @@ from mixvae.callbacks.lightning_parts import callbacks_of
 from mixvae.callbacks.measuring import AbstractMeasuring
 from mixvae.cli.trust import built_nodes
 from mixvae.contracts import MixtureModel, MultimodalModel
-from mixvae.engine.processor import has_bf16
+from mixvae.engine.devices import has_bf16
 from mixvae.messages import inform
 from mixvae.modules.base import AbstractModule
 from mixvae.runs.folder import RunFolder

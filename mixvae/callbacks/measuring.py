@@ -47,7 +47,13 @@ class AbstractMeasuring(Callback, ABC, Generic[M]):
             self.metric = self.new_metric(trainer, pl_module).to(pl_module.device)
 
     def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Add a batch."""
         if self._measures(trainer):

@@ -33,7 +33,9 @@ class Collector(Metric):
         A sample that a distributed sampler repeats to even out the ranks is kept once.
         """
         found = {name: joined(getattr(self, name)) for name in self.columns if self._has(name)}
-        first = np.unique(found["index"], return_index=True)[1] if found else []
+        if not found:
+            return {}
+        first = np.unique(found["index"], return_index=True)[1]
         return {name: values[first] for name, values in found.items()}
 
     def _has(self, name: str) -> bool:

@@ -76,9 +76,10 @@ class RiskCoverage(Collector):
 
     def compute(self) -> dict[str, Tensor]:
         """Compute `aurc`, in [0, 1], 0 the best; nothing without a labelled sample."""
-        _, label, category, confidence = self.gathered().values() or [[]] * 4
-        if len(label) == 0:
+        found = self.gathered()
+        if not found or not len(found["label"]):
             return {}
+        _, label, category, confidence = found.values()
         correct = is_correct(category, label, self.num_categories, self.num_classes)
         area = 1 - accuracy_at_coverage(confidence, correct).mean()
         return {"aurc": torch.tensor(area, dtype=torch.float64, device=self.device)}

@@ -1,4 +1,4 @@
-"""Counts of samples as pictures: consensus, categories against labels, category sizes."""
+"""Counts of samples as pictures: consensus, labels, category sizes, accuracy by coverage."""
 
 from __future__ import annotations
 

@@ -32,14 +32,13 @@ class Collector(Metric):
 
         A sample that a distributed sampler repeats to even out the ranks is kept once.
         """
-        found = {name: joined(getattr(self, name)) for name in self.columns if self._has(name)}
+        found = {
+            name: joined(getattr(self, name)) for name in self.columns if len(getattr(self, name))
+        }
         if not found:
             return {}
         first = np.unique(found["index"], return_index=True)[1]
         return {name: values[first] for name, values in found.items()}
-
-    def _has(self, name: str) -> bool:
-        return len(getattr(self, name)) > 0
 
 
 def joined(parts: list[Tensor]) -> NDArray[Any]:

@@ -5,9 +5,9 @@ In memory: `from mixvae.annotate import annotate; adata = annotate(adata, run="r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from mixvae.cli.errors import run_as_process
 from mixvae.cli.requests import run_request
@@ -34,11 +34,6 @@ def annotate(adata: Any, run: str | Path, **options: Any) -> Any:
     return annotated_copy(adata, AnnotateOptions(run=Path(run), **options))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line (None: the process's own) and return its exit status."""
-    return run_request(AnnotateRequest, _annotate, arguments)
-
-
 def _annotate(request: AnnotateRequest) -> None:
     # Imports PyTorch, which takes seconds: only for a command line that can be run.
     with quick_imports():
@@ -47,10 +42,8 @@ def _annotate(request: AnnotateRequest) -> None:
     annotate_file(request)
 
 
-def command() -> NoReturn:
-    """Run the process's command line and end the process."""
-    run_as_process(main)
-
+main = partial(run_request, AnnotateRequest, _annotate)
+command = partial(run_as_process, main)
 
 if __name__ == "__main__":
     command()

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NoReturn
+from functools import partial
 
-from mixvae.cli.dashboard_request import DashboardRequest
 from mixvae.cli.errors import run_as_process
 from mixvae.cli.requests import run_request
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line (None: the process's own) and return its exit status."""
-    return run_request(DashboardRequest, _make, arguments)
+from mixvae.cli.run_requests import DashboardRequest
 
 
 def _make(request: DashboardRequest) -> None:
@@ -22,10 +16,8 @@ def _make(request: DashboardRequest) -> None:
         print(line)
 
 
-def command() -> NoReturn:
-    """Run the process's command line and end the process."""
-    run_as_process(main)
-
+main = partial(run_request, DashboardRequest, _make)
+command = partial(run_as_process, main)
 
 if __name__ == "__main__":
     command()

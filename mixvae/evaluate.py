@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NoReturn
+from functools import partial
 
 from mixvae.cli.errors import run_as_process
 from mixvae.cli.requests import run_request
@@ -14,11 +13,6 @@ from mixvae.starting import quick_imports
 register()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line (None: the process's own) and return its exit status."""
-    return run_request(EvaluateRequest, _evaluate, arguments)
-
-
 def _evaluate(request: EvaluateRequest) -> None:
     # Imports PyTorch, which takes seconds: only for a command line that can be run.
     with quick_imports():
@@ -27,10 +21,8 @@ def _evaluate(request: EvaluateRequest) -> None:
     evaluate(request)
 
 
-def command() -> NoReturn:
-    """Run the process's command line and end the process."""
-    run_as_process(main)
-
+main = partial(run_request, EvaluateRequest, _evaluate)
+command = partial(run_as_process, main)
 
 if __name__ == "__main__":
     command()

@@ -85,6 +85,14 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]
         writer.writerows(rows)
 
 
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a CSV file, a text for each column; no rows if the file is missing."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{str(k): v or "" for k, v in row.items()} for row in csv.DictReader(file)]
+
+
 def read_metrics(path: Path) -> list[dict[str, str]]:
     """Read the rows of a metrics.csv, skipping a line that a kill left half-written.
 

@@ -5,9 +5,10 @@ In memory: `from mixvae.impute import impute; filled = impute({"a": a}, run="run
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from mixvae.cli.errors import run_as_process
 from mixvae.cli.requests import run_request
@@ -35,11 +36,6 @@ def impute(arrays: Mapping[str, Any], run: str | Path, **options: Any) -> dict[s
     return open_imputer(request).impute(arrays, request)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line (None: the process's own) and return its exit status."""
-    return run_request(ImputeRequest, _impute, arguments)
-
-
 def _impute(request: ImputeRequest) -> None:
     # Imports PyTorch, which takes seconds: only for a command line that can be run.
     with quick_imports():
@@ -48,10 +44,8 @@ def _impute(request: ImputeRequest) -> None:
     impute_files(request)
 
 
-def command() -> NoReturn:
-    """Run the process's command line and end the process."""
-    run_as_process(main)
-
+main = partial(run_request, ImputeRequest, _impute)
+command = partial(run_as_process, main)
 
 if __name__ == "__main__":
     command()

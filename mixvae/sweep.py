@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from functools import partial
 
 from mixvae.cli.errors import run_as_process, run_guarded
 from mixvae.cli.requests import help_of
@@ -21,9 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_guarded(lambda: launch_sweep(given), given, lambda: help_of(SweepRequest))
 
 
-def command() -> NoReturn:
-    """Run the process's command line and end the process."""
-    run_as_process(main)
+command = partial(run_as_process, main)
 
 
 if __name__ == "__main__":

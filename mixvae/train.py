@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any
 
 from mixvae.cli.command import Command, parse
 from mixvae.cli.compose import compose_jobs, config_text
@@ -41,9 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_guarded(lambda: launch(parse(given)), given, train_help)
 
 
-def command() -> NoReturn:
-    """Run the process's command line and end the process."""
-    run_as_process(main)
+command = partial(run_as_process, main)
 
 
 class _Callable(ModuleType):

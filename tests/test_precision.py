@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mixvae.engine.processor import emulates_bf16
+from mixvae.engine.devices import emulates_bf16
 from mixvae.train import main
 
 SEEDS = (0, 1, 2)

@@ -11,7 +11,7 @@ from experiments.bench.measuring import Case, Run
 from experiments.bench.steps import loop_step, model_step, our_steps
 from experiments.modality_loop import ModalityLoop, Widths, copy_weights
 from mixvae.contracts import ModalitySpec, MultimodalBatch
-from mixvae.evaluation.multimodal import MultimodalEvaluation
+from mixvae.evaluation.multimodal_health import MultimodalEvaluation
 from mixvae.modules import MMVM
 from mixvae.networks.modality import ModalityDecoder, ModalityEncoder, ModalityNetworks
 from mixvae.objectives.likelihoods import SquaredError

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from html import escape
 from os import PathLike
@@ -13,7 +14,6 @@ from lightning.pytorch import LightningModule
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
-from mixvae.api.figures import Figures
 from mixvae.api.giving import given_lines, names_in
 from mixvae.api.isolation import undisturbed
 from mixvae.api.using import Embedding, draw_samples, embed_data
@@ -31,6 +31,52 @@ from mixvae.runs.imputing import open_imputer
 from mixvae.runs.jobs import run_job
 from mixvae.runs.opening import open_trained
 from mixvae.runs.resume import open_run as open_config
+
+
+class Picture:
+    """A PNG file, which a notebook shows."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"Picture({str(self.path)!r})"
+
+    def _repr_png_(self) -> bytes:
+        return self.path.read_bytes()
+
+
+class Figures(Mapping[str, Picture]):
+    """The figures of a run by name; files are read when they are shown.
+
+    A notebook shows all of them, or one: `run.figures["learning_curves"]`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __getitem__(self, name: str) -> Picture:
+        path = self.folder / f"{name}.png"
+        if not path.is_file():
+            raise KeyError(f"{name}; the figures are {', '.join(self) or 'none'}")
+        return Picture(path)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(path.stem for path in self.folder.glob("*.png")))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return f"Figures of {self.folder}: {', '.join(self) or 'none'}"
+
+    def _repr_html_(self) -> str:
+        return "\n".join(
+            f"<figure><figcaption>{escape(name)}</figcaption>"
+            f'<img alt="{escape(name)}" style="max-width: 100%" src="data:image/png;base64,'
+            f'{base64.b64encode(picture.path.read_bytes()).decode()}"/></figure>'
+            for name, picture in self.items()
+        )
 
 
 class Run:

@@ -20,7 +20,7 @@ from mixvae.data.checks import check_count
 from mixvae.data.given import as_array
 from mixvae.data.given_modalities import modalities_of
 from mixvae.data.image_arrays import ImageState, channels_first, check_images, coloured, to_unit
-from mixvae.data.multimodal_state import MultimodalState
+from mixvae.data.multimodal_base import MultimodalState
 from mixvae.data.preparation import Preparation
 from mixvae.evaluation.annotation import describe, join
 from mixvae.evaluation.latent_mixture import FILE, LatentMixture

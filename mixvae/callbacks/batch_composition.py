@@ -18,7 +18,7 @@ from mixvae.callbacks.settings import check_least
 from mixvae.contracts import Batch
 from mixvae.evaluation.mixing import composition, label_agreement, lisi, of_one_batch
 from mixvae.evaluation.predictions import PredictionTable
-from mixvae.figures.batches import batch_composition
+from mixvae.figures.cells import batch_composition
 from mixvae.files import write_table
 from mixvae.messages import warn
 from mixvae.processes import gather_objects

@@ -21,9 +21,9 @@ from mixvae.contracts import (
     MultimodalSpec,
     MultimodalStep,
 )
-from mixvae.evaluation.coherence import Decode
 from mixvae.evaluation.latents import LatentCollector, LatentTable
 from mixvae.evaluation.predictions import PredictionCollector, PredictionTable
+from mixvae.evaluation.representation import Decode
 from mixvae.figures.curves import training_curves
 from mixvae.files import read_metrics
 

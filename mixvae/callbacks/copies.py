@@ -16,6 +16,7 @@ from mixvae.callbacks.settings import check_least
 from mixvae.contracts import CopyModel, DataSpec
 from mixvae.figures.copies import copy_plane, image_copies
 from mixvae.figures.curves import augmenter_learning_curves
+from mixvae.spacing import spaced
 
 
 class CopyFigures(Callback):
@@ -45,8 +46,7 @@ class CopyFigures(Callback):
         assert isinstance(model, CopyModel), "the figures need a contracts.CopyModel"
         spec = spec_of(trainer, DataSpec)
         x = next(iter(datamodule_of(trainer).test_dataloader())).x
-        # Evenly spaced, since a data set may be ordered by class.
-        rows = np.linspace(0, len(x) - 1, min(self.num_samples, len(x))).astype(int)
+        rows = spaced(len(x), self.num_samples)
         others = np.setdiff1d(np.arange(len(x)), rows)
         x = x[torch.from_numpy(np.concatenate([rows, others])).to(x.device)]
         copies = model.copies(x[: len(rows)].to(model.device), self.num_copies).float().cpu()

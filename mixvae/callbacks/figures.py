@@ -24,11 +24,15 @@ from mixvae.evaluation.mixture import MixtureCounts
 from mixvae.evaluation.predictions import PredictionTable, tabulate
 from mixvae.evaluation.risk_coverage import accuracy_at_coverage, is_correct
 from mixvae.figures.curves import learning_curves
-from mixvae.figures.risk_coverage import risk_coverage
 from mixvae.figures.samples import category_samples, reconstructions, traversal
 from mixvae.figures.scatter import state_scatter
 from mixvae.figures.style import value_limits
-from mixvae.figures.tables import category_label_table, consensus_matrix, samples_per_category
+from mixvae.figures.tables import (
+    category_label_table,
+    consensus_matrix,
+    risk_coverage,
+    samples_per_category,
+)
 from mixvae.files import replacing
 
 MAX_FEATURES = 30  # whose names can be read

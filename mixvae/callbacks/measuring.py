@@ -43,37 +43,33 @@ class AbstractMeasuring(Callback, ABC, Generic[M]):
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start with an empty metric."""
-        if self.validates:
-            self.metric = self.new_metric(trainer, pl_module).to(pl_module.device)
-
-    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start with an empty metric."""
-        if self.tests:
+        if self._measures(trainer):
             self.metric = self.new_metric(trainer, pl_module).to(pl_module.device)
 
     def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Add a batch."""
-        if self.validates:
-            self.update(outputs, batch)
-
-    def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
-    ) -> None:
-        """Add a batch."""
-        if self.tests:
+        if self._measures(trainer):
             self.update(outputs, batch)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Conclude, except for Lightning's sanity check."""
-        if self.validates and not trainer.sanity_checking:
-            self.conclude(trainer, pl_module, "val")
+        if self._measures(trainer) and not trainer.sanity_checking:
+            self.conclude(trainer, pl_module, "test" if trainer.testing else "val")
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Conclude."""
-        if self.tests:
-            self.conclude(trainer, pl_module, "test")
+    on_test_epoch_start = on_validation_epoch_start
+    on_test_batch_end = on_validation_batch_end
+    on_test_epoch_end = on_validation_epoch_end
+
+    def _measures(self, trainer: Trainer) -> bool:
+        return self.tests if trainer.testing else self.validates
 
 
 def log_values(model: LightningModule, prefix: str, values: Mapping[str, Tensor | float]) -> None:

@@ -23,13 +23,13 @@ from mixvae.contracts import (
     MultimodalStep,
 )
 from mixvae.evaluation.latents import LatentCollector, SampleCollector
-from mixvae.evaluation.multimodal import MultimodalEvaluation as MultimodalMetric
-from mixvae.evaluation.private_part import measure_private
+from mixvae.evaluation.multimodal_health import MultimodalEvaluation as MultimodalMetric
 from mixvae.evaluation.probe import Classifier, Labelled, fit_logistic, fit_mlp
 from mixvae.evaluation.representation import (
     SplitInference,
     fit_judges,
     measure_coherence,
+    measure_private,
     measure_probes,
 )
 from mixvae.evaluation.tags import (

@@ -24,13 +24,14 @@ from mixvae.callbacks.lightning_parts import datamodule_of
 from mixvae.callbacks.pictures import NamedFigures, save_pictures
 from mixvae.callbacks.settings import check_least
 from mixvae.contracts import GenerativeModel, MultimodalSpec
-from mixvae.evaluation.coherence import Decode
 from mixvae.evaluation.latent_mixture import LatentMixture
 from mixvae.evaluation.latents import LatentTable
+from mixvae.evaluation.representation import Decode
 from mixvae.figures.coherence import accuracy_bars, coherence_heat_map
 from mixvae.figures.curves import multimodal_learning_curves
 from mixvae.figures.imputations import MAX_MODALITIES, generated, imputations
 from mixvae.figures.latents import LatentCloud, latent_planes
+from mixvae.spacing import spaced
 
 MAX_SIZES = 4  # of subsets that samples are drawn from
 BARS = {
@@ -100,9 +101,7 @@ def _choose_events(label: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     chosen = []
     for k in np.unique(label):
         members = np.flatnonzero(label == k)
-        wanted = count if k >= 0 else 3 * count
-        spaced = np.linspace(0, len(members) - 1, min(wanted, len(members)))
-        chosen.append(members[np.unique(spaced.round().astype(int))])
+        chosen.append(members[spaced(len(members), count if k >= 0 else 3 * count)])
     return np.concatenate(chosen)
 
 

@@ -14,7 +14,6 @@ from mixvae.callbacks.collecting import decoder_of
 from mixvae.callbacks.lightning_parts import place_of
 from mixvae.callbacks.settings import check_least
 from mixvae.contracts import GenerativeModel, MultimodalBatch
-from mixvae.evaluation.coherence import Decode
 from mixvae.evaluation.generation import (
     Array,
     Drawn,
@@ -25,14 +24,14 @@ from mixvae.evaluation.generation import (
     measure_subsets,
     score_classes,
     some_subsets,
-    spread_over,
     targets_of,
 )
 from mixvae.evaluation.latent_mixture import fit_latent_mixture
 from mixvae.evaluation.latents import LatentTable
 from mixvae.evaluation.probe import Classifier
-from mixvae.evaluation.representation import SplitInference
+from mixvae.evaluation.representation import Decode, SplitInference
 from mixvae.evaluation.tags import Scorer, score_tags
+from mixvae.spacing import spaced
 
 DECODED_VALUES = 2**23  # of a modality at once, for likelihoods
 
@@ -125,7 +124,7 @@ class Generation:
             ],
             "frechet_training": [[samples.x] for samples in train.samples],
         }
-        real = [spread_over(samples.x, self.max_events) for samples in test.samples]
+        real = [one.x[spaced(len(one.x), self.max_events)] for one in test.samples]
         features = [self._features(n, name, judging) for n, name in enumerate(names)]
         return values | measure_frechet(features, names, real, generated)
 
@@ -196,7 +195,8 @@ def _held_out(test: SplitInference, model: LightningModule, max_events: int) -> 
         there = samples.row[place] == rows if len(samples.row) else np.zeros(len(rows), dtype=bool)
         known &= there | (rows < 0)  # of very many samples not all were kept
         places.append(place)
-    chosen = spread_over(np.flatnonzero(known), max_events)
+    whole = np.flatnonzero(known)
+    chosen = whole[spaced(len(whole), max_events)]
     present = table.rows[chosen] >= 0
     x = []
     for m, samples in enumerate(test.samples):

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from mixvae.callbacks.checkpoints import checkpoints_of, forget_best
 from mixvae.callbacks.lightning_parts import is_debugging
 from mixvae.callbacks.measuring import Measured, log_values, measure
-from mixvae.callbacks.order_manifest import describe, write_manifest
 from mixvae.callbacks.pictures import save_pictures
 from mixvae.callbacks.settings import check_least
 from mixvae.contracts import MixtureModel, Prunable
@@ -28,7 +27,16 @@ from mixvae.evaluation.model_order import (
     select_order,
 )
 from mixvae.figures.model_order import model_order
+from mixvae.files import write_json, write_table
 from mixvae.messages import inform, warn
+
+REASONS = {
+    "min_consensus": "every kept category has min_consensus by the pairs of agents that count"
+    " (callbacks.pruning.quantile)",
+    "max_rounds": "all rounds are done",
+    "two_categories": "no more than two categories may be left",
+    None: "the search has not come to its end",
+}
 
 
 class Pruning(Callback):
@@ -201,7 +209,7 @@ class Pruning(Callback):
             return
         order = select_order(self.rounds, self.threshold)
         tell = inform if order.threshold_met else warn
-        tell(describe(order, self.threshold, self.reason))
+        tell(self._statement(order))
         if trainer.is_global_zero:
             selected, met = order.selected.num_categories, order.threshold_met
             figure = model_order(self.rounds, selected, self.threshold, met)
@@ -242,7 +250,7 @@ class Pruning(Callback):
         """Write the manifest and log the round."""
         last = self.rounds[-1]
         if trainer.is_global_zero:
-            write_manifest(self.dirpath, self.rounds, order, self.threshold, self.reason)
+            self._write_manifest(order)
         values = {
             "categories": last.num_categories,
             "consensus": last.consensus,
@@ -256,3 +264,31 @@ class Pruning(Callback):
             f" {last.consensus:.3f}, least {last.min_consensus:.3f}"
             + (f"; pruning category {', '.join(map(str, last.pruned))}" if last.pruned else "")
         )
+
+    def _statement(self, order: ModelOrder) -> str:
+        """One sentence that names the selected model order and why pruning ended."""
+        selected = order.selected
+        met = "reaches" if order.threshold_met else "is the best, but does not reach"
+        ended = "pruning ended because " if self.reason is not None else ""
+        return (
+            f"model order {selected.num_categories} (round {selected.number}): mean consensus"
+            f" {selected.consensus:.3f} {met} the threshold {self.threshold:g};"
+            f" {ended}{REASONS[self.reason]}"
+        )
+
+    def _write_manifest(self, order: ModelOrder) -> None:
+        """Write `model_order.json` and `model_order.csv`."""
+        manifest = {
+            "statement": self._statement(order),
+            "selected_order": order.selected.num_categories,
+            "selected_round": order.selected.number,
+            "threshold": self.threshold,
+            "threshold_met": order.threshold_met,
+            "reason": self.reason,
+            "checkpoint": "checkpoints/selected.ckpt",
+            "rounds": [one._asdict() for one in self.rounds],
+        }
+        write_json(self.dirpath / "model_order.json", manifest)
+        cells = [{**one._asdict(), "pruned": " ".join(map(str, one.pruned))} for one in self.rounds]
+        lines = [[*one.values(), int(one["number"] == order.selected.number)] for one in cells]
+        write_table(self.dirpath / "model_order.csv", [*Round._fields, "selected"], lines)

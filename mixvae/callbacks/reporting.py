@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+
+from mixvae.suggestions import suggestion
 
 
 class RunPruned(Exception):
@@ -68,6 +69,4 @@ def logged_value(trainer: Trainer, metric: str, setting: str = "metric") -> floa
 
 def unknown_metric(metric: str, logged: list[str], setting: str = "metric") -> str:
     """Return the message for a metric that is not logged, with the nearest logged one, or all."""
-    near = get_close_matches(metric, logged, n=1)
-    there = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(sorted(logged))}"
-    return f"{setting} is {metric!r}, which is not logged; {there}"
+    return f"{setting} is {metric!r}, which is not logged{suggestion(metric, logged)}"

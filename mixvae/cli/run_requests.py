@@ -9,7 +9,7 @@ from typing import Annotated, Literal, get_args
 
 from mixvae.cli.errors import UsageError
 from mixvae.cli.requests import Overrides
-from mixvae.cli.schema import Checkpoint
+from mixvae.cli.schema import Checkpoint, named_file
 from mixvae.suggestions import suggestion
 
 Extra = Literal["decoded", "profiles", "likelihood"]
@@ -202,3 +202,31 @@ class ImputeRequest(ImputeOptions):
 def _check_batch_size(batch_size: int) -> None:
     if not isinstance(batch_size, int) or batch_size < 1:
         raise UsageError(f"batch_size must be a whole number of 1 or more, got {batch_size!r}")
+
+
+@dataclass(kw_only=True)
+class DashboardRequest:
+    """Make a W&B workspace and a W&B report: python -m mixvae.dashboard project=NAME.
+
+      project=NAME         the W&B project with the runs of mixvae
+      dashboard=mixtures   one of conf/dashboard, mixtures or modalities, or a .yaml file
+      entity=TEAM          W&B team or user; the default is that of the login
+      kind=both            workspace, report or both
+      dry_run=true         check the file and print sections and charts; send nothing
+      debug=true           show the full traceback of an error
+
+    Examples:
+      python -m mixvae.dashboard project=mixvae dry_run=true
+      python -m mixvae.dashboard project=rats dashboard=modalities
+    """
+
+    project: str
+    dashboard: str = "mixtures"
+    entity: str | None = None
+    kind: Literal["workspace", "report", "both"] = "both"
+    dry_run: bool = False
+
+    @property
+    def file(self) -> Path:
+        """The dashboard's file."""
+        return named_file("dashboard", "dashboard", self.dashboard)

@@ -9,43 +9,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mixvae.data.celeba import CelebADataModule
-    from mixvae.data.cells import CellDataModule
-    from mixvae.data.cells_synthetic import SyntheticCellsDataModule
-    from mixvae.data.cite import CiteDataModule
-    from mixvae.data.cub import CUBDataModule
-    from mixvae.data.digits import DigitsDataModule
-    from mixvae.data.dsprites_file import DSpritesDataModule
-    from mixvae.data.dsprites_rendered import RenderedDSpritesDataModule
-    from mixvae.data.fetch import FetchError
-    from mixvae.data.glyphs import GlyphsDataModule
-    from mixvae.data.hippocampus import HippocampusDataModule
-    from mixvae.data.images import ImageDataModule
-    from mixvae.data.mimic_cxr import MimicCXRDataModule
-    from mixvae.data.mnist import MNISTDataModule
-    from mixvae.data.multimodal import MultimodalDataModule
-    from mixvae.data.polymnist import PolyMNISTDataModule
-    from mixvae.data.rat_simulator import RatSimulator
-
-__all__ = [
-    "CUBDataModule",
-    "CelebADataModule",
-    "CellDataModule",
-    "CiteDataModule",
-    "DSpritesDataModule",
-    "DigitsDataModule",
-    "FetchError",
-    "GlyphsDataModule",
-    "HippocampusDataModule",
-    "ImageDataModule",
-    "MNISTDataModule",
-    "MimicCXRDataModule",
-    "MultimodalDataModule",
-    "PolyMNISTDataModule",
-    "RatSimulator",
-    "RenderedDSpritesDataModule",
-    "SyntheticCellsDataModule",
-]
+    from mixvae.data.celeba import CelebADataModule as CelebADataModule
+    from mixvae.data.cells import CellDataModule as CellDataModule
+    from mixvae.data.cells_synthetic import SyntheticCellsDataModule as SyntheticCellsDataModule
+    from mixvae.data.cite import CiteDataModule as CiteDataModule
+    from mixvae.data.cub import CUBDataModule as CUBDataModule
+    from mixvae.data.digits import DigitsDataModule as DigitsDataModule
+    from mixvae.data.dsprites_file import DSpritesDataModule as DSpritesDataModule
+    from mixvae.data.dsprites_rendered import (
+        RenderedDSpritesDataModule as RenderedDSpritesDataModule,
+    )
+    from mixvae.data.fetch import FetchError as FetchError
+    from mixvae.data.glyphs import GlyphsDataModule as GlyphsDataModule
+    from mixvae.data.hippocampus import HippocampusDataModule as HippocampusDataModule
+    from mixvae.data.images import ImageDataModule as ImageDataModule
+    from mixvae.data.mimic_cxr import MimicCXRDataModule as MimicCXRDataModule
+    from mixvae.data.mnist import MNISTDataModule as MNISTDataModule
+    from mixvae.data.multimodal import MultimodalDataModule as MultimodalDataModule
+    from mixvae.data.polymnist import PolyMNISTDataModule as PolyMNISTDataModule
+    from mixvae.data.rat_simulator import RatSimulator as RatSimulator
 
 _HOME = {
     "CUBDataModule": "cub",

@@ -9,8 +9,9 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from mixvae.cli.errors import UsageError, run_as_process, run_guarded
 from mixvae.cli.requests import read_keywords
@@ -87,9 +88,7 @@ def _command_help(command: str, function: Callable[..., Any]) -> str:
     return "\n".join([*lines, "  debug=false\n"])
 
 
-def command() -> NoReturn:
-    """Run the process's command line and end the process."""
-    run_as_process(main)
+command = partial(run_as_process, main)
 
 
 if __name__ == "__main__":

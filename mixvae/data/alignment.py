@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -71,7 +71,7 @@ def tell_unused(file: str, ids: tuple[str, ...], other: str) -> None:
         inform(told)
 
 
-def place_of(ids: tuple[str, ...], wanted: tuple[str, ...]) -> np.ndarray:
+def place_of(ids: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
     """Row of each wanted id, shape (N,), int64; -1 where it is missing."""
     row = {one: number for number, one in enumerate(ids)}
     return np.array([row.get(one, -1) for one in wanted], dtype=np.int64)

@@ -21,8 +21,8 @@ from scipy import sparse
 from torch import Tensor
 
 from mixvae.contracts import Batch
-from mixvae.data.cell_formats import CellFile, CellFiles
 from mixvae.data.cell_matrices import CellMatrix
+from mixvae.data.cell_paths import CellPaths
 from mixvae.data.cell_source import CellSource, X
 from mixvae.data.expression import Matrix, check_of_kind
 from mixvae.data.preparation import Preparation
@@ -49,7 +49,7 @@ class BackedCells(Resident):
 
     def __init__(
         self,
-        file: CellFile | CellFiles,
+        files: CellPaths,
         preparations: Sequence[Preparation],
         label: Tensor,
         chunk_rows: int,
@@ -60,8 +60,8 @@ class BackedCells(Resident):
         self.covariates = covariates
         self.chunk_rows = chunk_rows
         self.buffer_chunks = buffer_chunks
-        self._file = file
-        self._state = file.state
+        self._files = files
+        self._state = files.state
         self._preparations = tuple(preparations)
         self._source: CellSource | None = None
         self._forget()
@@ -168,9 +168,9 @@ class BackedCells(Resident):
     def _read(self, spans: list[range]) -> list[Matrix]:
         """Read and prepare the rows of these ranges, one below the other."""
         if self._source is None:
-            self._source = self._file.open()
+            self._source = self._files.open()
             self._matrices = [self._source.matrix(how.layer or X) for how in self._preparations]
-        self._file.check_unchanged(self._state)
+        self._files.check_unchanged(self._state)
         found = []
         for preparation, matrix in zip(self._preparations, self._matrices, strict=True):
             read = matrix.read_spans(spans)

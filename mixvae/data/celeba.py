@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -51,9 +51,6 @@ class CelebADataModule(AbstractPaperDataModule):
     has_test_set = True
     modalities: ClassVar[Mapping[str, str]] = {"image": "image", "text": "tokens"}
     tag_names = NAMES
-
-    def __init__(self, **shared: Any) -> None:
-        super().__init__(**shared)
 
     def read_files(self, folder: Path) -> PaperSet:
         """Read the tables, and the images that they name."""

@@ -18,20 +18,15 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from mixvae.data.cell_files import (
-    State,
-    check_unchanged,
     require_anndata,
     require_scanpy,
     short_name,
-    state_of,
 )
 from mixvae.data.cell_source import AnnDataSource, CellSource
-from mixvae.data.cell_tables import find_mtx, read_mtx
+from mixvae.data.cell_tables import NOTES, find_mtx, read_mtx, read_zarr
 from mixvae.data.gene_names import distinct
 from mixvae.data.h5ad_source import NOT_CELLS, H5adSource
-from mixvae.data.joined_cells import JoinedSource
 from mixvae.data.loom_file import read_loom
-from mixvae.data.zarr_store import NOTES, read_zarr
 
 Format = Literal["h5ad", "h5ad.gz", "h5mu", "old", "10x", "mtx", "loom", "zarr"]
 IN_PLACE: tuple[Format, ...] = ("h5ad", "h5ad.gz", "h5mu")  # HDF5 of AnnData's present layout
@@ -95,15 +90,6 @@ class CellFile:
                 f" half written? {reason}"
             ) from error
 
-    @property
-    def state(self) -> tuple[State, ...]:
-        """What changes when the file is written to."""
-        return (state_of(self.path),)
-
-    def check_unchanged(self, state: tuple[State, ...]) -> None:
-        """Refuse a file that was written to, replaced or removed since it had this state."""
-        check_unchanged(self.path, state[0])
-
     def check_in_place(self) -> None:
         """Refuse a format that cannot stay on disk."""
         if self.format not in IN_PLACE:
@@ -146,40 +132,6 @@ class CellFile:
         source.notes = tuple(map(str, adata.uns.pop(NOTES, ())))
         source.file = short_name(self.path)
         return source
-
-
-@dataclass(frozen=True)
-class CellFiles:
-    """Several files of cells, opened as one source."""
-
-    files: tuple[CellFile, ...]
-
-    def open(self) -> CellSource:
-        """Open all of them."""
-        sources: list[CellSource] = []
-        try:
-            for file in self.files:
-                sources.append(file.open())
-            return JoinedSource(sources)
-        except BaseException:
-            for source in sources:
-                source.close()
-            raise
-
-    @property
-    def state(self) -> tuple[State, ...]:
-        """What changes when one of the files is written to."""
-        return tuple(state for file in self.files for state in file.state)
-
-    def check_unchanged(self, state: tuple[State, ...]) -> None:
-        """Refuse files of which one was written to, replaced or removed since this state."""
-        for file, own in zip(self.files, state, strict=True):
-            file.check_unchanged((own,))
-
-    def check_in_place(self) -> None:
-        """Refuse a format that cannot stay on disk."""
-        for file in self.files:
-            file.check_in_place()
 
 
 DESCRIBED: dict[str, str] = {

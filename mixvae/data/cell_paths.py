@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixvae.data.cell_files import require_scanpy
-from mixvae.data.cell_formats import CellFile, CellFiles
+from mixvae.data.cell_files import State, check_unchanged, require_scanpy, state_of
+from mixvae.data.cell_formats import CellFile
 from mixvae.data.cell_source import AnnDataSource, CellSource
 from mixvae.data.given import find, is_anndata, is_given
 from mixvae.data.joined_cells import JoinedSource
@@ -32,19 +31,11 @@ class CellPaths:
         more = f"+{len(self.paths) - NAMED}" if len(self.paths) > NAMED else ""
         return "+".join(Path(path).stem for path in self.paths[:NAMED]) + more or BUILT_IN
 
-    @property
-    def on_disk(self) -> CellFile | CellFiles:
-        """The files, where cells stay on disk."""
-        files = tuple(map(self._file, self.paths))
-        return files[0] if len(files) == 1 else CellFiles(files)
-
-    @contextmanager
-    def opened(self) -> Iterator[CellSource]:
-        """Open all as one source."""
+    def open(self) -> CellSource:
+        """Open all as one source, which is a context manager."""
         if not self.paths:
             cells = require_scanpy().datasets.pbmc68k_reduced()
-            yield AnnDataSource(cells, BUILT_IN, self.gene_names)
-            return
+            return AnnDataSource(cells, BUILT_IN, self.gene_names)
         with ExitStack() as stack:
             sources = [
                 AnnDataSource(find(path), f"AnnData object {number}", self.gene_names)
@@ -53,12 +44,27 @@ class CellPaths:
                 for number, path in enumerate(self.paths)
             ]
             source = sources[0] if len(sources) == 1 else JoinedSource(sources)
-            try:
-                yield source
-            except FileNotFoundError:  # another file than this one, such as a gene list
-                raise
-            except (OSError, KeyError) as error:
-                raise ValueError(f"{source.name} is truncated or broken: {error}") from error
+            stack.pop_all()  # closed by the source itself
+        return source
+
+    @property
+    def state(self) -> tuple[State, ...]:
+        """What changes when one of the files is written to."""
+        return tuple(state_of(file.path) for file in self._files)
+
+    def check_unchanged(self, state: tuple[State, ...]) -> None:
+        """Refuse files of which one was written to, replaced or removed since this state."""
+        for file, own in zip(self._files, state, strict=True):
+            check_unchanged(file.path, own)
+
+    def check_in_place(self) -> None:
+        """Refuse formats that cannot stay on disk."""
+        for file in self._files:
+            file.check_in_place()
+
+    @property
+    def _files(self) -> list[CellFile]:
+        return [self._file(path) for path in self.paths if not is_given(path)]
 
     def _file(self, path: str) -> CellFile:
         return CellFile(Path(path).expanduser(), self.modality, self.gene_names)

@@ -77,9 +77,6 @@ class CellSource(ABC):
     def close(self) -> None:  # noqa: B027 - cells in memory have nothing to close
         """Close what was opened."""
 
-    def check_unchanged(self) -> None:  # noqa: B027
-        """Refuse a file that has changed since it was opened."""
-
     def find(self, layer: str) -> str | None:
         """Return the canonical name of a matrix, None if it is missing."""
         bare = layer.removeprefix("layers/")

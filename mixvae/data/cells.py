@@ -170,7 +170,6 @@ class CellDataModule(AbstractCellDataModule):
                 preparations.append(preparations[0].of_counts(matrices[1], train))
             beside = None if values is None else torch.from_numpy(values)
             cells = self._cells(matrices, preparations, torch.from_numpy(label), beside)
-            source.check_unchanged()
         prepared = replace(preparations[0], library=library)
         return CellTable(cells, label, class_names, prepared, covariates)
 
@@ -196,11 +195,18 @@ class CellDataModule(AbstractCellDataModule):
     @contextmanager
     def _source(self) -> Iterator[CellSource]:
         if self.backed:
-            self.files.on_disk.check_in_place()
-        with self.files.opened() as source:
+            self.files.check_in_place()
+        with self.files.open() as source:
+            state = self.files.state
             for note in source.notes:
                 logger.info("%s: %s", source.name, note)
-            yield source
+            try:
+                yield source
+            except FileNotFoundError:  # another file than this one, such as a gene list
+                raise
+            except (OSError, KeyError) as error:
+                raise ValueError(f"{source.name} is truncated or broken: {error}") from error
+            self.files.check_unchanged(state)
 
     def _tell_dropped(self, matrix: CellMatrix) -> tuple[str, ...]:
         """The genes that make the libraries of joined files, where others were dropped."""
@@ -280,7 +286,7 @@ class CellDataModule(AbstractCellDataModule):
     ) -> Resident:
         if self.backed:
             sizes = self.chunk_rows, self.buffer_chunks
-            return BackedCells(self.files.on_disk, preparations, label, *sizes, covariates)
+            return BackedCells(self.files, preparations, label, *sizes, covariates)
         x, *counts = (
             as_rows(preparation.apply(matrix.read(0, matrix.shape[0])))
             for preparation, matrix in zip(preparations, matrices, strict=True)

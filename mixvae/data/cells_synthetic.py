@@ -30,7 +30,7 @@ class SyntheticCellsDataModule(AbstractCellDataModule):
 
     Args:
         cells_seed: Seed of the cells; the arguments from `num_cells` to `depth` are those of
-            `generate_cells`.
+            `CellRecipe`.
         counts_layer: `counts` gives raw counts too, for likelihoods of counts.
         **shared: See `AbstractCellDataModule`.
     """

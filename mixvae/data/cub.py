@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -49,9 +49,6 @@ class CUBDataModule(AbstractPaperDataModule):
     has_test_set = True
     modalities: ClassVar[Mapping[str, str]] = {"image": "image", "caption": "words"}
     tag_names = tuple(COLOURS)
-
-    def __init__(self, **shared: Any) -> None:
-        super().__init__(**shared)
 
     def read_files(self, folder: Path) -> PaperSet:
         """Read the lists, and the images and captions that they name."""

@@ -16,9 +16,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mixvae.data.downloaded import AbstractDownloadedDataModule
 from mixvae.data.dsprites import FACTOR_SIZES, FOLDER, AbstractDSpritesDataModule, Grid, Subset
-from mixvae.data.fetch import RemoteFile
+from mixvae.data.fetch import AbstractDownloadedDataModule, RemoteFile
 
 FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 MD5 = "7da33b31b13a06f4b04a70402ce90c2e"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mixvae.data.alignment import place_of
 from mixvae.data.given import as_array, as_labels, is_anndata
 from mixvae.data.labels import as_event_labels, check_labels
 
@@ -117,8 +118,7 @@ def _cells(names: Any, tables: list[Any]) -> list[str]:
 
 def _rows(table: Any, cells: list[str]) -> NDArray[np.int64]:
     """Row of each cell in a table; -1 where it lacks the cell."""
-    place = {str(name): row for row, name in enumerate(table.obs_names)}
-    return np.array([place.get(cell, -1) for cell in cells], dtype=np.int64)
+    return place_of(list(map(str, table.obs_names)), cells)
 
 
 def _joined(table: Any, cells: list[str], name: str) -> NDArray[np.float32]:

@@ -13,6 +13,7 @@ from mixvae.data.alignment import Aligned
 from mixvae.data.checks import check_count
 from mixvae.data.event_labels import EventLabels
 from mixvae.data.multimodal_arrays import AbstractArraysDataModule
+from mixvae.spacing import spaced
 
 LEAST_MEMBERS = 40
 """Scripts with fewer glyphs are no class."""
@@ -53,10 +54,8 @@ class GlyphsDataModule(AbstractArraysDataModule):
 
     def read_arrays(self) -> Aligned:
         """Draw the glyphs."""
-        codes = named_characters()
-        if self.max_glyphs is not None:
-            places = np.linspace(0, len(codes) - 1, min(self.max_glyphs, len(codes)))
-            codes = [codes[place] for place in places.round().astype(int)]
+        found = named_characters()
+        codes = [found[place] for place in spaced(len(found), self.max_glyphs)]
         self._names = [unicodedata.name(chr(code)) for code in codes]
         return Aligned({"image": draw_glyphs(codes, self.size), "name": np.array(self._names)})
 

@@ -10,7 +10,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mixvae.data.cell_files import check_unchanged, require_anndata, short_name, state_of
+from mixvae.data.cell_files import require_anndata, short_name
 from mixvae.data.cell_matrices import CellMatrix, MatrixOnDisk
 from mixvae.data.cell_source import RAW, CellSource, X, canonical
 from mixvae.data.gene_names import as_words
@@ -43,7 +43,7 @@ class H5adSource(CellSource):
             raise ValueError(f"{path} is a folder; data.path names an .h5ad file")
         if not path.is_file():
             raise FileNotFoundError(f"no file {path}; data.path names an .h5ad file")
-        self._path, self._state, self._packed = path, state_of(path), file
+        self._packed = file
         try:
             self._file = h5py.File(path if file is None else file, "r")
         except PermissionError:
@@ -93,10 +93,6 @@ class H5adSource(CellSource):
         self._file.close()
         if self._packed is not None:
             self._packed.close()
-
-    def check_unchanged(self) -> None:
-        """Refuse a file that was written to since it was opened."""
-        check_unchanged(self._path, self._state)
 
     def _var(self, layer: str) -> str:
         return "raw/var" if layer == RAW else "var"

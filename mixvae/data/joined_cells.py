@@ -126,11 +126,6 @@ class JoinedSource(CellSource):
         for source in self.sources:
             source.close()
 
-    def check_unchanged(self) -> None:
-        """Refuse files that were written to since they were opened."""
-        for source in self.sources:
-            source.check_unchanged()
-
     def matrix(self, layer: str) -> CellMatrix:
         """A matrix of all files by name, of one kind in all."""
         parts = [source.matrix(layer) for source in self.sources]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixvae.data.expression import SAME_SCALE, Matrix, extent_of, library_sizes
+from mixvae.spacing import spaced
 
 Undo = Callable[[Any], Any]
 
@@ -114,8 +115,7 @@ def warn_of_form(matrix: Matrix, name: str) -> None:
 
 def _rows(matrix: Matrix) -> NDArray[np.float64]:
     """Evenly spread cells."""
-    rows = np.unique(np.linspace(0, matrix.shape[0] - 1, LOOKED_AT).astype(np.int64))
-    part = matrix[rows]
+    part = matrix[spaced(matrix.shape[0], LOOKED_AT)]
     values: NDArray[np.float64] = np.asarray(
         part.toarray() if hasattr(part, "toarray") else part, dtype=np.float64
     )

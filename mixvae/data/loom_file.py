@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mixvae.data.cell_files import require_anndata, require_for
+from mixvae.data.cell_tables import NOTES
 from mixvae.data.gene_names import distinct
-from mixvae.data.zarr_store import NOTES
 
 # Attributes of loom files that name genes and cells, the first that is there.
 LOOM = {

@@ -13,8 +13,7 @@ import torch
 from mixvae.contracts import DataSpec
 from mixvae.data.base import Split, SplitRows
 from mixvae.data.checks import check_count
-from mixvae.data.downloaded import AbstractDownloadedDataModule
-from mixvae.data.fetch import RemoteFile
+from mixvae.data.fetch import AbstractDownloadedDataModule, RemoteFile
 from mixvae.data.idx import read_idx
 from mixvae.data.resident import ResidentTensors
 from mixvae.data.splits import split_indices
@@ -99,9 +98,9 @@ class MNISTDataModule(AbstractDownloadedDataModule):
         """The files that lie there neither plain nor packed."""
         found = {}
         for file in OFFICIAL_FILES:
-            if _find(self.path, file) is None:
-                plain, packed = _candidates(self.path, file)
-                found[RemoteFile(packed.name, file.gz_md5)] = f"{plain} or {packed.name}"
+            if find_file(self.path, file) is None:
+                packed = f"{file.name}.gz"
+                found[RemoteFile(packed, file.gz_md5)] = f"{self.path / file.name} or {packed}"
         return found
 
     def read_splits(self) -> dict[Split, SplitRows]:
@@ -130,7 +129,7 @@ class MNISTDataModule(AbstractDownloadedDataModule):
         """Read images and their labels, and check that they belong together."""
         arrays, paths = [], []
         for file in (images, labels):
-            path = _find(self.path, file)
+            path = find_file(self.path, file)
             if path is None:
                 raise self.unavailable("prepare_data() was not called before setup()")
             paths.append(path)
@@ -159,11 +158,8 @@ class MNISTDataModule(AbstractDownloadedDataModule):
         )
 
 
-def _candidates(folder: Path, file: OfficialFile) -> tuple[Path, Path]:
-    """Where a file may lie; the plain file comes first, since it is faster to read."""
-    return folder / file.name, folder / f"{file.name}.gz"
-
-
-def _find(folder: Path, file: OfficialFile) -> Path | None:
+def find_file(folder: Path, file: OfficialFile) -> Path | None:
+    """The file, or else its packed form, which is slower to read; None without both."""
+    places = folder / file.name, folder / f"{file.name}.gz"
     # os.path answers no, and does not raise, where a folder on the way may not be entered
-    return next((path for path in _candidates(folder, file) if os.path.isfile(path)), None)
+    return next((path for path in places if os.path.isfile(path)), None)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixvae.data.modality_forms import Form, form_of
-from mixvae.data.multimodal_state import Scale
+from mixvae.data.multimodal_base import Scale
 from mixvae.data.pairing import find_missing, row_chunks
 from mixvae.data.vocabulary import Vocabulary
 from mixvae.messages import inform, warn

@@ -23,9 +23,8 @@ from mixvae.data.modality_arrays import (
     open_arrays,
 )
 from mixvae.data.modality_forms import check_kinds
-from mixvae.data.multimodal_base import AbstractMultimodalDataModule
+from mixvae.data.multimodal_base import AbstractMultimodalDataModule, MultimodalState, scale_of
 from mixvae.data.multimodal_resident import ModalityStores, MultimodalTensors, Store
-from mixvae.data.multimodal_state import MultimodalState, scale_of
 from mixvae.data.pairing import MISSING, check_no_empty_event, drop_at_random
 from mixvae.messages import warn
 

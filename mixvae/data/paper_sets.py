@@ -15,8 +15,9 @@ from mixvae.data.base import SPLITS, Split
 from mixvae.data.checks import check_count
 from mixvae.data.event_labels import EventLabels
 from mixvae.data.multimodal_arrays import AbstractArraysDataModule
-from mixvae.data.polymnist_files import read_picture
+from mixvae.data.polymnist_views import read_picture
 from mixvae.messages import inform
+from mixvae.spacing import spaced
 
 STAND_IN_EVENTS = 1200
 SIDES = (8, 512)
@@ -108,9 +109,7 @@ class AbstractPaperDataModule(AbstractArraysDataModule):
 
     def spread(self, rows: np.ndarray) -> np.ndarray:
         """At most `max_events` of some rows, spread evenly, before their files are read."""
-        if self.max_events is None or len(rows) <= self.max_events:
-            return rows
-        return rows[np.linspace(0, len(rows) - 1, self.max_events).round().astype(int)]
+        return rows[spaced(len(rows), self.max_events)]
 
     def held_out(self, groups: np.ndarray, shares: Sequence[float]) -> np.ndarray:
         """Split of rows, whole groups at once.

@@ -14,12 +14,16 @@ from mixvae.data.checks import check_count
 from mixvae.data.event_labels import EventLabels
 from mixvae.data.fetch import data_root
 from mixvae.data.idx import read_idx
+from mixvae.data.mnist import FOLDER, OFFICIAL_FILES, find_file
 from mixvae.data.multimodal_arrays import AbstractArraysDataModule
-from mixvae.data.polymnist_files import read_folder, read_pictures
-from mixvae.data.polymnist_views import compose_views, synthetic_pictures
+from mixvae.data.polymnist_views import (
+    compose_views,
+    read_folder,
+    read_pictures,
+    synthetic_pictures,
+)
 from mixvae.messages import inform
 
-FOLDER = Path("MNIST", "raw")
 STAND_IN_TEST = 360
 
 
@@ -123,14 +127,12 @@ class PolyMNISTDataModule(AbstractArraysDataModule):
 
 def _mnist(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     """MNIST's four files, plain or compressed; nothing if one is missing."""
-    parts = []
-    for part in ("train", "t10k"):
-        arrays = []
-        for kind, dims in (("images-idx3-ubyte", 3), ("labels-idx1-ubyte", 1)):
-            names = (folder / f"{part}-{kind}", folder / f"{part}-{kind}.gz")
-            path = next((name for name in names if name.is_file()), None)
-            if path is None:
-                return []
-            arrays.append(read_idx(path, dims))
-        parts.append((arrays[0], arrays[1].astype(np.int64)))
-    return parts
+    paths = [find_file(folder, file) for file in OFFICIAL_FILES]
+    arrays = [
+        read_idx(path, file.num_dims)
+        for file, path in zip(OFFICIAL_FILES, paths, strict=True)
+        if path
+    ]
+    if len(arrays) < len(paths):
+        return []
+    return [(arrays[n], arrays[n + 1].astype(np.int64)) for n in (0, 2)]

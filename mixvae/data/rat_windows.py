@@ -13,6 +13,7 @@ from mixvae.data.base import SPLITS, Split
 from mixvae.data.checks import check_count
 from mixvae.data.pairing import split_by_class
 from mixvae.data.rat_files import CORRECT, IN_SEQUENCE, ODOUR, ODOUR_NAMES, Recording
+from mixvae.spacing import spaced
 
 Groups = dict[int, np.ndarray]
 
@@ -108,7 +109,7 @@ class Windowing:
     @property
     def offsets(self) -> np.ndarray:
         """First bin of each sub-window within the window, shape (W,), int64."""
-        return np.round(np.linspace(0, self.length - self.sub_length, self.num)).astype(np.int64)
+        return spaced(self.length - self.sub_length + 1, self.num)
 
     def __call__(self, recording: Recording, trials: np.ndarray, start: int) -> np.ndarray:
         """Cut the sub-windows of some trials.

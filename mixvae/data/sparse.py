@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,18 +22,6 @@ from mixvae.data.resident import Resident
 # Share of a device's free memory that dense rows may take.
 MOST_OF_DEVICE = 0.25
 _CHUNK = 4096  # rows that are dense on the host at a time
-
-
-class Rows(Protocol):
-    """N rows of D columns."""
-
-    def dense(self, rows: Tensor) -> Tensor:
-        """Return these rows, shape (B,), int64, as a dense tensor (B, D), float32."""
-        ...
-
-    def to(self, device: torch.device) -> Rows:
-        """Return the same rows on `device`."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -108,6 +95,10 @@ class DenseRows:
     def to(self, device: torch.device) -> Rows:
         """Return the same rows on `device`."""
         return DenseRows(self.values.to(device))
+
+
+Rows = SparseRows | DeviceSparseRows | DenseRows
+"""N rows of D columns."""
 
 
 def _free_bytes(device: torch.device) -> int:

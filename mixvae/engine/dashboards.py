@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from mixvae.cli.dashboard_request import DashboardRequest
 from mixvae.cli.errors import UsageError
+from mixvae.cli.run_requests import DashboardRequest
 
 MOST_CHARTS = 25
 """More of them are looked at by nobody."""

@@ -1,4 +1,4 @@
-"""Shares a machine's GPUs and cores among the jobs that run at the same time."""
+"""Shares a machine's GPUs and cores among jobs; tells what its processor computes with."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import os
 from pathlib import Path
 from typing import IO
 
+import torch
+
 from mixvae.files import CAN_LOCK, lock
+
+CPU_INFO = Path("/proc/cpuinfo")
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 # Locks of the GPUs that this process holds; a worker keeps its GPU for all its jobs.
@@ -59,3 +63,26 @@ def take_gpu(folder: Path, gpus: list[str], num_jobs: int) -> str | None:
             os.environ[VISIBLE] = gpu
             return gpu
     return None
+
+
+def emulates_bf16() -> bool:
+    """Whether the processor has no bf16 arithmetic; False where the system does not tell."""
+    return _cpu_has_bf16() is False
+
+
+def has_bf16(accelerator: object) -> bool:
+    """Whether a trainer's accelerator is known to have bf16 arithmetic."""
+    if accelerator in ("gpu", "cuda", "auto") and torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return accelerator in ("cpu", "auto") and _cpu_has_bf16() is True
+
+
+def _cpu_has_bf16() -> bool | None:
+    """Whether the processor has bf16 arithmetic; None where the system does not tell."""
+    try:
+        text = CPU_INFO.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # x86 says avx512_bf16 and amx_bf16, ARM bf16.
+    lines = [line for line in text.splitlines() if line.startswith(("flags", "Features"))]
+    return any("bf16" in line for line in lines) if lines else None

@@ -67,7 +67,8 @@ def clustering_accuracy(table: ArrayLike) -> float:
     return float(hits / counts.sum())
 
 
-def _entropy(counts: NDArray[np.int64]) -> float:
+def entropy(counts: NDArray[np.int64]) -> float:
+    """Entropy of the shares of counts, nats."""
     share = counts[counts > 0] / counts.sum()
     return float(-(share * np.log(share)).sum())
 
@@ -83,10 +84,10 @@ def normalised_mutual_information(table: ArrayLike) -> float:
         Strehl & Ghosh 2002, with the arithmetic mean, as scikit-learn's default.
     """
     counts = _as_counts(table)
-    by_category, by_class = _entropy(counts.sum(axis=1)), _entropy(counts.sum(axis=0))
+    by_category, by_class = entropy(counts.sum(axis=1)), entropy(counts.sum(axis=0))
     if by_category == 0.0 and by_class == 0.0:
         return 1.0
-    information = by_category + by_class - _entropy(counts.ravel())
+    information = by_category + by_class - entropy(counts.ravel())
     return float(np.clip(2.0 * information / (by_category + by_class), 0.0, 1.0))
 
 

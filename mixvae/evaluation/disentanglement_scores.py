@@ -6,28 +6,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics import Metric
 
 from mixvae.contracts import MixturePosterior
+from mixvae.evaluation.collecting import Collector
 from mixvae.evaluation.disentanglement import dci, factor_vae_score, mutual_information_gap
-from mixvae.evaluation.latents import joined
 
 STATES = "states"
 
 
-class DisentanglementScores(Metric):
+class DisentanglementScores(Collector):
     """Collects codes and factors; scores at most `max_samples` samples, at least 2.
 
-    An agent's codes are the means of its states and its most probable category. A sample that a
-    distributed sampler repeats to even out the ranks is kept once.
+    An agent's codes are the means of its states and its most probable category.
     """
 
-    full_state_update = False
-
-    index: list[Tensor]
-    factors: list[Tensor]
-    category: list[Tensor]
-    state_mean: list[Tensor]
+    columns = ("index", "factors", "category", "state_mean")
 
     def __init__(self, max_samples: int = 10_000, seed: int = 0) -> None:
         super().__init__()
@@ -35,8 +28,6 @@ class DisentanglementScores(Metric):
             raise ValueError(f"max_samples must be at least 2, got {max_samples}")
         self.max_samples = max_samples
         self.seed = seed
-        for name in ("index", "factors", "category", "state_mean"):
-            self.add_state(name, [], dist_reduce_fx="cat")
 
     def update(self, posterior: MixturePosterior, index: Tensor, factors: Tensor) -> None:
         """Add a batch.
@@ -45,11 +36,9 @@ class DisentanglementScores(Metric):
             index: Row of each sample in its source, shape (B,), int64.
             factors: Values of the factors, shape (B, F), int64.
         """
-        self.index.append(index)
-        self.factors.append(factors)
-        # Samples on axis 0, along which ranks are concatenated.
-        self.category.append(posterior.probs.argmax(dim=-1).transpose(0, 1))
-        self.state_mean.append(posterior.state_mean.float().transpose(0, 1))
+        category = posterior.probs.argmax(dim=-1).transpose(0, 1)
+        state_mean = posterior.state_mean.float().transpose(0, 1)
+        self.add(index=index, factors=factors, category=category, state_mean=state_mean)
 
     def compute(self) -> dict[str, Tensor]:
         """Compute the scores of the collected samples.
@@ -60,21 +49,19 @@ class DisentanglementScores(Metric):
             `factor_vae/states`, `mig/states` of the states alone; empty if fewer than two
             samples or no factor that varies was seen.
         """
-        index, first = np.unique(joined(self.index), return_index=True)
+        index, *columns = self.gathered().values()
         random = np.random.default_rng(self.seed)
-        rows = first[np.sort(random.permutation(len(index))[: self.max_samples])]
-        factors = joined(self.factors)[rows]
+        rows = np.sort(random.permutation(len(index))[: self.max_samples])
+        factors, category, state_mean = (column[rows] for column in columns)
         if len(rows) < 2 or (factors == factors[0]).all():
             return {}
-        category, state_mean = joined(self.category)[rows], joined(self.state_mean)[rows]
         agents = [
             self._scores(state_mean[:, a], factors, category[:, a])
             for a in range(category.shape[1])
         ]
-        device = self.index[0].device
         return {
             name: torch.tensor(
-                np.mean([agent[name] for agent in agents]), dtype=torch.float64, device=device
+                np.mean([agent[name] for agent in agents]), dtype=torch.float64, device=self.device
             )
             for name in agents[0]
         }

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mixvae.evaluation.coherence import Decode
 from mixvae.evaluation.probe import Classifier
+from mixvae.evaluation.representation import Decode
+from mixvae.spacing import spaced
 
 Array = NDArray[np.floating[Any]]
 Features = Callable[[Array], Array]
@@ -61,7 +62,7 @@ def some_subsets(num_modalities: int, at_most: int) -> list[Subset]:
 def targets_of(subset: Subset, num_modalities: int, at_most: int) -> list[int]:
     """Modalities outside of a subset, at most so many, spread over all."""
     others = [n for n in range(num_modalities) if n not in subset]
-    places = np.unique(np.linspace(0, len(others) - 1, at_most).round().astype(int))
+    places = spaced(len(others), at_most)
     # Subsets of one size begin at different modalities.
     return [others[(place + subset[0]) % len(others)] for place in places.tolist()]
 
@@ -107,12 +108,6 @@ def agreement(classes: Sequence[NDArray[np.int64]]) -> float:
     return float(np.mean(pairs))
 
 
-def spread_over(samples: NDArray[Any], at_most: int) -> NDArray[Any]:
-    """At most so many samples, evenly spread: rows may be sorted by class."""
-    places = np.linspace(0, len(samples) - 1, min(at_most, len(samples)))
-    return samples[places.round().astype(int)]
-
-
 def frechet_distance(a: Array, b: Array) -> float:
     """The squared Fréchet distance of two sets of features (N, F), each taken as a Gaussian.
 
@@ -154,7 +149,7 @@ def measure_frechet(
             if extract is None or len(held_out) < 2:
                 continue
             target = extract(held_out)
-            usable = [spread_over(samples, len(held_out)) for samples in sets if len(samples) > 1]
+            usable = [x[spaced(len(x), len(held_out))] for x in sets if len(x) > 1]
             if usable:
                 distances = [frechet_distance(extract(samples), target) for samples in usable]
                 values[f"{measure}/{names[n]}"] = float(np.mean(distances))

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mixvae.evaluation.generation import spread_over
 from mixvae.files import replacing
+from mixvae.spacing import spaced
 
 CANDIDATES = (1, 2, 3, 5, 8, 12, 18, 27, 40)
 MAX_FITTED, MAX_FULL = 5000, 32
@@ -73,7 +73,7 @@ def fit_latent_mixture(latents: NDArray[np.floating[Any]]) -> LatentMixture:
 
     if not np.isfinite(points).all():
         raise ValueError("some training latents are not finite: the training has diverged")
-    points = spread_over(points, MAX_FITTED)
+    points = points[spaced(len(points), MAX_FITTED)]
     shape = "full" if points.shape[1] <= MAX_FULL else "diag"
     # A latent that no modality uses has next to no spread.
     floor = 1e-6 * max(float(points.var(axis=0).mean()), 1e-12)

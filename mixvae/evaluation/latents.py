@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from mixvae.contracts import MultimodalBatch, MultimodalPosterior
+from mixvae.evaluation.collecting import Collector, joined
 
 
 class ModalityLatents(NamedTuple):
@@ -59,49 +58,29 @@ class LatentTable(NamedTuple):
         return ModalityLatents(rows, self.label[first], mean, logvar)
 
 
-class LatentCollector(Metric):
-    """Collects inferences over batches and ranks; grows with the number of events."""
+class LatentCollector(Collector):
+    """Collects inferences over batches and ranks."""
 
-    full_state_update = False
-
-    index: list[Tensor]
-    label: list[Tensor]
-    rows: list[Tensor]
-    mean: list[Tensor]
-    logvar: list[Tensor]
-    joint_mean: list[Tensor]
-    joint_logvar: list[Tensor]
-
-    def __init__(self) -> None:
-        super().__init__()
-        for name in LatentTable._fields:
-            self.add_state(name, [], dist_reduce_fx="cat")
+    columns = LatentTable._fields
 
     def update(self, posterior: MultimodalPosterior, batch: MultimodalBatch) -> None:
         """Add a batch."""
-        self.index.append(batch.index)
-        self.label.append(batch.label)
-        self.rows.append(torch.where(batch.present, batch.rows, -1))
-        # Events come first, so that ranks are joined along them.
-        self.mean.append(posterior.mean.float().transpose(0, 1))
-        self.logvar.append(posterior.logvar.float().transpose(0, 1))
+        self.add(
+            index=batch.index,
+            label=batch.label,
+            rows=torch.where(batch.present, batch.rows, -1),
+            mean=posterior.mean.float().transpose(0, 1),
+            logvar=posterior.logvar.float().transpose(0, 1),
+        )
         if posterior.joint_mean is not None and posterior.joint_logvar is not None:
-            self.joint_mean.append(posterior.joint_mean.float())
-            self.joint_logvar.append(posterior.joint_logvar.float())
+            joint_mean, joint_logvar = posterior.joint_mean.float(), posterior.joint_logvar.float()
+            self.add(joint_mean=joint_mean, joint_logvar=joint_logvar)
 
     def compute(self) -> LatentTable:
         """Join all batches of all ranks, ordered by index; a repeated event is kept once."""
-        index, first = np.unique(joined(self.index), return_index=True)
-        has_joint = len(self.joint_mean) > 0
-        return LatentTable(
-            index=index,
-            label=joined(self.label)[first],
-            rows=joined(self.rows)[first],
-            mean=joined(self.mean)[first].transpose(1, 0, 2),
-            logvar=joined(self.logvar)[first].transpose(1, 0, 2),
-            joint_mean=joined(self.joint_mean)[first] if has_joint else None,
-            joint_logvar=joined(self.joint_logvar)[first] if has_joint else None,
-        )
+        found = self.gathered()
+        of_modalities = {name: found[name].transpose(1, 0, 2) for name in ("mean", "logvar")}
+        return LatentTable(**{**found, **of_modalities})
 
 
 class Samples(NamedTuple):
@@ -176,8 +155,3 @@ def _spread(row: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """Places of `count` rows, chosen by a number that follows from each row and mixes them."""
     mixed = row.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     return np.argsort(mixed, kind="stable")[:count]
-
-
-def joined(parts: list[Tensor]) -> NDArray[Any]:
-    """All batches of all ranks as one array."""
-    return dim_zero_cat(parts).cpu().numpy()

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from mixvae.evaluation.clustering import entropy
 from mixvae.objectives.assignment import joint_counts
 
 LEAST_GROUPS = 2
@@ -214,16 +215,10 @@ def _shared_information(joint: NDArray[np.int64]) -> float:
     values = []
     for a, b in zip(*np.triu_indices(len(joint), k=1), strict=True):
         table = joint[a, b]
-        own = _entropy(table.sum(axis=0)) + _entropy(table.sum(axis=1))
+        own = entropy(table.sum(axis=0)) + entropy(table.sum(axis=1))
         # The conditional entropies are H(a) - I and H(b) - I, and I is H(a) + H(b) - H(a, b).
-        values.append(1.5 * own - 2 * _entropy(table.ravel()))
+        values.append(1.5 * own - 2 * entropy(table.ravel()))
     return float(np.mean(values))
-
-
-def _entropy(counts: NDArray[np.int64]) -> float:
-    """Entropy of the shares of counts, nats."""
-    shares = counts[counts > 0] / counts.sum()
-    return float(-(shares * np.log(shares)).sum())
 
 
 def as_groups(group: NDArray[np.int64], size: NDArray[np.int64]) -> Groups:

@@ -7,11 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from mixvae.contracts import Batch, MixturePosterior
+from mixvae.evaluation.collecting import Collector
 from mixvae.evaluation.consensus import agreement, vote
 from mixvae.evaluation.mixture import MixtureCounts
 
@@ -48,45 +46,31 @@ class PredictionTable(NamedTuple):
         return agreement(probs, consensus).numpy()
 
 
-class PredictionCollector(Metric):
-    """Collects inferences over batches and ranks; grows with the number of samples.
+class PredictionCollector(Collector):
+    """Collects inferences over batches and ranks."""
 
-    A sample that a distributed sampler repeats to even out the ranks is kept once.
-    """
-
-    full_state_update = False
-
-    index: list[Tensor]
-    label: list[Tensor]
-    probs: list[Tensor]
-    state_mean: list[Tensor]
-
-    def __init__(self) -> None:
-        super().__init__()
-        for name in ("index", "label", "probs", "state_mean"):
-            self.add_state(name, [], dist_reduce_fx="cat")
+    columns = ("index", "label", "probs", "state_mean")
 
     def update(self, posterior: MixturePosterior, batch: Batch) -> None:
         """Add a batch."""
-        self.index.append(batch.index)
-        self.label.append(batch.label)
-        # Samples on axis 0, along which ranks are concatenated.
-        self.probs.append(posterior.probs.float().transpose(0, 1))
-        self.state_mean.append(posterior.state_mean.float().transpose(0, 1))
+        probs, state_mean = (
+            part.float().transpose(0, 1) for part in (posterior.probs, posterior.state_mean)
+        )
+        self.add(index=batch.index, label=batch.label, probs=probs, state_mean=state_mean)
 
     def compute(self) -> PredictionTable:
         """Join all batches of all ranks, ordered by index."""
-        index, first = np.unique(dim_zero_cat(self.index).cpu().numpy(), return_index=True)
-        order = torch.from_numpy(first)
-        probs = dim_zero_cat(self.probs).cpu()[order].transpose(0, 1).contiguous()
-        state_mean = dim_zero_cat(self.state_mean).cpu()[order].transpose(0, 1).contiguous()
+        found = self.gathered()
+        probs, state_mean = (
+            np.ascontiguousarray(found[name].swapaxes(0, 1)) for name in ("probs", "state_mean")
+        )
         return PredictionTable(
-            index=index,
-            label=dim_zero_cat(self.label).cpu()[order].numpy(),
-            probs=probs.numpy(),
-            category=probs.argmax(dim=-1).numpy(),
-            consensus=vote(probs).numpy(),
-            state_mean=state_mean.numpy(),
+            index=found["index"],
+            label=found["label"],
+            probs=probs,
+            category=probs.argmax(axis=-1),
+            consensus=vote(torch.from_numpy(probs)).numpy(),
+            state_mean=state_mean,
         )
 
 

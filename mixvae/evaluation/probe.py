@@ -81,7 +81,7 @@ class Fitted:
 
     def __call__(self, x: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
         """The class of each sample, shape (N,)."""
-        predicted: NDArray[np.int64] = self.pipeline.predict(_flat(x))
+        predicted: NDArray[np.int64] = self.pipeline.predict(flat(x))
         return predicted
 
     def features(self, x: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
@@ -89,7 +89,7 @@ class Fitted:
 
         Their logarithms would compare how sure a classifier is: decoded means have no noise.
         """
-        found: NDArray[np.float64] = self.pipeline.predict_proba(_flat(x))
+        found: NDArray[np.float64] = self.pipeline.predict_proba(flat(x))
         return found
 
 
@@ -108,19 +108,18 @@ def _fit(classifier: Any, data: Labelled) -> Classifier:
     pipeline = make_pipeline(StandardScaler(), classifier)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        pipeline.fit(_flat(data.x), data.label)
+        pipeline.fit(flat(data.x), data.label)
     return Fitted(pipeline)
 
 
-def filled(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Points (N, D) with the mean of a feature where single values are missing (NaN)."""
+def flat(x: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Points (N, D) of samples, with the mean of a feature where single values are missing (NaN).
+
+    A diverged or collapsed latent is scaled in double precision, which resolves its spread.
+    """
+    points = np.asarray(x, dtype=np.float64).reshape(len(x), -1)
     hole = np.isnan(points)
     if not hole.any():
         return points
     count = np.maximum((~hole).sum(axis=0), 1)
     return np.where(hole, np.nansum(points, axis=0) / count, points)
-
-
-def _flat(x: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    # A diverged or collapsed latent is scaled in double precision, which resolves its spread.
-    return filled(np.asarray(x, dtype=np.float64).reshape(len(x), -1))

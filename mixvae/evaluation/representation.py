@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mixvae.evaluation.coherence import Decode, coherence_matrix, mean_coherence
 from mixvae.evaluation.latents import LatentTable, Samples
 from mixvae.evaluation.probe import (
     Classifier,
@@ -18,7 +18,42 @@ from mixvae.evaluation.probe import (
     known,
 )
 
+Numbers = NDArray[np.floating[Any]]
+
+Decode = Callable[[NDArray[np.floating[Any]], int], NDArray[np.floating[Any]]]
+"""Samples of a modality, (N, *shape_n), decoded from latents (N, L) and its number n."""
+
 Fit = Callable[[Labelled], Classifier]
+
+
+def coherence_matrix(
+    latents: Sequence[Labelled], decode: Decode, classifiers: Sequence[Classifier]
+) -> NDArray[np.float64]:
+    """Decode each modality from the latents of each, and classify the result.
+
+    Args:
+        latents: Posterior means of the samples of each modality with their classes, length M.
+        classifiers: For each modality, a classifier trained on its real data, length M.
+
+    Returns:
+        Share of the samples of m whose class is found after decoding z_m into n, as [m, n],
+        shape (M, M); NaN where m has no labelled sample.
+    """
+    count = len(latents)
+    matrix = np.full((count, count), np.nan)
+    for m, points in enumerate(latents):
+        if len(points.label) == 0:
+            continue
+        for n, classify in enumerate(classifiers):
+            matrix[m, n] = (classify(decode(points.x, n)) == points.label).mean()
+    return matrix
+
+
+def mean_coherence(matrix: NDArray[np.floating[Any]]) -> float:
+    """Mean over pairs of different modalities; NaN if there are none."""
+    others = matrix[~np.eye(len(matrix), dtype=bool)]
+    others = others[~np.isnan(others)]
+    return float(others.mean()) if others.size else float("nan")
 
 
 class SplitInference(NamedTuple):
@@ -155,3 +190,51 @@ def _pooled(parts: Sequence[Labelled]) -> Labelled:
 
 def _fit(fit: Fit, data: Labelled) -> Classifier | None:
     return fit(data) if len(np.unique(data.label)) >= 2 else None
+
+
+def explained(train: tuple[Numbers, Numbers], test: tuple[Numbers, Numbers]) -> float:
+    """Variance of targets that a linear probe explains, of points that it was not fitted on.
+
+    Args:
+        train: Points (N, L) and targets (N, C) of a least-squares fit with an intercept.
+        test: Points and targets that it is tried on.
+
+    Returns:
+        R², averaged over the C targets: 1 is all, 0 what their mean explains, and below is worse.
+    """
+    from sklearn.linear_model import LinearRegression  # slow to import
+
+    fitted = LinearRegression().fit(*(np.asarray(part, dtype=np.float64) for part in train))
+    return float(fitted.score(*test))
+
+
+def measure_private(
+    train: LatentTable,
+    latents: LatentTable,
+    truth: Sequence[Mapping[str, Numbers]],
+    modalities: Sequence[str],
+) -> dict[str, float]:
+    """Probe the posterior means of each modality for its private part, each sample once.
+
+    Args:
+        train: Inferences that the probes are fitted on.
+        latents: Inferences that they are tried on.
+        truth: The private part of each modality, by name, shape (rows, C), M of them.
+
+    Returns:
+        R² by name: `private_<part>_r2/<m>`, and `private_r2/<m>`, its mean over the parts, each
+        without `/<m>` the mean over modalities. Nothing where no part is known.
+    """
+    values: dict[str, float] = {}
+    for m, (name, parts) in enumerate(zip(modalities, truth, strict=True)):
+        fitted, tried = train.of_modality(m), latents.of_modality(m)
+        if min(len(fitted.row), len(tried.row)) < 2:
+            continue
+        found = {
+            part: explained((fitted.mean, of[fitted.row]), (tried.mean, of[tried.row]))
+            for part, of in parts.items()
+        }
+        values |= {f"private_{part}_r2/{name}": r2 for part, r2 in found.items()}
+        if found:
+            values[f"private_r2/{name}"] = float(np.mean(list(found.values())))
+    return values | averaged(values)

@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from mixvae.contracts import Batch, MixturePosterior
 from mixvae.evaluation.clustering import match_classes
+from mixvae.evaluation.collecting import Collector
 from mixvae.evaluation.consensus import agreement, vote
 
 
@@ -49,43 +48,38 @@ def is_correct(
     return np.asarray(match_classes(table)[category] == label)
 
 
-class RiskCoverage(Metric):
+class RiskCoverage(Collector):
     """Area under the risk-coverage curve of the vote; grows by four numbers a sample.
 
     The confidence is the mean over agents of the probability of the category voted for. Labels say
     only whether a sample is right. A sample that a rank repeats counts once.
     """
 
-    full_state_update = False
-
-    index: list[Tensor]
-    label: list[Tensor]
-    category: list[Tensor]
-    confidence: list[Tensor]
+    columns = ("index", "label", "category", "confidence")
 
     def __init__(self, num_categories: int, num_classes: int) -> None:
         super().__init__()
         self.num_categories, self.num_classes = num_categories, num_classes
-        for name in ("index", "label", "category", "confidence"):
-            self.add_state(name, [], dist_reduce_fx="cat")
 
     def update(self, posterior: MixturePosterior, batch: Batch) -> None:
         """Add the samples of a batch that have a label."""
         known = batch.label >= 0
         probs = posterior.probs.float()[:, known]
         category = vote(probs)
-        self.index.append(batch.index[known])
-        self.label.append(batch.label[known])
-        self.category.append(category)
-        self.confidence.append(agreement(probs, category))
+        confidence = agreement(probs, category)
+        self.add(
+            index=batch.index[known],
+            label=batch.label[known],
+            category=category,
+            confidence=confidence,
+        )
 
     def compute(self) -> dict[str, Tensor]:
         """Compute `aurc`, in [0, 1], 0 the best; nothing without a labelled sample."""
-        joined = [dim_zero_cat(getattr(self, n)).cpu().numpy() for n in self._defaults]
-        first = np.unique(joined[0], return_index=True)[1]
-        if len(first) == 0:
+        found = self.gathered()
+        if not found or not len(found["label"]):
             return {}
-        label, category, confidence = (column[first] for column in joined[1:])
+        _, label, category, confidence = found.values()
         correct = is_correct(category, label, self.num_categories, self.num_classes)
         area = 1 - accuracy_at_coverage(confidence, correct).mean()
         return {"aurc": torch.tensor(area, dtype=torch.float64, device=self.device)}

@@ -14,10 +14,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mixvae.evaluation.coherence import Decode
 from mixvae.evaluation.generation import Drawn, Score
-from mixvae.evaluation.probe import PROBE_C, filled
-from mixvae.evaluation.representation import SplitInference
+from mixvae.evaluation.probe import PROBE_C, flat
+from mixvae.evaluation.representation import Decode, SplitInference, averaged
 
 Array = NDArray[np.floating[Any]]
 Scorer = Callable[[Array], Array]
@@ -40,7 +39,7 @@ def fit_logistic_tags(x: Array, tags: Array, c: float = PROBE_C) -> Scorer:
         tags: Shape (N, T), 0, 1, or NaN where unknown.
         c: Inverse strength of the squared penalty on the weights, above 0.
     """
-    flat = _flat(x)
+    values = flat(x)
     models: list[Any] = []
     for column in tags.T:
         there = ~np.isnan(column)
@@ -50,10 +49,10 @@ def fit_logistic_tags(x: Array, tags: Array, c: float = PROBE_C) -> Scorer:
         model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=500))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            models.append(model.fit(flat[there], column[there].astype(int)))
+            models.append(model.fit(values[there], column[there].astype(int)))
 
     def scores(x: Array) -> Array:
-        points = _flat(x)
+        points = flat(x)
         columns = [
             np.zeros(len(points)) if model is None else model.decision_function(points)
             for model in models
@@ -97,10 +96,7 @@ def measure_tags(
         for n, classify in enumerate(judges.classifiers):
             key = f"self_coherence_%s/{name}" if m == n else f"coherence_%s/{name}_to_{names[n]}"
             values |= _ranked(key, classify(decode(latents.mean, n)), known)
-    parts: dict[str, list[float]] = {}
-    for key, value in values.items():
-        parts.setdefault(key.partition("/")[0], []).append(value)
-    return values | {key: float(np.mean(found)) for key, found in parts.items()}
+    return values | averaged(values)
 
 
 def score_tags(drawn: Drawn, scorers: Sequence[Scorer], tags: Array) -> Score:
@@ -127,7 +123,3 @@ def _ranked(key: str, scores: Array, tags: Array) -> dict[str, float]:
             found["ap"].append(float(average_precision_score(tag[there], score[there])))
             found["auroc"].append(float(roc_auc_score(tag[there], score[there])))
     return {key % name: float(np.mean(values)) for name, values in found.items() if values}
-
-
-def _flat(x: Array) -> NDArray[np.float64]:
-    return filled(np.asarray(x, dtype=np.float64).reshape(len(x), -1))

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from mixvae.figures.plane import principal_axes
 from mixvae.figures.samples import draw_mosaic
 from mixvae.figures.style import COLOURS, FAINT, new_figure, tidy
 
@@ -43,8 +44,7 @@ def copy_plane(samples: Array, copies: Array) -> Figure:
         copies: Copies of the first n of them, shape (C, n, D).
     """
     centre = samples.mean(axis=0)
-    _, _, axes_of_data = np.linalg.svd(samples - centre, full_matrices=False)
-    plane = axes_of_data[:2].T
+    plane = principal_axes(samples - centre)[0][:2].T
     points = (samples - centre) @ plane
     moved = (copies - centre) @ plane
     figure = new_figure(5.5, 5.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mixvae.figures.plane import find_plane
-from mixvae.figures.style import COLOURS, FAINT, MARKERS, new_figure, tidy, wrapped
+from mixvae.figures.style import look, new_figure, tidy, wrapped
 
 MAX_POINTS = 3000
 MAX_IN_LEGEND = 30
@@ -87,21 +87,7 @@ def _draw_cloud(axes: Axes, cloud: LatentCloud, class_names: Sequence[str]) -> N
     for part in np.array_split(order, min(8, max(1, len(order)))):
         for k in np.unique(label[part]):
             members = points[part[label[part] == k]]
-            axes.scatter(
-                members[:, 0], members[:, 1], s=7, alpha=0.6, linewidths=0, **_look(int(k))
-            )
-
-
-class _Look(TypedDict):
-    color: str
-    marker: str
-
-
-def _look(k: int) -> _Look:
-    if k < 0:
-        return {"color": FAINT, "marker": "o"}
-    marker = MARKERS[k // len(COLOURS) % len(MARKERS)]
-    return {"color": COLOURS[k % len(COLOURS)], "marker": marker}
+            axes.scatter(members[:, 0], members[:, 1], s=7, alpha=0.6, linewidths=0, **look(int(k)))
 
 
 def _named(panels: Sequence[LatentCloud]) -> list[int]:
@@ -114,8 +100,8 @@ def _add_legend(figure: Figure, found: list[int], names: Sequence[str], columns:
     axes = figure.axes[0]
     shown = [names[k] if 0 <= k < len(names) else "unknown" for k in found]
     handles = [
-        axes.scatter([], [], s=24, linewidths=0, label=n, **_look(k))
+        axes.scatter([], [], s=24, linewidths=0, label=n, **look(k))
         for k, n in zip(found, shown, strict=True)
     ]
-    look = {"fontsize": 8, "frameon": False}
-    figure.legend(handles=handles, loc="outside right upper", ncols=columns, **look)
+    options = {"fontsize": 8, "frameon": False}
+    figure.legend(handles=handles, loc="outside right upper", ncols=columns, **options)

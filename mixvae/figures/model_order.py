@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -11,34 +11,13 @@ from matplotlib.ticker import MaxNLocator
 from mixvae.figures.style import COLOURS, FAINT, legend_below, new_figure, tidy
 
 
-class Measured(Protocol):
-    """The part of `evaluation.model_order.Round` that is drawn."""
-
-    @property
-    def num_categories(self) -> int:
-        """Categories kept."""
-
-    @property
-    def consensus(self) -> float:
-        """Mean consensus over them."""
-
-    @property
-    def min_consensus(self) -> float:
-        """Consensus of the least consensual category."""
-
-    @property
-    def populated_categories(self) -> int:
-        """Number of populated categories."""
-
-    @property
-    def reconstruction(self) -> float:
-        """Mean of -log p(x|s, c), nats."""
-
-
 def model_order(
-    rounds: Sequence[Measured], selected: int, threshold: float, threshold_met: bool = True
+    rounds: Sequence[Any], selected: int, threshold: float, threshold_met: bool = True
 ) -> Figure:
-    """Draw the consensus and the reconstruction of each round against its number of categories."""
+    """Draw the consensus and the reconstruction of each round against its number of categories.
+
+    `rounds` are those of `evaluation.model_order`.
+    """
     if not rounds:
         raise ValueError("no model order to draw: no round was measured")
     rounds = sorted(rounds, key=lambda one: one.num_categories)

@@ -36,9 +36,16 @@ def find_plane(points: NDArray[np.floating[Any]], word: str) -> Plane:
     if exact.shape[1] == 2:
         return Plane(exact, f"{word} 0", f"{word} 1")
     centred = exact - exact.mean(axis=0)
-    _, scale, axes = np.linalg.svd(centred, full_matrices=False)
-    share = scale**2 / max(float((scale**2).sum()), 1e-12)
-    # The sign of a principal axis is arbitrary: fix it, so that the same data look the same.
-    axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
+    axes, share = principal_axes(centred)
     names = [f"principal axis {i} of the {word}s ({share[i]:.0%} of the variance)" for i in (0, 1)]
     return Plane(centred @ axes[:2].T, names[0], names[1])
+
+
+def principal_axes(
+    centred: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Principal axes of points of mean 0, shape (S, S), and their shares of the variance, (S,)."""
+    _, scale, axes = np.linalg.svd(centred, full_matrices=False)
+    # The sign of a principal axis is arbitrary: fix it, so that the same data look the same.
+    axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
+    return axes, scale**2 / max(float((scale**2).sum()), 1e-12)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mixvae.figures.plane import find_plane
-from mixvae.figures.style import COLOURS, MARKERS, legend_beside, new_figure, tidy
+from mixvae.figures.style import legend_beside, look, new_figure, tidy
 
 MAX_POINTS = 5000
 MAX_IN_LEGEND = 30
@@ -47,9 +47,8 @@ def state_scatter(
             s=14,
             alpha=0.6,
             linewidths=0,
-            color=COLOURS[k % len(COLOURS)],
-            marker=MARKERS[k // len(COLOURS) % len(MARKERS)],
             label=str(k),
+            **look(k),
         )
     tidy(
         axes,

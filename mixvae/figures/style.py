@@ -62,6 +62,14 @@ def tidy(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def look(number: int) -> dict[str, Any]:
+    """Colour and marker of a group of points by its number; faint below 0."""
+    if number < 0:
+        return {"color": FAINT, "marker": "o"}
+    marker = MARKERS[number // len(COLOURS) % len(MARKERS)]
+    return {"color": COLOURS[number % len(COLOURS)], "marker": marker}
+
+
 def add_colour_bar(figure: Figure, image: AxesImage, axes: Axes | list[Axes], label: str) -> None:
     """Draw the colour bar of a heat map beside it."""
     bar = figure.colorbar(image, ax=axes, shrink=0.8)

@@ -13,7 +13,7 @@ from mixvae.modules.base import plain_number, weight_schedule
 from mixvae.modules.mixture import AbstractMixture, Tau
 from mixvae.networks.batched import BatchedLinear, frozen_statistics
 from mixvae.networks.gan import apply_network
-from mixvae.objectives.mutual_bound import category_information, state_information
+from mixvae.objectives.information import category_information, state_information
 from mixvae.objectives.schedules import Schedule
 from mixvae.objectives.terms import Terms
 from mixvae.objectives.vae_gan import deception_loss, discriminator_loss

@@ -81,9 +81,9 @@ class JointPosteriorVAE(AbstractMultimodalModule):
         beta: Beta = 1.0,
         **shared: Any,
     ) -> None:
-        if aggregate == "mopoe":
-            subsets(len(shared["modalities"]))
         super().__init__(**shared)
+        if aggregate == "mopoe":
+            subsets(self.num_modalities)
         self._set_beta(beta)
         if aggregate not in AGGREGATE_KINDS:
             raise ValueError(

@@ -10,8 +10,7 @@ from torch import Tensor
 from mixvae.contracts import Batch
 from mixvae.modules.base import plain_number
 from mixvae.modules.mixture import AbstractMixture
-from mixvae.objectives.capacity import capacity_penalty, kl_to_uniform
-from mixvae.objectives.divergences import kl_to_standard_normal
+from mixvae.objectives.divergences import capacity_penalty, kl_to_standard_normal, kl_to_uniform
 from mixvae.objectives.relaxation import gumbel_softmax, reparametrise
 from mixvae.objectives.schedules import Linear, Schedule, as_schedule
 from mixvae.objectives.terms import Terms

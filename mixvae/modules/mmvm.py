@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mixvae.contracts import MultimodalBatch, MultimodalPosterior, MultimodalStep
 from mixvae.modules.base import SETTLED
-from mixvae.modules.imputed_pairs import MAX_SOURCES
+from mixvae.modules.modality_checks import MAX_SOURCES
 from mixvae.modules.multimodal import AbstractMultimodalModule, Beta
 from mixvae.objectives.divergences import kl_to_standard_normal
 from mixvae.objectives.importance import (

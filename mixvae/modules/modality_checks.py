@@ -13,6 +13,9 @@ from mixvae.contracts import ModalitySpec
 from mixvae.objectives.likelihoods import Likelihood, Unbounded
 from mixvae.suggestions import suggestion
 
+MAX_SOURCES = 12
+"""Modalities up to which a validation imputes each from each other one."""
+
 LARGEST_SMALL_COUNT = 20.0
 """Up to here whole numbers may as well be grades or classes, and their squares do little harm."""
 
@@ -105,3 +108,18 @@ def check_family(name: str, family: Likelihood) -> None:
             " the data of a single modality; for counts in the data themselves use Poisson or"
             f" data.kinds={{{name}: counts}}"
         )
+
+
+def few_pairs(num_modalities: int) -> Tensor | None:
+    """For each modality the same number of others to impute it from, fixed and spread out.
+
+    Returns:
+        As [source, target], shape (M, M), bool; None, all pairs, up to `MAX_SOURCES` modalities.
+    """
+    if num_modalities <= MAX_SOURCES:
+        return None
+    shifts = torch.linspace(1, num_modalities - 1, MAX_SOURCES).round().long()
+    target = torch.arange(num_modalities).unsqueeze(1)
+    pairs = torch.zeros(num_modalities, num_modalities, dtype=torch.bool)
+    pairs[(target + shifts) % num_modalities, target] = True
+    return pairs

@@ -13,12 +13,12 @@ from mixvae.messages import warn
 from mixvae.modules.base import SETTLED, plain_number
 from mixvae.modules.chosen_beta import Beta as Beta
 from mixvae.modules.generative import AbstractGenerative
-from mixvae.modules.imputed_pairs import few_pairs
 from mixvae.modules.modality_checks import (
     advice_on_counts,
     by_name,
     check_family,
     check_rows,
+    few_pairs,
     look_like_counts,
     weights_by_size,
 )

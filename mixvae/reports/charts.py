@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mixvae.figures.plane import find_plane
 from mixvae.reports.record import Record
+from mixvae.spacing import spaced
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; more groups repeat them with
 # another marker.
@@ -151,7 +153,7 @@ def embeddings(record: Record) -> list[Chart]:
     names = [name.rpartition("/")[0] for name in arrays if name.endswith("/mean")]
     for name in names[:MOST_PANELS]:
         mean = arrays[f"{name}/mean"]
-        if mean.ndim != 2 or not len(mean):
+        if mean.ndim != 2 or len(mean) < 2:
             continue
         label = arrays.get(f"{name}/label", np.full(len(mean), -1))
         classes = _class_names(arrays)
@@ -159,7 +161,9 @@ def embeddings(record: Record) -> list[Chart]:
         row = arrays.get(f"{name}/row", np.arange(len(mean)))
         hover = [f"row {r}<br>label {html.escape(w)}" for r, w in zip(row, words, strict=True)]
         title = f"Latents of {name}"
-        charts.append(_scatter(title, principal_plane(mean), np.array(words), hover, "label"))
+        charts.append(
+            _scatter(title, find_plane(mean, "latent").points, np.array(words), hover, "label")
+        )
     return charts
 
 
@@ -215,25 +219,10 @@ def category_plane(
     return place
 
 
-def principal_plane(points: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """The first two principal components, shape (N, 2); fewer dimensions are filled with 0."""
-    centred = points.astype(np.float64) - points.mean(axis=0)
-    if centred.shape[1] <= 2:
-        return np.pad(centred, ((0, 0), (0, 2 - centred.shape[1])))
-    _, _, axes = np.linalg.svd(centred, full_matrices=False)
-    plane: NDArray[np.float64] = centred @ axes[:2].T
-    return np.pad(plane, ((0, 0), (0, 2 - plane.shape[1])))
-
-
-def thinned(count: int) -> NDArray[np.int64]:
-    """Places of at most `MOST_POINTS` of `count` samples, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(count, MOST_POINTS)).astype(np.int64))
-
-
 def _scatter(
     title: str, points: NDArray[np.float64], group: NDArray[Any], hover: Sequence[str], word: str
 ) -> Chart:
-    shown = thinned(len(points))
+    shown = spaced(len(points), MOST_POINTS)
     names, size = np.unique(group[shown], return_counts=True)
     largest = set(names[np.argsort(-size, kind="stable")][:MOST_GROUPS].tolist())
     data = []

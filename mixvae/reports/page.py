@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +12,11 @@ from typing import Any
 
 import jinja2
 
-from mixvae.files import write_text
+from mixvae.files import read_table, write_text
 from mixvae.reports.charts import Chart, confusion, embeddings, learning_curves
-from mixvae.reports.record import Record, read_record
+from mixvae.reports.record import Record, read_record, verdict
 from mixvae.reports.sliders import traversals
 from mixvae.reports.sweep_charts import parallel_coordinates, shown_columns
-from mixvae.reports.verdict import verdict
 
 REPORT = "report.html"
 # A picture beyond this stays a file beside the page, so that the page stays below 10 MB.
@@ -79,7 +77,7 @@ def write_sweep_report(folder: Path) -> Path:
     Raises:
         ValueError: If the folder has no sweep.csv.
     """
-    jobs = _read_csv(folder / "sweep.csv")
+    jobs = read_table(folder / "sweep.csv")
     if not jobs:
         raise ValueError(f"run={folder} has no sweep.csv with jobs; python -m mixvae.sweep"
                          f" collect={shlex.quote(str(folder))} makes it")  # fmt: skip
@@ -166,16 +164,9 @@ def _pictures(base: Path, folder: str = ".") -> list[Picture]:
     return pictures
 
 
-def _read_csv(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{str(k): v or "" for k, v in row.items()} for row in csv.DictReader(file)]
-
-
 def _table(path: Path, title: str) -> list[Table]:
     """The first rows of a CSV file; none if it is missing or empty."""
-    rows = _read_csv(path)
+    rows = read_table(path)
     if not rows:
         return []
     shown = [list(row.values()) for row in rows[:MOST_ROWS]]

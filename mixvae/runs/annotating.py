@@ -20,6 +20,7 @@ from mixvae import __version__
 from mixvae.cli.run_requests import AnnotateOptions, AnnotateRequest
 from mixvae.contracts import DataSpec, MixtureModel, MixturePosterior
 from mixvae.data.cell_drafts import WRITTEN, Draft, check_output, outputs_of
+from mixvae.data.cell_files import check_unchanged, state_of
 from mixvae.data.cell_formats import CellFile
 from mixvae.data.cell_matrices import CellMatrix, MatrixOnDisk
 from mixvae.data.cell_source import RAW, AnnDataSource, CellSource, X
@@ -59,10 +60,11 @@ def _annotate_file(
 ) -> str:
     """Annotate one file, and tell its cells and categories."""
     with file.open() as source, replacing(out) as temporary:
+        state = state_of(file.path)
         draft = Draft.begin(file, source, temporary)
         rows = None if draft.place is None else draft.rows
         annotator.annotate(draft.adata, options, source, rows)
-        source.check_unchanged()
+        check_unchanged(file.path, state)
         draft.finish()
     number = len(draft.adata.obs["mixvae_category"].cat.categories)
     return f"{len(source.cells)} cells, {number} categories"
@@ -152,15 +154,9 @@ def open_annotator(options: AnnotateOptions) -> Annotator:
     covariates = CellCovariates.from_plain(
         next((state["covariates"] for state in states if "covariates" in state), {})
     )
-    model = run.load_model(
-        DataSpec(
-            "cells",
-            (len(genes),),
-            feature_names=genes,
-            target_sum=preparation.target_sum,
-            covariates=covariates.names,
-        )
-    )
+    named: dict[str, Any] = {"feature_names": genes, "covariates": covariates.names}
+    spec = DataSpec("cells", (len(genes),), target_sum=preparation.target_sum, **named)
+    model = run.load_model(spec)
     if not isinstance(model, MixtureModel):
         raise ValueError(
             f"the run's model is {type(model).__name__}, which has no categories; annotate with a"

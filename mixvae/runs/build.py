@@ -28,16 +28,16 @@ from mixvae.contracts import DataSpec, MultimodalSpec
 from mixvae.engine.checkpoint_io import AtomicCheckpointIO
 from mixvae.engine.cluster import check_processes, cluster_environment
 from mixvae.engine.csv_logger import CsvLogger
-from mixvae.engine.processor import emulates_bf16
+from mixvae.engine.devices import emulates_bf16
 from mixvae.messages import warn
 from mixvae.modules.base import AbstractModule
 from mixvae.runs.folder import RunFolder
-from mixvae.runs.foreign import step_aside
 from mixvae.runs.trainer_settings import (
     check_checkpoints,
     check_settings,
     check_trainer,
     choose_precision,
+    step_aside,
     unfuse_where_clipped,
 )
 
@@ -184,7 +184,6 @@ def _check_optimizer(model: AbstractModule[Any]) -> None:
 
 def build_trainer(cfg: DictConfig, *, logs: bool = True) -> Trainer:
     """Build the trainer with its callbacks and loggers; the first one writes metrics.csv."""
-    choose_precision(cfg)
     callbacks: list[Callback] = _built(cfg.callbacks)
     if not cfg.trainer.get("enable_progress_bar", True):
         callbacks = [item for item in callbacks if not isinstance(item, ProgressBar)]

@@ -26,41 +26,40 @@ class HeldError(ValueError):
     """Another process writes the run at this moment."""
 
 
+class Inside:
+    """The path of a file of a run, as an attribute of its folder."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, folder: RunFolder, _: object = None) -> Path:
+        return folder.path / self.name
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The files of a run, whose folder is an absolute path."""
 
     path: Path
 
-    @property
-    def config(self) -> Path:
-        """The config; references to plain keys, `run_dir` and `seed` are not resolved."""
-        return self.path / "config.yaml"
-
-    @property
-    def overrides(self) -> Path:
-        """Lines that the config was composed from."""
-        return self.path / "overrides.txt"
-
-    @property
-    def provenance(self) -> Path:
-        """Code, versions, machine, command."""
-        return self.path / "provenance.json"
-
-    @property
-    def metrics(self) -> Path:
-        """Logged metrics, one row per epoch."""
-        return self.path / "metrics.csv"
-
-    @property
-    def summary(self) -> Path:
-        """Status and final values."""
-        return self.path / "summary.json"
-
-    @property
-    def review(self) -> Path:
-        """The verdict on a finished run of a mixture model."""
-        return self.path / "review.json"
+    config = Inside("config.yaml")
+    """The config; references to plain keys, `run_dir` and `seed` are not resolved."""
+    overrides = Inside("overrides.txt")
+    """Lines that the config was composed from."""
+    provenance = Inside("provenance.json")
+    """Code, versions, machine, command."""
+    metrics = Inside("metrics.csv")
+    """Logged metrics, one row per epoch."""
+    summary = Inside("summary.json")
+    """Status and final values."""
+    review = Inside("review.json")
+    """The verdict on a finished run of a mixture model."""
+    augmenter = Inside("augmenter.ckpt")
+    """A copy of the checkpoint of the learned augmenter, where the run uses one."""
+    report = Inside("report.html")
+    """The page that shows the run."""
+    figures = Inside("figures")
+    """Pictures."""
 
     @property
     def checkpoints(self) -> dict[str, Path]:
@@ -71,21 +70,6 @@ class RunFolder:
     def last_checkpoint(self) -> Path:
         """The state between two epochs from which a run resumes."""
         return self.checkpoints["last"]
-
-    @property
-    def augmenter(self) -> Path:
-        """A copy of the checkpoint of the learned augmenter, where the run uses one."""
-        return self.path / "augmenter.ckpt"
-
-    @property
-    def report(self) -> Path:
-        """The page that shows the run."""
-        return self.path / "report.html"
-
-    @property
-    def figures(self) -> Path:
-        """Pictures."""
-        return self.path / "figures"
 
     def read_summary(self) -> dict[str, Any]:
         """Return the summary; an empty one if there is none or it cannot be read."""

@@ -19,8 +19,8 @@ from mixvae.data.cell_files import check_free_path
 from mixvae.data.given_modalities import check_same_index
 from mixvae.data.modality_arrays import in_memory
 from mixvae.data.modality_forms import Form
+from mixvae.data.multimodal_base import MultimodalState
 from mixvae.data.multimodal_resident import one_hot
-from mixvae.data.multimodal_state import MultimodalState
 from mixvae.data.pairing import find_missing
 from mixvae.files import replacing
 from mixvae.messages import warn

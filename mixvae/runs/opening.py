@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from mixvae.cli.run_requests import RunRequest
 from mixvae.contracts import DataSpec, MultimodalSpec
 from mixvae.data.image_arrays import ImageState
-from mixvae.data.multimodal_state import MultimodalState
+from mixvae.data.multimodal_base import MultimodalState
 from mixvae.data.preparation import Preparation
 from mixvae.engine.checkpoint_io import check_fits, load_checkpoint
 from mixvae.runs.build import build_model, quieten_lightning

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 
 from mixvae.evaluation.review import review
-from mixvae.files import read_json, write_json
+from mixvae.files import read_json, read_table, write_json
 from mixvae.runs.folder import RunFolder
 
 
@@ -15,12 +14,11 @@ def write_review(folder: RunFolder, metrics: Mapping[str, float]) -> None:
     if "test/kept_categories" not in metrics:
         return
     path = folder.path
-    states = []
-    if (path / "states.csv").is_file():
-        with (path / "states.csv").open(newline="", encoding="utf-8") as file:
-            states = list(csv.DictReader(file))
     tested = {name: value for name, value in metrics.items() if name.startswith("test/")}
-    write_json(folder.review, review(tested, read_json(path / "model_order.json"), states))
+    write_json(
+        folder.review,
+        review(tested, read_json(path / "model_order.json"), read_table(path / "states.csv")),
+    )
 
 
 def doubts(folder: RunFolder) -> str:

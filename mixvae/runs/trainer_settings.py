@@ -1,18 +1,23 @@
-"""Refuses trainer settings that a run cannot have, or that would have no effect."""
+"""Refuses trainer settings that a run cannot have; callbacks that cannot serve step aside."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from omegaconf import DictConfig, OmegaConf
 
 from mixvae.callbacks.checkpoints import Checkpoints
+from mixvae.callbacks.copies import CopyFigures
 from mixvae.callbacks.lightning_parts import callbacks_of
+from mixvae.callbacks.measuring import AbstractMeasuring
 from mixvae.cli.trust import built_nodes
-from mixvae.engine.processor import has_bf16
+from mixvae.contracts import MixtureModel, MultimodalModel
+from mixvae.engine.devices import has_bf16
 from mixvae.messages import inform
+from mixvae.modules.base import AbstractModule
 from mixvae.runs.folder import RunFolder
 
 # Arguments that a run gives the trainer itself, and the setting to use instead.
@@ -95,3 +100,25 @@ def unfuse_where_clipped(cfg: DictConfig) -> None:
                 f"{path}.fused=false: trainer.gradient_clip_val with trainer.precision="
                 f"{trainer.precision} asks for an optimiser that is not fused"
             )
+
+
+def step_aside(trainer: Trainer, model: LightningModule, data: Any) -> None:
+    """Take the callbacks out that a foreign model or data set cannot serve, and log one line.
+
+    Models and data of mixvae are left as they are: what does not fit them is an error.
+    """
+    known = isinstance(model, AbstractModule | MixtureModel | MultimodalModel)
+    if known and hasattr(data, "spec"):
+        return
+    callbacks = callbacks_of(trainer)
+    out = [one for one in callbacks if isinstance(one, AbstractMeasuring | CopyFigures)]
+    if not out:
+        return
+    callbacks[:] = [one for one in callbacks if one not in out]
+    names = ", ".join(type(one).__name__ for one in out)
+    reason = (
+        f"data {type(data).__name__} have no `spec`"
+        if known
+        else f"model {type(model).__name__} keeps none of mixvae's contracts"
+    )
+    inform(f"{names} step aside: {reason} (docs/extend.md)")

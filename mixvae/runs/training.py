@@ -23,7 +23,6 @@ from mixvae.engine.time_limits import time_is_over
 from mixvae.runs.build import build, build_trainer
 from mixvae.runs.fitting import carry_out
 from mixvae.runs.folder import RunFolder, check_free, check_same, claimed, default_path
-from mixvae.runs.foreign import step_aside
 from mixvae.runs.kept_augmenter import keep_augmenter
 from mixvae.runs.recording import (
     Run,
@@ -34,6 +33,7 @@ from mixvae.runs.recording import (
     write_start,
 )
 from mixvae.runs.resume import StoppedRun, open_stopped
+from mixvae.runs.trainer_settings import step_aside
 from mixvae.runs.warm_start import read_weights, start_from
 from mixvae.suggestions import suggestion
 

@@ -1,11 +1,17 @@
-"""One job of a sweep as a launcher starts it: it shares the machine; a failure is recorded."""
+"""One job of a sweep as a launcher starts it: it shares the machine; a failure is recorded.
+
+What jobs print at the same time comes in whole lines, each with its job's number.
+"""
 
 from __future__ import annotations
 
+import io
 import sys
 import traceback
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
+from typing import TextIO
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -18,7 +24,6 @@ from mixvae.engine.devices import take_gpu, threads_for_each, visible_gpus
 from mixvae.files import write_json, write_text
 from mixvae.runs.folder import HeldError, RunFolder, claimed
 from mixvae.runs.jobs import run_job
-from mixvae.sweeps.numbered_output import numbered_output
 from mixvae.sweeps.resuming import read_command
 
 
@@ -73,3 +78,49 @@ def record_failure(folder: RunFolder, overrides: list[str], message: str) -> Non
                 write_text(folder.overrides, "".join(f"{line}\n" for line in overrides))
             summary = {**folder.read_summary(), "status": "failed", "error": message}
             write_json(folder.summary, summary)
+
+
+class NumberedLines(io.TextIOBase):
+    """Passes a text on in whole lines, each behind a prefix, so that jobs do not mix.
+
+    It is not a terminal, so no progress bar is drawn that the others' lines would break.
+    """
+
+    def __init__(self, target: TextIO, prefix: str) -> None:
+        self.target, self.prefix = target, prefix
+        self._line = ""
+
+    def writable(self) -> bool:
+        """Whether it can be written to."""
+        return True
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """The encoding of what it writes to."""
+        return self.target.encoding
+
+    def write(self, text: str) -> int:
+        """Write the lines that are whole, and keep the rest."""
+        *lines, self._line = (self._line + text).split("\n")
+        if lines:
+            # In one piece: another process may write meanwhile.
+            self.target.write("".join(f"{self.prefix}{line}\n" for line in lines))
+            self.target.flush()
+        return len(text)
+
+    def finish(self) -> None:
+        """Write what is left, a line without an end."""
+        if self._line:
+            self.write("\n")
+
+
+@contextmanager
+def numbered_output(prefix: str) -> Iterator[None]:
+    """Put a prefix before every line that is printed meanwhile."""
+    out, err = NumberedLines(sys.stdout, prefix), NumberedLines(sys.stderr, prefix)
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            yield
+    finally:
+        out.finish()
+        err.finish()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,6 @@ def write_trials(request: SearchRequest, study: Any) -> list[Path]:
     write_table(request.folder / "search.csv", header, rows)
     written = [request.folder / "search.csv"]
     if has_value(study):
-        # Here, so that a wrong search is refused before matplotlib is imported.
-        from mixvae.sweeps.search_figures import study_figures
-
         for name, figure in study_figures(study, config.metric).items():
             written.append(request.folder / f"search_{name}.png")
             with replacing(written[-1]) as temporary:
@@ -55,3 +53,27 @@ def best_command(request: SearchRequest, setting: Mapping[str, Scalar]) -> str:
     several = ["-m"] if len(request.config.seeds) > 1 else []
     overrides = request.setting(setting)
     return shlex.join(["python", "-m", "mixvae.train", *several, *overrides, f"seed={seeds}"])
+
+
+def study_figures(study: Any, metric: str) -> dict[str, Any]:
+    """Draw the metric trial by trial, and against each setting; pruned trials are left out.
+
+    The study needs a complete trial; the figures are `history` and `settings`.
+    """
+    # Here, so that a wrong search is refused before matplotlib is imported.
+    import matplotlib.pyplot as plt
+    from optuna.visualization.matplotlib import plot_optimization_history, plot_slice
+
+    figures: dict[str, Any] = {}
+    plots: dict[str, Any] = {"history": plot_optimization_history, "settings": plot_slice}
+    # Optuna sets a global style, and marks its plots as experimental; matplotlib warns of an axis
+    # with a single value.
+    with plt.rc_context(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        plt.rc("figure", figsize=(8.0, 4.0))  # inches; each setting has half the width
+        plt.rc("xtick", labelsize=6)  # more would overlap on a logarithmic axis
+        for name, plot in plots.items():
+            plot(study, target_name=metric)
+            figures[name] = plt.gcf()
+            plt.close(figures[name])
+    return figures

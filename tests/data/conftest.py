@@ -1,4 +1,4 @@
-"""Small files in MNIST's layout, and a web server on this machine: no test asks the network."""
+"""Data modules set up, small files in MNIST's layout, and a web server on this machine."""
 
 import gzip
 import struct
@@ -7,12 +7,28 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import torch
+
+from mixvae.contracts import Batch
 
 NUM_TRAIN, NUM_TEST = 40, 12
+
+
+def set_up(data: Any) -> Any:
+    """The data module as a fit finds it."""
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+def collect(loader: object) -> Batch:
+    """All samples of a loader, without counts and factors."""
+    parts = zip(*(batch[:3] for batch in loader), strict=True)
+    return Batch(*map(torch.cat, parts))
 
 
 def idx_bytes(array: np.ndarray) -> bytes:

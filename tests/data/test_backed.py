@@ -6,8 +6,8 @@ import torch
 from scipy import sparse
 
 from mixvae.data.backed import BackedCells, ChunkedOrder
-from mixvae.data.cell_formats import CellFile
 from mixvae.data.cell_generator import generate_cells
+from mixvae.data.cell_paths import CellPaths
 from mixvae.data.cells_synthetic import write_cells
 from mixvae.data.genes import find_genes
 from mixvae.data.preparation import Preparation
@@ -33,7 +33,8 @@ def backed(cells, path):
     columns = find_genes(cells.gene_names, genes)
     x = Preparation(genes, "counts", "log_cpm", 1e6, "counts", columns)
     counts = Preparation(genes, "counts", "none", None, "counts", columns)
-    return BackedCells(CellFile(path), [x, counts], torch.from_numpy(cells.type), CHUNK, BUFFER)
+    files = CellPaths((str(path),))
+    return BackedCells(files, [x, counts], torch.from_numpy(cells.type), CHUNK, BUFFER)
 
 
 def expected(cells):
@@ -152,7 +153,7 @@ def test_a_file_is_known_by_some_of_its_cells(path, cells, monkeypatch):
     monkeypatch.setattr("mixvae.data.cell_matrices.MOST_SEEN", 64)
     monkeypatch.setattr("mixvae.data.cell_matrices.NEIGHBOURS", 8)
     rows = np.arange(0, NUM_CELLS, 2)
-    with CellFile(path).open() as source:
+    with CellPaths((str(path),)).open() as source:
         seen, found = source.matrix("counts").sampled(rows)
     counts = cells.counts.toarray()
     assert seen.shape == (64, 120)

@@ -2,21 +2,13 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from mixvae.contracts import Batch
 from mixvae.data import DigitsDataModule
-
-
-def collect(loader: object) -> Batch:
-    parts = zip(*(batch[:3] for batch in loader), strict=True)  # none has counts
-    return Batch(*map(torch.cat, parts))
+from tests.data.conftest import collect, set_up
 
 
 @pytest.fixture
 def data():
-    data = DigitsDataModule(seed=0, batch_size=50)
-    data.prepare_data()
-    data.setup("fit")
-    return data
+    return set_up(DigitsDataModule(seed=0, batch_size=50))
 
 
 def test_samples_are_those_of_scikit_learn(data):

@@ -13,6 +13,7 @@ from mixvae.data import HippocampusDataModule, RatSimulator
 from mixvae.data.rat_files import read_rat
 from mixvae.data.rat_simulator import simulate_rats
 from mixvae.data.resident import TrainLoader
+from tests.data.conftest import set_up
 
 RATS = ("barat", "buchanan", "mitt", "stella", "superchris")
 SMALL = RatSimulator(num_trials=60, num_bins=280)
@@ -26,10 +27,7 @@ def make(**options: object) -> HippocampusDataModule:
 
 
 def ready(**options: object) -> HippocampusDataModule:
-    data = make(**options)
-    data.prepare_data()
-    data.setup("fit")
-    return data
+    return set_up(make(**options))
 
 
 def start(data: HippocampusDataModule) -> None:

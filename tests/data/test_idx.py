@@ -56,6 +56,7 @@ def test_a_damaged_file_is_named_with_expected_and_found(path, content, expected
     with pytest.raises(ValueError, match=f"expected {expected}.*, found {found}.*Delete") as caught:
         read_idx(path, 3)
     assert str(path) in str(caught.value)
+    assert path.read_bytes() == content  # a user's file is never replaced or removed
 
 
 def test_a_failing_checksum_is_named_with_expected_and_found(path):

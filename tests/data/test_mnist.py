@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from mixvae.contracts import Batch
 from mixvae.data import FetchError, MNISTDataModule
 from mixvae.data import mnist as mnist_module
 from mixvae.data.mnist import OFFICIAL_FILES
+from tests.data.conftest import collect, set_up
 
 NOBODY = ("http://127.0.0.1:9/", "http://127.0.0.1:9/other/")
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = (file.name for file in OFFICIAL_FILES)
@@ -18,17 +18,6 @@ def make_data(root: Path, **options: object) -> MNISTDataModule:
     """Return the module for small files; no test of this room may reach the network."""
     defaults = {"seed": 0, "batch_size": 4, "checksum": False, "mirrors": NOBODY, "timeout": 2.0}
     return MNISTDataModule(root=root, **{**defaults, **options})
-
-
-def set_up(data: MNISTDataModule) -> MNISTDataModule:
-    data.prepare_data()
-    data.setup("fit")
-    return data
-
-
-def collect(loader: object) -> Batch:
-    parts = zip(*(batch[:3] for batch in loader), strict=True)  # none has counts
-    return Batch(*map(torch.cat, parts))
 
 
 # --- what is read ---
@@ -49,13 +38,6 @@ def test_official_sets_stay_apart_and_rows_are_those_of_the_files(write_small_mn
         pixels = small.arrays[images][batch.index].astype(np.float32) / np.float32(255)
         np.testing.assert_array_equal(batch.x.numpy(), pixels[:, None])
         np.testing.assert_array_equal(batch.label, small.arrays[labels][batch.index])
-
-
-def test_raw_equals_gz(write_small_mnist):
-    raw = set_up(make_data(write_small_mnist("raw").root))
-    packed = set_up(make_data(write_small_mnist("packed", packed=True).root))
-    for left, right in zip(raw.train_dataloader(), packed.train_dataloader(), strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(left[:3], right[:3], strict=True))
 
 
 def test_validation_follows_the_seed_and_test_does_not(write_small_mnist):
@@ -93,11 +75,6 @@ def test_a_setting_out_of_range_is_refused(tmp_path, setting, value):
         make_data(tmp_path, **{setting: value})
 
 
-def test_the_root_may_come_from_the_environment(write_small_mnist, monkeypatch):
-    monkeypatch.setenv("MIXVAE_DATA_DIR", str(write_small_mnist().root))
-    assert len(collect(set_up(make_data(None)).test_dataloader()).x) == 12
-
-
 def test_the_files_are_read_once(write_small_mnist, monkeypatch):
     data = set_up(make_data(write_small_mnist().root))
     monkeypatch.setattr(mnist_module, "read_idx", None)
@@ -106,19 +83,6 @@ def test_the_files_are_read_once(write_small_mnist, monkeypatch):
 
 
 # --- files that are not as they should be ---
-
-
-@pytest.mark.parametrize("name", [TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS])
-@pytest.mark.parametrize("packed", [False, True])
-def test_a_damaged_file_is_named(write_small_mnist, name, packed):
-    small = write_small_mnist(packed=packed)
-    path = small.raw / (f"{name}.gz" if packed else name)
-    damaged = path.read_bytes()[:-5]
-    path.write_bytes(damaged)
-    with pytest.raises(ValueError, match=r"damaged .* expected .*, found .*Delete") as caught:
-        set_up(make_data(small.root))
-    assert str(path) in str(caught.value)
-    assert path.read_bytes() == damaged  # a user's file is never replaced or removed
 
 
 def test_files_that_are_not_the_official_ones_fail_the_checksum(write_small_mnist):
@@ -182,14 +146,6 @@ def test_only_missing_files_are_downloaded(write_small_mnist, start_mirror):
     (small.raw / TEST_LABELS).unlink()
     set_up(make_data(small.root, mirrors=[mirror.address]))
     assert mirror.asked == [f"/{TEST_LABELS}.gz"]
-
-
-def test_a_download_that_fails_its_checksum_is_not_kept(tmp_path, write_small_mnist, start_mirror):
-    write_small_mnist("server", packed=True, layout=".")  # well-formed, but not the official files
-    mirror = start_mirror("server")
-    with pytest.raises(FetchError, match="expected md5:f68b3c2dcbeaaa9fbdd348bbdeb94873"):
-        make_data(tmp_path / "root", mirrors=[mirror.address], checksum=True).prepare_data()
-    assert not (tmp_path / "root").exists()
 
 
 def test_when_no_mirror_works_one_error_says_what_to_do(tmp_path):

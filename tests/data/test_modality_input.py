@@ -15,7 +15,7 @@ from mixvae.contracts import MultimodalBatch
 from mixvae.data import MultimodalDataModule
 from mixvae.data.array_files import read_array
 from mixvae.data.labels import read_labels
-from mixvae.data.multimodal_state import MultimodalState
+from mixvae.data.multimodal_base import MultimodalState
 
 NUM = 60
 RANDOM = np.random.default_rng(0)

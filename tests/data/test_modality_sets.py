@@ -11,7 +11,7 @@ from PIL import Image
 
 from mixvae.data.cite import CiteDataModule, simulate_cite
 from mixvae.data.glyphs import GlyphsDataModule, draw_glyphs
-from mixvae.data.multimodal_state import MultimodalState
+from mixvae.data.multimodal_base import MultimodalState
 from mixvae.data.polymnist import PolyMNISTDataModule
 from mixvae.data.polymnist_views import compose_views, synthetic_pictures
 

@@ -10,8 +10,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from mixvae.contracts import MultimodalBatch
+from mixvae.data.multimodal_base import scale_of
 from mixvae.data.multimodal_resident import ModalityStores, MultimodalTensors, compact
-from mixvae.data.multimodal_state import scale_of
 from mixvae.data.resident import EvalLoader, TrainLoader
 
 

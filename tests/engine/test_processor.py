@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from mixvae.cli.schema import register
-from mixvae.engine import processor
+from mixvae.engine import devices
 from mixvae.runs.build import build_trainer
 from tests.composed import composed
 
@@ -36,10 +36,10 @@ def test_a_processor_says_whether_it_has_bf16(
     info = tmp_path / "cpuinfo"
     if text is not None:
         info.write_text(text)
-    monkeypatch.setattr(processor, "CPU_INFO", info)
-    assert processor.emulates_bf16() == emulates
-    assert processor.has_bf16("cpu") == has
-    assert not processor.has_bf16("mps")
+    monkeypatch.setattr(devices, "CPU_INFO", info)
+    assert devices.emulates_bf16() == emulates
+    assert devices.has_bf16("cpu") == has
+    assert not devices.has_bf16("mps")
 
 
 @pytest.mark.parametrize("emulates", [True, False])
@@ -78,7 +78,7 @@ def test_auto_is_told_in_config_and_summary_and_a_resumed_run_keeps_it(
     train: Train, small: Sequence[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here on a processor without bf16; the resumed run meets one that has it."""
-    monkeypatch.setattr(processor, "_cpu_has_bf16", lambda: False)
+    monkeypatch.setattr(devices, "_cpu_has_bf16", lambda: False)
     words = ("trainer.precision=auto", "bf16_tested=true", "trainer.max_epochs=1", "run_dir=a")
     outcome = train(*small, *words)
     assert outcome.status == 0, outcome.err
@@ -86,6 +86,6 @@ def test_auto_is_told_in_config_and_summary_and_a_resumed_run_keeps_it(
     assert yaml.safe_load((tmp_path / "a/config.yaml").read_text())["trainer"]["precision"] == (
         "32-true"
     )
-    monkeypatch.setattr(processor, "_cpu_has_bf16", lambda: True)
+    monkeypatch.setattr(devices, "_cpu_has_bf16", lambda: True)
     assert train("resume=a", "trainer.max_epochs=2").status == 0
     assert json.loads((tmp_path / "a/summary.json").read_text())["precision"] == "32-true"

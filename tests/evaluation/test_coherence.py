@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from mixvae.evaluation.coherence import coherence_matrix, mean_coherence
 from mixvae.evaluation.probe import Labelled
+from mixvae.evaluation.representation import coherence_matrix, mean_coherence
 
 LABEL = np.array([0, 1, 2, 3, 0, 1])
 

@@ -18,7 +18,6 @@ from mixvae.evaluation.generation import (
     measure_subsets,
     score_classes,
     some_subsets,
-    spread_over,
     targets_of,
 )
 from mixvae.evaluation.latent_mixture import LatentMixture, fit_latent_mixture
@@ -128,7 +127,6 @@ def test_subset_coherence_of_tags_ranks_scores() -> None:
 def test_agreement_is_over_pairs_of_modalities() -> None:
     a, b, c = np.array([0, 1, 2, 3]), np.array([0, 1, 0, 0]), np.array([0, 0, 0, 3])
     assert agreement([a, b, c]) == pytest.approx((0.5 + 0.5 + 0.5) / 3)
-    assert spread_over(np.arange(100.0), 3).tolist() == [0, 50, 99]
 
 
 @pytest.mark.parametrize("fit", [fit_logistic, fit_mlp, "trunk"])

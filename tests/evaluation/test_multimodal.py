@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mixvae.contracts import MultimodalPosterior, MultimodalStep
-from mixvae.evaluation.multimodal import MultimodalEvaluation
+from mixvae.evaluation.multimodal_health import MultimodalEvaluation
 
 NAMES = ("a", "b", "c")
 

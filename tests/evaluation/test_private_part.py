@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mixvae.evaluation.latents import LatentTable
-from mixvae.evaluation.private_part import explained, measure_private
+from mixvae.evaluation.representation import explained, measure_private
 
 
 def points(seed: int, num: int = 2000) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from mixvae.evaluation.disentanglement import dci, factor_vae_score, mutual_info
 from mixvae.evaluation.disentanglement_scores import DisentanglementScores
 from mixvae.evaluation.mixture import MixtureEvaluation
 from mixvae.evaluation.model_order import check_num_per_round
-from mixvae.evaluation.multimodal import MultimodalEvaluation
+from mixvae.evaluation.multimodal_health import MultimodalEvaluation
 from mixvae.evaluation.probe import Labelled, fit_logistic, fit_mlp
 from mixvae.evaluation.traversal import traverse_states
 

@@ -21,10 +21,14 @@ from mixvae.figures.genes import state_genes
 from mixvae.figures.imputations import imputations
 from mixvae.figures.latents import MAX_POINTS, LatentCloud, latent_planes
 from mixvae.figures.model_order import model_order
-from mixvae.figures.risk_coverage import risk_coverage
 from mixvae.figures.samples import category_samples, reconstructions, traversal
 from mixvae.figures.scatter import state_scatter
-from mixvae.figures.tables import category_label_table, consensus_matrix, samples_per_category
+from mixvae.figures.tables import (
+    category_label_table,
+    consensus_matrix,
+    risk_coverage,
+    samples_per_category,
+)
 
 RNG = np.random.default_rng(0)
 

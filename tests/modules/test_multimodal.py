@@ -12,10 +12,9 @@ from torch import Tensor
 from toys import EVENTS, SPECS
 
 from mixvae.contracts import ModalitySpec, MultimodalBatch, MultimodalModel
-from mixvae.evaluation.multimodal import MultimodalEvaluation
+from mixvae.evaluation.multimodal_health import MultimodalEvaluation
 from mixvae.modules import MMVM, Autoencoder, JointPosteriorVAE, MMVAEPlus, mmvae_plus, mmvm
-from mixvae.modules.imputed_pairs import MAX_SOURCES
-from mixvae.modules.modality_checks import weights_by_size
+from mixvae.modules.modality_checks import MAX_SOURCES, weights_by_size
 from mixvae.modules.multimodal import AbstractMultimodalModule
 from mixvae.objectives import posteriors
 from mixvae.objectives.divergences import kl_to_standard_normal

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mixvae.networks.alignment import BatchAlignment
+from mixvae.networks.components import BatchAlignment
 from mixvae.objectives.batch_effects import batch_effects
 
 

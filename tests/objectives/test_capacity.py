@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.distributions import Categorical, kl_divergence
 
-from mixvae.objectives.capacity import capacity_penalty, kl_to_uniform
+from mixvae.objectives.divergences import capacity_penalty, kl_to_uniform
 
 
 def test_the_penalty_is_the_distance_of_the_mean_and_pulls_from_both_sides() -> None:

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from mixvae.objectives.mutual_bound import category_information, state_information
+from mixvae.objectives.information import category_information, state_information
 
 K = 4
 

@@ -11,9 +11,9 @@ import torch
 
 from mixvae.objectives.adversarial import neighbour_radius, virtual_adversarial_copy
 from mixvae.objectives.assignment import align_agents, assign_balanced, match_categories
-from mixvae.objectives.capacity import capacity_penalty
 from mixvae.objectives.count_likelihoods import NegativeBinomial, ZeroInflatedNegativeBinomial
 from mixvae.objectives.coupling import coupling
+from mixvae.objectives.divergences import capacity_penalty
 from mixvae.objectives.gaussian_components import fit_components
 from mixvae.objectives.information import information
 from mixvae.objectives.kmeans import k_means

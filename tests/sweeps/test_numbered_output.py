@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from mixvae.sweeps.numbered_output import NumberedLines, numbered_output
+from mixvae.sweeps.jobs import NumberedLines, numbered_output
 
 
 def test_only_whole_lines_pass_each_behind_its_number() -> None:

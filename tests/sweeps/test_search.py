@@ -25,7 +25,7 @@ from mixvae.files import write_json, write_text
 from mixvae.runs import jobs
 from mixvae.runs.folder import RunFolder
 from mixvae.sweeps import search as search_driver
-from mixvae.sweeps import search_figures, tables
+from mixvae.sweeps import search_record, tables
 from tests.composed import composed
 from tests.sweeps.conftest import Interrupted, read_csv
 
@@ -85,7 +85,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRun:
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches without figures, which take longer than all else."""
-    monkeypatch.setattr(search_figures, "study_figures", lambda *arguments: {})
+    monkeypatch.setattr(search_record, "study_figures", lambda *arguments: {})
     monkeypatch.setattr(tables, "_draw", lambda *arguments: None)
 
 

@@ -8,7 +8,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from mixvae.sweeps.search_figures import study_figures
+from mixvae.sweeps.search_record import study_figures
 
 SPACE: dict[str, Any] = {
     "lr": FloatDistribution(1e-4, 1e-2, log=True),

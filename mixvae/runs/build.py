@@ -184,6 +184,7 @@ def _check_optimizer(model: AbstractModule[Any]) -> None:
 
 def build_trainer(cfg: DictConfig, *, logs: bool = True) -> Trainer:
     """Build the trainer with its callbacks and loggers; the first one writes metrics.csv."""
+    choose_precision(cfg)
     callbacks: list[Callback] = _built(cfg.callbacks)
     if not cfg.trainer.get("enable_progress_bar", True):
         callbacks = [item for item in callbacks if not isinstance(item, ProgressBar)]

@@ -27,7 +27,6 @@ from mixvae.runs.closing import tell_figures
 from mixvae.runs.opening import TrainedRun, choose_checkpoint, open_trained
 from mixvae.runs.recording import listening, shown, tell_tested_split
 from mixvae.runs.reviewing import write_review
-from mixvae.runs.trainer_settings import choose_precision
 
 # Trainer settings that change no result: the machine and the progress bar.
 MACHINE = re.compile(r"trainer(\.(accelerator|devices|enable_progress_bar))?=.*")
@@ -48,7 +47,6 @@ def evaluate(request: EvaluateRequest) -> dict[str, float]:
     # One process, even if several trained: each sample is tested and written once.
     cfg.trainer.devices, cfg.trainer.strategy = 1, "auto"
     cfg.trainer.pop("num_nodes", None)
-    choose_precision(cfg)
     check_constructors(resolved(cfg))
     split, metrics = _test(run, cfg)
     _report(run, target, request, split, metrics)

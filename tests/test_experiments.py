@@ -6,6 +6,7 @@ The second run draws no figures, which proves that figures change no number.
 from __future__ import annotations
 
 import json
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -88,9 +89,16 @@ def method_of(experiment: str) -> str:
     return experiment.partition("_")[2].removesuffix("_paper")
 
 
+def text_of(experiment: str) -> str:
+    """The file of an experiment and of those it builds on."""
+    text = (FOLDER / f"{experiment}.yaml").read_text()
+    based_on = re.findall(r"^  - ([a-z]\w*)$", text, flags=re.MULTILINE)
+    return "".join([text, *map(text_of, based_on)])
+
+
 def shrunk(experiment: str) -> list[str]:
     """The command line of an experiment that takes a second or two."""
-    text = (FOLDER / f"{experiment}.yaml").read_text()
+    text = text_of(experiment)
     own = [line for key, lines in SMALL.items() if f"override {key}" in text for line in lines]
     if experiment not in AUGMENTERS + MULTIMODAL and method_of(experiment) not in ONE_AGENT:
         own.append("model.num_agents=2")

@@ -21,7 +21,7 @@ from mixvae.data.preparation import Preparation
 from mixvae.data.resident import Resident
 from mixvae.data.splits import stratified_indices
 
-FEWEST = 10  # cells that can be split in three
+FEWEST = 6  # cells that can be split in three
 LEAST = 3  # cells of a class that is in training, validation and test
 logger = logging.getLogger("mixvae")
 

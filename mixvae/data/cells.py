@@ -233,10 +233,8 @@ class CellDataModule(AbstractCellDataModule):
         marked = source.marked_genes(self.layer, choice.genes)
         if marked is None:
             there = ", ".join(source.gene_columns(self.layer)) or "none"
-            raise FileNotFoundError(
-                f"data.genes is {choice.genes!r}, but there is no such file, a list of one gene"
-                f" name a line, nor such a column of var; it has {there}"
-            )
+            told = f"data.genes is {choice.genes!r}, but there is no such file of gene names, one"
+            raise FileNotFoundError(f"{told} a line, nor such a column of var; it has {there}")
         if not marked:
             raise ValueError(f"data.genes={choice.genes} marks no gene of {source.name}")
         return replace(choice, marked=tuple(marked))
@@ -298,5 +296,4 @@ def _words(source: CellSource, label_key: str) -> list[str | None]:
     """The label of each cell, from a column of obs or given beside it; None where missing."""
     if not is_given(label_key):
         return source.words(label_key, "label_key")
-    labels = as_labels(find(label_key), len(source.cells), "labels")
-    return label_words(labels)
+    return label_words(as_labels(find(label_key), len(source.cells), "labels"))

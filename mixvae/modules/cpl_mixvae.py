@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mixvae.contracts import Adversary, Augmenter, Balance, Batch, Covariate, MixtureStep
-from mixvae.messages import inform
-from mixvae.modules.base import check_adversary, plain_number, spread_samples, weight_schedule
+from mixvae.modules.base import check_adversary, plain_number, weight_schedule
+from mixvae.modules.chosen_unit import AbstractWithUnit, WeightUnit
 from mixvae.modules.mixture import AbstractMixture, Tau
 from mixvae.networks.batched import frozen_statistics
 from mixvae.objectives.assignment import joint_counts
@@ -24,14 +24,13 @@ from mixvae.objectives.divergences import (
     kl_to_standard_normal,
 )
 from mixvae.objectives.information import information
-from mixvae.objectives.likelihoods import half_null_deviance
 from mixvae.objectives.relaxation import gumbel_softmax, reparametrise
 from mixvae.objectives.schedules import Schedule, as_schedule
 from mixvae.objectives.terms import Terms
 from mixvae.processes import gather_over_processes
 
 
-class CplMixVAE(AbstractMixture):
+class CplMixVAE(AbstractWithUnit, AbstractMixture):
     """Coupled mixture VAEs: N agents, one tensor axis, one objective.
 
     Minimises, in nats, summed over features and averaged over the batch,
@@ -77,7 +76,6 @@ class CplMixVAE(AbstractMixture):
     """
 
     joint_counts: Tensor
-    chosen_unit: Tensor
     # Terms that all agents have together; each of the others is a sum over agents.
     joint_terms = frozenset({"coupling"})
 
@@ -99,7 +97,7 @@ class CplMixVAE(AbstractMixture):
         adversary: Adversary | None = None,
         information_weight: float | Schedule = 0.0,
         marginal_weight: float = 4.0,
-        weight_unit: float | Literal["auto"] = 1.0,
+        weight_unit: WeightUnit = 1.0,
         align_epochs: Sequence[int] = (),
         copy_strength: float | Schedule = 1.0,
         covariates: Sequence[Covariate] = (),
@@ -160,27 +158,6 @@ class CplMixVAE(AbstractMixture):
         }
         scaled = {name: self.scale * weight for name, weight in own.items()}
         return {**scaled, "coupling": self.weight_unit * self.coupling_weight(epoch)}
-
-    def _set_weight_unit(self, unit: float | Literal["auto"]) -> None:
-        """Take the unit, or prepare to choose it; then it is part of the state, a whole number."""
-        if unit != "auto":
-            self.weight_unit = plain_number("weight_unit", unit, above=0)
-            return
-        self.register_buffer("chosen_unit", torch.tensor(1000))
-        _take_unit(self)
-        self.register_load_state_dict_post_hook(_take_unit)  # type: ignore[no-untyped-call]
-
-    def choose(self, train: Collection[Batch], val: Collection[Batch], steps: int) -> None:
-        """Choose the unit of weights if it is `auto`."""
-        super().choose(train, val, steps)
-        if "chosen_unit" not in self._buffers:
-            return
-        deviance = half_null_deviance(self.likelihood, spread_samples(train))
-        self.chosen_unit.fill_(max(round(1000 * deviance), 1))
-        _take_unit(self)
-        reason = f"nats that a training sample says beyond the mean sample: {self.weight_unit:.4g}"
-        self.choices["model.weight_unit"] = {"weight_unit": self.weight_unit, "reason": reason}
-        inform(f"model.weight_unit: auto is the {reason}")
 
     def losses(self, objective: Tensor, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The negative evidence bound of one agent as `loss`, and its share of the objective.
@@ -299,7 +276,3 @@ class CplMixVAE(AbstractMixture):
         for name in weights:
             weights[name] /= unit * (self.num_agents if name in self.joint_terms else 1)
         return Balance(self.tau, self.largest_probability, weights)
-
-
-def _take_unit(module: Any, _: object = None) -> None:
-    module.weight_unit = int(module.chosen_unit) / 1000

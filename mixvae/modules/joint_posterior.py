@@ -81,9 +81,9 @@ class JointPosteriorVAE(AbstractMultimodalModule):
         beta: Beta = 1.0,
         **shared: Any,
     ) -> None:
-        super().__init__(**shared)
         if aggregate == "mopoe":
-            subsets(self.num_modalities)
+            subsets(len(shared["modalities"]))
+        super().__init__(**shared)
         self._set_beta(beta)
         if aggregate not in AGGREGATE_KINDS:
             raise ValueError(

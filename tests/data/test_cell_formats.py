@@ -564,7 +564,7 @@ WRONG = {
         {"batch_key": "own"},
         "1 of 60 cells have no value there; give them one",
     ),
-    "few cells": (lambda: make()[:9].copy(), {}, "9 cells are too few .* 10 or more"),
+    "few cells": (lambda: make()[:5].copy(), {}, "5 cells are too few .* 6 or more"),
 }  # fmt: skip
 
 

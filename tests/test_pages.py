@@ -50,6 +50,9 @@ SHORT = {
         *("data.test_samples=60", "data.batch_size=50", "callbacks.evaluation.classifier=logistic"),
     ],
     "=cite_": ["data.batch_size=200"],
+    "=hippocampus_": [
+        *("data.subwindow_length=5", "data.num_subwindows=5", "data.simulator.num_bins=280"),
+    ],
     "dsprites": ["data.subset={orientation: 20, x: 8, y: 8}", "data_root=."],
     "cells_synthetic_cpl_paper": [
         *("data.num_cells=900", "data.num_genes=300", "data.num_types=6", "data.batch_size=150"),

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mixvae.data.cell_files import INSTALL
+from mixvae.data.gene_names import is_absent
 from mixvae.data.given import as_array, find, is_given, tensor_array
 from mixvae.data.table_lines import DELIMITERS, is_missing
 from mixvae.data.tables import holds_words, numbers_of, read_table, text_lines
@@ -251,7 +252,7 @@ def _plain(path: Path, key: str, values: Any) -> np.ndarray:
         return values.astype(str)
     array = np.asarray(values)
     if array.dtype == object:
-        array = np.array(["" if value is None or value != value else str(value) for value in array])
+        array = np.array(["" if is_absent(value) else str(value) for value in array])
     if array.dtype.kind not in "buifUST":
         raise ValueError(f"{path}:{key} holds {array.dtype}, not numbers or texts")
     return array

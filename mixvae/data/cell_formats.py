@@ -176,8 +176,7 @@ def _format_of_folder(path: Path) -> Format:
     inside = [
         entry
         for entry in sorted(path.iterdir(), key=lambda entry: ("filtered" not in entry.name, entry))
-        if entry.suffix in (".h5ad", ".h5mu", ".h5", ".loom")
-        or (entry.is_dir() and find_mtx(entry))
+        if entry.suffix in CELLS or (entry.is_dir() and find_mtx(entry))
     ]
     told = f"name what is inside, such as {inside[0]}" if inside else READS
     half = "; as a zarr store it is half written" if path.suffix == ".zarr" else ""

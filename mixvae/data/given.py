@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mixvae.data.gene_names import is_absent
 from mixvae.data.table_lines import MISSING_WORDS
 
 PREFIX = "python:"
@@ -201,7 +202,7 @@ def _frame_array(frame: Any, what: str) -> NDArray[Any]:
 def _from_objects(values: NDArray[Any], what: str) -> NDArray[Any]:
     """Numbers or texts of an array of objects; None and NA are missing."""
     flat = values.ravel().tolist()
-    missing = [_is_nothing(one) for one in flat]
+    missing = [np.ndim(one) == 0 and is_absent(one) for one in flat]
     there = [one for one, lost in zip(flat, missing, strict=True) if not lost]
     if there and all(isinstance(one, str | bytes) for one in there):
         texts = ["" if lost else one for one, lost in zip(flat, missing, strict=True)]
@@ -218,12 +219,6 @@ def _from_objects(values: NDArray[Any], what: str) -> NDArray[Any]:
             " an array of one shape, such as np.stack(images)"
         ) from error
     return np.array(numbers).reshape(values.shape)
-
-
-def _is_nothing(value: Any) -> bool:
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return True
-    return isinstance(value, float) and value != value
 
 
 def _add_array(digest: Any, array: NDArray[Any]) -> None:

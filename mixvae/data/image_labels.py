@@ -14,10 +14,11 @@ from mixvae.data.given import is_given
 from mixvae.data.idx import is_idx, read_own_idx
 from mixvae.data.labels import check_labels, read_label_rows
 from mixvae.data.table_lines import DELIMITERS
+from mixvae.data.table_names import LABEL_NAMES
 from mixvae.data.tables import read_table
 from mixvae.messages import warn
 
-LABEL_COLUMNS = ("label", "labels", "class", "type", "y", "target", "category")
+LABEL_COLUMNS = LABEL_NAMES | {"category"}
 
 
 class Images(NamedTuple):
@@ -46,14 +47,14 @@ def read_image_labels(name: str, images: Images) -> NDArray[Any]:
         check_file(path)
         return read_own_idx(path)
     is_table = path.suffix in DELIMITERS and path.is_file()
+    rows = read_table(path, "", numeric=False).cells if is_table else []
     names = [file.name for file in images.files]
     for known in (names, [file.stem for file in images.files]):
-        if is_table and (found := _by_name(path, known)) is not None:
+        if (found := _by_name(path, rows, known)) is not None:
             return found
-    values = None
-    for first in (0, 1):
-        if is_table and values is None:
-            values = _by_name(path, [str(first + row) for row in range(size)])
+    counted = ([str(first + row) for row in range(size)] for first in (0, 1))
+    by_number = (_by_name(path, rows, known) for known in counted)
+    values = next((found for found in by_number if found is not None), None)
     if values is None:
         values = read_label_rows(name, size).values
         check_labels(name, values, size)
@@ -81,15 +82,14 @@ def check_file(path: Path) -> None:
         raise FileNotFoundError(f"there is no file {path} (asked for from {Path.cwd()})")
 
 
-def _by_name(path: Path, names: Sequence[str]) -> NDArray[np.str_] | None:
-    """Labels of a table in the order of these names, empty where it lacks one.
+def _by_name(path: Path, rows: list[list[str]], names: Sequence[str]) -> NDArray[np.str_] | None:
+    """Labels of a table's rows in the order of these names, empty where it lacks one.
 
     None if no column has half of the names, each once. Of numbers all are needed, as some tables
     count from 0 and others from 1.
     """
     least = len(names) if all(name.isdigit() for name in names) else (len(names) + 1) // 2
-    rows = read_table(path, "", numeric=False).cells
-    for column in range(len(rows[0]) if len(rows[0]) > 1 else 0):
+    for column in range(len(rows[0]) if rows and len(rows[0]) > 1 else 0):
         row = {Path(fields[column]).name: fields for fields in rows}
         if len(row) < len(rows) or sum(name in row for name in names) < max(1, least):
             continue

@@ -197,7 +197,6 @@ class ImageDataModule(AbstractResidentDataModule):
                     )
                 other = read_images(self.test_path, self.test_labels, self.layout)
                 images["test"] = other.get("test", other["train"])
-            train = images["train"]
             channels = 3 if any(part.pixels.shape[1] == 3 for part in images.values()) else None
             if self.run_state is not None:
                 channels = self.run_state.shape[0]

@@ -1,4 +1,4 @@
-"""The lines of a text file: its encoding, the sign between values, and words that mean numbers."""
+"""The lines of a text file: its encoding, its delimiter, and words that mean numbers."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ _logger = logging.getLogger("mixvae")
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 OTHERS = (";", "\t", ",")
-LOOKED_AT = 20  # lines from which the sign between values is told
-MISSING_WORDS = frozenset(
-    ("", "na", "n/a", "nan", "<na>")
-)  # also of labels, where None may be a class
+LOOKED_AT = 20  # lines decide the delimiter
+# Also of labels, where None may be a class.
+MISSING_WORDS = frozenset(("", "na", "n/a", "nan", "<na>"))
 MISSING_TEXTS = MISSING_WORDS.union(
     (
         *("n.a.", "-nan", "nat", "null", "none", "missing"),
@@ -53,40 +52,40 @@ def decoded(path: Path) -> str:
 
 
 def lines_of(path: Path) -> tuple[str, list[int], list[list[str]]]:
-    """The sign between values, the number of each line that is not empty, and its fields."""
+    """The delimiter, the number of each line that is not empty, and its fields."""
     text = decoded(path)
-    sign = _sign(path, text)
+    delimiter = _delimiter(path, text)
     lines, rows = [], []
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=sign)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         for row in reader:
             if row:
                 lines.append(reader.line_num)
-                rows.append([_with_point(field.strip(), sign) for field in row])
+                rows.append([_with_point(field.strip(), delimiter) for field in row])
     except csv.Error as error:
         raise ValueError(
             f"{path}, line {reader.line_num}: {error}; does a quotation mark lack its second?"
         ) from error
-    return sign, lines, rows
+    return delimiter, lines, rows
 
 
-def _sign(path: Path, text: str) -> str:
-    """The usual sign of the ending, or another one that each line has as often as the first."""
+def _delimiter(path: Path, text: str) -> str:
+    """The usual one of the ending, or another that each line has as often as the first."""
     usual = DELIMITERS[path.suffix]
     lines = [line for line in text[: 2**20].splitlines() if line.strip()][:LOOKED_AT]
 
-    def is_regular(sign: str) -> bool:
-        return bool(lines) and lines[0].count(sign) > 0 and len({x.count(sign) for x in lines}) == 1
+    def is_regular(one: str) -> bool:
+        return bool(lines) and lines[0].count(one) > 0 and len({x.count(one) for x in lines}) == 1
 
     if is_regular(usual):
         return usual
-    other = next((sign for sign in OTHERS if sign != usual and is_regular(sign)), None)
+    other = next((one for one in OTHERS if one != usual and is_regular(one)), None)
     if other is None:
         return usual
     _logger.info("%s has %r between its values, not %r", path, other, usual)
     return other
 
 
-def _with_point(field: str, sign: str) -> str:
+def _with_point(field: str, delimiter: str) -> str:
     """A number with a decimal comma, beside semicolons, with a point."""
-    return field.replace(",", ".") if sign == ";" and _COMMA.fullmatch(field) else field
+    return field.replace(",", ".") if delimiter == ";" and _COMMA.fullmatch(field) else field

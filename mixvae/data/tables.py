@@ -23,14 +23,14 @@ class Table(NamedTuple):
         ids: Name of each row, length N; None if the table has no column of ids.
         lines: Number of each row's line in the file, for messages.
         names: Names of the C columns; none if the table has no line of names.
-        sign: Sign between the values.
+        delimiter: Character between the values.
     """
 
     cells: list[list[str]]
     ids: tuple[str, ...] | None
     lines: list[int]
     names: list[str]
-    sign: str
+    delimiter: str
 
 
 def read_table(path: Path, id_column: str | None = None, *, numeric: bool = True) -> Table:
@@ -45,7 +45,7 @@ def read_table(path: Path, id_column: str | None = None, *, numeric: bool = True
     Args:
         numeric: Whether the values are numbers, so that a first line of words names columns.
     """
-    sign, lines, rows = lines_of(path)
+    delimiter, lines, rows = lines_of(path)
     if not rows:
         raise ValueError(f"{path} holds no line of values")
     has_names = _has_names(path, rows, numeric=numeric)
@@ -58,13 +58,13 @@ def read_table(path: Path, id_column: str | None = None, *, numeric: bool = True
                 f"{path}, line {line}: {len(row)} values, but {len(rows[0])} in the lines before"
             )
     if rows and len(rows[0]) > 1 and not any(row[-1] for row in rows) and not any(names[-1:]):
-        rows, names = [row[:-1] for row in rows], names[:-1]  # a sign at the end of each line
+        rows, names = [row[:-1] for row in rows], names[:-1]  # a delimiter ends each line
     column = _id_column(path, names, rows, id_column, numeric=numeric)
     if column is None:
-        return Table(rows, None, lines, names, sign)
+        return Table(rows, None, lines, names, delimiter)
     ids = tuple(_whole(row[column]) for row in rows)
     rest = [row[:column] + row[column + 1 :] for row in rows]
-    return Table(rest, ids, lines, names[:column] + names[column + 1 :], sign)
+    return Table(rest, ids, lines, names[:column] + names[column + 1 :], delimiter)
 
 
 def numbers_of(path: Path, table: Table) -> np.ndarray:
@@ -81,7 +81,7 @@ def numbers_of(path: Path, table: Table) -> np.ndarray:
 
 
 def _remedy(table: Table) -> str:
-    """What to do about a field that is no number."""
+    """Advice for a field that is not a number."""
     for place, column in enumerate(zip(*table.cells, strict=True)):
         if holds_words(list(column)):
             name = table.names[place] if table.names else f"number {place + 1}"
@@ -89,10 +89,10 @@ def _remedy(table: Table) -> str:
                 f"the column {name} holds words: leave it out, or use it as data.labels, or as the"
                 " names of rows (data.id_column)"
             )
-    sign = "commas" if table.sign == "," else repr(table.sign)
+    delimiter = "commas" if table.delimiter == "," else repr(table.delimiter)
     return (
-        f"numbers must lie between {sign}, with a point for decimals; leave a field empty where"
-        " the value is missing"
+        f"numbers must lie between {delimiter}, with a point for decimals; leave a field empty"
+        " where the value is missing"
     )
 
 

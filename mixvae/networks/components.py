@@ -69,7 +69,7 @@ class BatchAlignment(nn.Module):
         """
         batch = batch.to(points.dtype)
         z = points - batch @ self.shift
-        # a share of 0 times -inf is no number
+        # 0 * -inf would be NaN
         weights = batch @ self.log_weights.clamp_min(-1e4)
         offsets = torch.einsum("bn,nkc->bkc", batch, self.offsets)
         centres = self.centres + offsets

@@ -122,13 +122,14 @@ class Merging(Callback):
         assert isinstance(pl_module, Prunable)
         self._done = True
         cells = assigned_samples(trainer, pl_module)
-        path = merging_path(cells.points, cells.category, pl_module.num_categories)
+        path = merging_path(cells.points, cells.probs)
         number = self.num_categories
         if number is None and self.max_valley is not None:
             number = separate_groups(path, self.max_valley)
         elif number is None:
-            number = most_agreed(joint_of_groups(cells.category, path.group))
-        size = [np.bincount(c, minlength=pl_module.num_categories) for c in cells.category]
+            number = most_agreed(joint_of_groups(cells.probs, path.group))
+        category = cells.probs.argmax(axis=-1)
+        size = [np.bincount(one, minlength=pl_module.num_categories) for one in category]
         groups = as_groups(path.group[number], np.stack(size))
         pl_module.merge(torch.from_numpy(groups.order), torch.from_numpy(groups.name))
         if self.align and pl_module.num_agents > 1:
@@ -150,11 +151,11 @@ class Assigned(NamedTuple):
 
     Attributes:
         points: What encoders see of them, see `Mergeable.seen`, shape (N, C).
-        category: Most probable category by each agent, shape (A, N).
+        probs: q(c|x) by each agent, shape (A, N, K).
     """
 
     points: NDArray[np.float32]
-    category: NDArray[np.int64]
+    probs: NDArray[np.float32]
 
 
 @torch.no_grad()
@@ -162,13 +163,12 @@ def assigned_samples(trainer: Trainer, model: LightningModule) -> Assigned:
     """Assign training samples of all ranks, in the order of the ranks."""
     assert isinstance(model, Mergeable)
     assert isinstance(model, MixtureModel)
-    points, category = [], []
+    points, probs = [], []
     with evaluating(trainer, model):
         for index, batch in enumerate(ordered_batches(trainer, "train", MAX_SAMPLES)):
             points.append(model.seen(batch).float().cpu().numpy())
-            probs = model.predict_step(batch, index).posterior.probs
-            category.append(probs.argmax(dim=-1).cpu().numpy())
-    own = Assigned(np.concatenate(points), np.concatenate(category, axis=1))
+            probs.append(model.predict_step(batch, index).posterior.probs.float().cpu().numpy())
+    own = Assigned(np.concatenate(points), np.concatenate(probs, axis=1))
     parts = gather_objects(own)
     joined = np.concatenate([part.points for part in parts])
     if joined.shape[1] > MAX_DIMENSIONS:
@@ -176,4 +176,4 @@ def assigned_samples(trainer: Trainer, model: LightningModule) -> Assigned:
         from sklearn.decomposition import PCA  # slow to import
 
         joined = PCA(size, svd_solver="randomized", random_state=0).fit_transform(joined)
-    return Assigned(joined, np.concatenate([part.category for part in parts], axis=1))
+    return Assigned(joined, np.concatenate([part.probs for part in parts], axis=1))

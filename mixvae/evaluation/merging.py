@@ -18,7 +18,7 @@ from mixvae.objectives.assignment import joint_counts
 
 LEAST_GROUPS = 2
 FEW = 10
-"""Samples below which a category's density is not estimated: it joins the nearest category."""
+"""Samples below which a category's density is not estimated: it joins the one it shares most with."""
 BINS, POINTS = 256, 64  # of the density along an axis
 Floats = NDArray[np.float64]
 
@@ -93,24 +93,23 @@ def _density(values: Floats, places: Floats) -> Floats:
     return found
 
 
-def merging_path(
-    points: NDArray[np.floating], category: NDArray[np.int64], num_categories: int
-) -> Path:
+def merging_path(points: NDArray[np.floating], probs: NDArray[np.floating]) -> Path:
     """Merge the categories of each agent with the shallowest valley, two at a time, down to two.
 
-    Empty categories are merged first, then those of fewer samples than `FEW`, each into the nearest
-    one by the distance of means.
+    Categories of fewer samples than `FEW` are merged first, the emptiest before others, each into
+    the one whose samples give it most probability. Mutual information does not mind that a type
+    has several categories at once, one of which is always the most probable: the others look
+    empty, and hold much of the type.
 
     Args:
         points: Samples, shape (N, C), in standard deviations of noise.
-        category: Category of each sample by each agent, shape (A, N).
-        num_categories: Their number K.
+        probs: q(c|x) of each sample by each agent, shape (A, N, K).
 
     Source:
         Ours; merging components whose samples have no gap between them is the "ridgeline" idea of
         Hennig 2010, here along one axis.
     """
-    paths = [_merge(points.astype(np.float64), one, num_categories) for one in category]
+    paths = [_merge(points.astype(np.float64), one) for one in probs]
     return Path(
         {number: np.stack([path[number][0] for path in paths]) for number in paths[0]},
         {number: np.array([path[number][1] for path in paths]) for number in paths[0]},
@@ -118,20 +117,22 @@ def merging_path(
 
 
 def _merge(
-    points: Floats, category: NDArray[np.int64], num_categories: int
+    points: Floats, probs: NDArray[np.floating]
 ) -> dict[int, tuple[NDArray[np.int64], float]]:
     """The grouping of one agent, and the valley merged last, by the number of groups."""
-    category = category.copy()
+    category, num_categories = probs.argmax(axis=1), probs.shape[1]
     group = np.arange(num_categories)
     alive = list(range(num_categories))
     path = {num_categories: (group.copy(), np.inf)}
     depth: dict[tuple[int, int], float] = {}
     size = np.bincount(category, minlength=num_categories)
+    # Probability of category k over the samples of j, as [k, j].
+    shared = probs.T.astype(np.float64) @ (category[:, None] == group)
     while len(alive) > LEAST_GROUPS:
         few = [k for k in alive if size[k] < FEW]
         if few:
             gone = min(few, key=lambda k: int(size[k]))
-            kept = _nearest(points, category, gone, [k for k in alive if k != gone])
+            kept = max((k for k in alive if k != gone), key=lambda k: float(shared[gone, k]))
         else:
             for pair in ((i, j) for i in alive for j in alive if i < j):
                 if pair not in depth:
@@ -139,23 +140,14 @@ def _merge(
             kept, gone = max(depth, key=lambda pair: depth[pair])
         merged = np.inf if few else depth[kept, gone]
         category[category == gone] = kept
-        size[kept], size[gone] = size[kept] + size[gone], 0
+        for counts in (size, shared, shared.T):
+            counts[kept] += counts[gone]
+        size[gone] = 0
         group[group == gone] = kept
         alive.remove(gone)
         depth = {pair: value for pair, value in depth.items() if not {kept, gone} & {*pair}}
         path[len(alive)] = np.searchsorted(alive, group).astype(np.int64), merged
     return path
-
-
-def _nearest(points: Floats, category: NDArray[np.int64], gone: int, others: list[int]) -> int:
-    """The category whose mean is nearest that of `gone`; the first one where either is empty."""
-    own = points[category == gone]
-    filled = [k for k in others if (category == k).any()]
-    if len(own) == 0 or not filled:
-        return others[0]
-    centre = own.mean(axis=0)
-    far = [np.square(points[category == k].mean(axis=0) - centre).sum() for k in filled]
-    return filled[int(np.argmin(far))]
 
 
 def separate_groups(path: Path, max_valley: float) -> int:
@@ -174,17 +166,18 @@ def separate_groups(path: Path, max_valley: float) -> int:
 
 
 def joint_of_groups(
-    category: NDArray[np.int64], group: Mapping[int, NDArray[np.int64]]
+    probs: NDArray[np.floating], group: Mapping[int, NDArray[np.int64]]
 ) -> dict[int, NDArray[np.int64]]:
     """Samples that agent a puts into group i and agent b into j, (A, A, G, G), by their number G.
 
     Args:
-        category: Category of each sample by each agent, shape (A, N).
+        probs: q(c|x) of each sample by each agent, shape (A, N, K); those of a group add up.
         group: See `Path`.
     """
     found = {}
     for number, groups in group.items():
-        named = np.stack([names[one] for names, one in zip(groups, category, strict=True)])
+        members = groups[:, :, None] == np.arange(number)  # (A, K, G)
+        named = (probs @ members.astype(probs.dtype)).argmax(axis=-1)
         found[number] = joint_counts(torch.from_numpy(named), number).numpy()
     return found
 

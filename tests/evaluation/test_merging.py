@@ -60,30 +60,31 @@ K = 5
 
 
 def assigned(points: np.ndarray, cuts: list[list[float]]) -> np.ndarray:
-    """The nearest centre of each point, for each agent, shape (A, N)."""
-    return np.abs(points[None, :, :1] - np.array(cuts)[:, None, :]).argmin(axis=-1)
+    """The nearest centre of each point, for each agent, one-hot, shape (A, N, K)."""
+    return np.eye(K)[np.abs(points[None, :, :1] - np.array(cuts)[:, None, :]).argmin(axis=-1)]
 
 
 @pytest.mark.parametrize("max_valley", [0.5, None])
 def test_each_type_becomes_one_group_whatever_the_cuts(
     points: np.ndarray, max_valley: float | None
 ) -> None:
-    category = assigned(points, CUTS)
-    path = merging_path(points, category, K)
+    probs = assigned(points, CUTS)
+    path = merging_path(points, probs)
     if max_valley is None:
-        number = most_agreed(joint_of_groups(category, path.group))
+        number = most_agreed(joint_of_groups(probs, path.group))
     else:
         number = separate_groups(path, max_valley)
     assert number == 3
     truth = np.digitize(points[:, 0], [2.5, 7.5])
-    for group, one in zip(path.group[3], category, strict=True):
+    for group, one in zip(path.group[3], probs.argmax(axis=-1), strict=True):
         assert len({(t, g) for t, g in zip(truth, group[one], strict=True)}) == 3
 
 
 def test_joint_counts_are_those_of_the_groups(points: np.ndarray) -> None:
-    category = assigned(points, CUTS)
-    path = merging_path(points, category, K)
-    joint = joint_of_groups(category, path.group)
+    probs = assigned(points, CUTS)
+    category = probs.argmax(axis=-1)
+    path = merging_path(points, probs)
+    joint = joint_of_groups(probs, path.group)
     assert joint.keys() == path.group.keys() == {2, 3, 4, 5}
     for number, table in joint.items():
         named = [group[one] for group, one in zip(path.group[number], category, strict=True)]
@@ -97,9 +98,9 @@ def test_joint_counts_are_those_of_the_groups(points: np.ndarray) -> None:
 def test_order_is_a_permutation_that_begins_with_the_largest_of_each_group(
     points: np.ndarray,
 ) -> None:
-    category = assigned(points, CUTS)
-    size = np.stack([np.bincount(one, minlength=K) for one in category])
-    group = merging_path(points, category, K).group[3]
+    probs = assigned(points, CUTS)
+    size = probs.sum(axis=1).astype(int)
+    group = merging_path(points, probs).group[3]
     groups = as_groups(group, size)
     assert groups.num_groups == 3
     for agent in range(3):
@@ -111,17 +112,31 @@ def test_order_is_a_permutation_that_begins_with_the_largest_of_each_group(
             assert mass[place] <= mass[groups.name[agent, place]]
 
 
-def test_empty_and_small_categories_go_first_each_to_the_nearest() -> None:
+def test_a_small_category_joins_the_one_that_its_samples_would_go_to() -> None:
     random = np.random.default_rng(0)
     few = FEW - 1
-    points = np.concatenate(
-        [random.normal((c, 0), 0.1, (n, 2)) for c, n in ((0, 100), (9, 100), (7, few))]
-    )
-    category = np.repeat([0, 2, 3], [100, 100, few])[None]
-    path = merging_path(points, category, 4)
-    assert path.group[2][0].tolist() in ([0, 0, 1, 1], [0, 1, 1, 1])
+    points = random.normal(size=(200 + few, 2))
+    probs = np.eye(4)[np.repeat([0, 2, 3], [100, 100, few])]
+    probs[100:200] += (0, 0, 0, 0.1)
+    path = merging_path(points, probs[None])
+    assert path.group[2][0, [0, 2, 3]].tolist() == [0, 1, 1]
     assert all(np.isinf(depth).all() for depth in path.depth.values())
     assert separate_groups(path, 0.5) == 2
+
+
+def test_categories_that_are_never_the_most_probable_join_the_type_that_they_hold() -> None:
+    """With its other categories the second type is whole; else they would outweigh the first."""
+    random = np.random.default_rng(0)
+    truth = np.repeat([0, 1, 2], 100)
+    points = random.normal(size=(300, 2)) + 20 * np.eye(3)[truth][:, :2]
+    probs = np.eye(9)[truth]
+    probs[truth == 1] = (0, 0.2, 0, *np.full(5, 0.13), 0.15)
+    path = merging_path(points, np.stack([probs, np.roll(probs, 4, axis=1)]))
+    for agent, moved in enumerate((0, 4)):
+        assert path.group[3][agent][(np.array([1, 3, 4, 5, 6, 7, 8]) + moved) % 9].std() == 0
+    joint = joint_of_groups(np.stack([probs, np.roll(probs, 4, axis=1)]), path.group)
+    assert most_agreed(joint) == 3
+    assert sorted(joint[3][0, 1].ravel()) == [0] * 6 + [100] * 3
 
 
 def everyone(table: np.ndarray) -> np.ndarray:
@@ -153,7 +168,7 @@ def test_the_number_of_most_shared_information_is_taken_and_of_equal_ones_the_sm
 
 def test_an_agent_that_takes_two_types_for_one_is_outvoted(points: np.ndarray) -> None:
     blind = [-0.5, 0.5, 7.5, 50.0, 99.0]
-    category = assigned(points, [*CUTS, blind])
-    assert separate_groups(merging_path(points, category, K), 0.5) == 3
+    probs = assigned(points, [*CUTS, blind])
+    assert separate_groups(merging_path(points, probs), 0.5) == 3
     # Two agents have to agree.
-    assert separate_groups(merging_path(points, category[2:], K), 0.5) == 2
+    assert separate_groups(merging_path(points, probs[2:]), 0.5) == 2

@@ -122,13 +122,12 @@ class Merging(Callback):
         assert isinstance(pl_module, Prunable)
         self._done = True
         cells = assigned_samples(trainer, pl_module)
-        path = merging_path(cells.points, cells.probs)
+        path, category = merging_path(cells.points, cells.probs), cells.probs.argmax(axis=-1)
         number = self.num_categories
         if number is None and self.max_valley is not None:
             number = separate_groups(path, self.max_valley)
         elif number is None:
-            number = most_agreed(joint_of_groups(cells.probs, path.group))
-        category = cells.probs.argmax(axis=-1)
+            number = most_agreed(joint_of_groups(category, path.group))
         size = [np.bincount(one, minlength=pl_module.num_categories) for one in category]
         groups = as_groups(path.group[number], np.stack(size))
         pl_module.merge(torch.from_numpy(groups.order), torch.from_numpy(groups.name))

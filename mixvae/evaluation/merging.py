@@ -166,18 +166,17 @@ def separate_groups(path: Path, max_valley: float) -> int:
 
 
 def joint_of_groups(
-    probs: NDArray[np.floating], group: Mapping[int, NDArray[np.int64]]
+    category: NDArray[np.int64], group: Mapping[int, NDArray[np.int64]]
 ) -> dict[int, NDArray[np.int64]]:
     """Samples that agent a puts into group i and agent b into j, (A, A, G, G), by their number G.
 
     Args:
-        probs: q(c|x) of each sample by each agent, shape (A, N, K); those of a group add up.
+        category: Category of each sample by each agent, shape (A, N).
         group: See `Path`.
     """
     found = {}
     for number, groups in group.items():
-        members = groups[:, :, None] == np.arange(number)  # (A, K, G)
-        named = (probs @ members.astype(probs.dtype)).argmax(axis=-1)
+        named = np.stack([names[one] for names, one in zip(groups, category, strict=True)])
         found[number] = joint_counts(torch.from_numpy(named), number).numpy()
     return found
 

@@ -16,12 +16,15 @@ from mixvae.callbacks.pruning import Pruning
 from mixvae.callbacks.settings import check_least
 from mixvae.contracts import Mergeable, MixtureModel, Prunable
 from mixvae.evaluation.merging import (
+    agreement,
     as_groups,
+    found_by_most,
     joint_of_groups,
     merging_path,
     most_agreed,
     separate_groups,
 )
+from mixvae.evaluation.review import MIN_CONSENSUS
 from mixvae.messages import inform, warn
 from mixvae.processes import gather_objects
 
@@ -42,7 +45,7 @@ class Merging(Callback):
         num_categories: Categories to end with, if known.
         max_valley: Else categories are merged whose valley is shallower than this density, as a
             share of the lower peak; None takes the number of categories on which the agents agree
-            most.
+            most, less those that at most half of the agents have.
         align: Match the agents' categories after the merging.
     """
 
@@ -123,13 +126,16 @@ class Merging(Callback):
         self._done = True
         cells = assigned_samples(trainer, pl_module)
         path, category = merging_path(cells.points, cells.probs), cells.probs.argmax(axis=-1)
-        number = self.num_categories
-        if number is None and self.max_valley is not None:
-            number = separate_groups(path, self.max_valley)
-        elif number is None:
-            number = most_agreed(joint_of_groups(category, path.group))
+        if self.num_categories is not None:
+            group = path.group[self.num_categories]
+        elif self.max_valley is not None:
+            group = path.group[separate_groups(path, self.max_valley)]
+        else:
+            group = found_by_most(
+                category, path.group[most_agreed(joint_of_groups(category, path.group))]
+            )
         size = [np.bincount(one, minlength=pl_module.num_categories) for one in category]
-        groups = as_groups(path.group[number], np.stack(size))
+        groups = as_groups(group, np.stack(size))
         pl_module.merge(torch.from_numpy(groups.order), torch.from_numpy(groups.name))
         if self.align and pl_module.num_agents > 1:
             pl_module.align(torch.from_numpy(measure(trainer, pl_module).joint))
@@ -138,6 +144,14 @@ class Merging(Callback):
             f"merged after epoch {trainer.current_epoch + 1}: {pl_module.num_categories} categories"
             f" into {groups.num_groups}"
         )
+        (joint,) = joint_of_groups(category, {groups.num_groups: group}).values()
+        alone = agreement(joint)
+        if alone < MIN_CONSENSUS:
+            warn(
+                f"before they are coupled, the agents agree on {alone:.0%} of the training samples"
+                f" only (sound: {MIN_CONSENSUS:.0%}). Coupling lets them agree on more, so the"
+                " consensus says less than usual; check the categories by their markers"
+            )
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Warn if training ended before the merging."""

@@ -14,11 +14,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from mixvae.evaluation.clustering import entropy
-from mixvae.objectives.assignment import joint_counts
+from mixvae.objectives.assignment import align_agents, joint_counts, match_categories
 
 LEAST_GROUPS = 2
 FEW = 10
-"""Samples below which a category's density is not estimated: it joins the one it shares most with."""
+"""Samples below which a category's density is not estimated: it joins another by probability."""
 BINS, POINTS = 256, 64  # of the density along an axis
 Floats = NDArray[np.float64]
 
@@ -211,6 +211,45 @@ def _shared_information(joint: NDArray[np.int64]) -> float:
         # The conditional entropies are H(a) - I and H(b) - I, and I is H(a) + H(b) - H(a, b).
         values.append(1.5 * own - 2 * entropy(table.ravel()))
     return float(np.mean(values))
+
+
+def found_by_most(category: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Join each group that at most half of the agents have to where the others put its samples.
+
+    An agent has a group of at least `FEW` samples. Groups are matched between agents first.
+
+    Args:
+        category: Category of each sample by each agent, shape (A, N).
+        group: Group of each category, shape (A, K), 0..G-1; returned as it is if fewer than two
+            groups are found by most agents.
+    """
+    number = int(group.max()) + 1
+    (joint,) = joint_of_groups(category, {number: group}).values()
+    shared_name = np.argsort(align_agents(joint), axis=1)
+    group_names = np.take_along_axis(shared_name, group, axis=1)
+    named = np.take_along_axis(group_names, category, axis=1)
+    size = np.stack([np.bincount(one, minlength=number) for one in named])
+    kept = (size >= FEW).mean(axis=0) > 1 / 2
+    if kept.sum() < LEAST_GROUPS:
+        return group
+    target = np.arange(number)
+    for gone in np.flatnonzero(~kept):
+        votes = named[:, (named == gone).any(axis=0)]
+        target[gone] = np.argmax(np.bincount(votes.ravel(), minlength=number) * kept)
+    return (np.cumsum(kept) - 1)[target][group_names]
+
+
+def agreement(joint: ArrayLike) -> float:
+    """Share of the samples on which two agents agree, after matching; mean over pairs of agents.
+
+    Args:
+        joint: Samples that agent a puts into group i and agent b into j, shape (A, A, G, G); 1 for
+            one agent alone.
+    """
+    tables = np.asarray(joint)
+    pairs = [tables[a, b] for a, b in zip(*np.triu_indices(len(tables), k=1), strict=True)]
+    shares = [pair[range(len(pair)), match_categories(pair)].sum() / pair.sum() for pair in pairs]
+    return float(np.mean(shares)) if shares else 1.0
 
 
 def as_groups(group: NDArray[np.int64], size: NDArray[np.int64]) -> Groups:

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-CouplingKind = Literal["perturbed", "aitchison", "euclidean"]
+CouplingKind = Literal["perturbed", "aitchison", "euclidean", "jeffreys"]
 COUPLING_KINDS: tuple[str, ...] = get_args(CouplingKind)
 
 LEAST_OF_MEAN = 0.1
@@ -21,35 +21,43 @@ def coupling(
     deviation: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Sum over the pairs of agents of the squared distance between their q(c|x).
+    """Sum over the pairs of agents of the squared distance or divergence between their q(c|x).
 
     With u_a the coordinates of agent a, the sum over pairs is A * sum_a |u_a - mean(u)|^2: linear
     in A, and centred, since A * sum|u_a|^2 - |sum u_a|^2 cancels in float32 once the agents agree.
+    The divergence is the same sum of products of two coordinates, q and log q.
 
     Args:
         log_q: log q(c|x) of each agent, nats, normalised, shape (A, B, K).
         kind: Coordinates u. `perturbed`: log q over the batch deviation of q, which makes an unused
             category and a flat posterior expensive; `aitchison`: centred log-ratio; `euclidean`:
-            q itself.
+            q itself. `jeffreys` takes the symmetric Kullback-Leibler divergence instead: it moves
+            confident agents that differ, and leaves alone the log-probabilities of categories that
+            all of them exclude.
         deviation: For `perturbed`, the floored deviation from `batch_deviation`, shape (A, K);
             None takes it from this batch. Ignored by the other kinds.
         mask: Categories that are kept (True), shape (K,). None keeps, sample by sample, those that
             no agent gives log-probability -inf.
 
     Returns:
-        Shape (B,), summed over pairs and kept categories: squared nats for `aitchison`, without
-        unit otherwise. With A = 1 exactly 0, with gradient 0.
+        Shape (B,), summed over pairs and kept categories: squared nats for `aitchison`, nats for
+        `jeffreys`, without unit otherwise. With A = 1 exactly 0, with gradient 0.
 
     Source:
         cpl-mixVAE (Marghi et al., arXiv:2007.09880), the coupling and its "perturbed" form. The
         public code loops over pairs and adds 1e-8 under the deviation, so that an empty or pruned
         category costs 1e10: here the deviation is floored, relative to the mean, and masked
-        categories are left out.
+        categories are left out. `jeffreys` is ours, after Jeffreys 1946 and the mutual learning of
+        Zhang et al. 2018.
     """
     if kind not in COUPLING_KINDS:
         raise ValueError(f"coupling must be one of {', '.join(COUPLING_KINDS)}, got {kind!r}")
     num_agents = log_q.shape[0]
     keep = (log_q > -torch.inf).all(dim=0) if mask is None else mask
+    if kind == "jeffreys":
+        p, log_p = torch.where(keep, log_q.exp(), 0.0), torch.where(keep, log_q, 0.0)
+        centred = (p - p.mean(dim=0)) * (log_p - log_p.mean(dim=0))
+        return num_agents * centred.sum(dim=(0, -1))
     if kind == "aitchison":
         u = clr(log_q, keep)
     elif kind == "euclidean":

@@ -7,7 +7,9 @@ import pytest
 
 from mixvae.evaluation.merging import (
     FEW,
+    agreement,
     as_groups,
+    found_by_most,
     joint_of_groups,
     merging_path,
     most_agreed,
@@ -139,6 +141,31 @@ def test_categories_that_are_never_the_most_probable_join_the_type_that_they_hol
     joint = joint_of_groups(both.argmax(axis=-1), path.group)
     assert most_agreed(joint) == 3
     assert sorted(joint[3][0, 1].ravel()) == [0] * 6 + [100] * 3
+
+
+def test_a_group_of_a_minority_joins_where_the_others_put_its_samples() -> None:
+    truth = np.repeat([0, 1, 2, 3], [100, 80, 60, 40])
+    cut = np.where((truth == 0) & (np.arange(280) < 30), 4, truth)  # a type in two
+    rare = np.where(truth == 3, 2, truth)  # the smallest type is not found
+    category = np.stack([truth, cut, (cut + 3) % 5, truth, rare])
+    group = np.tile(np.arange(5), (5, 1))
+    joined = found_by_most(category, group)
+    assert joined.shape == (5, 5)
+    for agent, one in enumerate(category[:4]):
+        named = joined[agent][one]
+        assert len(set(named)) == 4
+        assert len(set(zip(truth, named, strict=True))) == 4
+    lonely = np.array([[0] * 280, [1] * 280])
+    np.testing.assert_array_equal(found_by_most(lonely, group[:2]), group[:2])
+
+
+def test_agents_agree_on_the_samples_of_matched_groups() -> None:
+    same, moved = np.diag([50, 30, 20]), np.diag([50, 30, 20])[:, [2, 0, 1]]
+    differ = np.array([[40, 10, 0], [0, 30, 0], [0, 0, 20]])
+    joint = np.stack([np.stack([same, moved, differ])] * 3)
+    joint[1, 2] = same
+    assert agreement(joint) == pytest.approx((1 + 0.9 + 1) / 3)
+    assert agreement(joint[:1, :1]) == 1
 
 
 def everyone(table: np.ndarray) -> np.ndarray:

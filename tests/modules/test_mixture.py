@@ -15,6 +15,7 @@ from mixvae.modules import cpl_mixvae
 from mixvae.modules.cpl_mixvae import CplMixVAE
 from mixvae.networks.agents import permute_categories
 from mixvae.objectives.count_likelihoods import NegativeBinomial, ZeroInflatedNegativeBinomial
+from mixvae.objectives.coupling import COUPLING_KINDS
 from mixvae.objectives.likelihoods import Gaussian
 
 K = 5
@@ -51,7 +52,7 @@ def without(model: CplMixVAE, **options: object) -> CplMixVAE:
     return small
 
 
-@pytest.mark.parametrize("coupling", ["perturbed", "aitchison", "euclidean"])
+@pytest.mark.parametrize("coupling", COUPLING_KINDS)
 @pytest.mark.parametrize("double_softmax", [False, True])
 def test_a_pruned_model_is_one_that_never_had_the_categories(
     coupling: str, double_softmax: bool, without_noise: None
@@ -87,7 +88,7 @@ def test_a_pruned_model_is_one_that_never_had_the_categories(
 
 
 @pytest.mark.parametrize("straight_through", [False, True])
-@pytest.mark.parametrize("coupling", ["perturbed", "aitchison", "euclidean"])
+@pytest.mark.parametrize("coupling", COUPLING_KINDS)
 def test_masked_categories_are_never_drawn_and_everything_is_finite(
     coupling: str, straight_through: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

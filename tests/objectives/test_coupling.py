@@ -32,6 +32,10 @@ def literal(log_q: Tensor, kind: str) -> Tensor:
         total = log_q.new_zeros(())
         for first, second in combinations(range(num_agents), 2):
             for k in range(num_categories):
+                if kind == "jeffreys":
+                    p, r = log_q[first, b, k], log_q[second, b, k]
+                    total = total + p.exp() * (p - r) + r.exp() * (r - p)
+                    continue
                 u = []
                 for a in (first, second):
                     if kind == "perturbed":
@@ -93,6 +97,23 @@ def test_float32_does_not_cancel_when_agents_agree() -> None:
     uncentred = 3 * u.square().sum((0, -1)) - u.sum(0).square().sum(-1)
     assert ((ours.double() - exact).abs() / exact).max() < 1e-3
     assert ((uncentred.double() - exact).abs() / exact).max() > 1
+
+
+def test_the_divergence_moves_confident_agents_that_differ_and_not_what_both_exclude() -> None:
+    # Two agents of one category, a third of another; both give the last two next to nothing.
+    logits = torch.tensor(
+        [[[30.0, 0, -5, -40]], [[30.0, 0, -40, -5]], [[0.0, 30, -5, -40]]], requires_grad=True
+    )
+    slopes = {}
+    for kind in ("jeffreys", "euclidean", "perturbed"):
+        value = coupling(logits.log_softmax(-1), kind, torch.ones(3, 4))
+        (slopes[kind],) = torch.autograd.grad(value.sum(), logits)
+    pull = slopes["jeffreys"][2, 0]
+    assert pull[0] == pytest.approx(-2, abs=1e-5), "towards the category of the other two"
+    assert pull[1] == pytest.approx(2, abs=1e-5)
+    assert slopes["jeffreys"][..., 2:].abs().max() < 1e-5
+    assert slopes["euclidean"].abs().max() < 1e-5, "a saturated softmax does not move"
+    assert slopes["perturbed"][..., 2:].abs().min() > 10
 
 
 def test_a_given_deviation_is_used() -> None:

@@ -45,7 +45,7 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (partial(assign_balanced, torch.zeros(2, 2).numpy(), -0.1), "got -0.1"),
     (partial(assign_balanced, torch.zeros(2, 2).numpy(), nan), "got nan"),
     (partial(capacity_penalty, torch.zeros(1, 2), -0.1), r"got -0\.1"),
-    (partial(coupling, LOG_Q, "cosine"), "perturbed, aitchison, euclidean, got 'cosine'"),
+    (partial(coupling, LOG_Q, "cosine"), "aitchison, euclidean, jeffreys, got 'cosine'"),
     (partial(fit_components, torch.zeros(2, 2), 3), "3 components .* got 2"),
     (partial(fit_components, torch.full((5, 2), nan), 3), "finite"),
     (partial(information, LOG_Q, -1.0), "marginal_weight .* got -1"),

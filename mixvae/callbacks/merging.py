@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mixvae.callbacks.checkpoints import forget_best
 from mixvae.callbacks.lightning_parts import callbacks_of, is_debugging
-from mixvae.callbacks.measuring import evaluating, measure, ordered_batches
+from mixvae.callbacks.measuring import evaluating, log_values, measure, ordered_batches
 from mixvae.callbacks.pruning import Pruning
 from mixvae.callbacks.settings import check_least
 from mixvae.contracts import Mergeable, MixtureModel, Prunable
@@ -146,6 +146,7 @@ class Merging(Callback):
         )
         (joint,) = joint_of_groups(category, {groups.num_groups: group}).values()
         alone = agreement(joint)
+        log_values(pl_module, "merging", {"agreement": alone})
         if alone < MIN_CONSENSUS:
             warn(
                 f"before they are coupled, the agents agree on {alone:.0%} of the training samples"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mixvae.evaluation.review import review
+from mixvae.evaluation.review import ALONE, review
 from mixvae.files import read_json, read_table, write_json
 from mixvae.runs.folder import RunFolder
 
@@ -15,6 +15,9 @@ def write_review(folder: RunFolder, metrics: Mapping[str, float]) -> None:
         return
     path = folder.path
     tested = {name: value for name, value in metrics.items() if name.startswith("test/")}
+    known = {**folder.read_summary(), **metrics}  # an evaluation measures the test only
+    if ALONE in known:
+        tested[ALONE] = known[ALONE]
     write_json(
         folder.review,
         review(tested, read_json(path / "model_order.json"), read_table(path / "states.csv")),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mixvae.callbacks.merging import Merging
+from mixvae.evaluate import main as evaluate
 from mixvae.train import main
 from tests.callbacks.interrupting import SMALL, Interrupted, assert_same, load
 
@@ -32,6 +33,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_merges_once_and_ends_with_the_categories_asked_for(whole: Path) -> None:
     summary = json.loads((whole / "summary.json").read_text())
     assert summary["test/kept_categories"] == 4
+    alone = json.loads((whole / "review.json").read_text())["criteria"]["agreement_before_coupling"]
+    assert 0 < alone == summary["merging/agreement"] < 1
+    assert any("before they are coupled" in line for line in summary["warnings"])
+    assert evaluate([f"run={whole}"]) == 0
+    again = json.loads((whole / "review.json").read_text())["criteria"]
+    assert again["agreement_before_coupling"] == alone
     state = load(whole)["state_dict"]
     assert state["category_mask"].tolist() == [True] * 4 + [False] * 4
     assert state["merged_into"].max() == 3

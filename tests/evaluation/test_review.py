@@ -18,6 +18,8 @@ def test_a_run_whose_agents_agree_is_accepted_and_its_states_noted() -> None:
     assert found["criteria"]["min_consensus"] == 0.95
     assert found["states"] == [{"category": 3, "state": 0, "finding": "dead"}]
     assert review({**GOOD, "test/consensus": 0.86}, {})["verdict"] == "accept"
+    assert review({**GOOD, "merging/agreement": 0.86}, {})["verdict"] == "accept"
+    assert review({**GOOD, "merging/agreement": 0.68}, MET)["verdict"] == "accept"  # then pruned
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,7 @@ def test_a_run_whose_agents_agree_is_accepted_and_its_states_noted() -> None:
         ({**GOOD, "test/populated_categories": 1.0}, MET, "1 category is in use"),
         ({**GOOD, "test/collapse_warning": 1.0}, MET, "collapsed"),
         ({"test/populated_categories": 8.0}, {}, "one agent alone"),
+        ({**GOOD, "merging/agreement": 0.68}, {}, "agreed on 0.680 of the training samples"),
     ],
 )
 def test_a_run_is_rejected_with_its_reason(metrics, order, reason) -> None:

@@ -16,8 +16,6 @@ from mixvae.cli.compose import change
 from mixvae.cli.config_file import close, resolved
 from mixvae.cli.constructors import check_constructors
 from mixvae.cli.run_requests import EvaluateRequest
-from mixvae.data.images import ImageDataModule
-from mixvae.data.multimodal_base import AbstractMultimodalDataModule
 from mixvae.engine.checkpoint_io import check_fits
 from mixvae.engine.randomness import seed_run
 from mixvae.files import write_json
@@ -58,7 +56,7 @@ def _test(run: TrainedRun, cfg: DictConfig) -> tuple[str, dict[str, float]]:
     seed_run(cfg.seed, cfg.num_threads)
     content = run.content
     data = instantiate(cfg.data, _convert_="all")
-    if isinstance(data, AbstractMultimodalDataModule | ImageDataModule):
+    if hasattr(data, "go_by"):
         data.go_by(content)
     model = build_model(cfg, data)
     check_fits(content, model, run.checkpoint, data.spec)

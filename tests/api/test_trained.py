@@ -111,6 +111,8 @@ def test_work_on_other_data_than_the_runs_kind_is_refused(image_run: mixvae.Run)
         image_run.annotate(__import__("anndata").AnnData(np.ones((3, 2))))
     with pytest.raises(ValueError, match="not on several"):
         image_run.impute({"a": x})
+    with pytest.raises(ValueError, match="not on cells"):
+        image_run.annotate(x)
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:

@@ -68,6 +68,21 @@ def test_cells_in_three_lines(here: Path) -> None:
     assert again.summary["test/accuracy"] == run.summary["test/accuracy"]
 
 
+@pytest.mark.slow
+def test_a_run_on_cells_is_evaluated_on_others(here: Path) -> None:
+    run = mixvae.train("cells_cpl", *CELLS, data=cells(), labels="type")
+    # Other cells go by the run's genes and unit, which its own would not be.
+    other = cells(150)[::2, ::-1].copy()
+    other.X *= 2
+    other.X[:, 0] += 1
+    measured = run.evaluate(data=other, labels="type", name="other")
+    assert 0 <= measured["test/accuracy"] <= 1
+    assert run.evaluate()["test/reconstruction"] == run.summary["test/reconstruction"]
+    with pytest.raises(ValueError, match="35 of 40 wanted genes are missing"):
+        run.evaluate(data=other[:, :5].copy(), labels="type", name="few")
+    assert not (run.folder / "evaluations" / "few").exists()
+
+
 def test_modalities_in_three_lines(here: Path) -> None:
     arrays, y = modalities()
     run = mixvae.train("multimodal_mmvm", *MODALITIES, data=arrays, labels=y)

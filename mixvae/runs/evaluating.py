@@ -25,6 +25,7 @@ from mixvae.runs.closing import tell_figures
 from mixvae.runs.opening import TrainedRun, choose_checkpoint, open_trained
 from mixvae.runs.recording import listening, shown, tell_tested_split
 from mixvae.runs.reviewing import write_review
+from mixvae.runs.trainer_settings import untestable
 
 # Trainer settings that change no result: the machine and the progress bar.
 MACHINE = re.compile(r"trainer(\.(accelerator|devices|enable_progress_bar))?=.*")
@@ -59,7 +60,9 @@ def _test(run: TrainedRun, cfg: DictConfig) -> tuple[str, dict[str, float]]:
     if hasattr(data, "go_by"):
         data.go_by(content)
     model = build_model(cfg, data)
-    check_fits(content, model, run.checkpoint, data.spec)
+    if lacking := untestable(model, data):
+        raise ValueError(f"run {shown(run.folder.path)} cannot be tested: {lacking}")
+    check_fits(content, model, run.checkpoint, getattr(data, "spec", None))
     trainer = build_trainer(cfg, logs=False)  # loggers would overwrite the run's records
     with listening([]):
         tell_tested_split(data)

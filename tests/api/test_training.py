@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import lightning.pytorch  # noqa: F401  # sets the level of its logger when it is first imported
 import numpy as np
 import pandas
 import pytest
@@ -152,6 +153,21 @@ def test_a_run_disturbs_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
         mixvae.train("images_cpl", *IMAGES, "model.tau=0", data=x)
     assert state() == before
     assert random.random() == random.Random(5).random()
+
+
+def test_a_run_does_not_depend_on_the_callers_settings(here: Path) -> None:
+    x, y = images()
+
+    def loss() -> float:
+        return float(mixvae.train("images_cpl", *IMAGES, data=x, labels=y).metrics["val/loss"][0])
+
+    plain = loss()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.no_grad(), np.errstate(all="raise"):
+            assert loss() == plain
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_the_first_use_of_a_process_leaves_no_trace() -> None:

@@ -114,6 +114,13 @@ def test_a_model_without_a_test_trains_without_one(project: Path, capsys: Captur
     importlib.reload(sys.modules["mypackage.line"])
     assert run("python -m mixvae.train --config-dir conf model=regression data=line") == 0
     assert "no test: data Line have no test_dataloader" in capsys.readouterr().err
+    # Names that are not ours, and a test: recorded, and tested again.
+    text = path.read_text().replace("val/loss", "val_loss")
+    path.write_text(text.replace("val_data", "test_dataloader = val_data"))
+    importlib.reload(sys.modules["mypackage.line"])
+    assert run("python -m mixvae.train --config-dir conf model=regression data=line run_dir=b") == 0
+    again = mixvae.open_run("b")
+    assert again.summary["val_loss"] == again.evaluate()["val_loss"]
 
 
 def mixvae_modules() -> Any:

@@ -25,7 +25,7 @@ from mixvae.runs.closing import tell_figures
 from mixvae.runs.opening import TrainedRun, choose_checkpoint, open_trained
 from mixvae.runs.recording import listening, shown, tell_tested_split
 from mixvae.runs.reviewing import write_review
-from mixvae.runs.trainer_settings import untestable
+from mixvae.runs.trainer_settings import step_aside, untestable
 
 # Trainer settings that change no result: the machine and the progress bar.
 MACHINE = re.compile(r"trainer(\.(accelerator|devices|enable_progress_bar))?=.*")
@@ -65,6 +65,7 @@ def _test(run: TrainedRun, cfg: DictConfig) -> tuple[str, dict[str, float]]:
     check_fits(content, model, run.checkpoint, getattr(data, "spec", None))
     trainer = build_trainer(cfg, logs=False)  # loggers would overwrite the run's records
     with listening([]):
+        step_aside(trainer, model, data)
         tell_tested_split(data)
         trainer.test(model, datamodule=data, ckpt_path=str(run.checkpoint), verbose=False)
     metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 import sys
@@ -89,12 +90,37 @@ def test_a_trained_own_model_is_loaded_from_its_checkpoint(project: Path) -> Non
     assert isinstance(model, Sparse)
     assert not model.training
     assert model.size_weight(0) == 2
+    assert isinstance(Sparse.load_from_checkpoint(path, map_location="cpu"), Sparse)
     with pytest.raises(ValueError, match="of the model Sparse, not IMSAT"):
         mixvae_modules().IMSAT.load_from_checkpoint(path)
     moved = project / "b.ckpt"
     path.rename(moved)
     with pytest.raises(ValueError, match="lies in no run folder"):
         Sparse.load_from_checkpoint(moved)
+
+
+def test_a_model_without_a_test_trains_without_one(project: Path, capsys: Capture) -> None:
+    told = "no test: model Regression has no test_step"
+    assert run("python -m mixvae.train --config-dir conf model=regression data=line run_dir=a") == 0
+    assert told in capsys.readouterr().err
+    trained = mixvae.open_run("a")
+    assert trained.summary["status"] == "finished"
+    with pytest.raises(ValueError, match="run a cannot be tested: model Regression has no test"):
+        trained.evaluate()
+    path = project / "mypackage" / "line.py"
+    path.write_text(
+        path.read_text().replace("def config", "test_step = validation_step\n\n    def config")
+    )
+    importlib.reload(sys.modules["mypackage.line"])
+    assert run("python -m mixvae.train --config-dir conf model=regression data=line") == 0
+    assert "no test: data Line have no test_dataloader" in capsys.readouterr().err
+    # Names that are not ours, and a test: recorded, and tested again.
+    text = path.read_text().replace("val/loss", "val_loss")
+    path.write_text(text.replace("val_data", "test_dataloader = val_data"))
+    importlib.reload(sys.modules["mypackage.line"])
+    assert run("python -m mixvae.train --config-dir conf model=regression data=line run_dir=b") == 0
+    again = mixvae.open_run("b")
+    assert again.summary["val_loss"] == again.evaluate()["val_loss"]
 
 
 def mixvae_modules() -> Any:

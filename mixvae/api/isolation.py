@@ -45,6 +45,10 @@ def undisturbed() -> Iterator[None]:
             _hydra(),
         ):
             stack.callback(restore)
+        # A run's numbers do not depend on what the caller has set.
+        torch.set_default_dtype(torch.float32)
+        torch.set_grad_enabled(True)
+        stack.enter_context(np.errstate(all="warn", under="ignore"))
         try:
             yield
         except InstantiationException as error:

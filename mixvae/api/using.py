@@ -109,6 +109,7 @@ def _prepared(run: TrainedRun, samples: NDArray[Any]) -> NDArray[np.float32]:
         arrays = coloured(arrays, images.shape[0])
         check_images(arrays, "the array")
         images.check_shape(arrays.shape[1:], "the array")
+        images.check_range(arrays, "the array")
         return to_unit(arrays, images.low, images.high)
     spec = run.spec
     assert isinstance(spec, DataSpec), "models of several modalities have no categories"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import os
+import sys
 import typing
 from collections.abc import Iterable as AbstractIterable
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -37,21 +40,36 @@ def check_constructors(config: Mapping[str, Any]) -> None:
 
 def _check_node(path: str, node: Mapping[str, Any]) -> None:
     try:
-        target = get_object(node["_target_"])
+        target = _find(node["_target_"])
         hints, takes_any = arguments_of(target)
     except Exception as error:
-        raise ValueError(f"{path}._target_: there is no {node['_target_']!r}") from error
+        name, package = node["_target_"], str(node["_target_"]).partition(".")[0]
+        why = f" ({' '.join(str(error).split())})"
+        if package != "mixvae" and package not in sys.modules and not find_spec(package):
+            why = f"; the folder of {package} must be the current one or on PYTHONPATH"
+        raise ValueError(f"{path}._target_: there is no {name!r}{why}") from error
     for key, value in node.items():
         if key.startswith("_") and key.endswith("_"):
             continue
         if key not in hints:
             if not takes_any:
                 near = suggestion(f"{path}.{key}", [f"{path}.{name}" for name in hints])
-                raise ValueError(f"unknown key '{path}.{key}'{near}")
+                own = f"{str(node['_target_']).rpartition('.')[2]} takes no {key!r}"
+                raise ValueError(f"unknown key '{path}.{key}'{near} ({own})")
         elif not accepts(hints[key], value) and (f"{path}.{key}", str(value)) not in REPLACED:
             words = _literals(hints[key]) if isinstance(value, str) else []
             near = suggestion(value, words) if words else ""
             raise ValueError(f"{path}.{key} is {value!r}; it must be {describe(hints[key])}{near}")
+
+
+def _find(target: str) -> Any:
+    """Find a class by its name, without the lines that Hydra logs beside its error."""
+    hydra = logging.getLogger("hydra.utils")
+    before, hydra.disabled = hydra.disabled, True
+    try:
+        return get_object(target)
+    finally:
+        hydra.disabled = before
 
 
 def arguments_of(target: Any) -> tuple[dict[str, Any], bool]:
@@ -79,7 +97,7 @@ def arguments_of(target: Any) -> tuple[dict[str, Any], bool]:
 def takes(target: object, name: str) -> bool:
     """Whether the constructor that a config names has this argument; True of an unknown one."""
     try:
-        return name in arguments_of(get_object(str(target)))[0]
+        return name in arguments_of(_find(str(target)))[0]
     except Exception:  # what is wrong with it is said where it is checked
         return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from mixvae.contracts import UNKNOWN_LABEL, DataSpec
 from mixvae.data.base import AbstractResidentDataModule, Split, SplitRows
+from mixvae.data.cell_source import CellSource
 from mixvae.data.checks import check_fraction
 from mixvae.data.covariates import CellCovariates
 from mixvae.data.expression import TargetSum, check_target_sum
@@ -73,6 +75,8 @@ class AbstractCellDataModule(AbstractResidentDataModule):
         self.test_fraction = test_fraction
         self.target_sum = check_target_sum(target_sum)
         self.stratify = stratify
+        self.run_preparation: Preparation | None = None
+        self.run_covariates: CellCovariates | None = None
         self._table: CellTable | None = None
         self._told_of_rare = False
 
@@ -147,6 +151,24 @@ class AbstractCellDataModule(AbstractResidentDataModule):
             "class_names": list(self.table.class_names),
             "covariates": self.table.covariates.as_plain(),
         }
+
+    def find_covariates(
+        self,
+        source: CellSource,
+        batch_key: str | None,
+        keys: Sequence[str],
+        rows: NDArray[np.int64],
+    ) -> tuple[CellCovariates, NDArray[np.float32] | None]:
+        """Fit the covariates to training cells, or take a trained run's; and their values."""
+        run = self.run_covariates
+        if run is None:
+            return CellCovariates.fit(source, batch_key, keys, rows)
+        return run, run.encode(source) if run.columns else None
+
+    def go_by(self, checkpoint: Mapping[str, Any]) -> None:
+        """Take over genes, unit and covariates of a trained run, before `setup`."""
+        self.run_preparation = Preparation.find(checkpoint)
+        self.run_covariates = CellCovariates.find(checkpoint)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Refuse to resume with other genes, or with values of another unit."""

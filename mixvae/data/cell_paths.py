@@ -10,7 +10,7 @@ from typing import Any
 from mixvae.data.cell_files import State, check_unchanged, require_scanpy, state_of
 from mixvae.data.cell_formats import CellFile
 from mixvae.data.cell_source import AnnDataSource, CellSource
-from mixvae.data.given import find, is_anndata, is_given
+from mixvae.data.given import as_labels, find, is_anndata, is_given, label_words
 from mixvae.data.joined_cells import JoinedSource
 
 BUILT_IN = "pbmc68k_reduced"
@@ -101,3 +101,10 @@ def in_order_of(adata: Any, labels: Any) -> Any:
             f" {adata.n_obs} cells' names; give one for each cell: labels.reindex(adata.obs_names)"
         )
     return labels.loc[adata.obs_names]
+
+
+def label_words_of(source: CellSource, label_key: str) -> list[str | None]:
+    """The label of each cell, from a column of obs or given beside it; None where missing."""
+    if not is_given(label_key):
+        return source.words(label_key, "label_key")
+    return label_words(as_labels(find(label_key), len(source.cells), "labels"))

@@ -18,14 +18,13 @@ from mixvae.contracts import UNKNOWN_LABEL
 from mixvae.data.backed import BackedCells, ChunkedOrder
 from mixvae.data.cell_base import AbstractCellDataModule, CellTable
 from mixvae.data.cell_matrices import CellMatrix, MatrixOnDisk
-from mixvae.data.cell_paths import CellPaths, check_object, in_order_of
+from mixvae.data.cell_paths import CellPaths, check_object, in_order_of, label_words_of
 from mixvae.data.cell_source import RAW, CellSource
 from mixvae.data.checks import check_count
-from mixvae.data.covariates import CellCovariates
 from mixvae.data.expression import Normalization
 from mixvae.data.genes import ALL, MAX_MISSING, GeneChoice, check_unique
-from mixvae.data.given import as_labels, find, is_given, label_words
-from mixvae.data.joined_cells import JoinedMatrix
+from mixvae.data.given import as_labels, is_given
+from mixvae.data.joined_cells import JoinedMatrix, select
 from mixvae.data.preparation import Preparation
 from mixvae.data.resident import Resident, TrainLoader
 from mixvae.data.sparse import ResidentCells, as_rows
@@ -154,13 +153,12 @@ class CellDataModule(AbstractCellDataModule):
             self.cell_names = {row: source.cells[row] for row in tested}
             train = parts["train"].numpy()
             keys = self.batch_key, self.covariates
-            covariates, values = CellCovariates.fit(source, *keys, train)
+            covariates, values = self.find_covariates(source, *keys, train)
             matrix = self._matrix(source, self.layer)
             library = self._tell_dropped(matrix)
             matrix = matrix if self.backed else matrix.in_memory()
             self._check_scaled(source, matrix)
-            fit = (train, self._choose(source), self.normalize, self.target_sum, self.batch_labels)
-            preparations = [Preparation.fit(matrix, *fit)]
+            preparations = [self._prepare(source, matrix, train)]
             self._tell_counts(source, preparations[0])
             matrices = [matrix]
             if self.counts_layer is not None:
@@ -223,7 +221,17 @@ class CellDataModule(AbstractCellDataModule):
         for part in matrix.parts if isinstance(matrix, JoinedMatrix) else [matrix]:
             if self.backed and isinstance(part, MatrixOnDisk):
                 part.check_rows()
-        return matrix
+        run = self.run_preparation
+        return select(matrix, run.library) if run is not None and run.library else matrix
+
+    def _prepare(
+        self, source: CellSource, matrix: CellMatrix, rows: NDArray[np.int64]
+    ) -> Preparation:
+        """Learn genes and unit on the training cells, or take a trained run's."""
+        if self.run_preparation is not None:
+            return self.run_preparation.adapt(matrix, self._choice.max_missing)
+        how = (self._choose(source), self.normalize, self.target_sum, self.batch_labels)
+        return Preparation.fit(matrix, rows, *how)
 
     def _choose(self, source: CellSource) -> GeneChoice:
         """The choice of genes, with the names that a column of var marks."""
@@ -264,7 +272,7 @@ class CellDataModule(AbstractCellDataModule):
             return np.full(len(source.cells), UNKNOWN_LABEL, dtype=np.int64), ()
         import pandas
 
-        words = np.array(_words(source, self.label_key), dtype=object)
+        words = np.array(label_words_of(source, self.label_key), dtype=object)
         label, names = pandas.factorize(words, sort=True)
         if not len(names):
             raise ValueError(f"label_key is {self.label_key!r}, but no cell has a value there")
@@ -290,10 +298,3 @@ class CellDataModule(AbstractCellDataModule):
             for preparation, matrix in zip(preparations, matrices, strict=True)
         )
         return ResidentCells(x, label, counts[0] if counts else None, covariates)
-
-
-def _words(source: CellSource, label_key: str) -> list[str | None]:
-    """The label of each cell, from a column of obs or given beside it; None where missing."""
-    if not is_given(label_key):
-        return source.words(label_key, "label_key")
-    return label_words(as_labels(find(label_key), len(source.cells), "labels"))

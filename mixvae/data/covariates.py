@@ -141,6 +141,14 @@ class CellCovariates:
         return {"columns": columns, "has_batch": self.has_batch, "means": list(self.means)}
 
     @classmethod
+    def find(cls, checkpoint: Mapping[str, Any]) -> CellCovariates:
+        """Find them in a checkpoint as Lightning writes it; empty in one without."""
+        states = (state for state in checkpoint.values() if isinstance(state, Mapping))
+        return cls.from_plain(
+            next((state["covariates"] for state in states if "covariates" in state), {})
+        )
+
+    @classmethod
     def from_plain(cls, state: Mapping[str, Any]) -> CellCovariates:
         """Take back `as_plain`; a run without covariates has an empty one."""
         columns = tuple(

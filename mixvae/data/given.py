@@ -64,8 +64,8 @@ def find(name: str) -> Any:
     if name not in found:
         raise ValueError(
             f"the run was trained on an object in Python ({name.removeprefix(PREFIX)}), which no"
-            " file holds; in Python give it again, mixvae.open_run(FOLDER).resume(data=...), or"
-            " name files of other data"
+            " file holds; in Python give it again, such as mixvae.open_run(FOLDER).resume(data=...)"
+            " or .evaluate(data=...), or name files of other data"
         )
     return found[name]
 

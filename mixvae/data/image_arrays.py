@@ -67,6 +67,16 @@ class ImageState:
                 f" {described(self.shape)}; {remedy}"
             )
 
+    def check_range(self, images: NDArray[Any], name: str) -> None:
+        """Refuse values that must be of another unit than the run's, and would be clipped to it."""
+        low, high, span = float(images.min()), float(images.max()), self.high - self.low
+        beyond = low < self.low - span or high > self.high + span
+        if beyond or self.low < 0 <= low or 0 < high < self.high / 100:
+            raise ValueError(
+                f"{name} has pixel values from {low:g} to {high:g}, but the training images have"
+                f" {self.low:g} to {self.high:g}; scale them alike"
+            )
+
 
 def described(shape: Sequence[int]) -> str:
     """Describe a shape (channels, height, width)."""

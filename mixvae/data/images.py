@@ -244,6 +244,7 @@ class RepeatedOrder(EpochOrder):
 def _resident(images: Images, state: ImageState) -> ResidentTensors:
     """Keep bytes as they are, which takes a quarter of the memory, and scale other values."""
     pixels = images.pixels
+    state.check_range(pixels, images.name)
     if pixels.dtype == np.uint8 and state.low == 0:
         stored, unit = torch.from_numpy(np.array(pixels, order="C")), state.high
     else:

@@ -56,25 +56,30 @@ class AbstractModule(LightningModule, ABC, Generic[BatchT]):
         self.choices: dict[str, dict[str, Any]] = {}
 
     @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Any:
+    def load_from_checkpoint(
+        cls, checkpoint_path: Any, map_location: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
         """Load a trained model from a checkpoint in its run folder, in evaluation mode.
 
-        Networks, likelihood and optimiser are those of the run's config; arguments, if given, go to
-        Lightning's own method, which builds the model from them.
+        Networks, likelihood and optimiser are those of the run's config. Further arguments, if
+        given, go to Lightning's own method, which builds the model from them.
+
+        Args:
+            map_location: Device to load it on, such as `cpu`; None: the run's, where there is one.
 
         Raises:
             ValueError: If the checkpoint lies in no run folder and no arguments are given, or if it
                 is of another class.
         """
         if args or kwargs:
-            return super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
+            return super().load_from_checkpoint(checkpoint_path, map_location, *args, **kwargs)
         # By name: a model knows no runs, and only this door leads to one.
         model = import_module("mixvae.runs.opening").load_model(checkpoint_path)
         if not isinstance(model, cls):
             raise ValueError(
                 f"{checkpoint_path} is of the model {type(model).__name__}, not {cls.__name__}"
             )
-        return model
+        return model if map_location is None else model.to(map_location)
 
     @abstractmethod
     def weights(self, epoch: float) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import repeat
@@ -72,11 +72,12 @@ def _annotate_file(
 
 def annotated_copy(adata: Any, options: AnnotateOptions) -> Any:
     """Return an annotated copy of an AnnData object in memory."""
+    annotator = open_annotator(options)
     if not hasattr(adata, "obsm"):
-        raise ValueError(f"annotate takes an AnnData object, got {type(adata).__name__}")
+        raise ValueError(f"a run on cells takes an AnnData object, got {type(adata).__name__}")
     if adata.isbacked:
         raise ValueError("the AnnData object is backed by a file; read it first: .to_memory()")
-    annotator, copy = open_annotator(options), adata.copy()
+    copy = adata.copy()
     annotator.annotate(copy, options)
     return copy
 
@@ -150,10 +151,7 @@ def open_annotator(options: AnnotateOptions) -> Annotator:
             " with a run of data=cells"
         )
     genes = preparation.genes
-    states = (state for state in run.content.values() if isinstance(state, Mapping))
-    covariates = CellCovariates.from_plain(
-        next((state["covariates"] for state in states if "covariates" in state), {})
-    )
+    covariates = CellCovariates.find(run.content)
     named: dict[str, Any] = {"feature_names": genes, "covariates": covariates.names}
     spec = DataSpec("cells", (len(genes),), target_sum=preparation.target_sum, **named)
     model = run.load_model(spec)

@@ -56,7 +56,7 @@ def types_found(run: Run) -> str:
 
 
 def next_command(run: Run) -> str:
-    """Return the command that uses the run on data; '' where there is none."""
+    """Return how to use the run, on other data where it takes some; '' for one without a `spec`."""
     folder = shlex.quote(f"run={shown(run.folder.path)}")
     spec = getattr(run.parts.data, "spec", None)
     if isinstance(spec, MultimodalSpec):
@@ -73,6 +73,8 @@ def next_command(run: Run) -> str:
         path = shlex.quote(f"data.path={named}")
         out = "annotated" if several else "annotated.h5ad"
         return f"python -m mixvae.annotate {folder} {path} out={out}"
+    if "path" not in run.cfg.data:
+        return f"in Python: mixvae.open_run({shown(run.folder.path)!r}).model, .metrics, .figures"
     return f"python -m mixvae.evaluate {folder} data.path=OTHERS name=NAME"
 
 

@@ -16,8 +16,6 @@ from mixvae.cli.compose import change
 from mixvae.cli.config_file import close, resolved
 from mixvae.cli.constructors import check_constructors
 from mixvae.cli.run_requests import EvaluateRequest
-from mixvae.data.images import ImageDataModule
-from mixvae.data.multimodal_base import AbstractMultimodalDataModule
 from mixvae.engine.checkpoint_io import check_fits
 from mixvae.engine.randomness import seed_run
 from mixvae.files import write_json
@@ -27,6 +25,7 @@ from mixvae.runs.closing import tell_figures
 from mixvae.runs.opening import TrainedRun, choose_checkpoint, open_trained
 from mixvae.runs.recording import listening, shown, tell_tested_split
 from mixvae.runs.reviewing import write_review
+from mixvae.runs.trainer_settings import step_aside, untestable
 
 # Trainer settings that change no result: the machine and the progress bar.
 MACHINE = re.compile(r"trainer(\.(accelerator|devices|enable_progress_bar))?=.*")
@@ -58,12 +57,15 @@ def _test(run: TrainedRun, cfg: DictConfig) -> tuple[str, dict[str, float]]:
     seed_run(cfg.seed, cfg.num_threads)
     content = run.content
     data = instantiate(cfg.data, _convert_="all")
-    if isinstance(data, AbstractMultimodalDataModule | ImageDataModule):
+    if hasattr(data, "go_by"):
         data.go_by(content)
     model = build_model(cfg, data)
-    check_fits(content, model, run.checkpoint, data.spec)
+    if lacking := untestable(model, data):
+        raise ValueError(f"run {shown(run.folder.path)} cannot be tested: {lacking}")
+    check_fits(content, model, run.checkpoint, getattr(data, "spec", None))
     trainer = build_trainer(cfg, logs=False)  # loggers would overwrite the run's records
     with listening([]):
+        step_aside(trainer, model, data)
         tell_tested_split(data)
         trainer.test(model, datamodule=data, ckpt_path=str(run.checkpoint), verbose=False)
     metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}

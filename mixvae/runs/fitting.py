@@ -20,7 +20,7 @@ from mixvae.engine.compiling import compile_networks
 from mixvae.engine.ddp import sharing_the_run
 from mixvae.engine.rendezvous import RankError, Rendezvous
 from mixvae.engine.time_limits import heeding_time_limits, time_is_over
-from mixvae.messages import warn
+from mixvae.messages import inform, warn
 from mixvae.runs.closing import print_result
 from mixvae.runs.recording import (
     Run,
@@ -32,6 +32,7 @@ from mixvae.runs.recording import (
     write_trained,
 )
 from mixvae.runs.reviewing import write_review
+from mixvae.runs.trainer_settings import untestable
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -112,6 +113,9 @@ def _fit(run: Run, checkpoint: Path | None) -> None:
 
 def _test(run: Run) -> None:
     """Test with the checkpoint asked for, or with the weights at hand where there is none."""
+    if lacking := untestable(run.parts.model, run.parts.data):
+        inform(f"no test: {lacking}")
+        return
     path = run.folder.checkpoints[run.cfg.test_checkpoint]
     kept = run.checkpoints is not None and path.is_file()
     run.tested = str(path.relative_to(run.folder.path)) if kept else None

@@ -209,7 +209,9 @@ def listening(warnings: list[str], summary: Path | None = None) -> Iterator[None
     level = logger.level
     logger.setLevel(logging.INFO)
     logger.addHandler(keeper)
-    if process_rank() == 0:  # the other processes of a run would say the same
+    # A caller may print what all loggers say; the other processes of a run would say the same.
+    theirs = any(type(one) is logging.StreamHandler for one in logging.getLogger().handlers)
+    if process_rank() == 0 and not (theirs and logger.propagate):
         logger.addHandler(printer)
     try:
         yield

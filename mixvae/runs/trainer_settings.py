@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig, OmegaConf
 
 from mixvae.callbacks.checkpoints import Checkpoints
@@ -100,6 +101,15 @@ def unfuse_where_clipped(cfg: DictConfig) -> None:
                 f"{path}.fused=false: trainer.gradient_clip_val with trainer.precision="
                 f"{trainer.precision} asks for an optimiser that is not fused"
             )
+
+
+def untestable(model: LightningModule, data: Any) -> str:
+    """Say what a foreign model or data set lacks for a test; '' where it lacks nothing."""
+    if not is_overridden("test_step", model):
+        return f"model {type(model).__name__} has no test_step"
+    if not any(is_overridden("test_dataloader", one) for one in (data, model)):
+        return f"data {type(data).__name__} have no test_dataloader"
+    return ""
 
 
 def step_aside(trainer: Trainer, model: LightningModule, data: Any) -> None:

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from mixvae.callbacks.lightning_parts import callbacks_of
 from mixvae.callbacks.reporting import LoggedObjective
 from mixvae.cli.config_file import load_config
-from mixvae.cli.schema import Checkpoint
+from mixvae.cli.schema import Checkpoint, RunConfig
 from mixvae.engine.checkpoint_io import check_fits
 from mixvae.engine.cluster import meeting, process_rank
 from mixvae.engine.csv_logger import CsvLogger
@@ -97,7 +97,9 @@ def _begin(
         cfg.run_dir, path = str(made), made
         parts.trainer = build_trainer(cfg)
         step_aside(parts.trainer, parts.model, parts.data)
-    _add(parts.trainer, callbacks or [LoggedObjective(cfg.objective)])
+    # The default one was not asked for, and a foreign model may have other names.
+    own = [LoggedObjective(cfg.objective)] if cfg.objective != RunConfig.objective else []
+    _add(parts.trainer, callbacks or own)
     folder = RunFolder(path)
     with claimed(folder):
         if rendezvous is not None:

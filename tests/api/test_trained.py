@@ -99,6 +99,10 @@ def test_work_on_other_data_than_the_runs_kind_is_refused(image_run: mixvae.Run)
     x, _ = images()
     with pytest.raises(ValueError, match=r"5 x 6 pixels.*6 x 6 pixels.*data\.size"):
         image_run.embed(x[:, :5])
+    with pytest.raises(ValueError, match=r"0 to 1, but the training images have 0 to 255"):
+        image_run.embed(x / 255)
+    with pytest.raises(ValueError, match=r"0 to 1, but the training images have 0 to 255"):
+        image_run.evaluate(data=x / 255)
     with pytest.raises(ValueError, match=r"in memory, got the path 'x\.npy'"):
         image_run.embed("x.npy")
     with pytest.raises(ValueError, match="are AnnData, not an array"):
@@ -107,6 +111,8 @@ def test_work_on_other_data_than_the_runs_kind_is_refused(image_run: mixvae.Run)
         image_run.annotate(__import__("anndata").AnnData(np.ones((3, 2))))
     with pytest.raises(ValueError, match="not on several"):
         image_run.impute({"a": x})
+    with pytest.raises(ValueError, match="not on cells"):
+        image_run.annotate(x)
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import lightning.pytorch  # noqa: F401  # sets the level of its logger when it is first imported
 import numpy as np
 import pandas
 import pytest
@@ -66,6 +67,21 @@ def test_cells_in_three_lines(here: Path) -> None:
     # The same cells with labels beside them are the same run.
     again = mixvae.train("cells_cpl", *CELLS, data=adata, labels=list(adata.obs["type"]))
     assert again.summary["test/accuracy"] == run.summary["test/accuracy"]
+
+
+@pytest.mark.slow
+def test_a_run_on_cells_is_evaluated_on_others(here: Path) -> None:
+    run = mixvae.train("cells_cpl", *CELLS, data=cells(), labels="type")
+    # Other cells go by the run's genes and unit, which its own would not be.
+    other = cells(150)[::2, ::-1].copy()
+    other.X *= 2
+    other.X[:, 0] += 1
+    measured = run.evaluate(data=other, labels="type", name="other")
+    assert 0 <= measured["test/accuracy"] <= 1
+    assert run.evaluate()["test/reconstruction"] == run.summary["test/reconstruction"]
+    with pytest.raises(ValueError, match="35 of 40 wanted genes are missing"):
+        run.evaluate(data=other[:, :5].copy(), labels="type", name="few")
+    assert not (run.folder / "evaluations" / "few").exists()
 
 
 def test_modalities_in_three_lines(here: Path) -> None:
@@ -137,6 +153,21 @@ def test_a_run_disturbs_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
         mixvae.train("images_cpl", *IMAGES, "model.tau=0", data=x)
     assert state() == before
     assert random.random() == random.Random(5).random()
+
+
+def test_a_run_does_not_depend_on_the_callers_settings(here: Path) -> None:
+    x, y = images()
+
+    def loss() -> float:
+        return float(mixvae.train("images_cpl", *IMAGES, data=x, labels=y).metrics["val/loss"][0])
+
+    plain = loss()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.no_grad(), np.errstate(all="raise"):
+            assert loss() == plain
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_the_first_use_of_a_process_leaves_no_trace() -> None:

@@ -98,9 +98,13 @@ def test_arguments_that_a_constructor_has_pass() -> None:
 WRONG = {
     "type": (adam(lr="fast"), "model.optimizer.lr is 'fast'; it must be a number or Tensor"),
     "target": ({"data": {"_target_": "mixvae.data.Nothing"}}, "there is no 'mixvae.data.Nothing'"),
+    "no package": (
+        {"data": {"_target_": "gonepackage.Own"}},
+        "there is no 'gonepackage.Own'; the folder of gonepackage must be the current one or on",
+    ),
     "in a list": (
         {"a": [{"_target_": "torch.nn.Linear", "widht": 1}]},
-        "unknown key 'a[0].widht'",
+        "(Linear takes no 'widht')",
     ),
     "literal": (
         {"c": {"_target_": "mixvae.callbacks.checkpoints.Checkpoints", "mode": "mim"}},
@@ -113,6 +117,16 @@ WRONG = {
 def test_what_a_constructor_does_not_take(config: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         check_constructors(config)
+
+
+def test_what_is_wrong_with_a_package_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "brokenpackage.py").write_text("import nothere\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match=r"no 'brokenpackage\.Own' \(.*No module named 'nothere'"):
+        check_constructors({"data": {"_target_": "brokenpackage.Own"}})
+    assert not caplog.records
 
 
 class Base:

@@ -283,6 +283,14 @@ def samples_after_setup(data: ImageDataModule) -> dict[int, tuple[torch.Tensor, 
     return samples(data)
 
 
+UNIT = IMAGES / 255
+UNITS = {
+    "bytes after units": (UNIT, IMAGES),
+    "units after bytes": (IMAGES, UNIT),
+    "units after centred": (2 * UNIT - 1, UNIT),
+}
+
+
 def broken(folder: Path, name: str) -> dict[str, Any]:
     """Settings whose images have one fault."""
     good, pictures = folder / "good.npy", folder / "pictures"
@@ -311,6 +319,10 @@ def broken(folder: Path, name: str) -> dict[str, Any]:
     elif name == "labels":
         np.save(folder / "y.npy", LABELS[:-1])
         settings["labels"] = str(folder / "y.npy")
+    elif name in UNITS:
+        array, test = UNITS[name]
+        np.save(folder / "t.npy", test)
+        settings["test_path"] = str(folder / "t.npy")
     elif name == "test shape":
         np.save(folder / "t.npy", make_images((5, 5)))
         settings["test_path"] = str(folder / "t.npy")
@@ -363,6 +375,7 @@ def broken(folder: Path, name: str) -> dict[str, Any]:
         ("objects", r"arrays of objects are not read"),
         ("labels", r"39 labels for 40 samples"),
         ("test shape", r"data\.size=32"),
+        *((name, r"t\.npy has pixel values from 0 to .*; scale them alike") for name in UNITS),
         ("broken", r"007\.png is not a readable picture"),
         ("cut", r"007\.png is not a readable picture"),
         ("sizes", r"000\.png has 6 x 7 pixels but .*007\.png has 5 x 7; data\.size=32"),

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import logging
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,9 @@ from typing import Any
 import pytest
 import torch
 import yaml
+
+from mixvae.messages import inform
+from mixvae.runs.recording import listening
 
 Make = Callable[..., Path]
 Train = Callable[..., Any]
@@ -96,7 +101,7 @@ def test_what_a_finished_run_prints(train: Train, small: tuple[str, ...]) -> Non
     assert any(line.startswith("test/accuracy  0.") for line in lines)
     assert any(re.fullmatch(r"types found +\d+ of 10 categories are in use", one) for one in lines)
     (advice,) = (line for line in lines if line.startswith("next "))
-    assert "python -m mixvae.evaluate run=a data.path=" in advice
+    assert "mixvae.open_run('a').model" in advice  # the digits have no data.path
     assert re.search(r"train/loss \S+  val/loss \S+  reconstruction \S+  kl \S+", lines[0])
 
 
@@ -210,3 +215,18 @@ def test_a_report_that_cannot_be_drawn_costs_a_warning_and_no_result(
     assert outcome.status == 0, outcome.err
     assert "the report was not written (No module named 'plotly')" in outcome.err
     assert read_json(tmp_path / "a" / "summary.json")["status"] == "finished"
+
+
+def test_a_caller_that_prints_what_is_logged_reads_it_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    theirs = logging.StreamHandler(sys.stderr)
+    logging.getLogger().addHandler(theirs)
+    try:
+        with listening([]):
+            inform("said once")
+    finally:
+        logging.getLogger().removeHandler(theirs)
+    with listening([]):
+        inform("and again")
+    assert capsys.readouterr().err == "said once\nINFO: and again\n"

@@ -106,16 +106,17 @@ def write_resumption(
 
 
 def start_loggers(run: Run, group: str | None) -> None:
-    """Give each logger the config and its origin, and W&B the run's id, name and group."""
+    """Give each logger the config and its origin, W&B the id and group; record the sizes."""
     provenance = run.folder.read_provenance()
     overrides = run.folder.read_overrides()
-    origin = {
-        "overrides": overrides,
-        "git_commit": provenance.get("git_commit"),
-        "git_dirty": provenance.get("git_dirty"),
+    sizes = {
         "num_parameters": sum(weight.numel() for weight in run.parts.model.parameters()),
         "data_sizes": str(run.parts.data),
     }
+    commit = {key: provenance.get(key) for key in ("git_commit", "git_dirty")}
+    origin = {"overrides": overrides, **commit, **sizes}
+    if process_rank() == 0:
+        write_json(run.folder.provenance, {**provenance, **sizes})
     for logger in run.parts.trainer.loggers:
         if isinstance(logger, RunRecorder):
             name = display_name(run.cfg.name, overrides, run.cfg.seed)

@@ -54,6 +54,8 @@ def test_a_run_folder_holds_what_a_person_needs(run: Make, read_json: Read) -> N
     provenance = read_json(folder / "provenance.json")
     assert provenance["versions"]["torch"] == torch.__version__
     assert "git_commit" in provenance
+    assert provenance["num_parameters"] > 0
+    assert provenance["data_sizes"]
     assert "seed=3" in (folder / "overrides.txt").read_text().splitlines()
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert config["seed"] == 3

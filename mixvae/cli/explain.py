@@ -84,7 +84,8 @@ def _missing_option(error: MissingConfigException) -> str:
     package = LAUNCHER_PACKAGES.get(option) if group == "hydra/launcher" else None
     if package is not None:
         return f"{group}={option} needs a package: pip install {package}"
-    return f"{group} has no option {option!r}{suggestion(option, error.options or [])}"
+    options = error.options or GlobalHydra.instance().config_loader().get_group_options(group)
+    return f"{group} has no option {option!r}{suggestion(option, options)}"
 
 
 def _unknown_key(path: str, names: Sequence[str], overrides: Sequence[str]) -> str:

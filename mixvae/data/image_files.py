@@ -73,7 +73,10 @@ def read_images(name: str, labels: str | None, layout: Layout) -> dict[Split, Im
     elif path.name.partition(":")[0].endswith((".npy", ".npz")):
         found = {"train": (read_array(name), None)}
     elif path.exists():
-        raise ValueError(f"{path} is not {READABLE}")
+        raise ValueError(
+            f"{path} is not {READABLE}; the name of a file says what it is: NAME.npy, NAME.npz,"
+            " NAME-idx3-ubyte or NAME-idx3-ubyte.gz"
+        )
     else:
         raise FileNotFoundError(f"there is no file or folder {path} (asked for from {Path.cwd()})")
     shown = "the array" if is_given(name) else str(path)

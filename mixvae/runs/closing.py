@@ -73,6 +73,8 @@ def next_command(run: Run) -> str:
         path = shlex.quote(f"data.path={named}")
         out = "annotated" if several else "annotated.h5ad"
         return f"python -m mixvae.annotate {folder} {path} out={out}"
+    if "path" not in run.cfg.data:
+        return ""
     return f"python -m mixvae.evaluate {folder} data.path=OTHERS name=NAME"
 
 

@@ -165,6 +165,7 @@ def write_summary(run: Run, status: str) -> dict[str, Any]:
         "best_epoch": None if checkpoints is None else checkpoints.best_epoch,
         "tested_checkpoint": run.tested,
         "tested_split": tested_split(run.parts.data),
+        "data_sizes": str(run.parts.data),
         "warnings": run.warnings,
         **({"choices": choices} if choices else {}),
         **dict(sorted(run.metrics.items())),

@@ -121,6 +121,14 @@ class WandbRun(WandbLogger):
         super().log_metrics(metrics, step)
 
     @rank_zero_only
+    def log_image(
+        self, key: str, images: list[Any], step: int | None = None, **options: Any
+    ) -> None:
+        """Log pictures at an epoch, so that W&B's slider over epochs finds them."""
+        pictures = [wandb.Image(image, **options) for image in images]
+        self.experiment.log({key: pictures} | ({} if step is None else {"epoch": step}))
+
+    @rank_zero_only
     def finish(self, summary: Mapping[str, Any], *, failed: bool) -> None:
         """Write the summary and end the run; the process can start another one."""
         if self._experiment is None:

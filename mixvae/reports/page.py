@@ -13,6 +13,7 @@ from typing import Any
 
 import jinja2
 
+from mixvae import __version__
 from mixvae.files import read_table, write_text
 from mixvae.reports import contents
 from mixvae.reports.charts import Chart, confusion, embeddings, learning_curves
@@ -77,6 +78,7 @@ def write_run_report(folder: Path) -> Path:
         record=record,
         name=record.config.get("name") or record.summary.get("name") or folder.name,
         verdict=verdict(record),
+        version=__version__,
         data=_data(record),
         commands=_commands(record),
         parts=list(_parts(record)),

@@ -151,6 +151,14 @@ def test_an_offline_run_holds_config_tags_summary_and_pictures(
     assert wanted - ours <= {*found["history"], *summary}, "charts of metrics that nobody logs"
     milestones = {"consensus_matrix_epoch1.png", "category_label_table_epoch1.png"}
     assert {path.name for path in (folder / "figures/milestones").iterdir()} == milestones
+    (file,) = files(folder)
+    histories = [
+        _items(record.history.item)
+        for record in records(file)
+        if record.WhichOneof("record_type") == "history"
+    ]
+    pictures = [one for one in histories if "milestones/consensus_matrix/_type" in one]
+    assert [one["epoch"] for one in pictures] == [0], "the slider's epoch, not the one before"
     assert f"model-{found['id']}" in found["artifacts"]
     assert found["summary"]["status"] == "finished"
     assert found["history"]["figures/learning_curves/_type"] == "images/separated"

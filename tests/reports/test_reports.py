@@ -185,6 +185,21 @@ def test_files_that_are_missing_or_half_written_are_named_and_the_rest_is_shown(
     assert page.charts, "the learning curves"
 
 
+def test_a_run_of_an_older_version_is_shown_and_names_its_version(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run")
+    (folder / "traversals.npz").unlink()
+    with np.load(folder / "predictions.npz") as file:
+        old = {name: file[name] for name in file.files if name != "class_names"}
+    np.savez(folder / "predictions.npz", **old)
+    command = ["python", "-m", "mixvae.train", "run_dir=my runs/a", "tags=[a b]"]
+    write_json(folder / "provenance.json", {"mixvae": "0.0.9", "command": command})
+    page = report(folder)
+    assert "0.0.9; this page was drawn by" in page.text
+    assert "python -m mixvae.train 'tags=[a b]'" in page.text, "the folder is taken"
+    assert "my runs" not in page.text
+    assert {trace["name"] for trace in json.loads(page.charts[1])["data"]} == {"0", "1", "2"}
+
+
 def test_names_are_escaped_in_text_charts_and_tables(tmp_path: Path) -> None:
     evil = "</script><script>alert(1)</script><b>"
     folder = make_run(tmp_path / "run", name=evil)

@@ -73,9 +73,10 @@ def next_command(run: Run) -> str:
         path = shlex.quote(f"data.path={named}")
         out = "annotated" if several else "annotated.h5ad"
         return f"python -m mixvae.annotate {folder} {path} out={out}"
-    if "path" not in run.cfg.data:
-        return ""
-    return f"python -m mixvae.evaluate {folder} data.path=OTHERS name=NAME"
+    if "path" in run.cfg.data:
+        return f"python -m mixvae.evaluate {folder} data.path=OTHERS name=NAME"
+    images = len(spec.shape) == 3  # of a data set that reads no files of the user
+    return "python -m mixvae.train +experiment=images_cpl data.path=YOUR_IMAGES" if images else ""
 
 
 def tell_figures(folder: Path) -> None:

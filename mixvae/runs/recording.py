@@ -21,6 +21,7 @@ from mixvae.callbacks.collecting import tested_split
 from mixvae.callbacks.lightning_parts import callbacks_of, is_debugging
 from mixvae.cli.command import key_of
 from mixvae.cli.config_file import resolved, save_config
+from mixvae.cli.errors import message_of
 from mixvae.cli.trust import accept
 from mixvae.engine.cluster import process_rank
 from mixvae.engine.recorders import RunRecorder
@@ -151,8 +152,9 @@ def metrics_without_csv(folder: RunFolder, trainer: Trainer, epoch: int) -> dict
 
 
 def write_summary(run: Run, status: str) -> dict[str, Any]:
-    """Write summary.json and end the loggers."""
+    """Write summary.json, of a failed run with the error in flight, and end the loggers."""
     trainer, checkpoints = run.parts.trainer, run.checkpoints
+    error = sys.exc_info()[1] if status == "failed" else None
     choices = getattr(run.parts.model, "choices", {})
     summary = {
         "status": status,
@@ -166,6 +168,7 @@ def write_summary(run: Run, status: str) -> dict[str, Any]:
         "tested_checkpoint": run.tested,
         "tested_split": tested_split(run.parts.data),
         "data_sizes": str(run.parts.data),
+        **({} if error is None else {"error": message_of(error)}),
         "warnings": run.warnings,
         **({"choices": choices} if choices else {}),
         **dict(sorted(run.metrics.items())),

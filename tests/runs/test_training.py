@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -96,7 +97,8 @@ def test_what_a_finished_run_prints(train: Train, small: tuple[str, ...]) -> Non
     assert any(line.startswith("test/accuracy  0.") for line in lines)
     assert any(re.fullmatch(r"types found +\d+ of 10 categories are in use", one) for one in lines)
     (advice,) = (line for line in lines if line.startswith("next "))
-    assert "python -m mixvae.evaluate run=a data.path=" in advice
+    assert advice.endswith("python -m mixvae.train +experiment=images_cpl data.path=YOUR_IMAGES")
+    assert "data.path" in train("+experiment=images_cpl", "data.path=YOUR_IMAGES").err, "a key"
     assert re.search(r"train/loss \S+  val/loss \S+  reconstruction \S+  kl \S+", lines[0])
 
 
@@ -121,7 +123,10 @@ def test_a_loss_that_becomes_nan_stops_and_keeps_the_last_good_checkpoint(
     assert outcome.status == 1
     assert "the loss became NaN or infinite at step 1 in the term" in outcome.err
     assert "Traceback" not in outcome.err
-    assert read_json(tmp_path / "a" / "summary.json")["status"] == "failed"
+    summary = read_json(tmp_path / "a" / "summary.json")
+    assert summary["status"] == "failed"
+    assert summary["error"].startswith("the loss became NaN or infinite at step 1 in the term")
+    assert html.escape(summary["error"]) in (tmp_path / "a/report.html").read_text()
     kept = weights(tmp_path / "a")
     assert all(value.isfinite().all() for value in kept.values())
 

@@ -25,7 +25,7 @@ PROBE_SECONDS = 3.0
 INIT_SECONDS = 8.0
 FINISH_SECONDS = 30.0
 LONGEST_NAME = 128
-# Of a single agent or modality, or another form of a metric that has a chart. A chart for each would
+# Of a single agent or modality, or another form of a metric with a chart. A chart for each would
 # hide the others; metrics.csv, the table of runs and dashboards have them.
 WITHOUT_CHART = re.compile(
     r"[^/]+/[^/]+/.+|trainer/.+|val/(collapse_warning|entropy_fraction|populated_by_agents)"

@@ -22,7 +22,7 @@ from mixvae.reports.sliders import Slider, traversals
 
 REPORT = "report.html"
 # A picture beyond this stays a file beside the page, so that the page stays below 10 MB.
-LARGEST_PICTURES = 4_000_000
+LARGEST_PICTURES = 2_200_000
 MOST_ROWS = 400
 CHARTS = {
     contents.SAMPLES: embeddings,

@@ -1,4 +1,4 @@
-"""Write the report of a run or a sweep: `python -m mixvae.report run=FOLDER`; see --help."""
+"""Write the report of one or several runs: `python -m mixvae.report run=FOLDER`; see --help."""
 
 from __future__ import annotations
 
@@ -10,10 +10,19 @@ from mixvae.cli.run_requests import ReportRequest
 
 
 def _report(request: ReportRequest) -> None:
-    from mixvae.reports.page import is_sweep, write_run_report, write_sweep_report
+    from mixvae.reports.page import REPORT, write_run_report
+    from mixvae.reports.sweep import is_sweep, runs_in, write_comparison, write_sweep_report
 
-    write = write_sweep_report if is_sweep(request.run) else write_run_report
-    print(f"report         {write(request.run)}")
+    first, *others = request.run
+    if others:
+        path = write_comparison(request.run, request.out)
+    elif is_sweep(first):
+        path = write_sweep_report(first)
+    elif runs := runs_in(first):
+        path = write_comparison(runs, first / REPORT)
+    else:
+        path = write_run_report(first)
+    print(f"report         {path}")
 
 
 main = partial(run_request, ReportRequest, _report)

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,13 @@ def test_the_readme_is_short_and_has_the_commands_of_its_users() -> None:
     assert len(README.read_text().split()) <= 900
     assert len(commands(README)) >= 5
     assert sum(len(commands(page)) for page in PAGES) >= 20
+
+
+def test_modules_of_the_pages_exist() -> None:
+    pages = [*PAGES, MACHINES, ROOT / "CONTRIBUTING.md", ROOT / "experiments/README.md"]
+    named = {name for page in pages for name in re.findall(r"python -m ([\w.]+)", page.read_text())}
+    assert {"mixvae.train", "experiments.fresh"} <= named
+    assert not [name for name in named if find_spec(name) is None]
 
 
 def test_make_targets_of_the_pages_exist() -> None:

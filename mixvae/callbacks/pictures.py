@@ -40,7 +40,7 @@ class PictureLogger(Protocol):
     """A Lightning logger that takes pictures, such as the one of W&B."""
 
     def log_image(self, key: str, images: list[Any], step: int | None = None) -> None:
-        """Log pictures, given as paths, under a name."""
+        """Log pictures, given as paths, under a name; `step` is the epoch, from 0."""
 
 
 @runtime_checkable
@@ -82,7 +82,8 @@ def save_pictures(
             for logger in trainer.loggers:
                 if isinstance(logger, PictureLogger):
                     folder = "figures" if milestone is None else "milestones"
-                    logger.log_image(f"{folder}/{name}", [str(path)])
+                    epoch = trainer.current_epoch
+                    logger.log_image(f"{folder}/{name}", [str(path)], step=epoch)
 
 
 def _write(figure: Figure, path: Path) -> None:

@@ -20,12 +20,12 @@ MOST_ROWS = 1000  # of a logged table; the files have all
 class Predictions(AbstractPredictionCallback):
     """Write `predictions.csv` and `predictions.npz` at the end of a test, ordered by index.
 
-    The .npz holds all arrays of the table, and `class_names` where the data have them; the .csv has
-    a line per sample: `index`, `label` (-1 where unknown), of cells also `cell` and `type` (names
-    of cell and class), `consensus` (the category voted for), `confidence` (its mean probability
-    over agents), and for each agent `agent<a>_category`, `agent<a>_probability` and
-    `agent<a>_state<s>`. Loggers that take tables get the first lines, and a table of categories and
-    labels.
+    The .npz holds all arrays of the table, and the names of classes, of each cell and of its batch
+    (`class_names`, `cell`, `batch`) where the data have them. The .csv has a line per sample:
+    `index`, `label` (-1 where unknown), of cells also `cell` and `type` (names of cell and class),
+    `consensus` (the category voted for), `confidence` (its mean probability over agents), and for
+    each agent `agent<a>_category`, `agent<a>_probability` and `agent<a>_state<s>`. Loggers that
+    take tables get the first lines, and a table of categories and labels.
     """
 
     def finish(self, trainer: Trainer, model: Any, table: PredictionTable) -> None:
@@ -34,11 +34,14 @@ class Predictions(AbstractPredictionCallback):
         columns = _named(trainer, table) | _columns(table)
         rows = list(zip(*columns.values(), strict=True))
         write_table(self.dirpath / "predictions.csv", list(columns), rows)
-        names: dict[str, Any] = {}
-        if spec.class_names:
-            names["class_names"] = np.array(spec.class_names)
+        names: dict[str, Any] = {"class_names": spec.class_names, "cell": columns.get("cell")}
+        batches = getattr(getattr(trainer, "datamodule", None), "batch_labels", None)
+        if batches is not None:
+            names["batch"] = [str(batches[index]) for index in table.index.tolist()]
         with replacing(self.dirpath / "predictions.npz") as temporary:
-            np.savez_compressed(temporary, **table._asdict(), **names)
+            words = {name: np.array(values, dtype=str) for name, values in names.items() if values}
+            arrays: dict[str, Any] = {**table._asdict(), **words}
+            np.savez_compressed(temporary, **arrays)
         of_all = [name for name in columns if not name.startswith("agent")]
         log_table(trainer, "predictions", of_all, [row[: len(of_all)] for row in rows[:MOST_ROWS]])
         _log_confusion(trainer, table, spec)

@@ -65,7 +65,10 @@ def _keys() -> list[str]:
 
 def _entry(name: str, words: str) -> str:
     width = min(shutil.get_terminal_size((100, 24)).columns, 100)
-    first, other = f"  {name:<17} ", " " * 20
-    return textwrap.fill(
-        words, width, initial_indent=first, subsequent_indent=other, break_on_hyphens=False
+    # A longer name has a line of its own.
+    first, indent = f"  {name:<17} ", " " * 20
+    start = indent if len(name) > 17 else first
+    text = textwrap.fill(
+        words, width, initial_indent=start, subsequent_indent=indent, break_on_hyphens=False
     )
+    return text if len(name) <= 17 else f"  {name}\n{text}"

@@ -51,15 +51,19 @@ class EvaluateRequest(RunRequest):
 class ReportRequest:
     """Write report.html, a page that opens without a network: python -m mixvae.report run=FOLDER.
 
-      run=FOLDER          a run, or a sweep with its sweep.csv; the page is written into it
+      run=FOLDER          a run, a sweep, a search or a folder of runs; the page is written into
+                          it. run=[FOLDER,FOLDER] shows several runs side by side
+      out=FILE            the page of run=[...]; the default is comparison.html
       debug=true          show the full traceback of an error
 
     Examples:
       python -m mixvae.report run=runs/digits_cpl/2025-01-31_12-00-00
       python -m mixvae.report run=multirun/states
+      python -m mixvae.report run=[runs/a,runs/b] out=both.html
     """
 
-    run: Path
+    run: list[Path]
+    out: Path = Path("comparison.html")
 
 
 @dataclass(kw_only=True)

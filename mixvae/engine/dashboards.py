@@ -10,6 +10,7 @@ import yaml
 
 from mixvae.cli.errors import UsageError
 from mixvae.cli.run_requests import DashboardRequest
+from mixvae.cli.schema import conf_dir
 
 MOST_CHARTS = 25
 """More of them are looked at by nobody."""
@@ -39,6 +40,11 @@ def read_dashboard(path: Path) -> dict[str, Any]:
     if not 0 < len(charts) <= MOST_CHARTS:
         raise UsageError(f"{path} has {len(charts)} charts; 1 to {MOST_CHARTS} are allowed")
     return content
+
+
+def shipped_dashboards() -> list[dict[str, Any]]:
+    """The dashboards of `conf/dashboard`."""
+    return [read_dashboard(path) for path in sorted((conf_dir() / "dashboard").glob("*.yaml"))]
 
 
 def build_workspace(content: Mapping[str, Any], entity: str, project: str) -> Any:

@@ -25,8 +25,11 @@ PROBE_SECONDS = 3.0
 INIT_SECONDS = 8.0
 FINISH_SECONDS = 30.0
 LONGEST_NAME = 128
-# A chart for each would hide the others; metrics.csv and the table of the run have them.
-OF_AN_AGENT = re.compile(r"/agent\d+$")
+# Of a single agent or modality, or another form of a metric with a chart. A chart for each would
+# hide the others; metrics.csv, the table of runs and dashboards have them.
+WITHOUT_CHART = re.compile(
+    r"[^/]+/[^/]+/.+|trainer/.+|val/(collapse_warning|entropy_fraction|populated_by_agents)"
+)
 # Whose best value the table of runs shows beside the last one: `val/loss.min`, `val/loss.last`.
 BEST = {
     **dict.fromkeys(("val/loss", "val/reconstruction", "val/imputation"), "min"),
@@ -113,12 +116,21 @@ class WandbRun(WandbLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log metrics; those of single agents get no chart of their own."""
-        for name in set(filter(OF_AN_AGENT.search, metrics)) - self._charts_hidden:
+        """Log metrics; those of single agents and modalities get no chart of their own."""
+        names = {"trainer/global_step", *metrics}  # which Lightning adds
+        for name in set(filter(WITHOUT_CHART.fullmatch, names)) - self._charts_hidden:
             self._charts_hidden.add(name)
             if hasattr(self.experiment, "define_metric"):
                 self.experiment.define_metric(name, step_metric="epoch", hidden=True)
         super().log_metrics(metrics, step)
+
+    @rank_zero_only
+    def log_image(
+        self, key: str, images: list[Any], step: int | None = None, **options: Any
+    ) -> None:
+        """Log pictures at an epoch, so that W&B's slider over epochs finds them."""
+        pictures = [wandb.Image(image, **options) for image in images]
+        self.experiment.log({key: pictures} | ({} if step is None else {"epoch": step}))
 
     @rank_zero_only
     def finish(self, summary: Mapping[str, Any], *, failed: bool) -> None:

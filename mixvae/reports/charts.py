@@ -23,7 +23,6 @@ MARKERS = ("circle", "x", "diamond", "square", "triangle-up", "cross")
 MOST_POINTS = 4000
 MOST_GROUPS = 48
 MOST_PANELS = 12
-MARGIN = {"t": 24, "r": 10, "b": 40, "l": 50}  # room for the numbers of phases
 # Metrics that share a chart: its title, the end of their names, and the unit of the axis.
 PANELS = (
     ("Loss", ("loss",), "nats"),
@@ -45,12 +44,23 @@ class Chart:
     data: list[dict[str, Any]]
     layout: dict[str, Any]
 
+    @property
+    def axes(self) -> int:
+        """The number of parallel axes; 0 for a chart in a plane."""
+        return len(self.data[0].get("dimensions", ()))
+
 
 def learning_curves(record: Record) -> list[Chart]:
     """A chart for each kind of metric that training logged, over epochs from 1."""
     charts: list[Chart] = []
     found = phases(record)
-    marks, spoken = _marks(found), "".join(f" Epoch {e}: {words}." for e, words in found.items())
+    marks, spoken = (
+        _marks(found),
+        "".join(
+            f" ({i}) Epoch {epoch}: {words}."
+            for i, (epoch, words) in enumerate(found.items(), start=1)
+        ),
+    )
     for title, ends, unit in PANELS:
         names = [
             name
@@ -116,39 +126,21 @@ def _marks(found: dict[int, str]) -> dict[str, Any]:
     ]
     notes = [
         {
-            **{"x": e, "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False},
+            # Above the curves, in two heights, since neighbours may be an epoch apart.
+            **{"x": e, "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": 12 * (i % 2)},
+            "showarrow": False,
             **{"text": str(i + 1), "hovertext": html.escape(f"epoch {e}: {words}")},
         }
         for i, (e, words) in enumerate(found.items())
     ]
-    return {"shapes": shapes, "annotations": notes, "margin": MARGIN} if found else {}
+    return {"shapes": shapes, "annotations": notes} if found else {}
 
 
 def embeddings(record: Record) -> list[Chart]:
     """Samples in a plane: of a mixture by its categories, else each modality's latents."""
     arrays = record.arrays
     if {"probs", "consensus", "state_mean"} <= set(arrays):
-        points = category_plane(arrays["probs"], arrays["state_mean"])
-        classes = _class_names(arrays)
-        label = np.array(
-            [
-                classes.get(int(y), _label(int(y))) if np.ndim(y) == 0 else str(y)
-                for y in arrays.get("label", np.full(len(points), -1))
-            ]
-        )
-        agreement = (arrays["category"] == arrays["consensus"]).mean(axis=0)
-        hover = [
-            f"sample {i}<br>category {c}<br>label {html.escape(y)}<br>agreement {a:.2f}"
-            for i, c, y, a in zip(
-                arrays["index"], arrays["consensus"], label, agreement, strict=True
-            )
-        ]
-        by_category = _scatter(
-            "Samples by category", points, arrays["consensus"], hover, "category"
-        )
-        if (label == "unknown").all():
-            return [by_category]
-        return [by_category, _scatter("Samples by label", points, label, hover, "label")]
+        return _of_mixture(arrays)
     charts = []
     names = [name.rpartition("/")[0] for name in arrays if name.endswith("/mean")]
     for name in names[:MOST_PANELS]:
@@ -167,6 +159,30 @@ def embeddings(record: Record) -> list[Chart]:
     return charts
 
 
+def _of_mixture(arrays: dict[str, NDArray[Any]]) -> list[Chart]:
+    """The plane of categories by category and, where they tell samples apart, by other groups."""
+    points, consensus = category_plane(arrays["probs"], arrays["state_mean"]), arrays["consensus"]
+    classes, agents = _class_names(arrays), len(arrays["category"])
+    words = [
+        classes.get(int(y), _label(int(y))) if np.ndim(y) == 0 else str(y)
+        for y in arrays.get("label", np.full(len(points), -1))
+    ]
+    agreement = (arrays["category"] == consensus).sum(axis=0)
+    groups = {
+        "label": np.array(words),
+        "batch": arrays.get("batch", np.full(len(points), "")),
+        "agreement": np.array([f"{n} of {agents} agents" for n in agreement]),
+    }
+    told = {name: group for name, group in groups.items() if len(np.unique(group)) > 1}
+    samples = arrays.get("cell", arrays["index"])
+    pairs = zip(samples, consensus, strict=True)
+    hover = [f"sample {html.escape(str(i))}<br>category {c}" for i, c in pairs]
+    for name, group in told.items():
+        hover = [f"{h}<br>{name} {html.escape(str(g))}" for h, g in zip(hover, group, strict=True)]
+    charts = [_scatter("Samples by category", points, consensus, hover, "category")]
+    return charts + [_scatter(f"Samples by {n}", points, g, hover, n) for n, g in told.items()]
+
+
 def confusion(record: Record) -> list[Chart]:
     """How the categories of the agents' vote and the labels share the samples."""
     arrays = record.arrays
@@ -182,11 +198,13 @@ def confusion(record: Record) -> list[Chart]:
     np.add.at(table, (row, column), 1)
     data = {
         **{"type": "heatmap", "z": table.tolist(), "colorscale": "Cividis"},
+        "colorbar": {"title": {"text": "samples"}},
         **{"x": [html.escape(names.get(y, f"label {y}")) for y in labels.tolist()]},
         "y": [f"category {c}" for c in categories],
     }
     text = f"Samples by category ({len(categories)}) and label ({len(labels)})."
-    layout = {"xaxis": {"type": "category"}, "yaxis": {"type": "category"}}
+    x = {"type": "category", "title": {"text": "label"}}
+    layout = {"xaxis": x, "yaxis": {"type": "category"}}
     return [Chart("Categories and labels", text, [data], layout)]
 
 

@@ -54,6 +54,12 @@ class Record:
         return str(self.summary.get("status", "unknown"))
 
     @property
+    def data(self) -> dict[str, Any]:
+        """The config of the data."""
+        found = self.config.get("data")
+        return found if isinstance(found, dict) else {}
+
+    @property
     def family(self) -> Family:
         """The kind of model, by the names of its metrics and predictions."""
         names = {*self.summary, *self.curves}
@@ -83,7 +89,8 @@ def read_record(folder: Path) -> Record:
         raise ValueError(f"run={folder} is not a folder")
     if not (folder / "config.yaml").is_file() and not (folder / "summary.json").is_file():
         raise ValueError(
-            f"run={folder} is not a run folder: config.yaml and summary.json are missing"
+            f"run={folder} is not a run folder: config.yaml and summary.json are missing, and it"
+            " contains no run"
         )
     problems: list[str] = []
     return Record(
@@ -93,7 +100,7 @@ def read_record(folder: Path) -> Record:
         order=_json(folder / "model_order.json", problems),
         review=_json(folder / "review.json", problems),
         config=_config(folder / "config.yaml", problems),
-        curves=_curves(folder / "metrics.csv", problems),
+        curves=read_curves(folder / "metrics.csv", problems),
         arrays=_arrays(folder / "predictions.npz", problems),
         traversals=_arrays(folder / "traversals.npz", problems),
         overrides=_lines(folder / "overrides.txt", problems),
@@ -129,10 +136,13 @@ def _lines(path: Path, problems: list[str]) -> list[str]:
         return []
 
 
-def _curves(path: Path, problems: list[str]) -> dict[str, tuple[list[int], list[float]]]:
+def read_curves(path: Path, problems: list[str]) -> dict[str, tuple[list[int], list[float]]]:
+    """Epochs, from 1, and values of each metric of a metrics.csv; adds to the problems."""
     found: dict[str, tuple[list[int], list[float]]] = {}
     try:
         for row in read_metrics(path):
+            if any(name.startswith("test/") for name in row):
+                continue  # of a test, which is no epoch of training
             epoch = int(float(row["epoch"])) + 1
             for name, cell in row.items():
                 if name not in KEYS:

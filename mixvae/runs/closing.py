@@ -73,9 +73,11 @@ def next_command(run: Run) -> str:
         path = shlex.quote(f"data.path={named}")
         out = "annotated" if several else "annotated.h5ad"
         return f"python -m mixvae.annotate {folder} {path} out={out}"
-    if "path" not in run.cfg.data:
-        return f"in Python: mixvae.open_run({shown(run.folder.path)!r}).model, .metrics, .figures"
-    return f"python -m mixvae.evaluate {folder} data.path=OTHERS name=NAME"
+    if "path" in run.cfg.data:
+        return f"python -m mixvae.evaluate {folder} data.path=OTHERS name=NAME"
+    if len(spec.shape) == 3:  # images of a data set that reads no files of the user
+        return "python -m mixvae.train +experiment=images_cpl data.path=YOUR_IMAGES"
+    return f"in Python: mixvae.open_run({shown(run.folder.path)!r}).model, .metrics, .figures"
 
 
 def tell_figures(folder: Path) -> None:

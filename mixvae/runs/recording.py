@@ -21,6 +21,7 @@ from mixvae.callbacks.collecting import tested_split
 from mixvae.callbacks.lightning_parts import callbacks_of, is_debugging
 from mixvae.cli.command import key_of
 from mixvae.cli.config_file import resolved, save_config
+from mixvae.cli.errors import message_of
 from mixvae.cli.trust import accept
 from mixvae.engine.cluster import process_rank
 from mixvae.engine.recorders import RunRecorder
@@ -106,17 +107,15 @@ def write_resumption(
 
 
 def start_loggers(run: Run, group: str | None) -> None:
-    """Give each logger the config and its origin, W&B the id and group; record the sizes."""
+    """Give each logger the config and its origin, and W&B the run's id, name and group."""
     provenance = run.folder.read_provenance()
     overrides = run.folder.read_overrides()
-    sizes = {
-        "num_parameters": sum(weight.numel() for weight in run.parts.model.parameters()),
-        "data_sizes": str(run.parts.data),
+    origin = {
+        "overrides": overrides,
+        "git_commit": provenance.get("git_commit"),
+        "git_dirty": provenance.get("git_dirty"),
+        **_sizes(run),
     }
-    commit = {key: provenance.get(key) for key in ("git_commit", "git_dirty")}
-    origin = {"overrides": overrides, **commit, **sizes}
-    if process_rank() == 0:
-        write_json(run.folder.provenance, {**provenance, **sizes})
     for logger in run.parts.trainer.loggers:
         if isinstance(logger, RunRecorder):
             name = display_name(run.cfg.name, overrides, run.cfg.seed)
@@ -129,6 +128,11 @@ def display_name(name: str, overrides: Sequence[str], seed: int) -> str:
     changed = [line for line in overrides if key_of(line).split(".")[0] not in UNNAMED]
     short = [re.sub(r"^[+~]*(?:\w+\.)*", "", line) for line in changed]
     return " ".join([name, *short, f"seed={seed}"])
+
+
+def _sizes(run: Run) -> dict[str, int | str]:
+    count = sum(weight.numel() for weight in run.parts.model.parameters())
+    return {"num_parameters": count, "data_sizes": str(run.parts.data)}
 
 
 def write_trained(run: Run) -> None:
@@ -152,8 +156,9 @@ def metrics_without_csv(folder: RunFolder, trainer: Trainer, epoch: int) -> dict
 
 
 def write_summary(run: Run, status: str) -> dict[str, Any]:
-    """Write summary.json and end the loggers."""
+    """Write summary.json, of a failed run with the error in flight, and end the loggers."""
     trainer, checkpoints = run.parts.trainer, run.checkpoints
+    error = sys.exc_info()[1] if status == "failed" else None
     choices = getattr(run.parts.model, "choices", {})
     summary = {
         "status": status,
@@ -166,6 +171,8 @@ def write_summary(run: Run, status: str) -> dict[str, Any]:
         "best_epoch": None if checkpoints is None else checkpoints.best_epoch,
         "tested_checkpoint": run.tested,
         "tested_split": tested_split(run.parts.data),
+        **_sizes(run),
+        **({} if error is None else {"error": message_of(error)}),
         "warnings": run.warnings,
         **({"choices": choices} if choices else {}),
         **dict(sorted(run.metrics.items())),

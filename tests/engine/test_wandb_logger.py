@@ -127,6 +127,7 @@ def test_an_offline_run_holds_config_tags_summary_and_pictures(
     of_agents = {name for name in found["history"] if name.endswith("/agent0")}
     assert of_agents
     assert all(found["metrics"][name].options.hidden for name in of_agents if "test/" not in name)
+    assert 15 <= len(charts_shown(found)) <= 25
     assert found["project"] == "mixvae"
     assert set(found["tags"]) == {"small", "try"}
     assert found["id"] == read_json(folder / "provenance.json")["id"]
@@ -151,6 +152,14 @@ def test_an_offline_run_holds_config_tags_summary_and_pictures(
     assert wanted - ours <= {*found["history"], *summary}, "charts of metrics that nobody logs"
     milestones = {"consensus_matrix_epoch1.png", "category_label_table_epoch1.png"}
     assert {path.name for path in (folder / "figures/milestones").iterdir()} == milestones
+    (file,) = files(folder)
+    histories = [
+        _items(record.history.item)
+        for record in records(file)
+        if record.WhichOneof("record_type") == "history"
+    ]
+    pictures = [one for one in histories if "milestones/consensus_matrix/_type" in one]
+    assert [one["epoch"] for one in pictures] == [0], "the slider's epoch, not the one before"
     assert f"model-{found['id']}" in found["artifacts"]
     assert found["summary"]["status"] == "finished"
     assert found["history"]["figures/learning_curves/_type"] == "images/separated"
@@ -160,6 +169,24 @@ def test_an_offline_run_holds_config_tags_summary_and_pictures(
     drawn = {path.stem for path in (folder / "figures").glob("*.png")}
     assert {path.name.rsplit("_", 2)[0] for path in media} == drawn
     assert wandb.run is None
+
+
+def charts_shown(found: dict[str, Any]) -> set[str]:
+    """Metrics of the history that W&B draws unasked."""
+    drawn = {name for name, value in found["history"].items() if isinstance(value, int | float)}
+    media = ("_", "figures/", "milestones/", "tables/", "test/", "epoch")
+    hidden = {name for name, metric in found["metrics"].items() if metric.options.hidden}
+    return {name for name in drawn - hidden if not name.startswith(media)}
+
+
+def test_modalities_share_their_charts(tmp_path: Path) -> None:
+    logger = WandbRun(save_dir=str(tmp_path), mode="offline")
+    measures = ["probe_accuracy", "coherence", "reconstruction", "private_r2", "self_coherence"]
+    parts = [f"val/{name}/rat{rat}" for name in measures for rat in range(8)]
+    whole = [f"val/{name}" for name in measures] + ["train/loss"]
+    logger.log_metrics(dict.fromkeys([*whole, *parts], 1.0), step=3)
+    logger.finish({"status": "finished"}, failed=False)
+    assert charts_shown(read_back(tmp_path)) == set(whole)
 
 
 def test_a_name_tells_the_runs_of_an_experiment_apart() -> None:

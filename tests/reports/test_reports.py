@@ -23,9 +23,10 @@ from mixvae.reports.charts import (
     learning_curves,
     phases,
 )
-from mixvae.reports.page import write_run_report, write_sweep_report
+from mixvae.reports.page import write_run_report
 from mixvae.reports.record import read_record
 from mixvae.reports.sliders import traversals
+from mixvae.reports.sweep import write_sweep_report
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360"
@@ -110,6 +111,7 @@ def test_a_report_is_one_file_with_verdict_charts_pictures_and_commands(tmp_path
     assert "python -m mixvae.train +experiment=toy" in page.text
     assert "python -m mixvae.evaluate run=" in page.text
     assert page.loaded, "the picture"
+    assert "States of the first agent, in a plane, by category." in page.text
     assert all(address.startswith("data:") for address in page.loaded)
     assert (folder / "report.html").stat().st_size < 10e6
     charts = [json.loads(text) for text in page.charts]
@@ -183,6 +185,21 @@ def test_files_that_are_missing_or_half_written_are_named_and_the_rest_is_shown(
     assert page.charts, "the learning curves"
 
 
+def test_a_run_of_an_older_version_is_shown_and_names_its_version(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run")
+    (folder / "traversals.npz").unlink()
+    with np.load(folder / "predictions.npz") as file:
+        old = {name: file[name] for name in file.files if name != "class_names"}
+    np.savez(folder / "predictions.npz", **old)
+    command = ["python", "-m", "mixvae.train", "run_dir=my runs/a", "tags=[a b]"]
+    write_json(folder / "provenance.json", {"mixvae": "0.0.9", "command": command})
+    page = report(folder)
+    assert "0.0.9; this page was drawn by" in page.text
+    assert "python -m mixvae.train 'tags=[a b]'" in page.text, "the folder is taken"
+    assert "my runs" not in page.text
+    assert {trace["name"] for trace in json.loads(page.charts[1])["data"]} == {"0", "1", "2"}
+
+
 def test_names_are_escaped_in_text_charts_and_tables(tmp_path: Path) -> None:
     evil = "</script><script>alert(1)</script><b>"
     folder = make_run(tmp_path / "run", name=evil)
@@ -239,15 +256,83 @@ def test_latents_of_several_modalities_are_drawn(tmp_path: Path) -> None:
 
 
 def test_a_sweep_has_a_sortable_table_and_parallel_coordinates(tmp_path: Path) -> None:
-    header = ["job", "status", "seed", "model.state_dim", "test/accuracy"]
-    rows = [[0, "finished", 0, 2, 0.9], [1, "finished", 1, 3, 0.8], [2, "failed", 2, 3, ""]]
+    header = ["job", "seed", "model.state_dim", "status", "error", "seconds", "test/accuracy"]
+    rows = [
+        [0, 0, 2, "finished", "", 9, 0.9],
+        [1, 1, 2, "finished", "", 8, 0.8],
+        [2, 0, 3, "finished", "", 7, 0.75],
+        [3, 1, 3, "failed", "loss is <b>NaN</b>", 6, ""],
+    ]
     write_table(tmp_path / "sweep.csv", header, rows)
+    make_run(tmp_path / "1")
+    write_run_report(tmp_path / "1")
     assert main([f"run={tmp_path}"]) == 0
     page = Page((tmp_path / "report.html").read_text())
-    assert "job 2: failed" in page.text
+    assert "job 3: failed, loss is <b>NaN</b>" in page.text
     assert "sortable" in (tmp_path / "report.html").read_text()
-    axes = [axis["label"] for axis in json.loads(page.charts[0])["data"][0]["dimensions"]]
-    assert {"seed", "model.state_dim", "test/accuracy"} <= set(axes)
+    assert [link for link in page.loaded if not link.startswith("data:")] == ["1/report.html"]
+    dimensions = json.loads(page.charts[0])["data"][0]["dimensions"]
+    assert {axis["label"]: axis["values"] for axis in dimensions} == {
+        "seed": [0, 1, 0],
+        "model.state_dim": [2, 2, 3],
+        "test/accuracy": [0.9, 0.8, 0.75],
+    }
+    assert "2 0 1 0.85 ± 0.071" in page.text, "state_dim, seeds, mean and sample deviation"
+    assert "3 0 0.75" in page.text
+
+
+def test_a_search_is_a_table_of_its_trials(tmp_path: Path) -> None:
+    header = ["trial", "jobs", "model.tau", "status", "error", "val/consensus"]
+    rows = [[0, "0 1", 0.5, "finished", "", 0.9], [1, "2 3", 0.7, "pruned", "", 0.4]]
+    write_table(tmp_path / "search.csv", header, rows)
+    for job in "02":
+        make_run(tmp_path / job)
+    page = Page(write_sweep_report(tmp_path).read_text())
+    assert "2 trials." in page.text
+    charts = [json.loads(text)["data"] for text in page.charts]
+    assert [axis["label"] for axis in charts[0][0]["dimensions"]] == ["model.tau", "val/consensus"]
+    assert [trace["name"] for trace in charts[1]] == ["0", "1"], "a curve of each trial"
+
+
+def test_several_runs_are_shown_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, tau in (("a", 1), ("b", 2), ("<script>", 2)):
+        make_run(Path("runs") / name, status="failed" if name == "b" else "finished")
+        Path("runs", name, "overrides.txt").write_text(f"+experiment=toy\nmodel.tau={tau}\n")
+    assert main(["run=[runs/a,runs/b]"]) == 0
+    page = Page(Path("comparison.html").read_text())
+    assert "run runs/b: failed" in page.text
+    assert "model.tau" in page.text
+    assert "experiment" not in page.text, "both have the same"
+    curves = [json.loads(text)["data"] for text in page.charts]
+    assert ["runs/a", "runs/b"] in [[trace["name"] for trace in data] for data in curves]
+    assert main(["run=runs"]) == 0
+    page = Page(Path("runs/report.html").read_text())
+    assert "3 runs" in page.text
+    assert page.tags.count("script") == len(page.charts) + 2, "ours alone"
+    assert main(["run=[runs/a,runs]"]) != 0
+    assert "run=runs is not a run folder" in capsys.readouterr().err
+
+
+def test_samples_are_coloured_by_batch_and_agreement_and_named(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run")
+    with np.load(folder / "predictions.npz") as file:
+        arrays = dict(file)
+    arrays["batch"] = np.array(["donor <1>", "donor 2"] * 30)
+    arrays["cell"] = np.array([f"cell{i}" for i in range(60)])
+    np.savez(folder / "predictions.npz", **arrays)
+    charts = {
+        trace["name"]: trace
+        for text in report(folder).charts
+        for trace in json.loads(text)["data"]
+        if "name" in trace
+    }
+    assert len(charts["donor &lt;1&gt;"]["x"]) == 30
+    agreed = (arrays["category"] == arrays["consensus"]).sum(0)
+    assert len(charts["1 of 2 agents"]["x"]) == (agreed == 1).sum()
+    assert charts["donor 2"]["text"][0].startswith("sample cell1<br>category ")
 
 
 def test_a_folder_without_a_run_is_refused(
@@ -272,12 +357,18 @@ BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 def test_a_browser_draws_every_chart_without_an_error(tmp_path: Path, width: int) -> None:
     folder = make_run(tmp_path / "run")
     path = write_run_report(folder)
-    # As a hand would: every slider to its end.
+    # As a hand would: every slider to its end, and the table of values from the largest.
     moved = """<script>for (const range of document.querySelectorAll("input.steps")) {
-      range.value = range.max; range.dispatchEvent(new Event("input")); }</script></body>"""
+      range.value = range.max; range.dispatchEvent(new Event("input")); }
+      const head = [...document.querySelectorAll("th button")].at(-1); head.click(); head.click();
+      const sorted = [...document.querySelectorAll("table")].at(-1);
+      document.body.dataset.column = [...sorted.tBodies[0].rows].map((r) => r.cells[1].textContent);
+      addEventListener("load", () => { document.body.dataset.unseen =
+        [...document.images].filter((one) => !one.naturalWidth).length; });</script></body>"""
     path.write_text(path.read_text().replace("</body>", moved))
     command = [str(BROWSER), "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom"]
     flags = [f"--window-size={width},900", "--virtual-time-budget=8000", "--enable-logging=stderr"]
+    flags.append("--host-resolver-rules=MAP * ~NOTFOUND")  # a request would be an error
     done = subprocess.run(
         [*command, *flags, f"--user-data-dir={tmp_path / 'profile'}", path.as_uri()],
         capture_output=True,
@@ -291,7 +382,8 @@ def test_a_browser_draws_every_chart_without_an_error(tmp_path: Path, width: int
     assert done.stdout.count('aria-valuetext="state 0 = 1.00"') == 1
     last = traversals(read_record(folder))[0].sources[-1]
     assert f'src="{last}"' in done.stdout, "the slider changes the picture"
-    assert done.stdout.count("<button") >= 2, "the headings of the table of values sort it"
+    assert 'data-column="3,0.91,0.8"' in done.stdout, "the heading sorts the table of values"
+    assert 'data-unseen="0"' in done.stdout, "every figure is drawn"
 
 
 def test_the_plane_places_certain_samples_by_category() -> None:

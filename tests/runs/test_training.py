@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import logging
 import re
 import sys
@@ -47,6 +48,8 @@ def test_a_run_folder_holds_what_a_person_needs(run: Make, read_json: Read) -> N
     assert summary["status"] == "finished"
     assert summary["epochs"] == 2
     assert summary["seed"] == 3
+    assert summary["num_parameters"] > 0
+    assert summary["data_sizes"]
     assert summary["tested_checkpoint"] == "checkpoints/best.ckpt"
     for name in ("accuracy", "nmi", "ari", "consensus", "populated_categories", "entropy"):
         assert isinstance(summary[f"test/{name}"], float)
@@ -54,8 +57,6 @@ def test_a_run_folder_holds_what_a_person_needs(run: Make, read_json: Read) -> N
     provenance = read_json(folder / "provenance.json")
     assert provenance["versions"]["torch"] == torch.__version__
     assert "git_commit" in provenance
-    assert provenance["num_parameters"] > 0
-    assert provenance["data_sizes"]
     assert "seed=3" in (folder / "overrides.txt").read_text().splitlines()
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert config["seed"] == 3
@@ -103,7 +104,8 @@ def test_what_a_finished_run_prints(train: Train, small: tuple[str, ...]) -> Non
     assert any(line.startswith("test/accuracy  0.") for line in lines)
     assert any(re.fullmatch(r"types found +\d+ of 10 categories are in use", one) for one in lines)
     (advice,) = (line for line in lines if line.startswith("next "))
-    assert "mixvae.open_run('a').model" in advice  # the digits have no data.path
+    assert advice.endswith("python -m mixvae.train +experiment=images_cpl data.path=YOUR_IMAGES")
+    assert "YOUR_IMAGES" in train("+experiment=images_cpl", "data.path=YOUR_IMAGES").err
     assert re.search(r"train/loss \S+  val/loss \S+  reconstruction \S+  kl \S+", lines[0])
 
 
@@ -128,7 +130,10 @@ def test_a_loss_that_becomes_nan_stops_and_keeps_the_last_good_checkpoint(
     assert outcome.status == 1
     assert "the loss became NaN or infinite at step 1 in the term" in outcome.err
     assert "Traceback" not in outcome.err
-    assert read_json(tmp_path / "a" / "summary.json")["status"] == "failed"
+    summary = read_json(tmp_path / "a" / "summary.json")
+    assert summary["status"] == "failed"
+    assert summary["error"].startswith("the loss became NaN or infinite at step 1 in the term")
+    assert html.escape(summary["error"]) in (tmp_path / "a/report.html").read_text()
     kept = weights(tmp_path / "a")
     assert all(value.isfinite().all() for value in kept.values())
 

@@ -37,7 +37,7 @@ def run_process(rank: int, folder: str) -> None:
 
 
 def merge(rank: int, world_size: int) -> dict[str, Tensor]:
-    """Weights, names and moments after merging, of a model that has taken a step."""
+    """Weights, names, moments and agreement after merging, of a model that has taken a step."""
     torch.manual_seed(0)
     model = CplMixVAE(
         shape=(D,),
@@ -76,15 +76,17 @@ def merge(rank: int, world_size: int) -> dict[str, Tensor]:
         world_size=world_size,
         current_epoch=0,
     )
+    logged: dict[str, Tensor] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(CplMixVAE, "trainer", trainer)
+        patch.setattr(CplMixVAE, "log_dict", lambda _, values, **options: logged.update(values))
         Merging(after_epochs=1, num_categories=GROUPS).on_train_epoch_end(trainer, model)
     moments = {
         f"{index}/{name}": value
         for index, state in enumerate(optimizer.state.values())
         for name, value in state.items()
     }
-    return {**model.state_dict(), **moments}
+    return {**model.state_dict(), **moments, **logged}
 
 
 def test_two_processes_merge_as_one_and_both_alike(tmp_path: Path) -> None:

@@ -51,9 +51,8 @@ class Census(Callback):
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="Linux tells the memory in use")
-@pytest.mark.parametrize(
-    "name", ["digits_cpl", pytest.param("hippocampus_mmvm", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["digits_cpl", "hippocampus_mmvm"])
 def test_thirty_epochs_leave_nothing_behind(name: str, tmp_path: Path) -> None:
     register()
     settings = [f"trainer.max_epochs={EPOCHS}", "num_threads=1", f"run_dir={tmp_path / 'run'}"]

@@ -221,6 +221,7 @@ def test_every_job_of_a_sweep_is_a_run_of_its_own_in_one_group(
     assert [item["exit"] for item in found] == [0, 0]
 
 
+@pytest.mark.slow
 def test_a_resumed_job_of_a_sweep_goes_on_with_its_own_run_in_its_group(
     train: Callable[..., Any],
     tiny: list[str],
@@ -243,6 +244,7 @@ def test_a_resumed_job_of_a_sweep_goes_on_with_its_own_run_in_its_group(
     assert again["exit"] == other["exit"] == 0
 
 
+@pytest.mark.slow
 def test_every_run_of_a_search_is_one_of_its_group_and_a_pruned_one_has_not_failed(
     tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

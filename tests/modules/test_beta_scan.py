@@ -61,6 +61,7 @@ def test_beta_follows_the_scale_of_the_data(scale: float) -> None:
     assert other.beta == pytest.approx(scale**2 * one.beta, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_beta_is_small_where_nothing_is_private() -> None:
     """A larger one would give up the second, weaker direction in common."""
     generator = torch.Generator().manual_seed(0)
@@ -77,6 +78,7 @@ def test_beta_is_small_where_nothing_is_private() -> None:
     assert choice.beta <= unit / 16
 
 
+@pytest.mark.slow
 def test_without_anything_shared_a_rule_of_thumb_is_taken_and_said() -> None:
     choice = choose_beta(model(), [pair(shared=0.0)], [pair(shared=0.0, seed=1)])
     unit = choice.candidates[0] / RELATIVE[0]

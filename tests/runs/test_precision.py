@@ -35,7 +35,14 @@ ARRAYS = (
 )
 
 
-@pytest.mark.parametrize("options", [DIGITS, MERGED, ARRAYS], ids=["digits", "cells", "arrays"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(DIGITS, id="digits"),
+        pytest.param(MERGED, id="cells", marks=pytest.mark.slow),
+        pytest.param(ARRAYS, id="arrays", marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_in_double_precision_ends_with_all_its_measures(
     options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

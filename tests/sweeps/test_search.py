@@ -285,6 +285,7 @@ def real(file: Callable[..., Path], small: Sequence[str]) -> tuple[str, ...]:
     return (f"search={file(space=space, num_trials=2)}", *small)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("plain")
 def test_an_interrupted_run_of_a_search_resumes_and_ends_the_same(
     search: Search, real: tuple[str, ...], tmp_path: Path, interrupted: Interrupted

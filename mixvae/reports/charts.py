@@ -93,7 +93,7 @@ def learning_curves(record: Record) -> list[Chart]:
 
 
 def phases(record: Record) -> dict[int, str]:
-    """What changed at which epoch: schedules of the config, alignments, prunings; by epoch."""
+    """What changed at which epoch that was trained: schedules, alignments, merging, prunings."""
     found: dict[int, list[str]] = {}
     model = record.config.get("model")
     for key, value in model.items() if isinstance(model, dict) else ():
@@ -105,12 +105,17 @@ def phases(record: Record) -> dict[int, str]:
         elif key == "align_epochs" and isinstance(value, list):
             for epoch in filter(None, map(_epoch, value)):
                 found.setdefault(epoch, []).append("agents aligned")
+    merging = (record.config.get("callbacks") or {}).get("merging")
+    if isinstance(merging, dict) and (at := _epoch(merging.get("after_epochs"))) is not None:
+        found.setdefault(at, []).append("categories merged")
     for entry in record.order.get("rounds") or ():
         if isinstance(entry, dict) and entry.get("pruned"):
             at = _epoch(entry.get("epoch"))
             if at is not None:
                 found.setdefault(at, []).append("category pruned")
-    return {epoch: ", ".join(found[epoch]) for epoch in sorted(found)[:MOST_PANELS]}
+    reached = max((max(epochs) for epochs, _ in record.curves.values() if epochs), default=0)
+    trained = [epoch for epoch in sorted(found) if epoch <= reached]
+    return {epoch: ", ".join(found[epoch]) for epoch in trained[:MOST_PANELS]}
 
 
 def _epoch(value: Any) -> int | None:

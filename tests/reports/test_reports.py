@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -146,6 +147,9 @@ def test_learning_curves_mark_schedules_and_alignment(tmp_path: Path) -> None:
         1: "agents aligned, coupling_weight begins to change",
         2: "coupling_weight settles",
     }
+    late = {"begin": 2, "length": 50}  # settles after the run was stopped
+    config = {"model": {"beta": late}, "callbacks": {"merging": {"after_epochs": 2}}}
+    assert phases(replace(record, config=config)) == {2: "beta begins to change, categories merged"}
     layout = learning_curves(record)[0].layout
     assert [shape["x0"] for shape in layout["shapes"]] == [1, 2]
     assert [note["text"] for note in layout["annotations"]] == ["1", "2"]

@@ -7,8 +7,8 @@ import json
 import re
 import shutil
 import subprocess
-from html.parser import HTMLParser
 from dataclasses import replace
+from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
 

@@ -20,6 +20,7 @@ from mixvae.evaluation.merging import (
     as_groups,
     found_by_most,
     joint_of_groups,
+    joint_of_one,
     merging_path,
     most_agreed,
     separate_groups,
@@ -144,8 +145,7 @@ class Merging(Callback):
             f"merged after epoch {trainer.current_epoch + 1}: {pl_module.num_categories} categories"
             f" into {groups.num_groups}"
         )
-        (joint,) = joint_of_groups(category, {groups.num_groups: group}).values()
-        alone = agreement(joint)
+        alone = agreement(joint_of_one(category, group))
         log_values(pl_module, "merging", {"agreement": alone})
         if alone < MIN_CONSENSUS:
             warn(

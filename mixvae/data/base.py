@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -222,3 +222,9 @@ class AbstractResidentDataModule(LightningDataModule, ABC):
         if self.trainer is None:
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
+
+
+def find_state(checkpoint: Mapping[str, Any], keys: Iterable[str]) -> Mapping[str, Any] | None:
+    """Find the state of a data module by its keys in a checkpoint as Lightning writes it."""
+    states = (state for state in checkpoint.values() if isinstance(state, Mapping))
+    return next((state for state in states if set(keys) <= state.keys()), None)

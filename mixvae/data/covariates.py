@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixvae.contracts import Covariate
+from mixvae.data.base import find_state
 from mixvae.data.cell_source import CellSource
 from mixvae.messages import warn
 from mixvae.suggestions import suggestion
@@ -143,10 +144,7 @@ class CellCovariates:
     @classmethod
     def find(cls, checkpoint: Mapping[str, Any]) -> CellCovariates:
         """Find them in a checkpoint as Lightning writes it; empty in one without."""
-        states = (state for state in checkpoint.values() if isinstance(state, Mapping))
-        return cls.from_plain(
-            next((state["covariates"] for state in states if "covariates" in state), {})
-        )
+        return cls.from_plain((find_state(checkpoint, ("covariates",)) or {}).get("covariates", {}))
 
     @classmethod
     def from_plain(cls, state: Mapping[str, Any]) -> CellCovariates:

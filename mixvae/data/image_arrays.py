@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mixvae.data.base import find_state
+
 Channels = Literal["first", "last"]
 COLOURS = (1, 3, 4)  # grey, colour, colour with transparency
 KEYS = ("image_shape", "low", "high", "classes")
@@ -39,10 +41,8 @@ class ImageState:
     @classmethod
     def find(cls, checkpoint: Mapping[str, Any]) -> ImageState | None:
         """Find it in a checkpoint as Lightning writes it; None in one of other data."""
-        for state in checkpoint.values():
-            if isinstance(state, Mapping) and set(KEYS) <= state.keys():
-                return cls.from_plain(state)
-        return None
+        state = find_state(checkpoint, KEYS)
+        return None if state is None else cls.from_plain(state)
 
     @classmethod
     def from_plain(cls, state: Mapping[str, Any]) -> ImageState:

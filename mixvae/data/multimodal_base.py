@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from mixvae.contracts import ModalitySpec, MultimodalSpec
-from mixvae.data.base import AbstractResidentDataModule, Split
+from mixvae.data.base import AbstractResidentDataModule, Split, find_state
 from mixvae.data.checks import check_fraction, check_fractions
 from mixvae.data.modality_forms import Form
 from mixvae.data.pairing import row_chunks
@@ -84,10 +84,8 @@ class MultimodalState:
     @classmethod
     def find(cls, checkpoint: Mapping[str, Any]) -> MultimodalState | None:
         """Find it in a checkpoint as Lightning writes it; None in one of other data."""
-        for state in checkpoint.values():
-            if isinstance(state, Mapping) and set(KEYS) <= state.keys():
-                return cls.from_plain(state)
-        return None
+        state = find_state(checkpoint, KEYS)
+        return None if state is None else cls.from_plain(state)
 
     @classmethod
     def from_plain(cls, state: Mapping[str, Any]) -> MultimodalState:

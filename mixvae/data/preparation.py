@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
+from mixvae.data.base import find_state
 from mixvae.data.cell_matrices import CellMatrix, Contents, MatrixInMemory
 from mixvae.data.expression import (
     MEANING,
@@ -235,10 +236,8 @@ class Preparation:
     @classmethod
     def find(cls, checkpoint: Mapping[str, Any]) -> Preparation | None:
         """Find it in a checkpoint as Lightning writes it; None in one of other data."""
-        for state in checkpoint.values():
-            if isinstance(state, Mapping) and {"genes", "kind", "normalize"} <= state.keys():
-                return cls.from_plain(state)
-        return None
+        state = find_state(checkpoint, ("genes", "kind", "normalize"))
+        return None if state is None else cls.from_plain(state)
 
     def _to_apply(self, found: Contents, name: str, target_sum: float | None) -> Applied:
         """Choose the normalisation of expression of another file."""

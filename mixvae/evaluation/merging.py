@@ -174,10 +174,13 @@ def joint_of_groups(
         category: Category of each sample by each agent, shape (A, N).
         group: See `Path`.
     """
-    found = {}
-    for number, groups in group.items():
-        named = np.stack([names[one] for names, one in zip(groups, category, strict=True)])
-        found[number] = joint_counts(torch.from_numpy(named), number).numpy()
+    return {number: joint_of_one(category, groups) for number, groups in group.items()}
+
+
+def joint_of_one(category: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.int64]:
+    """As `joint_of_groups`, shape (A, A, G, G), of one grouping, shape (A, K), 0..G-1."""
+    named = torch.from_numpy(np.take_along_axis(group, category, axis=1))
+    found: NDArray[np.int64] = joint_counts(named, int(group.max()) + 1).numpy()
     return found
 
 
@@ -224,8 +227,7 @@ def found_by_most(category: NDArray[np.int64], group: NDArray[np.int64]) -> NDAr
             groups are found by most agents.
     """
     number = int(group.max()) + 1
-    (joint,) = joint_of_groups(category, {number: group}).values()
-    shared_name = np.argsort(align_agents(joint), axis=1)
+    shared_name = np.argsort(align_agents(joint_of_one(category, group)), axis=1)
     group_names = np.take_along_axis(shared_name, group, axis=1)
     named = np.take_along_axis(group_names, category, axis=1)
     size = np.stack([np.bincount(one, minlength=number) for one in named])

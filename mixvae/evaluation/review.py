@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 MIN_CONSENSUS = 0.85  # where the run itself names no threshold
-ALONE = "merging/agreement"
+ALONE = "merging/agreement"  # as callbacks.merging logs it
 
 
 def review(

@@ -72,7 +72,7 @@ def learning_curves(record: Record) -> list[Chart]:
         data = [
             {
                 **{"type": "scatter", "mode": "lines", "name": name},
-                **{"x": record.curves[name][0], "y": _finite(record.curves[name][1])},
+                **{"x": record.curves[name][0], "y": finite(record.curves[name][1])},
                 "line": {
                     "dash": "solid" if name.startswith("val/") else "dot",
                     "color": COLOURS[i % len(COLOURS)],
@@ -277,7 +277,8 @@ def _label(value: Any) -> str:
     return "unknown" if isinstance(value, int | np.integer) and value < 0 else str(value)
 
 
-def _finite(values: Iterable[float]) -> list[float | None]:
+def finite(values: Iterable[float]) -> list[float | None]:
+    """Values as JSON has them: None for those that are infinite or NaN."""
     return [value if np.isfinite(value) else None for value in values]
 
 

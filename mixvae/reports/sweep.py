@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import math
 import os
 import statistics
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mixvae.files import read_table, write_text
-from mixvae.reports.charts import COLOURS, MOST_GROUPS, Chart
+from mixvae.reports.charts import COLOURS, MOST_GROUPS, Chart, finite
 from mixvae.reports.page import REPORT, Table, find_pictures, plotly, template
 from mixvae.reports.record import Record, read_curves, read_record
 
@@ -182,7 +181,7 @@ def _curves(runs: Mapping[str, Path]) -> list[Chart]:
         data = [
             {
                 **{"type": "scatter", "mode": "lines", "name": html.escape(name)},
-                **{"x": epochs, "y": [value if math.isfinite(value) else None for value in values]},
+                **{"x": epochs, "y": finite(values)},
                 "line": {"color": COLOURS[i % len(COLOURS)], "dash": DASHES[i // len(COLOURS) % 4]},
             }
             for i, (name, (epochs, values)) in enumerate(drawn)

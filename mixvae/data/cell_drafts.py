@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mixvae.data.cell_files import check_free_path, require_anndata, short_name
-from mixvae.data.cell_formats import IN_PLACE, CellFile, copy_unpacked
+from mixvae.data.cell_formats import HDF5_OF_CELLS, CellFile, copy_unpacked
 from mixvae.data.cell_source import AnnDataSource, CellSource
 from mixvae.data.genes import check_unique
 
@@ -81,7 +81,7 @@ class Draft:
         import pandas
 
         anndata = require_anndata()
-        if file.format in IN_PLACE:
+        if file.format in HDF5_OF_CELLS:
             place = file.place
             with temporary.open("wb") as copy:
                 copy_unpacked(file.path, copy)

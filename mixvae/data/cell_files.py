@@ -44,9 +44,15 @@ def short_name(path: Path) -> str:
 
 
 def state_of(path: Path) -> State:
-    """Return what changes when a file is written to: its identity, size and time."""
+    """Return what changes when a file is written to: its identity, size and time.
+
+    In a folder, a zarr store, files are replaced as wholes, which changes the time of their folder.
+    """
     about = path.stat()
-    return about.st_ino, about.st_size, about.st_mtime_ns
+    if not path.is_dir():
+        return about.st_ino, about.st_size, about.st_mtime_ns
+    times = [Path(folder).stat().st_mtime_ns for folder, _, _ in os.walk(path)]
+    return about.st_ino, len(times), max(times)
 
 
 def check_unchanged(path: Path, before: State) -> None:

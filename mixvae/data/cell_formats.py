@@ -1,8 +1,8 @@
 """Files of cells in the formats that biologists have, opened as sources of cells.
 
 The content of a file decides its format, not its name: .h5ad (also packed, .h5ad.gz), a modality of
-.h5mu, 10x Genomics' .h5 and its folders of matrix.mtx, loom, and zarr stores. Of .h5ad and .h5mu
-files only the parts asked for are read; the others are read whole.
+.h5mu, 10x Genomics' .h5 and its folders of matrix.mtx, loom, and zarr stores. Of .h5ad,
+.h5mu and zarr only the parts asked for are read; the others are read whole.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -23,13 +24,14 @@ from mixvae.data.cell_files import (
     short_name,
 )
 from mixvae.data.cell_source import AnnDataSource, CellSource
-from mixvae.data.cell_tables import NOTES, find_mtx, read_mtx, read_zarr
+from mixvae.data.cell_tables import NOTES, find_mtx, read_mtx
 from mixvae.data.gene_names import distinct
-from mixvae.data.h5ad_source import NOT_CELLS, H5adSource
 from mixvae.data.loom_file import read_loom
+from mixvae.data.stored_source import NOT_CELLS, open_h5ad, open_zarr
 
 Format = Literal["h5ad", "h5ad.gz", "h5mu", "old", "10x", "mtx", "loom", "zarr"]
-IN_PLACE: tuple[Format, ...] = ("h5ad", "h5ad.gz", "h5mu")  # HDF5 of AnnData's present layout
+HDF5_OF_CELLS: tuple[Format, ...] = ("h5ad", "h5ad.gz", "h5mu")  # of AnnData's present layout
+IN_PLACE: tuple[Format, ...] = (*HDF5_OF_CELLS, "zarr")
 CELLS = (".h5ad", ".h5mu", ".h5", ".loom")
 HDF5 = b"\x89HDF\r\n\x1a\n"
 GZIP = b"\x1f\x8b"
@@ -61,9 +63,12 @@ class CellFile:
         require_anndata()
         kind = self.format
         if kind in ("h5ad", "h5mu"):
-            return H5adSource(self.path, self.place, self.gene_names)
+            return open_h5ad(self.path, self.place, self.gene_names)
         if kind == "h5ad.gz":
-            return H5adSource(self.path, "/", self.gene_names, _unpacked(self.path))
+            return open_h5ad(self.path, "/", self.gene_names, _unpacked(self.path))
+        if kind == "zarr":
+            with self._reading():
+                return open_zarr(self.path, self.gene_names)
         return self._source(self.read())
 
     def read(self) -> Any:
@@ -74,20 +79,25 @@ class CellFile:
             "10x": _read_10x,
             "mtx": read_mtx,
             "loom": read_loom,
-            "zarr": read_zarr,
+            "zarr": require_anndata().read_zarr,
         }
+        with self._reading(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of names that are not unique, of old formats
+            return readers.get(kind, _read_h5ad)(self.path)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Say of any failure that the file cannot be read as its format."""
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of names that are not unique, of old formats
-                return readers.get(kind, _read_h5ad)(self.path)
+            yield
         except (ImportError, FileNotFoundError, PermissionError, MemoryError):
             raise
         # the readers fail with many kinds of errors
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(
-                f"{self.path} cannot be read as {DESCRIBED[kind]}; is it damaged, truncated or"
-                f" half written? {reason}"
+                f"{self.path} cannot be read as {DESCRIBED[self.format]}; is it damaged, truncated"
+                f" or half written? {reason}"
             ) from error
 
     def check_in_place(self) -> None:

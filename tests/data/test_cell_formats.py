@@ -188,11 +188,19 @@ def zarr_store(tmp_path):
     return write
 
 
-def test_zarr(zarr_store):
-    path = zarr_store(make(sparse.csr_matrix(COUNTS)))
+@pytest.mark.parametrize("form", [sparse.csr_matrix, np.asarray])
+def test_a_zarr_store_is_read_whole_or_stays_on_disk(zarr_store, form):
+    path = zarr_store(make(form(COUNTS)))
     np.testing.assert_allclose(expression(load(path, label_key="type")), LOG, rtol=1e-5)
-    with pytest.raises(ValueError, match=r"backed is true, but .* zarr store.* read whole"):
-        load(path, backed=True)
+    backed = load(path, backed=True, label_key="type", chunk_rows=7, buffer_chunks=2)
+    np.testing.assert_allclose(expression(backed), LOG, rtol=1e-5)
+    assert backed.spec.class_names == ("a", "b", "c")
+    # Files of a store are replaced as wholes.
+    chunk = next(file for file in path.rglob("*") if file.is_file() and "X" in file.parts)
+    shutil.copy(chunk, chunk.with_suffix(".new"))
+    chunk.with_suffix(".new").replace(chunk)
+    with pytest.raises(ValueError, match=r"a\.zarr was changed while it was read"):
+        expression(backed)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Cells of an HDF5 file of AnnData, of which only the parts asked for are read."""
+"""Cells of an HDF5 file or a zarr store of AnnData: only the parts asked for are read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mixvae.data.cell_files import require_anndata, short_name
+from mixvae.data.cell_files import require_for, short_name
 from mixvae.data.cell_matrices import CellMatrix, MatrixOnDisk
 from mixvae.data.cell_source import RAW, CellSource, X, canonical
 from mixvae.data.gene_names import as_words
@@ -18,48 +18,32 @@ from mixvae.data.gene_names import as_words
 NOT_CELLS = "it is not an AnnData file (.h5ad) that anndata 0.7 or newer has written"
 
 
-class H5adSource(CellSource):
-    """Cells of an .h5ad file, or of a modality of an .h5mu file, which is closed at the end.
+class StoredSource(CellSource):
+    """Cells of an .h5ad file, a modality of an .h5mu file or a zarr store; closed at the end.
 
     Columns of obs of a modality are its own, and those that the file has for all modalities.
 
     Args:
-        place: The group that holds them; `mod/rna` of an .h5mu file.
-        file: The file's content, where `path` holds it packed.
+        name: For messages.
+        file: The open file, an h5py or zarr group.
+        place: The group in it that holds the cells; `mod/rna` of an .h5mu file.
+        packed: The file's content where it lies packed on disk, to be closed too.
     """
 
     def __init__(
         self,
-        path: Path,
+        name: str,
+        file: Any,
         place: str = "/",
         gene_names: str | None = None,
-        file: IO[bytes] | None = None,
+        packed: IO[bytes] | None = None,
     ) -> None:
-        require_anndata()
-        import h5py  # comes with anndata
-
-        self.name, self.gene_names, self.file = str(path), gene_names, short_name(path)
-        if path.is_dir():
-            raise ValueError(f"{path} is a folder; data.path names an .h5ad file")
-        if not path.is_file():
-            raise FileNotFoundError(f"no file {path}; data.path names an .h5ad file")
-        self._packed = file
+        self.name, self.gene_names, self.file = name, gene_names, short_name(Path(name))
+        self._file, self._packed = file, packed
         try:
-            self._file = h5py.File(path if file is None else file, "r")
-        except PermissionError:
-            raise
-        except OSError as error:
-            if file is not None:
-                file.close()
-            if file is not None or h5py.is_hdf5(path):
-                raise ValueError(
-                    f"{path} cannot be read, as it is truncated or broken: {error}"
-                ) from error
-            raise ValueError(f"{path} cannot be read: {NOT_CELLS}") from error
-        try:
-            self._root = root = self._file[place]
+            self._root = root = file[place] if place != "/" else file
             if any("_index" not in getattr(root.get(part), "attrs", ()) for part in ("obs", "var")):
-                raise ValueError(f"{path} cannot be read: {NOT_CELLS}")
+                raise ValueError(f"{name} cannot be read: {NOT_CELLS}")
             index = _index_node(root["obs"])
             # nullable strings are a group of values and a mask
             self._num_cells = int((index if hasattr(index, "shape") else index["values"]).shape[0])
@@ -69,11 +53,11 @@ class H5adSource(CellSource):
                 *(canonical(str(layer)) for layer in root.get("layers", ())),
             )
             self._own = _columns(root["obs"])
-            of_all = () if place == "/" or "obs" not in self._file else _columns(self._file["obs"])
+            of_all = () if place == "/" or "obs" not in file else _columns(file["obs"])
             self.columns = tuple(dict.fromkeys((*self._own, *of_all)))
         except (OSError, KeyError) as error:
             self.close()
-            raise ValueError(f"{path} is truncated or broken: {error}") from error
+            raise ValueError(f"{name} is truncated or broken: {error}") from error
         except BaseException:
             self.close()
             raise
@@ -90,7 +74,8 @@ class H5adSource(CellSource):
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        if hasattr(self._file, "close"):  # a zarr group has nothing to close
+            self._file.close()
         if self._packed is not None:
             self._packed.close()
 
@@ -124,6 +109,67 @@ class H5adSource(CellSource):
         if reference is None:
             return _read_element(node)
         return _coded(node[:], self._file[reference][:])
+
+
+def open_h5ad(
+    path: Path, place: str, gene_names: str | None, packed: IO[bytes] | None = None
+) -> StoredSource:
+    """Open an .h5ad or .h5mu file, or its content that lies packed on disk."""
+    import h5py  # comes with anndata
+
+    try:
+        file = h5py.File(path if packed is None else packed, "r")
+    except PermissionError:
+        raise
+    except OSError as error:
+        if packed is not None:
+            packed.close()
+        if packed is not None or h5py.is_hdf5(path):
+            raise ValueError(
+                f"{path} cannot be read, as it is truncated or broken: {error}"
+            ) from error
+        raise ValueError(f"{path} cannot be read: {NOT_CELLS}") from error
+    return StoredSource(str(path), file, place, gene_names, packed)
+
+
+def open_zarr(path: Path, gene_names: str | None) -> StoredSource:
+    """Open a zarr store; what it lacks is refused or noted."""
+    group = require_for("zarr", "zarr stores").open_group(str(path), mode="r")
+    notes = _check_store(group)
+    source = StoredSource(str(path), group, "/", gene_names)
+    source.notes = notes
+    return source
+
+
+def _check_store(root: Any) -> tuple[str, ...]:
+    """Refuse missing parts; return what may be missing, as chunks of zeros are not stored."""
+    if "mod" in root:
+        names = sorted(map(str, root["mod"]))
+        raise ValueError(
+            f"it is a MuData store of {', '.join(names)}; name one: data.path=STORE/mod/{names[0]}"
+        )
+    for part in ("obs", "var"):
+        if part not in root or "_index" not in root[part].attrs:
+            raise ValueError(f"it has no {part}")
+        index = _index_node(root[part])
+        _check_chunks(index if hasattr(index, "shape") else index["values"], f"names of {part}")
+    notes = []
+    for place in ("X", "raw/X", *(f"layers/{name}" for name in root.get("layers", ()))):
+        node = root.get(place)
+        if node is None:
+            continue
+        if node.attrs.get("encoding-type") in ("csr_matrix", "csc_matrix"):
+            for part in ("data", "indices", "indptr"):
+                _check_chunks(node.get(part), f"{place}/{part}")
+        elif hasattr(node, "nchunks") and node.nchunks_initialized < node.nchunks:
+            missing = node.nchunks - node.nchunks_initialized
+            notes.append(f"{missing} of {node.nchunks} chunks of {place} are missing, read as 0")
+    return tuple(notes)
+
+
+def _check_chunks(array: Any, name: str) -> None:
+    if array is None or array.nchunks_initialized < array.nchunks:
+        raise ValueError(f"{name} lacks chunks")
 
 
 def _index_node(group: Any) -> Any:

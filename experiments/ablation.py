@@ -10,18 +10,17 @@ rewrites the table from the finished runs. Accuracies are those of the agents' v
 
 from __future__ import annotations
 
-import json
 import os
 import platform
+import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
 from experiments.reports import markdown, options, spread
-from experiments.run_settings import check_version
+from experiments.single_runs import finished, train
 
 RESULTS = Path(__file__).parent / "results" / "ablation"
 VARIANTS: dict[str, list[str]] = {
@@ -45,18 +44,8 @@ COLUMNS = {
 
 
 def run_folder(root: Path, variant: str, seed: int) -> Path:
-    """Folder of the run of a variant and seed."""
-    return root / variant.replace(" ", "_") / f"seed{seed}"
-
-
-def finished(folder: Path) -> dict[str, float] | None:
-    """The summary of a finished run; None if it is missing or the run did not finish."""
-    path = folder / "summary.json"
-    if not path.is_file():
-        return None
-    check_version(folder)
-    summary = json.loads(path.read_text())
-    return summary if summary.get("status") == "finished" else None
+    """Folder of the run of a variant and seed; its name has no signs of the command line."""
+    return root / re.sub(r"\W+", "_", variant).strip("_") / f"seed{seed}"
 
 
 def run(
@@ -69,16 +58,7 @@ def run(
 ) -> None:
     """Train one variant unless it is finished; an interrupted run is resumed."""
     folder = run_folder(root, variant, seed)
-    if finished(folder) is not None:
-        return
-    command = [sys.executable, "-m", "mixvae.train"]
-    if (folder / "checkpoints" / "last.ckpt").exists():
-        command.append(f"resume={folder}")
-    else:
-        command += [f"+experiment={experiment}", f"seed={seed}", f"run_dir={folder}"]
-        command += [*variants[variant], *extra]
-    print(f"{variant}, seed {seed}: {' '.join(command[1:])}", flush=True)
-    subprocess.run(command, check=True)
+    train(experiment, folder, seed, [*variants[variant], *extra])
 
 
 def table(summaries: Mapping[str, Mapping[int, Mapping[str, float]]]) -> str:

@@ -11,14 +11,14 @@ cells are those of data.cells_seed 0 for all seeds.
 from __future__ import annotations
 
 import shlex
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.ablation import finished, report, run
+from experiments.ablation import report, run
 from experiments.reports import options
+from experiments.single_runs import train
 
 RESULTS = Path(__file__).parent / "results" / "augmenter_agents"
 AUGMENTER = "AUGMENTER"  # in a variant: the folder of the seed's augmenter
@@ -30,12 +30,14 @@ class Case:
 
     Attributes:
         experiment: The agents' experiment.
-        augmenter: Command line that trains its augmenter.
+        augmenter: The augmenter's experiment.
+        augmenter_overrides: Overrides of its run.
         variants: Overrides of the agents' runs, by name.
     """
 
     experiment: str
-    augmenter: tuple[str, ...]
+    augmenter: str
+    augmenter_overrides: tuple[str, ...]
     variants: dict[str, list[str]]
 
 
@@ -44,7 +46,8 @@ ALONE = ["model.adversarial_weight=0", "model.consistency_weight=1000"]
 CASES = {
     "digits": Case(
         "digits_cpl",
-        ("+experiment=digits_augmenter",),
+        "digits_augmenter",
+        (),
         {
             "affine copies (as shipped)": [],
             "no copies": ["augmenter=none", "model.consistency_weight=0"],
@@ -55,11 +58,8 @@ CASES = {
     ),
     "cells": Case(
         "cells_synthetic_cpl",
-        (
-            "+experiment=cells_augmenter",
-            "data=cells_synthetic_10k",
-            "trainer.max_epochs=45",
-        ),
+        "cells_augmenter",
+        ("data=cells_synthetic_10k", "trainer.max_epochs=45"),
         {
             "adversary (as shipped)": [],
             "neither": ["model.adversarial_weight=0"],
@@ -69,14 +69,6 @@ CASES = {
         },
     ),
 }
-
-
-def train_augmenter(case: Case, folder: Path, seed: int) -> None:
-    """Train the augmenter of a seed unless it is finished."""
-    if finished(folder) is None:
-        command = [sys.executable, "-m", "mixvae.train", *case.augmenter]
-        command += [f"seed={seed}", f"run_dir={folder}", "logger=csv"]
-        subprocess.run(command, check=True)
 
 
 def with_augmenter(variants: dict[str, list[str]], folder: Path) -> dict[str, list[str]]:
@@ -98,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = [name for name in case.variants if name in (given.variants or names)]
     for seed in given.seeds:
         folder = root / "augmenter" / f"seed{seed}"
-        train_augmenter(case, folder, seed)
+        train(case.augmenter, folder, seed, [*case.augmenter_overrides, "logger=csv"])
         variants = with_augmenter(case.variants, folder)
         for variant in chosen:
             run(case.experiment, root, variant, seed, given.overrides, variants)

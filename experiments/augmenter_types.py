@@ -16,7 +16,6 @@ import argparse
 import os
 import platform
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
@@ -27,8 +26,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from experiments.ablation import finished
 from experiments.reports import spread
+from experiments.single_runs import train
 from mixvae.augmenters.learned import Learned
 from mixvae.data import SyntheticCellsDataModule
 
@@ -159,15 +158,6 @@ def table(seeds: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
     return "\n".join(lines)
 
 
-def train(folder: Path, seed: int, extra: Sequence[str]) -> None:
-    """Train the augmenter of one seed, unless it is done."""
-    if finished(folder) is None:
-        command = [sys.executable, "-m", "mixvae.train", "+experiment=cells_augmenter"]
-        cells = ["data=cells_synthetic_10k", f"data.cells_seed={seed}", "trainer.max_epochs=45"]
-        own = [f"seed={seed}", f"run_dir={folder}", "logger=csv"]
-        subprocess.run([*command, *cells, *own, *extra], check=True)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is missing, print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -179,7 +169,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     measured = []
     for seed in options.seeds:
         folder = options.runs / f"seed{seed}"
-        train(folder, seed, options.overrides)
+        cells = ["data=cells_synthetic_10k", f"data.cells_seed={seed}", "trainer.max_epochs=45"]
+        train("cells_augmenter", folder, seed, [*cells, "logger=csv", *options.overrides])
         data = SyntheticCellsDataModule(seed=seed, cells_seed=seed, target_sum=TARGET_SUM)
         data.setup()
         measured.append(measure(folder, data))

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
-from experiments.cells_recovery import train
+from experiments.single_runs import train
 from mixvae.annotate import annotate
 
 CASES = {

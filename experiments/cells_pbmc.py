@@ -24,8 +24,9 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from experiments.cells_hardness import NUM_COMPONENTS, NUM_NEIGHBOURS, RESOLUTIONS
-from experiments.cells_recovery import RESULTS, train
+from experiments.cells_recovery import RESULTS
 from experiments.reports import spread
+from experiments.single_runs import train
 from mixvae.annotate import annotate
 
 BATCH_SIZE = 64  # 250 would leave two steps an epoch of these few cells

@@ -31,8 +31,9 @@ from sklearn.neighbors import KNeighborsTransformer
 
 from experiments.cells_hardness import NUM_COMPONENTS, NUM_NEIGHBOURS
 from experiments.cells_pbmc import leiden_scores, score
-from experiments.cells_recovery import RESULTS, train
+from experiments.cells_recovery import RESULTS
 from experiments.reports import markdown, spread
+from experiments.single_runs import train
 from mixvae.annotate import annotate
 
 LABEL = "type"

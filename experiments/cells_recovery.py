@@ -18,7 +18,6 @@ import json
 import os
 import platform
 import shlex
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -30,9 +29,9 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
-from experiments.ablation import finished
 from experiments.cells_hardness import NUM_COMPONENTS, leiden_scores
 from experiments.reports import spread
+from experiments.single_runs import train
 from mixvae.data.cell_generator import SyntheticCells, generate_cells
 from mixvae.data.expression import log_cpm
 
@@ -176,19 +175,6 @@ def baselines(cells: SyntheticCells) -> dict[str, float]:
         "leiden": leiden[1.0],
         "kmeans": float(adjusted_rand_score(cells.type, clusters)),
     }
-
-
-def train(experiment: str, folder: Path, seed: int, overrides: Sequence[str]) -> None:
-    """Train, unless it is done; an interrupted run is continued."""
-    if finished(folder) is not None:
-        return
-    command = [sys.executable, "-m", "mixvae.train"]
-    if (folder / "checkpoints" / "last.ckpt").exists():
-        command.append(f"resume={folder}")
-    else:
-        command += [f"+experiment={experiment}", f"seed={seed}", f"run_dir={folder}", *overrides]
-    print(" ".join(command[1:]), flush=True)
-    subprocess.run(command, check=True)
 
 
 def tabulate(measured: Mapping[str, Mapping[int, Mapping[str, float]]]) -> str:

@@ -32,8 +32,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from experiments.cells_real import best, leiden
-from experiments.cells_recovery import RESULTS, train
+from experiments.cells_recovery import RESULTS
 from experiments.reports import markdown, spread
+from experiments.single_runs import train
 from mixvae.data import CiteDataModule
 from mixvae.impute import impute
 

@@ -25,8 +25,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.cells_recovery import RESULTS, finished, train
+from experiments.cells_recovery import RESULTS
 from experiments.reports import markdown, spread
+from experiments.single_runs import finished, train
 from mixvae.data.given import giving, name_of
 from mixvae.data.images import ImageDataModule
 from mixvae.evaluation.clustering import clustering_accuracy, normalised_mutual_information

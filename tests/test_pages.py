@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,7 +18,9 @@ from PIL import Image
 
 from experiments.bench.footprint import SHORT_SCHEDULES
 from mixvae import annotate, dashboard, evaluate, impute, report, sweep, train
+from mixvae.cli.config_file import load_config
 from mixvae.data import __main__ as data
+from tests.wandb_server import SWEEP, SweepServer, sweep_server
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -92,15 +96,54 @@ def shrink(module: str, arguments: list[str], mnist_root: Path | None) -> list[s
     own = [line for name, lines in SHORT.items() if name in text for line in lines]
     if "images_cpl" in text:
         own += [*TINY, "model.num_agents=2", "model.state_dim=1", "data.least_steps=1"]
-    if "mnist" in text:
+    if "=mnist" in text:
         own += [f"data_root={mnist_root}", "data.train_samples=600", "trainer.limit_test_batches=1"]
     if "cells_cpl" in text:
         own += ["callbacks.merging.after_epochs=1", "model.num_agents=2"]
+    if "cells_synthetic_order" in text:
+        own += ONE_ROUND
     if "digits_order" in text:
         own += [*ONE_ROUND, "model.num_agents=2"]
     if ("digits_cpl" in text and "networks=conv" not in text) or "mnist_cpl" in text:
         own += [*TINY, "model.state_dim=1"]
     return [*arguments, *own, *SHRUNK]
+
+
+@pytest.fixture
+def wandb_server() -> Iterator[SweepServer]:
+    with sweep_server() as server:
+        yield server
+
+
+def run_wandb(arguments: list[str], server: SweepServer) -> None:
+    """Run the command line of W&B against a server of this machine; a sweep's one run is short."""
+    if arguments[0] == "sync":
+        sync_nothing(arguments[1:])
+        return
+    server.settings = {"model.state_dim": 1, "model.optimizer.lr": 0.002}
+    server.settings |= {"run_dir": "swept", **dict(line.split("=") for line in SHRUNK)}
+    own = {
+        "WANDB_BASE_URL": server.url,
+        "WANDB_API_KEY": "a" * 40,
+        "WANDB_ERROR_REPORTING": "false",
+    }
+    scripts = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    command = [sys.executable, "-m", "wandb", *arguments]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **own, "PATH": scripts},
+    )
+    assert done.returncode == 0, done.stderr
+    if arguments[0] == "sweep":
+        assert f"wandb agent {SWEEP}" in done.stderr
+        assert server.config
+    else:
+        assert server.finished
+        assert json.loads(Path("swept/summary.json").read_text())["status"] == "finished"
+        assert load_config(Path("swept/config.yaml")).model.state_dim == 1
 
 
 def sync_nothing(paths: Sequence[str]) -> None:
@@ -184,11 +227,14 @@ def test_every_command_of_the_page_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_arrays(tmp_path)
-    for program, _, module, *arguments in commands(page):
+    (tmp_path / "conf").symlink_to(ROOT / "conf")
+    server = request.getfixturevalue("wandb_server")
+    for program, *words in commands(page):
         if program == "wandb":
-            sync_nothing([module, *arguments])
+            run_wandb(words, server)
             continue
         assert program == "python"
+        _, module, *arguments = words
         root = None
         if "mnist" in " ".join(arguments):
             try:

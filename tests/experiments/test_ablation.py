@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import ablation
+from experiments import ablation, single_runs
 
 
 def write_run(root: Path, variant: str, seed: int, status: str, accuracy: float) -> None:
@@ -24,7 +24,7 @@ def test_only_what_is_missing_runs_and_the_table_is_of_finished_runs(
     write_run(tmp_path / "runs", "as shipped", 1, "finished", 0.7)
     write_run(tmp_path / "runs", "one agent", 0, "interrupted", 0.1)
     commands: list[list[str]] = []
-    monkeypatch.setattr(ablation.subprocess, "run", lambda command, check: commands.append(command))
+    monkeypatch.setattr(single_runs, "launch", commands.append)
     arguments = ["digits_cpl", "--seeds", "0", "1", "--runs", str(tmp_path / "runs")]
     arguments += ["--results", str(tmp_path), "--variants", "as shipped", "one agent"]
     ablation.main([*arguments, "--overrides", "num_threads=1"])
@@ -45,6 +45,6 @@ def test_an_interrupted_run_is_resumed(tmp_path: Path, monkeypatch: pytest.Monke
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "checkpoints" / "last.ckpt").touch()
     commands: list[list[str]] = []
-    monkeypatch.setattr(ablation.subprocess, "run", lambda command, check: commands.append(command))
+    monkeypatch.setattr(single_runs, "launch", commands.append)
     ablation.run("digits_cpl", tmp_path, "one agent", 3, [])
-    assert commands[0][-1] == f"resume={folder}"
+    assert commands == [[f"resume={folder}"]]

@@ -21,7 +21,7 @@ def composed(*overrides: str) -> DictConfig:
 
 def test_variants_and_their_augmenters_can_be_composed() -> None:
     for case in CASES.values():
-        copies = composed(*case.augmenter)
+        copies = composed(f"+experiment={case.augmenter}", *case.augmenter_overrides)
         for name, own in with_augmenter(case.variants, Path("runs/augmenter")).items():
             agents = composed(f"+experiment={case.experiment}", *own)
             assert agents.name == case.experiment

@@ -29,6 +29,7 @@ VARIANTS: dict[str, list[str]] = {
     "one agent": ["model.num_agents=1"],
     "the paper objective alone": [
         "callbacks=cells",
+        "~callbacks.merging",
         "networks=mlp_small",
         "augmenter=noise",
         "augmenter.scale=0.5",

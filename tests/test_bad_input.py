@@ -57,6 +57,11 @@ WRONG = [
     Wrong("train", "model=cpl", "cpl"),
     Wrong("train", "trainer=tpu", "tpu"),
     Wrong("train", "+trainer.max_epoch=3", "trainer.max_epoch"),
+    # Callbacks of another kind of model, and settings of a callback that the group lacks.
+    Wrong("train", f"{RATS} callbacks=default", "choose callbacks=multimodal"),
+    Wrong("train", f"{DIGITS} callbacks=multimodal", "choose callbacks=default"),
+    Wrong("train", f"{DIGITS} callbacks=augmenter", "choose callbacks=default"),
+    Wrong("train", "+experiment=cells_synthetic_cpl callbacks=cells", "callbacks.merging has"),
     Wrong("train", "+model.taw=0.1", "model.tau"),
     Wrong("train", "+data.batchsize=3", "data.batchsize"),
     Wrong("train", "~model", "model"),

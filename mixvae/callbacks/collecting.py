@@ -183,5 +183,6 @@ class AbstractPredictionCallback(AbstractCollecting[PredictionTable]):
 class AbstractLatentCallback(AbstractCollecting[LatentTable]):
     """Collects the latents of a `contracts.MultimodalModel`."""
 
+    model_kind = MultimodalModel
     step = MultimodalStep
     collector = LatentCollector

@@ -19,7 +19,7 @@ class Confidence(AbstractMeasuring[RiskCoverage]):
 
     def new_metric(self, trainer: Trainer, model: Any) -> RiskCoverage:
         """Return an empty metric of the model's size."""
-        assert isinstance(model, MixtureModel), "confidence needs a contracts.MixtureModel"
+        assert isinstance(model, MixtureModel)
         return RiskCoverage(model.num_categories, spec_of(trainer, DataSpec).num_classes)
 
     def update(self, step: Any, batch: Batch) -> None:

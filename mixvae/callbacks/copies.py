@@ -27,6 +27,8 @@ class CopyFigures(Callback):
         num_copies: Copies shown of each.
     """
 
+    model_kind = CopyModel
+
     def __init__(self, dirpath: str, num_samples: int = 12, num_copies: int = 4) -> None:
         check_least("figures", 1, num_samples=num_samples, num_copies=num_copies)
         self.dirpath = Path(dirpath)
@@ -43,7 +45,7 @@ class CopyFigures(Callback):
         yield "copies", self._draw_copies(trainer, model)
 
     def _draw_copies(self, trainer: Trainer, model: LightningModule) -> Figure:
-        assert isinstance(model, CopyModel), "the figures need a contracts.CopyModel"
+        assert isinstance(model, CopyModel)
         spec = spec_of(trainer, DataSpec)
         x = next(iter(datamodule_of(trainer).test_dataloader())).x
         rows = spaced(len(x), self.num_samples)

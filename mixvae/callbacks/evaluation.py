@@ -54,7 +54,7 @@ class Evaluation(AbstractMeasuring[MixtureEvaluation]):
 
     def new_metric(self, trainer: Trainer, model: Any) -> MixtureEvaluation:
         """Return an empty metric of the model's size."""
-        assert isinstance(model, MixtureModel), "evaluation needs a contracts.MixtureModel"
+        assert isinstance(model, MixtureModel)
         return MixtureEvaluation(
             model.num_agents,
             model.num_categories,

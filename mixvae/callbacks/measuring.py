@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -24,7 +24,8 @@ M = TypeVar("M", bound=Metric)
 class AbstractMeasuring(Callback, ABC, Generic[M]):
     """Feeds each step of a validation or test to a metric, which gathers batches and ranks."""
 
-    # Whether validations, and whether tests, are measured.
+    # The contract of the models that it measures; whether it measures validations, and tests.
+    model_kind: ClassVar[type] = MixtureModel
     validates: bool = True
     tests: bool = True
     metric: M

@@ -75,6 +75,8 @@ class MultimodalEvaluation(AbstractMeasuring[MultimodalMetric]):
         generation: What is measured of samples that the model generates; None: nothing.
     """
 
+    model_kind = MultimodalModel
+
     def __init__(
         self,
         classifier: Literal["auto", "logistic", "mlp"] = "auto",
@@ -92,7 +94,7 @@ class MultimodalEvaluation(AbstractMeasuring[MultimodalMetric]):
 
     def new_metric(self, trainer: Trainer, model: Any) -> MultimodalMetric:
         """Return an empty metric of the data's modalities."""
-        assert isinstance(model, MultimodalModel), "needs a contracts.MultimodalModel"
+        assert isinstance(model, MultimodalModel)
         if self.generation is not None:
             self.generation.check(_names(trainer))
         return MultimodalMetric(_names(trainer))

@@ -28,6 +28,8 @@ class MultimodalHealth(AbstractMeasuring[LatentHealth]):
         patience_epochs: Epochs to train before latents or losses are worth a warning.
     """
 
+    model_kind = MultimodalModel
+
     def __init__(self, patience_epochs: int = 20) -> None:
         check_least("health", 0, patience_epochs=patience_epochs)
         self.patience_epochs = patience_epochs
@@ -55,7 +57,7 @@ class MultimodalHealth(AbstractMeasuring[LatentHealth]):
 
     def new_metric(self, trainer: Trainer, model: Any) -> LatentHealth:
         """Return an empty metric of the model's size."""
-        assert isinstance(model, MultimodalModel), "needs a contracts.MultimodalModel"
+        assert isinstance(model, MultimodalModel)
         self._model = model
         return LatentHealth(model.num_modalities, model.latent_dim)
 

@@ -185,7 +185,7 @@ def _check_optimizer(model: AbstractModule[Any]) -> None:
 def build_trainer(cfg: DictConfig, *, logs: bool = True) -> Trainer:
     """Build the trainer with its callbacks and loggers; the first one writes metrics.csv."""
     choose_precision(cfg)
-    callbacks: list[Callback] = _built(cfg.callbacks)
+    callbacks: list[Callback] = _built("callbacks", cfg.callbacks)
     if not cfg.trainer.get("enable_progress_bar", True):
         callbacks = [item for item in callbacks if not isinstance(item, ProgressBar)]
     callbacks.append(FigureSettings(**(cfg.get("figures") or {})))
@@ -221,16 +221,22 @@ def _loggers(cfg: DictConfig) -> list[Logger]:
     # Older run folders name this logger in their config.
     others = [
         item
-        for item in _built(cfg.logger)
+        for item in _built("logger", cfg.logger)
         if not isinstance(item, CsvLogger) or item.path != metrics.path
     ]
     return [metrics, *others]
 
 
-def _built(nodes: DictConfig | None) -> list[Any]:
+def _built(group: str, nodes: DictConfig | None) -> list[Any]:
     """Build the named parts of a group; null switches one off."""
-    named = {} if nodes is None else nodes
-    return [instantiate(node, _convert_="all") for node in named.values() if node is not None]
+    named = {str(name): node for name, node in (nodes or {}).items() if node is not None}
+    for name, node in named.items():
+        if "_target_" not in node:
+            raise ValueError(
+                f"{group}.{name} has settings ({', '.join(map(str, node))}) and no _target_: the chosen"
+                f" {group} have none of this name; choose others, or say ~{group}.{name}"
+            )
+    return [instantiate(node, _convert_="all") for node in named.values()]
 
 
 def quieten_lightning() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig, OmegaConf
@@ -15,7 +16,7 @@ from mixvae.callbacks.copies import CopyFigures
 from mixvae.callbacks.lightning_parts import callbacks_of
 from mixvae.callbacks.measuring import AbstractMeasuring
 from mixvae.cli.trust import built_nodes
-from mixvae.contracts import MixtureModel, MultimodalModel
+from mixvae.contracts import CopyModel, MixtureModel, MultimodalModel
 from mixvae.engine.devices import has_bf16
 from mixvae.messages import inform
 from mixvae.modules.base import AbstractModule
@@ -30,6 +31,8 @@ GIVEN = {
 }
 # Numbers of epochs or batches.
 AT_LEAST_ONE = ("check_val_every_n_epoch", "accumulate_grad_batches")
+# Callbacks for each kind of model.
+GROUPS = {"default": MixtureModel, "multimodal": MultimodalModel, "augmenter": CopyModel}
 MIXED = ("16", "bf16", "16-mixed", "bf16-mixed")
 
 
@@ -115,12 +118,13 @@ def untestable(model: LightningModule, data: Any) -> str:
 def step_aside(trainer: Trainer, model: LightningModule, data: Any) -> None:
     """Take the callbacks out that a foreign model or data set cannot serve, and log one line.
 
-    Models and data of mixvae are left as they are: what does not fit them is an error.
+    Models and data of mixvae are left as they are: what does not fit them is refused.
     """
     known = isinstance(model, AbstractModule | MixtureModel | MultimodalModel)
-    if known and hasattr(data, "spec"):
-        return
     callbacks = callbacks_of(trainer)
+    if known and hasattr(data, "spec"):
+        _check_kind(callbacks, model)
+        return
     out = [one for one in callbacks if isinstance(one, AbstractMeasuring | CopyFigures)]
     if not out:
         return
@@ -132,3 +136,15 @@ def step_aside(trainer: Trainer, model: LightningModule, data: Any) -> None:
         else f"model {type(model).__name__} keeps none of mixvae's contracts"
     )
     inform(f"{names} step aside: {reason} (docs/extend.md)")
+
+
+def _check_kind(callbacks: Sequence[Callback], model: LightningModule) -> None:
+    """Refuse callbacks that measure another kind of model."""
+    kinds = {type(one).__name__: getattr(one, "model_kind", object) for one in callbacks}
+    wrong = [name for name, kind in kinds.items() if not isinstance(model, kind)]
+    if wrong:
+        fitting = next((name for name, kind in GROUPS.items() if isinstance(model, kind)), "none")
+        raise ValueError(
+            f"the callbacks {', '.join(wrong)} measure another kind of model than"
+            f" {type(model).__name__}; choose callbacks={fitting}"
+        )

@@ -233,8 +233,8 @@ def _built(group: str, nodes: DictConfig | None) -> list[Any]:
     for name, node in named.items():
         if "_target_" not in node:
             raise ValueError(
-                f"{group}.{name} has settings ({', '.join(map(str, node))}) and no _target_: the chosen"
-                f" {group} have none of this name; choose others, or say ~{group}.{name}"
+                f"{group}.{name} has settings ({', '.join(map(str, node))}) and no _target_: the"
+                f" chosen {group} have none of this name; choose others, or say ~{group}.{name}"
             )
     return [instantiate(node, _convert_="all") for node in named.values()]
 

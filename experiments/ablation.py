@@ -10,16 +10,11 @@ rewrites the table from the finished runs. Accuracies are those of the agents' v
 
 from __future__ import annotations
 
-import os
-import platform
 import re
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
-from datetime import date
 from pathlib import Path
 
-from experiments.reports import markdown, options, spread
+from experiments.reports import markdown, options, spread, write_table
 from experiments.single_runs import finished, train
 
 RESULTS = Path(__file__).parent / "results" / "ablation"
@@ -75,7 +70,12 @@ def table(summaries: Mapping[str, Mapping[int, Mapping[str, float]]]) -> str:
 
 
 def report(
-    root: Path, variants: Sequence[str], seeds: Sequence[int], path: Path, command: str
+    root: Path,
+    variants: Sequence[str],
+    seeds: Sequence[int],
+    path: Path,
+    module: str,
+    arguments: Sequence[str] | None,
 ) -> None:
     """Write and print the table of the finished runs below `root`."""
     summaries = {
@@ -86,11 +86,7 @@ def report(
         }
         for variant in variants
     }
-    text = table(summaries)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    head = f"`{command}`, {date.today()}, {platform.machine()}, {os.cpu_count()} cores\n\n"
-    path.write_text(head + text + "\n")
-    print(text)
+    write_table(path, module, arguments, table(summaries))
 
 
 def main(
@@ -107,9 +103,8 @@ def main(
     for seed in given.seeds:
         for variant in given.variants:
             run(given.experiment, root, variant, seed, given.overrides, variants)
-    command = f"python -m experiments.{module} " + shlex.join(arguments or sys.argv[1:])
     path = given.results / f"{given.experiment}.md"
-    report(root, given.variants, given.seeds, path, command)
+    report(root, given.variants, given.seeds, path, module, arguments)
 
 
 if __name__ == "__main__":

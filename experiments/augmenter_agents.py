@@ -10,8 +10,6 @@ cells are those of data.cells_seed 0 for all seeds.
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,9 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         variants = with_augmenter(case.variants, folder)
         for variant in chosen:
             run(case.experiment, root, variant, seed, given.overrides, variants)
-    words = sys.argv[1:] if arguments is None else arguments
-    command = "python -m experiments.augmenter_agents " + shlex.join(words)
-    report(root, chosen, given.seeds, given.results / f"{given.case}.md", command)
+    path = given.results / f"{given.case}.md"
+    report(root, chosen, given.seeds, path, "augmenter_agents", arguments)
 
 
 if __name__ == "__main__":

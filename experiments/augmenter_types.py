@@ -12,13 +12,7 @@ Labels serve this judgement only.
 
 from __future__ import annotations
 
-import argparse
-import os
-import platform
-import shlex
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from experiments.reports import spread
+from experiments.reports import options, spread, write_table
 from experiments.single_runs import train
 from mixvae.augmenters.learned import Learned
 from mixvae.data import SyntheticCellsDataModule
@@ -160,27 +154,18 @@ def table(seeds: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is missing, print and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--runs", type=Path, default=Path("runs/augmenter_types"))
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--overrides", nargs="+", default=[], help="of the training, key=value")
-    options = parser.parse_args(arguments)
+    parser = options(__doc__, Path("runs", "augmenter_types"), RESULTS)
+    chosen = parser.parse_args(arguments)
     measured = []
-    for seed in options.seeds:
-        folder = options.runs / f"seed{seed}"
+    for seed in chosen.seeds:
+        folder = chosen.runs / f"seed{seed}"
         cells = ["data=cells_synthetic_10k", f"data.cells_seed={seed}", "trainer.max_epochs=45"]
-        train("cells_augmenter", folder, seed, [*cells, "logger=csv", *options.overrides])
+        train("cells_augmenter", folder, seed, [*cells, "logger=csv", *chosen.overrides])
         data = SyntheticCellsDataModule(seed=seed, cells_seed=seed, target_sum=TARGET_SUM)
         data.setup()
         measured.append(measure(folder, data))
     text = table(measured)
-    options.results.mkdir(parents=True, exist_ok=True)
-    given = sys.argv[1:] if arguments is None else arguments
-    command = "python -m experiments.augmenter_types " + shlex.join(given)
-    head = f"`{command}`, {date.today()}, {platform.machine()}, {os.cpu_count()} cores\n\n"
-    (options.results / "augmenter_types.md").write_text(head + text + "\n")
-    print(text)
+    write_table(chosen.results / "augmenter_types.md", "augmenter_types", arguments, text)
 
 
 if __name__ == "__main__":

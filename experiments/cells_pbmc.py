@@ -9,14 +9,8 @@ by comparison with sorted cells, and several of them (the CD4 subtypes) overlap 
 
 from __future__ import annotations
 
-import argparse
-import os
-import platform
-import shlex
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +19,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from experiments.cells_hardness import NUM_COMPONENTS, NUM_NEIGHBOURS, RESOLUTIONS
 from experiments.cells_recovery import RESULTS
-from experiments.reports import spread
+from experiments.reports import options, spread, write_table
 from experiments.single_runs import train
 from mixvae.annotate import annotate
 
@@ -113,28 +107,20 @@ def tabulate(scores: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is missing and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--runs", type=Path, default=Path("runs", "cells_pbmc"))
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the table")
-    parser.add_argument("--overrides", nargs="+", default=[], help="for every run, key=value")
-    options = parser.parse_args(arguments)
+    parser = options(__doc__, Path("runs", "cells_pbmc"), RESULTS)
+    chosen = parser.parse_args(arguments)
     cells = read_cells()
     scores: dict[str, list[dict[str, float]]] = {}
-    for seed in options.seeds:
-        folder = options.runs / f"seed{seed}"
-        overrides = [f"data.batch_size={BATCH_SIZE}", *options.overrides]
+    for seed in chosen.seeds:
+        folder = chosen.runs / f"seed{seed}"
+        overrides = [f"data.batch_size={BATCH_SIZE}", *chosen.overrides]
         train("cells_cpl", folder, seed, overrides)
         found = annotate(cells, folder).obs["mixvae_category"]
         ours = {"cpl-mixVAE": score(cells.obs[LABEL], found)}
         for method, values in {**ours, **baselines(cells, seed, found.nunique())}.items():
             scores.setdefault(method, []).append(values)
     text = tabulate(scores)
-    options.results.mkdir(parents=True, exist_ok=True)
-    command = "python -m experiments.cells_pbmc " + shlex.join(arguments or sys.argv[1:])
-    head = f"`{command}`, {date.today()}, {platform.machine()}, {os.cpu_count()} cores\n\n"
-    (options.results / "cells_pbmc.md").write_text(head + text + "\n")
-    print(text)
+    write_table(chosen.results / "cells_pbmc.md", "cells_pbmc", arguments, text)
 
 
 if __name__ == "__main__":

@@ -11,16 +11,10 @@ components, each at its best resolution. SCVI runs where scvi-tools is installed
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
-import os
-import platform
-import shlex
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +26,7 @@ from sklearn.neighbors import KNeighborsTransformer
 from experiments.cells_hardness import NUM_COMPONENTS, NUM_NEIGHBOURS
 from experiments.cells_pbmc import leiden_scores, score
 from experiments.cells_recovery import RESULTS
-from experiments.reports import markdown, spread
+from experiments.reports import markdown, options, spread, write_table
 from experiments.single_runs import train
 from mixvae.annotate import annotate
 
@@ -144,40 +138,32 @@ def tabulate(scores: Mapping[tuple[str, str], Sequence[Mapping[str, float]]]) ->
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is missing and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__, Path("runs", "cells_real"), RESULTS)
     parser.add_argument("--cells", type=Path, required=True, help="folder of .h5ad files")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--sets", nargs="+", default=[], help="names of files; all without")
-    parser.add_argument("--runs", type=Path, default=Path("runs", "cells_real"))
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the table")
-    parser.add_argument("--overrides", nargs="+", default=[], help="for every run, key=value")
-    options = parser.parse_args(arguments)
+    chosen = parser.parse_args(arguments)
     paths = [
         path
-        for path in sorted(options.cells.glob("*.h5ad"))
-        if not options.sets or path.stem in options.sets
+        for path in sorted(chosen.cells.glob("*.h5ad"))
+        if not chosen.sets or path.stem in chosen.sets
     ]
     if not paths:
-        parser.error(f"no .h5ad file of these names in --cells {options.cells}")
+        parser.error(f"no .h5ad file of these names in --cells {chosen.cells}")
     import anndata
 
     scores: dict[tuple[str, str], list[dict[str, float]]] = {}
     for path in paths:
         cells = anndata.read_h5ad(path)
         labels = cells.obs[LABEL].astype(str)
-        for seed in options.seeds:
-            folder = options.runs / path.stem / f"seed{seed}"
-            train("cells_cpl", folder, seed, [f"data.path={path}", *options.overrides])
+        for seed in chosen.seeds:
+            folder = chosen.runs / path.stem / f"seed{seed}"
+            train("cells_cpl", folder, seed, [f"data.path={path}", *chosen.overrides])
             measured = {**ours(cells, labels, folder, seed), **baselines(cells, labels, seed)}
             for method, values in measured.items():
                 scores.setdefault((path.stem, method), []).append(values)
             print(path.stem, seed, measured["cpl-mixVAE"], flush=True)
     text = tabulate(scores)
-    options.results.mkdir(parents=True, exist_ok=True)
-    command = "python -m experiments.cells_real " + shlex.join(arguments or sys.argv[1:])
-    head = f"`{command}`, {date.today()}, {platform.machine()}, {os.cpu_count()} cores\n\n"
-    (options.results / "cells_real.md").write_text(head + text + "\n")
-    print(text)
+    write_table(chosen.results / "cells_real.md", "cells_real", arguments, text)
     if importlib.util.find_spec("scvi") is None:
         print("SCVI was left out: scvi-tools is not installed (pip install scvi-tools)")
 

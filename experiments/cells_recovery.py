@@ -12,15 +12,9 @@ first 20 genes of each category's state are the type's programme. Beside them Le
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
-import os
-import platform
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
-from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +24,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
 from experiments.cells_hardness import NUM_COMPONENTS, leiden_scores
-from experiments.reports import spread
+from experiments.reports import options, spread, write_table
 from experiments.single_runs import train
 from mixvae.data.cell_generator import SyntheticCells, generate_cells
 from mixvae.data.expression import log_cpm
@@ -197,26 +191,18 @@ def _show(key: str, value: float) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is missing and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--runs", type=Path, default=Path("runs", "cells_recovery"))
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the table")
-    parser.add_argument("--overrides", nargs="+", default=[], help="for every run, key=value")
-    options = parser.parse_args(arguments)
+    parser = options(__doc__, Path("runs", "cells_recovery"), RESULTS)
+    chosen = parser.parse_args(arguments)
     measured: dict[str, dict[int, dict[str, float]]] = {name: {} for name in EXPERIMENTS}
-    for seed in options.seeds:
+    for seed in chosen.seeds:
         cells = generate_cells(seed=seed)
         beside = baselines(cells)
         for name, experiment in EXPERIMENTS.items():
-            folder = options.runs / experiment / f"seed{seed}"
-            train(experiment, folder, seed, [f"data.cells_seed={seed}", *options.overrides])
+            folder = chosen.runs / experiment / f"seed{seed}"
+            train(experiment, folder, seed, [f"data.cells_seed={seed}", *chosen.overrides])
             measured[name][seed] = {**measure(folder, cells), **beside}
     text = tabulate(measured)
-    options.results.mkdir(parents=True, exist_ok=True)
-    command = "python -m experiments.cells_recovery " + shlex.join(arguments or sys.argv[1:])
-    head = f"`{command}`, {date.today()}, {platform.machine()}, {os.cpu_count()} cores\n\n"
-    (options.results / "cells_recovery.md").write_text(head + text + "\n")
-    print(text)
+    write_table(chosen.results / "cells_recovery.md", "cells_recovery", arguments, text)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,8 @@ resolution 1 stands beside it. The aggregate latent is the mean of the two poste
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import platform
-import shlex
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +27,7 @@ from sklearn.preprocessing import StandardScaler
 
 from experiments.cells_real import best, leiden
 from experiments.cells_recovery import RESULTS
-from experiments.reports import markdown, spread
+from experiments.reports import command_of, markdown, options, spread, write_table
 from experiments.single_runs import train
 from mixvae.data import CiteDataModule
 from mixvae.impute import impute
@@ -169,32 +163,24 @@ def protein_names(path: str, count: int) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train what is missing, and write the table and `cite.json`."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__, Path("runs", "cite"), RESULTS)
     parser.add_argument("--cells", required=True, help="an .h5ad file with obsm/protein")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--runs", type=Path, default=Path("runs", "cite"))
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
-    parser.add_argument("--overrides", nargs="+", default=[], help="for every run, key=value")
-    options = parser.parse_args(arguments)
+    chosen = parser.parse_args(arguments)
     found = []
-    for seed in options.seeds:
-        folder = options.runs / f"seed{seed}"
-        train("cite_mmvm", folder, seed, [f"data.path={options.cells}", *options.overrides])
-        found.append(measure(options.cells, folder, seed))
+    for seed in chosen.seeds:
+        folder = chosen.runs / f"seed{seed}"
+        train("cite_mmvm", folder, seed, [f"data.path={chosen.cells}", *chosen.overrides])
+        found.append(measure(chosen.cells, folder, seed))
         print(seed, json.dumps(found[-1]), flush=True)
-    names = protein_names(options.cells, len(found[0]["pearson"]["MMVM"]))
+    names = protein_names(chosen.cells, len(found[0]["pearson"]["MMVM"]))
     text = tabulate(found, names)
-    command = "python -m experiments.cite " + shlex.join(arguments or sys.argv[1:])
-    head = f"`{command}`, {date.today()}, {platform.machine()}, {os.cpu_count()} cores\n\n"
-    options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / "cite.md").write_text(head + text + "\n")
+    write_table(chosen.results / "cite.md", "cite", arguments, text)
     made = {
-        "command": command,
+        "command": command_of("cite", arguments),
         "proteins": names,
-        "seeds": dict(zip(options.seeds, found, strict=True)),
+        "seeds": dict(zip(chosen.seeds, found, strict=True)),
     }
-    (options.results / "cite.json").write_text(json.dumps(made, indent=1) + "\n")
-    print(text)
+    (chosen.results / "cite.json").write_text(json.dumps(made, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -11,12 +11,9 @@ others see the images of training too. UMAP runs where umap-learn is installed.
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
-import shlex
 import struct
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.cells_recovery import RESULTS
-from experiments.reports import markdown, spread
+from experiments.reports import command_of, markdown, options, spread
 from experiments.single_runs import finished, train
 from mixvae.data.given import giving, name_of
 from mixvae.data.images import ImageDataModule
@@ -162,24 +159,20 @@ def tested_rows(data: Labelled) -> NDArray[np.int64]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is missing, print the table and write it with every run's values."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__, Path("runs", "images_own"), RESULTS)
     parser.add_argument("--data", type=Path, required=True, help="folder of MNIST's IDX files")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--forms", nargs="+", choices=FORMS, default=["npy"])
-    parser.add_argument("--runs", type=Path, default=Path("runs", "images_own"))
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the table")
-    parser.add_argument("--overrides", nargs="+", default=[], help="for every run, key=value")
-    options = parser.parse_args(arguments)
+    chosen = parser.parse_args(arguments)
     found: dict[str, dict[str, dict[int, dict[str, float]]]] = {}
-    for name in options.sets:
-        data = SETS[name](options.data)
+    for name in chosen.sets:
+        data = SETS[name](chosen.data)
         rows = found.setdefault(f"{name} ({len(data.images)})", {})
-        for form in options.forms:
-            named = write(data, form, options.runs / "data" / name)
-            for seed in options.seeds:
-                folder = options.runs / name / f"{form}_seed{seed}"
-                train("images_cpl", folder, seed, [*named, *options.overrides])
+        for form in chosen.forms:
+            named = write(data, form, chosen.runs / "data" / name)
+            for seed in chosen.seeds:
+                folder = chosen.runs / name / f"{form}_seed{seed}"
+                train("images_cpl", folder, seed, [*named, *chosen.overrides])
                 summary = finished(folder) or {}
                 values = {key: summary[f"test/{key}"] for key in ("accuracy", "nmi", "consensus")}
                 rows.setdefault(f"images_cpl, {form}", {})[seed] = {
@@ -187,14 +180,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     "seconds": summary["seconds"],
                 }
                 print(name, form, seed, values, flush=True)
-        for seed in options.seeds:
+        for seed in chosen.seeds:
             for method, values in baselines(data, seed).items():
                 rows.setdefault(method, {})[seed] = values
-    command = "python -m experiments.images_own " + shlex.join(arguments or sys.argv[1:])
-    options.results.mkdir(parents=True, exist_ok=True)
+    command = command_of("images_own", arguments)
+    chosen.results.mkdir(parents=True, exist_ok=True)
     content = {"command": command, "machine": describe_provenance([]), "scores": found}
     text = json.dumps(content, indent=1, default=str)
-    (options.results / "images_own.json").write_text(text + "\n")
+    (chosen.results / "images_own.json").write_text(text + "\n")
     print(tabulate(found))
 
 

@@ -39,19 +39,35 @@ def spread(values: Sequence[float], digits: int = 3) -> str:
     return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
 
 
-def headline(module: str, arguments: Sequence[str], records: Iterable[JobRecord]) -> str:
-    """The command, date, machine and number of runs.
+def command_of(module: str, arguments: Sequence[str] | None) -> str:
+    """The command of `experiments.<module>`; without arguments those of this process."""
+    given = sys.argv[1:] if arguments is None else arguments
+    return shlex.join(["python", "-m", f"experiments.{module}", *given])
+
+
+def headline(
+    module: str, arguments: Sequence[str] | None, records: Iterable[JobRecord] | None = None
+) -> str:
+    """The command, date and machine, and the number of runs.
 
     Args:
         module: The script, `experiments.<module>`.
-        arguments: Its command line.
-        records: The reported runs.
+        arguments: Its command line; None: this process's.
+        records: The reported runs; None: leave their number out.
     """
-    command = shlex.join(["python", "-m", f"experiments.{module}", *arguments])
-    seconds = [record.metrics.get("seconds", 0.0) for record in records]
     machine = f"{platform.machine()}, {os.cpu_count()} cores"
-    runs = f"{len(seconds)} runs, {sum(seconds) / 60:.0f} minutes"
-    return f"`{command}`, {date.today()}, {machine}: {runs}"
+    head = f"`{command_of(module, arguments)}`, {date.today()}, {machine}"
+    if records is None:
+        return head
+    seconds = [record.metrics.get("seconds", 0.0) for record in records]
+    return f"{head}: {len(seconds)} runs, {sum(seconds) / 60:.0f} minutes"
+
+
+def write_table(path: Path, module: str, arguments: Sequence[str] | None, text: str) -> None:
+    """Print a table, and write it below its command, date and machine."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{headline(module, arguments)}\n\n{text}\n", encoding="utf-8")
+    print(text)
 
 
 def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -1,7 +1,8 @@
-"""Every `python -m experiments...` command of README, docs/ and the tables, as written, made small.
+"""Every `python -m experiments...` command of README and docs/ runs as written, made small.
 
-The files that a command names are made here. Runs are shortened as those of tests/test_pages.py,
-and runs that differ in seed or in numbers alone share one training, whose folder is copied.
+So does one command of each other module that experiments/README.md names. The files that a command
+names are made here. Runs are shortened as those of tests/test_pages.py, and runs that differ in
+seed or in numbers alone share one training, whose folder is copied.
 """
 
 from __future__ import annotations
@@ -37,10 +38,14 @@ CHOICES = ("+experiment", "model", "data", "networks", "augmenter", "data.batch_
 
 
 def commands() -> list[str]:
-    """The commands of all pages, each once."""
-    pages = [*PAGES, ROOT / "experiments/README.md"]
-    found = {" ".join(text.split()) for page in pages for text in INLINE.findall(page.read_text())}
-    return sorted(text for text in found if text.split()[0] not in MEASURING)
+    """The commands of the pages, each once, and the first of each further module of the tables."""
+    found: dict[str, list[str]] = {}
+    for page in PAGES:
+        for text in INLINE.findall(page.read_text()):
+            found.setdefault(text.split()[0], []).append(" ".join(text.split()))
+    for text in INLINE.findall((ROOT / "experiments/README.md").read_text()):
+        found.setdefault(text.split()[0], [" ".join(text.split())])
+    return sorted({text for name in found if name not in MEASURING for text in found[name]})
 
 
 def parted(lines: Sequence[str]) -> dict[str, str]:
@@ -58,13 +63,14 @@ class Trainings:
 
     def __init__(self, mnist_root: Path, runs: Path) -> None:
         self.mnist_root, self.runs = mnist_root, runs
-        self.made: dict[tuple[str | None, ...], Path] = {}
+        self.made: dict[tuple[object, ...], Path] = {}
         self.used: list[Path] = []
 
     def run(self, lines: Sequence[str], folder: Path) -> None:
         """Train, or copy the folder of a run of the same network and data."""
         said = parted(lines)
-        kind = tuple(said.get(key) for key in CHOICES)
+        # Data of a file are those of the command.
+        kind = (*(said.get(key) for key in CHOICES), "data.path" in said and Path.cwd())
         if kind not in self.made:
             own = [line for line in lines if not line.startswith("run_dir=")]
             own += [line for line in QUIET if line not in lines]
@@ -152,5 +158,5 @@ def test_the_command_makes_its_table(
 
 def test_the_pages_have_commands() -> None:
     names = {command.split()[0] for command in commands()}
-    assert len(commands()) >= 25
+    assert len(commands()) >= 15
     assert {"fresh", "mixture_table", "cells_real", "hippocampus_beta_sweep"} <= names

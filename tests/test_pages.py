@@ -39,6 +39,7 @@ PROGRAMS: dict[str, Callable[[Sequence[str] | None], int]] = {
     "mixvae.dashboard": dashboard.main,
     "mixvae.data": data.main,
 }
+DEMO = ["+experiment=digits_cpl"]
 SHRUNK = ("trainer.max_epochs=2", "trainer.limit_train_batches=2", "num_threads=1")
 TINY = ("model.agents.encoder.hidden=[16]", "model.agents.decoder.hidden=[16]")
 # Of those that prune, one round of one epoch fits into two.
@@ -69,10 +70,17 @@ MAKES_LESS = {"simulate-cells": ["num_cells=600", "num_genes=300"], "simulate-ra
 
 
 def commands(page: Path) -> list[list[str]]:
-    """The command lines of mixvae and W&B in the page's code blocks."""
-    fences = re.findall(r"^```(.*?)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    """The command lines of mixvae and W&B in the page's code blocks, then those in its sentences.
+
+    A sentence that names a module alone, or leaves out a part (...), has no command.
+    """
+    text = page.read_text()
+    fences = re.findall(r"^```(.*?)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     lines = [line for kind, block in fences if not kind for line in block.splitlines()]
-    return [shlex.split(line) for line in lines if line.startswith(("python -m ", "wandb "))]
+    found = [line for line in lines if line.startswith(("python -m ", "wandb "))]
+    inline = re.findall(r"`(python\s+-m\s+mixvae\.\w+\s+[^`]*)`", text)
+    found += [line for line in inline if "..." not in line]
+    return [shlex.split(line) for line in found]
 
 
 def shrink(module: str, arguments: list[str], mnist_root: Path | None) -> list[str]:
@@ -88,6 +96,7 @@ def shrink(module: str, arguments: list[str], mnist_root: Path | None) -> list[s
         return [*arguments, *MAKES_LESS[arguments[0]]]
     if module != "mixvae.train" or "--help" in arguments or "sweep.resume=" in text:
         return arguments
+    arguments = [line.replace("=NAME", "=digits_cpl") for line in arguments]
     if text.startswith("resume="):
         # The README's run was stopped; the one made here has finished, so it is extended.
         return [*arguments, "trainer.max_epochs=3"]
@@ -215,6 +224,17 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_demo_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True)
+    *_, last = recipe.stdout.splitlines()
+    _, *words = shlex.split(last)
+    assert words == ["-m", "mixvae.train", *DEMO]
+    monkeypatch.chdir(tmp_path)
+    assert train.main(shrink("mixvae.train", DEMO, None)) == 0
+    assert list(tmp_path.glob("runs/**/report.html"))
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if commands(page)], ids=lambda p: p.relative_to(ROOT).as_posix()
@@ -235,6 +255,8 @@ def test_every_command_of_the_page_runs(
             continue
         assert program == "python"
         _, module, *arguments = words
+        if "resume=RUN_FOLDER" in arguments:
+            assert train.main([*DEMO, *TINY, *SHRUNK, "run_dir=RUN_FOLDER"]) == 0
         root = None
         if "mnist" in " ".join(arguments):
             try:

@@ -61,7 +61,7 @@ def save_png(figure: Figure, path: Path) -> None:
     """
     dpi = matplotlib.rcParams["savefig.dpi"]
     figure.set_dpi(figure.dpi if dpi == "figure" else dpi)
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())
     colours = pixels.view(np.uint32)[..., 0]

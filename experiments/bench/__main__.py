@@ -25,7 +25,7 @@ from experiments.bench import (
     training_loop,
 )
 from experiments.bench.measuring import Setting, compare, machine
-from experiments.bench.report import PAGE, TITLES, save
+from experiments.bench.report import BENCH
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "bench"
 SOURCES = {
@@ -46,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         description=bench.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--cases", nargs="+", choices=list(TITLES), default=list(TITLES))
+    parser.add_argument(
+        "--cases", nargs="+", choices=list(BENCH.titles), default=list(BENCH.titles)
+    )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (1)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds (5)")
     parser.add_argument("--seconds", type=float, default=0.3, help="of one measurement (0.3)")
@@ -58,12 +60,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # as a run there, see RunConfig
     command = shlex.join(["python", "-m", "experiments.bench", *given])
+    page = ""
     for group in args.cases:
         described, rows = machine(args.threads, args.device), []
         for row in measured(group, Setting(args.rounds, args.seconds, args.device)):
             rows.append(row)
-            save(rows, described, command, args.out)
-    print((args.out / PAGE).read_text())
+            page = BENCH.save(rows, described, command, args.out)
+    print(page)
 
 
 def measured(group: str, setting: Setting) -> Iterator[dict[str, Any]]:

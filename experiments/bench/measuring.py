@@ -45,6 +45,22 @@ class Case(NamedTuple):
     trains: bool = True
 
 
+class Spent(NamedTuple):
+    """Seconds that something took; a `Run` that measures itself returns them.
+
+    Attributes:
+        processor: Of the process.
+        clock: Of the clock.
+    """
+
+    processor: float
+    clock: float
+
+    def on(self, device: torch.device) -> float:
+        """Those that count: of the clock on a GPU, else of the process."""
+        return self.clock if device.type == "cuda" else self.processor
+
+
 class Setting(NamedTuple):
     """How long and where to measure.
 
@@ -66,7 +82,8 @@ def compare(case: Case, setting: Setting) -> dict[str, Any]:
         For each side the median seconds of a call, samples per second, and the median, smallest
         and largest ratio of the yardstick's seconds to its own; of training steps also GFLOP/s (of
         the yardstick's products and convolutions, whatever the side computes), its share of the
-        rate of large products measured in the same rounds, and the memory that a step takes.
+        rate of large products measured in the same rounds, and the memory that a step takes. On a
+        CPU seconds are those of the process, and the ratio by the clock stands beside.
     """
     sides = case.build(setting.device)
     yardstick = next(iter(sides))
@@ -77,7 +94,8 @@ def compare(case: Case, setting: Setting) -> dict[str, Any]:
             memory[name] = peak_memory(run, setting.device)
         flops = flops or counted.get_total_flops()
     products = matmuls(setting.device) if flops else {}
-    times = alternate({**sides, **products}, setting)
+    spent = alternate({**sides, **products}, setting)
+    times = {name: [one.on(setting.device) for one in each] for name, each in spent.items()}
     work = 2e-9 * MATMUL_SIZE[setting.device.type] ** 3
     rates = {kind: [work / taken for taken in times[kind]] for kind in products}
     row: dict[str, Any] = {"group": case.group, "case": case.name, **case.axes}
@@ -87,6 +105,9 @@ def compare(case: Case, setting: Setting) -> dict[str, Any]:
         seconds = statistics.median(times[name])
         side = {"seconds": seconds, "samples/s": case.samples / seconds}
         side["ratio"] = spread([a / b for a, b in zip(times[yardstick], times[name], strict=True)])
+        if setting.device.type == "cpu":
+            pairs = zip(spent[yardstick], spent[name], strict=True)
+            side["wall ratio"] = spread([a.clock / b.clock for a, b in pairs])
         if flops:
             rate = rates["bfloat16" if name.startswith(BF16) else "float32"]
             shares = [1e-9 * flops / t / r for t, r in zip(times[name], rate, strict=True)]
@@ -96,30 +117,39 @@ def compare(case: Case, setting: Setting) -> dict[str, Any]:
     return row
 
 
-def alternate(runs: Mapping[str, Run], setting: Setting) -> dict[str, list[float]]:
+def alternate(runs: Mapping[str, Run], setting: Setting) -> dict[str, list[Spent]]:
     """Seconds of one call of each run, for each round."""
     repeats: dict[str, int] = {}
-    times: dict[str, list[float]] = {name: [] for name in runs}
+    spent: dict[str, list[Spent]] = {name: [] for name in runs}
     for name, run in runs.items():
         one = measure(run, 1, setting.device)  # allocations, thread pools, optimiser state
-        if one < SLOW:
+        if one.clock < SLOW:
             one = measure(run, 1, setting.device)
-        repeats[name] = max(1, round(setting.seconds / max(one, 1e-6)))
+        repeats[name] = max(1, round(setting.seconds / max(one.on(setting.device), 1e-6)))
     for i in range(setting.rounds):
         for name in list(runs)[:: 1 if i % 2 == 0 else -1]:
-            times[name].append(measure(runs[name], repeats[name], setting.device) / repeats[name])
-    return times
+            spent[name].append(measure(runs[name], repeats[name], setting.device))
+    return spent
 
 
-def measure(run: Run, repeats: int, device: torch.device) -> float:
-    """Seconds that `repeats` calls take together: of the process, or of the clock on a GPU."""
-    clock = time.perf_counter if device.type == "cuda" else time.process_time
+def measure(run: Run, repeats: int, device: torch.device) -> Spent:
+    """Seconds of one of `repeats` calls, in the mean."""
+    start = now(device)
+    told = [run() for _ in range(repeats)]
+    end = now(device)
+    own = [one for one in told if isinstance(one, Spent)]
+    processor, clock = (
+        (sum(part) for part in zip(*own, strict=True))
+        if own
+        else (end.processor - start.processor, end.clock - start.clock)
+    )
+    return Spent(processor / repeats, clock / repeats)
+
+
+def now(device: torch.device) -> Spent:
+    """The time, when a GPU has done what it had to do."""
     wait(device)
-    start = clock()
-    for _ in range(repeats):
-        run()
-    wait(device)
-    return clock() - start
+    return Spent(time.process_time(), time.perf_counter())
 
 
 def wait(device: torch.device) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mixvae.figures.style import COLOURS, MARKERS, new_figure, tidy
 
 Row = dict[str, Any]
-PAGE = "bench.md"
 TITLES = {
     "agents": "Training step, cpl-mixVAE at the Smart-seq size, batches of 512",
     "agents_large": "The same, batches of 5,000",
@@ -29,6 +28,12 @@ TITLES = {
     "epoch": "An epoch over cells of the Smart-seq size, seconds",
     "footprint": "Largest resident memory of each experiment, whole runs cut short",
 }
+INTRODUCTION = """\
+Medians over rounds in alternation. A ratio is how many times faster a side is than the first one,
+with its smallest and largest value; wall is that by the clock. The share is that of the rate of a
+large square product (2,048 on a CPU, 8,192 on a GPU) in the same precision and rounds; MB is what
+a step takes beside weights and batch."""
+WALL = "wall ratio"
 WIDE = 20  # ratio of costs from which on a panel is logarithmic
 PANELS = (
     ("A", ("agents", "agents_large"), "agents A", "A"),
@@ -38,39 +43,48 @@ PANELS = (
 )
 
 
-def save(rows: Sequence[Row], setting: dict[str, Any], command: str, out: Path) -> None:
-    """Write `bench.json`, `bench.md` and `bench.png` into `out`.
+class Report(NamedTuple):
+    """What a command writes.
 
-    Cases of groups that were not measured this time stay as they were.
+    Attributes:
+        name: Of its files.
+        heading: Of its page.
+        titles: The title of each group of cases, in order.
+        figure: Draws the rows of all groups.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    file = out / "bench.json"
-    kept = json.loads(file.read_text())["groups"] if file.is_file() else {}
-    for group in dict.fromkeys(row["group"] for row in rows):
-        own = [row for row in rows if row["group"] == group]
-        kept[group] = {"command": command, "setting": setting, "rows": own}
-    groups = {name: kept[name] for name in TITLES if name in kept}
-    file.write_text(json.dumps({"groups": groups}, indent=1) + "\n")
-    (out / PAGE).write_text(to_markdown(groups))
-    figure = cost_figure([row for group in groups.values() for row in group["rows"]])
-    figure.savefig(out / "bench.png")
 
+    name: str
+    heading: str
+    titles: dict[str, str]
+    figure: Callable[[list[Row]], Any]
 
-def to_markdown(groups: dict[str, Any]) -> str:
-    """All tables, each with its command and machine."""
-    lines = [
-        "# Benchmarks",
-        "",
-        "Medians over rounds in alternation. A ratio is how many times faster a side is than the",
-        "loop in the manner of the public code, with its smallest and largest value. The share is",
-        "that of the rate of a large square product (2,048 on a CPU, 8,192 on a GPU) in the same",
-        "precision and rounds; MB is what a step takes beside weights and batch.",
-    ]
-    for name, group in groups.items():
-        said = ", ".join(f"{key} {value}" for key, value in group["setting"].items())
-        lines += ["", f"## {TITLES[name]}", "", *_table(group["rows"]), ""]
-        lines += [f"`{group['command']}`: {said}."]
-    return "\n".join(lines) + "\n"
+    def save(self, rows: Sequence[Row], setting: dict[str, Any], command: str, out: Path) -> str:
+        """Write `<name>.json`, `.md` and `.png` into `out`, and return the page.
+
+        Cases of groups that were not measured this time stay as they were.
+        """
+        out.mkdir(parents=True, exist_ok=True)
+        file = out / f"{self.name}.json"
+        kept = json.loads(file.read_text())["groups"] if file.is_file() else {}
+        for group in dict.fromkeys(row["group"] for row in rows):
+            own = [row for row in rows if row["group"] == group]
+            kept[group] = {"command": command, "setting": setting, "rows": own}
+        groups = {name: kept[name] for name in self.titles if name in kept}
+        file.write_text(json.dumps({"groups": groups}, indent=1) + "\n")
+        page = self._page(groups)
+        file.with_suffix(".md").write_text(page)
+        figure = self.figure([row for group in groups.values() for row in group["rows"]])
+        figure.savefig(file.with_suffix(".png"))
+        return page
+
+    def _page(self, groups: dict[str, Any]) -> str:
+        """All tables, each with its command and machine."""
+        lines = [f"# {self.heading}", "", INTRODUCTION]
+        for name, group in groups.items():
+            said = ", ".join(f"{key} {value}" for key, value in group["setting"].items())
+            lines += ["", f"## {self.titles[name]}", "", *_table(group["rows"]), ""]
+            lines += [f"`{group['command']}`: {said}."]
+        return "\n".join(lines) + "\n"
 
 
 def _table(rows: Sequence[Row]) -> list[str]:
@@ -93,7 +107,7 @@ def _table(rows: Sequence[Row]) -> list[str]:
 def _head(side: str, yardstick: str, first: Row) -> list[str]:
     words = [f"{side}, samples/s"]
     if side != yardstick:
-        words.append("ratio")
+        words += ["ratio", *(["wall"] if WALL in first["sides"][yardstick] else [])]
     return [*words, *(["share", "MB"] if first["flops"] else [])]
 
 
@@ -104,15 +118,16 @@ def _cells(row: Row, side: str, yardstick: str, first: Row) -> list[str]:
     found = row["sides"][side]
     cells = [f"{found['samples/s']:,.0f}"]
     if side != yardstick:
-        cells.append(_ratio(found) if yardstick in row["sides"] else "-")
+        kinds = [kind for kind in ("ratio", WALL) if kind in found]
+        cells += [_ratio(found, kind) if yardstick in row["sides"] else "-" for kind in kinds]
     if row["flops"]:
         memory = "-" if found["MB"] is None else f"{found['MB']:,.0f}"
         cells += [f"{found['share']:.0%}", memory]
     return cells
 
 
-def _ratio(row: Row) -> str:
-    median, low, high = row["ratio"]
+def _ratio(row: Row, kind: str = "ratio") -> str:
+    median, low, high = row[kind]
     return f"**{median:.2f}** ({low:.2f}-{high:.2f})"
 
 
@@ -155,6 +170,29 @@ def cost_figure(rows: Iterable[Row]) -> Any:
     return figure
 
 
+def ratio_figure(rows: Sequence[Row]) -> Any:
+    """The median ratio of each side to the first of its case, and its spread."""
+    sides = dict.fromkeys(name for row in rows for name in list(row["sides"])[1:])
+    figure = new_figure(8.0, 1.2 + 0.32 * len(rows))
+    axes = figure.subplots()
+    for number, side in enumerate(sides):
+        found = [(y, row["sides"][side]) for y, row in enumerate(rows) if side in row["sides"]]
+        y = [y + 0.16 * (number - (len(sides) - 1) / 2) for y, _ in found]
+        ratios = [one["ratio"] for _, one in found]
+        width = [[m - low for m, low, _ in ratios], [high - m for m, _, high in ratios]]
+        style = {"fmt": MARKERS[number], "color": COLOURS[number], "markersize": 4}
+        axes.errorbar([m for m, *_ in ratios], y, xerr=width, label=side, **style)
+    axes.axvline(1, color="0.6", linewidth=0.8)
+    axes.set_yticks(
+        range(len(rows)), [f"{next(iter(row['sides']))}: {row['case']}" for row in rows]
+    )
+    axes.invert_yaxis()
+    tidy(axes, "", "times as fast as the peer: median, smallest and largest")
+    axes.set_xlim(left=0)
+    axes.legend(fontsize=7, frameon=False)
+    return figure
+
+
 def _chosen(rows: Sequence[Row], axis: str, groups: Sequence[str]) -> list[Row]:
     """The rows of a panel: other sizes than the panel's own are those that all share."""
     found = [row for row in rows if row["group"] in groups]
@@ -170,3 +208,6 @@ def _lines(rows: Sequence[Row], axis: str, groups: Sequence[str]) -> list[tuple[
     sides = dict.fromkeys(side for row in chosen for side in row["sides"])
     kinds = sorted({_kind(row, axis) for row in chosen}, key=str)
     return [(kind, side) for kind in kinds for side in sides]
+
+
+BENCH = Report("bench", "Benchmarks", TITLES, cost_figure)

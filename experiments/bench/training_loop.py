@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +10,7 @@ import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 
 from experiments.bench.agents import SMARTSEQ, build_model
-from experiments.bench.measuring import Setting, spread, wait
+from experiments.bench.measuring import Setting, Spent, now, spread
 from experiments.bench.startup import composed
 from mixvae.contracts import DataSpec
 from mixvae.data.base import AbstractResidentDataModule, Split, SplitRows
@@ -101,20 +99,20 @@ class RandomCells(AbstractResidentDataModule):
 class Clock(Callback):
     """Looks at the clock where the measured epochs begin and end; only there it waits for a GPU."""
 
-    def __init__(self, epochs: int, setting: Setting) -> None:
-        self.setting = setting
-        self.times = dict.fromkeys((1, epochs + 1), math.nan)
+    def __init__(self, epochs: int, device: torch.device) -> None:
+        self.device, self.epochs = device, epochs
+        self.times: dict[int, Spent] = {}
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the clock."""
-        if trainer.current_epoch in self.times:
-            self.times[trainer.current_epoch] = _now(self.setting)
+        if trainer.current_epoch in (1, self.epochs + 1):
+            self.times[trainer.current_epoch] = now(self.device)
 
     @property
-    def seconds(self) -> float:
+    def spent(self) -> Spent:
         """Seconds of an epoch."""
-        (first, start), (last, end) = self.times.items()
-        return (end - start) / (last - first)
+        start, end = self.times[1], self.times[self.epochs + 1]
+        return Spent(*((b - a) / self.epochs for a, b in zip(start, end, strict=True)))
 
 
 def rows(setting: Setting, group: str = "training_loop") -> Iterator[dict[str, Any]]:
@@ -130,16 +128,17 @@ def measured(job: Job, setting: Setting) -> dict[str, Any]:
     bare, whole = [], []
     for _ in range(max(1, setting.rounds // 2)):
         with tempfile.TemporaryDirectory() as folder:
-            parts = _parts(job, folder, setting.device)
+            parts = parts_of(job, folder, setting.device)
             parts.data.trainer = parts.trainer  # which tells the data what device they are for
-            bare.append(_bare(parts, job.epochs, setting))
-            whole.append(_whole(parts, job.epochs, setting))
+            bare.append(_bare(parts, job.epochs, setting.device))
+            whole.append(trained(parts, job.epochs, setting.device).on(setting.device))
     ratio = spread([b / a for a, b in zip(bare, whole, strict=True)])
     seconds = {"bare": spread(bare)[0], "trainer": spread(whole)[0]}
     return {"group": job.group, "case": job.case, "seconds": seconds, "ratio": ratio}
 
 
-def _parts(job: Job, folder: str, device: torch.device) -> Parts:
+def parts_of(job: Job, folder: str, device: torch.device) -> Parts:
+    """Data, model and trainer of a job, its run in a folder."""
     kind = "gpu_captured" if job.graphs else "gpu"
     accelerator = [f"trainer={kind}"] if device.type == "cuda" else []
     settings = (*accelerator, "num_threads=1", f"run_dir={folder}", "logger=csv")
@@ -162,16 +161,16 @@ def _quiet(epochs: int) -> Sequence[str]:
     return (f"trainer.max_epochs={epochs + AROUND}", "trainer.enable_progress_bar=false")
 
 
-def _bare(parts: Parts, epochs: int, setting: Setting) -> float:
+def _bare(parts: Parts, epochs: int, device: torch.device) -> float:
     """Seconds of an epoch of nothing but batches and steps."""
-    model = parts.model.to(setting.device).train()
+    model = parts.model.to(device).train()
     assert isinstance(parts.data, LightningDataModule)
     optimizer = model.configure_optimizers()
     precision = parts.trainer.precision
-    mixed = torch.autocast(setting.device.type, torch.bfloat16, enabled=precision == "bf16-mixed")
-    loader, start = parts.data.train_dataloader(), 0.0
+    mixed = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed")
+    loader, start = parts.data.train_dataloader(), now(device)
     for epoch in range(epochs + 1):
-        start = _now(setting) if epoch == 1 else start
+        start = now(device) if epoch == 1 else start
         loader.sampler.set_epoch(epoch)
         for batch in loader:
             optimizer.zero_grad()
@@ -179,17 +178,12 @@ def _bare(parts: Parts, epochs: int, setting: Setting) -> float:
                 loss = model.training_step(batch, 0)["loss"]
             loss.backward()
             optimizer.step()
-    return (_now(setting) - start) / epochs
+    return (now(device).on(device) - start.on(device)) / epochs
 
 
-def _whole(parts: Parts, epochs: int, setting: Setting) -> float:
+def trained(parts: Parts, epochs: int, device: torch.device) -> Spent:
     """Seconds of an epoch of the trainer: steps, and what is due of validation and checkpoints."""
-    clock = Clock(epochs, setting)
+    clock = Clock(epochs, device)
     parts.trainer.callbacks.append(clock)
     parts.trainer.fit(parts.model, datamodule=parts.data)
-    return clock.seconds
-
-
-def _now(setting: Setting) -> float:
-    wait(setting.device)
-    return time.perf_counter() if setting.device.type == "cuda" else time.process_time()
+    return clock.spent

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, Trainer
 from matplotlib.figure import Figure
 
 from mixvae.callbacks.lightning_parts import callbacks_of
-from mixvae.figures.style import STYLES, styled
+from mixvae.figures.style import STYLES, save_png, styled
 from mixvae.files import replacing
 
 NamedFigures = Iterator[tuple[str, Figure]]
@@ -76,16 +76,13 @@ def save_pictures(
             path = dirpath / "figures" / f"{name}.png"
             if milestone is not None:
                 path = dirpath / "figures/milestones" / f"{name}_epoch{milestone}.png"
-            _write(figure, path)
+            with replacing(path) as temporary:
+                save_png(figure, temporary)
             if settings.format is not None and milestone is None:
-                _write(figure, path.with_suffix(f".{settings.format}"))
+                with replacing(path.with_suffix(f".{settings.format}")) as temporary:
+                    figure.savefig(temporary, bbox_inches="tight", pad_inches=0.1)
             for logger in trainer.loggers:
                 if isinstance(logger, PictureLogger):
                     folder = "figures" if milestone is None else "milestones"
                     epoch = trainer.current_epoch
                     logger.log_image(f"{folder}/{name}", [str(path)], step=epoch)
-
-
-def _write(figure: Figure, path: Path) -> None:
-    with replacing(path) as temporary:
-        figure.savefig(temporary, bbox_inches="tight", pad_inches=0.1)

@@ -202,9 +202,10 @@ def _draw_panel(axes: Axes, panel: _Panel, curves: Curves) -> None:
     else:
         _leave_out_start(axes, panel, curves)
     largest = max((abs(v) for n in panel.names if n in curves for v in curves[n][1]), default=0.0)
-    if panel.signed_log and largest > 100:
+    spans = panel.signed_log and largest > 100
+    if spans:
         axes.set_yscale("symlog", linthresh=1.0)
-    elif largest >= 1e4:
+    if spans or largest >= 1e4:
         axes.yaxis.set_major_formatter(EngFormatter(sep=""))  # an exponent would meet the title
     tidy(axes, panel.title, x="epochs trained", y=panel.unit)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))

@@ -86,7 +86,8 @@ def _draw_heat_maps(
     """Draw one heat map per panel, shape (n, D), with a common colour scale and named features."""
     num_columns = min(3, len(panels))
     num_rows = math.ceil(len(panels) / num_columns)
-    figure = new_figure(3.6 * num_columns + 0.8, (2.2 if names else 1.7) * num_rows + 0.6)
+    height = 1.7 * num_rows + (1.1 if names else 0.6)
+    figure = new_figure(3.6 * num_columns + 0.8, height)
     low, high = value_limits(np.concatenate([panel.ravel() for panel in panels]), value_range)
     drawn = []
     for number, (panel, title) in enumerate(zip(panels, titles, strict=True)):
@@ -101,15 +102,20 @@ def _draw_heat_maps(
         )
         tidy(axes, title, x="" if names else "feature", y=rows)
         axes.set_yticks([])
-        _name_features(axes, names)
+        _name_features(axes, names, below=number + num_columns < len(panels))
         drawn.append(axes)
     add_colour_bar(figure, image, drawn, "value")
     return figure
 
 
-def _name_features(axes: Axes, names: Sequence[str]) -> None:
+def _name_features(axes: Axes, names: Sequence[str], below: bool) -> None:
+    """Name the features under the lowest axes of a column alone: `below` has them for the others.
+
+    Names are most of the time that a figure takes.
+    """
     if names:
-        axes.set_xticks(range(len(names)), list(names), rotation=90, fontsize=5)
+        shown = [] if below else list(names)
+        axes.set_xticks(range(len(shown)), shown, rotation=90, fontsize=5)
 
 
 def reconstructions(
@@ -142,7 +148,7 @@ def reconstructions(
     count = min(12, len(samples))
     num_columns = min(3, count)
     num_rows = math.ceil(count / num_columns)
-    figure = new_figure(4.0 * num_columns, (2.3 if names else 1.8) * num_rows + 0.8)
+    figure = new_figure(4.0 * num_columns, 1.8 * num_rows + (1.3 if names else 0.8))
     for n in range(count):
         axes = figure.add_subplot(num_rows, num_columns, n + 1)
         axes.plot(samples[n], color=INK, linewidth=1.0, label="sample")
@@ -150,7 +156,7 @@ def reconstructions(
             colour = COLOURS[a % (len(COLOURS) - 1)]
             axes.plot(lines[n], color=colour, linewidth=1.0, alpha=0.8, label=f"agent {a}")
         tidy(axes, f"category {categories[n]}", x="" if names else "feature", y="value")
-        _name_features(axes, names)
+        _name_features(axes, names, below=n + num_columns < count)
     figure.suptitle(title, fontsize=10, color=INK)
     lines, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(lines, labels, loc="outside lower center", fontsize=7, frameon=False, ncols=8)

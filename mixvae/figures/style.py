@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -13,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
+from matplotlib.image import AxesImage, imsave
 from numpy.typing import NDArray
 
 # Okabe & Ito 2008, without yellow, which is too pale for a line on white; black comes last.
@@ -51,6 +52,27 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a figure without the white around it, but for a tenth of an inch.
+
+    `savefig` lays a figure out and draws it three times to find that margin, at twice the time.
+    """
+    dpi = matplotlib.rcParams["savefig.dpi"]
+    figure.set_dpi(figure.dpi if dpi == "figure" else dpi)
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())
+    colours = pixels.view(np.uint32)[..., 0]
+    drawn = colours != colours[0, 0]
+    edge = round(0.1 * figure.dpi)
+    kept = [
+        slice(max(0, used[0] - edge), used[-1] + 1 + edge)
+        for used in (np.flatnonzero(drawn.any(axis=axis)) for axis in (1, 0))
+        if len(used)
+    ]
+    imsave(path, pixels[tuple(kept)], dpi=figure.dpi)
 
 
 def tidy(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 
 from mixvae.evaluation.model_order import Round
 from mixvae.figures.coherence import accuracy_bars, coherence_heat_map
@@ -19,6 +21,7 @@ from mixvae.figures.latents import LatentCloud, latent_planes
 from mixvae.figures.model_order import model_order
 from mixvae.figures.samples import category_samples, reconstructions, traversal
 from mixvae.figures.scatter import MAX_POINTS, state_scatter
+from mixvae.figures.style import save_png
 from mixvae.figures.tables import category_label_table, consensus_matrix, samples_per_category
 
 RNG = np.random.default_rng(0)
@@ -96,6 +99,33 @@ def test_other_data_are_lines_and_heat_maps() -> None:
     )
     figure = traversal(decoded, np.linspace(-1, 1, 2), [0, 1], 0, None)
     np.testing.assert_array_equal([shown(figure, n) for n in range(2)], decoded)
+
+
+def test_features_are_named_below_the_lowest_panel_of_each_column() -> None:
+    samples, names = RNG.random((7, 2)), ["a", "b"]
+    for figure in (
+        reconstructions(samples, samples[None], [0] * 7, None, names),
+        category_samples([samples] * 7, list(range(7)), None, names),
+    ):
+        told = [[label.get_text() for label in axes.get_xticklabels()] for axes in figure.axes]
+        assert told[:7] == [[]] * 4 + [names] * 3
+
+
+def test_a_saved_picture_is_that_of_matplotlib_without_the_white_around(tmp_path: Path) -> None:
+    def used(name: str) -> tuple[np.ndarray, list[int]]:
+        pixels = imread(tmp_path / name)[..., :3]
+        rows, columns = (np.flatnonzero((pixels != 1).any(axis=(axis, 2))) for axis in (1, 0))
+        edges = [rows[0], columns[0], len(pixels) - 1 - rows[-1], pixels.shape[1] - 1 - columns[-1]]
+        return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], edges
+
+    samples = [RNG.random((2, 1, 20, 4))] * 2
+    save_png(category_samples(samples, [0, 1], UNIT), tmp_path / "ours.png")
+    category_samples(samples, [0, 1], UNIT).savefig(tmp_path / "theirs.png")
+    ours, edges = used("ours.png")
+    theirs, wide = used("theirs.png")
+    np.testing.assert_array_equal(ours, theirs)
+    assert max(wide) > 20
+    assert max(edges) <= 12
 
 
 @pytest.mark.parametrize(

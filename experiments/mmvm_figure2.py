@@ -7,9 +7,10 @@
 Each data set is a multirun (a second one for the autoencoders, which have no beta). The same
 command goes on where it stopped; with more seeds, betas or methods it runs what is missing. Betas
 are multiples of what `model.beta=auto` measures, the largest variance of a principal component in
-nats, so that one grid serves data of unlike units. `PROFILE` is small enough for two cores; `--full`
-trains as conf/experiment and the paper do, on a GPU. Each method's best beta is the one with the
-best probe accuracy on validation events. A data set whose file is missing is skipped by name.
+nats, so that one grid serves data of unlike units. `PROFILE` is small enough for two cores;
+`--full` trains as conf/experiment and the paper do, on a GPU. Each method's best beta is the one
+with the best probe accuracy on validation events. A data set whose file is missing is skipped by
+name.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ PROFILE: dict[str, tuple[str, ...]] = {
         "data.test_samples=1000",
         "data.val_fraction=0.05",
         "data.batch_size=32",
-        "data.epoch_steps=400",
-        "trainer.max_epochs=2",
+        "data.epoch_steps=500",
+        "trainer.max_epochs=1",
     ),
     "glyphs": (
         *NARROW,
@@ -59,7 +60,7 @@ PROFILE: dict[str, tuple[str, ...]] = {
         "data.batch_size=32",
         "trainer.max_epochs=10",
     ),
-    "cite": ("trainer.max_epochs=20",),
+    "cite": ("trainer.max_epochs=10",),
 }
 # The paper's networks and latents for PolyMNIST; the others as conf/experiment has them.
 FULL: dict[str, tuple[str, ...]] = {

@@ -28,6 +28,7 @@ from mixvae.cli.command import Command
 from mixvae.cli.compose import compose_jobs
 from mixvae.data.fetch import data_root
 from mixvae.data.mnist import FOLDER, OFFICIAL_FILES, find_file
+from mixvae.modules.base import AbstractModule
 from mixvae.modules.beta_scan import RELATIVE
 from mixvae.runs.build import build
 
@@ -97,11 +98,13 @@ def settings(
 def betas(dataset: str, extra: Sequence[str], multiples: Sequence[float]) -> list[float]:
     """The betas of a data set, two digits each: multiples of the unit of `model.beta=auto`."""
     one_step = ["data.epoch_steps=1", "trainer.max_epochs=1"]  # of the scan too
-    lines = [f"+experiment={dataset}_mmvm", "model.beta=auto", *extra, *one_step]
+    lines = [f"+experiment={dataset}_mmvm", *extra, *one_step, "model.beta=auto"]
     cfg = compose_jobs(Command(lines))[0].cfg
     with tempfile.TemporaryDirectory() as folder:
         cfg.run_dir = folder
-        candidates = build(cfg).model.choices["model.beta"]["candidates"]
+        model = build(cfg).model
+    assert isinstance(model, AbstractModule)
+    candidates = model.choices["model.beta"]["candidates"]
     return [float(f"{candidates[0] / RELATIVE[0] * factor:.2g}") for factor in multiples]
 
 
@@ -109,6 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train missing runs, and write a table, a CSV and a figure for each data set."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = options(__doc__, RUNS, RESULTS)
+    parser.set_defaults(seeds=[0])
     parser.add_argument("--full", action="store_true", help="long trainings, for a GPU")
     parser.add_argument("--datasets", nargs="+", choices=DATASETS, default=list(DATASETS))
     parser.add_argument("--cells", type=Path, help="CITE-seq: .h5ad with obsm/protein, obs/type")
@@ -119,12 +123,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(given)
     together = ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={chosen.jobs}"]
     launcher = together if chosen.jobs > 1 else []
-    done = total = skipped = 0
-    for dataset in chosen.datasets:
-        if lack := missing_file(dataset, chosen.cells):
-            print(f"{dataset} is skipped: {lack}", file=sys.stderr)
-            skipped += 1
-            continue
+    lacking = {name: missing_file(name, chosen.cells) for name in chosen.datasets}
+    for name, lack in lacking.items():
+        if lack:
+            print(f"{name} is skipped: {lack}", file=sys.stderr)
+    done = total = 0
+    for dataset in (name for name, lack in lacking.items() if not lack):
         extra = settings(dataset, chosen.cells, chosen.overrides, full=chosen.full)
         found = betas(dataset, extra, chosen.multiples or (RELATIVE if chosen.full else MULTIPLES))
         jobs = grid(chosen.methods, found, chosen.seeds, experiment=f"{dataset}_mmvm")
@@ -134,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             head = headline("mmvm_figure2", given, records.values())
             text = beta_curves.write(records, chosen.results, dataset, head, ("seed",))
             print(f"{dataset}\n\n{text}\n", flush=True)
-    return exit_status(done, total) or int(skipped > 0)
+    return exit_status(done, total) or int(any(lacking.values()))
 
 
 if __name__ == "__main__":

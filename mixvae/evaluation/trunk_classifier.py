@@ -19,7 +19,7 @@ from mixvae.networks.modality_texts import TextTrunk
 
 TRUNKS = {"image": ImageTrunk, "tokens": TextTrunk}
 BATCH, RATE, EPOCHS, LEAST_STEPS = 128, 1e-3, 10, 300
-KEPT = 32
+KEPT = 32  # classifiers of a process that later runs may take
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 
 from experiments.hippocampus_beta_sweep import RESULTS, RUNS
-from experiments.rat_runs import Job, complete, grid
+from experiments.modality_runs import Job, complete, grid
 from experiments.reports import exit_status, markdown, options
 from experiments.tradeoff import Spread, objective_curve
 from mixvae.sweeps.tables import JobRecord

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from mixvae.networks.modality_texts import TextTrunk
 
 TRUNKS = {"image": ImageTrunk, "tokens": TextTrunk}
 BATCH, RATE, EPOCHS, LEAST_STEPS = 128, 1e-3, 10, 300
+KEPT = 32  # classifiers of a process that later runs may take
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,9 @@ def fit_trunk_tags(
     return _fitted(kind, x, target, tags.shape[1], device)
 
 
+_kept: dict[tuple[object, ...], TrunkScores] = {}
+
+
 def _fitted(
     kind: str,
     x: NDArray[np.floating[Any]],
@@ -103,8 +108,23 @@ def _fitted(
     num_outputs: int,
     device: torch.device,
 ) -> TrunkScores:
-    """Train a network with so many outputs."""
+    """Train a network with so many outputs, or take that of an earlier run on the same data.
+
+    The jobs of a sweep in one process differ in the model and share their data.
+    """
     samples = torch.from_numpy(np.nan_to_num(np.asarray(x, dtype=np.float32)))
+    digests = (sha256(part.contiguous().numpy()).digest() for part in (samples, target))
+    key = (kind, samples.shape, num_outputs, device, *digests)
+    if key not in _kept:
+        if len(_kept) == KEPT:
+            _kept.pop(next(iter(_kept)))
+        _kept[key] = _train(kind, samples, target, num_outputs, device)
+    return _kept[key]
+
+
+def _train(
+    kind: str, samples: Tensor, target: Tensor, num_outputs: int, device: torch.device
+) -> TrunkScores:
     centre, spread = float(samples.mean()), max(float(samples.std()), 1e-6)
     with torch.random.fork_rng(devices=[]), torch.enable_grad(), torch.inference_mode(mode=False):
         torch.manual_seed(0)

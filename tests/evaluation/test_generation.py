@@ -129,6 +129,19 @@ def test_agreement_is_over_pairs_of_modalities() -> None:
     assert agreement([a, b, c]) == pytest.approx((0.5 + 0.5 + 0.5) / 3)
 
 
+def test_runs_on_the_same_samples_share_a_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"LEAST_STEPS": 1, "EPOCHS": 1, "KEPT": 2, "_kept": {}}.items():
+        monkeypatch.setattr(trunk_classifier, name, value)
+    x = RANDOM.normal(size=(20, 1, 8, 8)).astype(np.float32)
+    given = [(x, 2), (x.copy(), 2), (x, 3), (x + 1, 2), (x, 2)]
+    first, same, other_labels, other_samples, fitted_again = (
+        fit_trunk("image", Labelled(one, np.arange(20) % count), torch.device("cpu")).scores
+        for one, count in given
+    )
+    assert first is same
+    assert len({id(one) for one in (first, other_labels, other_samples, fitted_again)}) == 4
+
+
 @pytest.mark.parametrize("fit", [fit_logistic, fit_mlp, "trunk"])
 def test_every_classifier_has_features(fit: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trunk_classifier, "LEAST_STEPS", 1)

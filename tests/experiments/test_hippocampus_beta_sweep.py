@@ -8,8 +8,8 @@ import pytest
 
 import mixvae.train
 from experiments import hippocampus_beta_sweep, multiruns, objective_bound
-from experiments.hippocampus_beta_sweep import best, curves, settings, spread, table
-from experiments.rat_runs import Job
+from experiments.beta_curves import best, curves, settings, spread, table
+from experiments.modality_runs import Job
 from mixvae.sweeps.tables import JobRecord
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.rat_runs import Job, complete, grid
+from experiments.modality_runs import Job, complete, grid
 
 if TYPE_CHECKING:
     from tests.experiments.conftest import Launcher

@@ -13,12 +13,10 @@ from torch import Tensor
 from mixvae.callbacks.collecting import AbstractPredictionCallback
 from mixvae.callbacks.lightning_parts import datamodule_of
 from mixvae.callbacks.measuring import log_values
-from mixvae.callbacks.pictures import save_pictures
 from mixvae.callbacks.settings import check_least
 from mixvae.contracts import Batch
 from mixvae.evaluation.mixing import composition, label_agreement, lisi, of_one_batch
 from mixvae.evaluation.predictions import PredictionTable
-from mixvae.figures.cells import batch_composition
 from mixvae.files import write_table
 from mixvae.messages import warn
 from mixvae.processes import gather_objects
@@ -34,7 +32,7 @@ class Aligning(Protocol):
 
 
 class BatchComposition(AbstractPredictionCallback):
-    """Write `batch_composition.csv` and a figure, and log `test/batch/...`, for data with batches.
+    """Write `batch_composition.csv` and log `test/batch/...`, for data with batches.
 
     `ari_category`: agreement of categories with batches, 0 where they are independent. `ilisi`:
     effective number of batches around a sample in what the encoder sees; `ilisi_before`: without
@@ -75,7 +73,7 @@ class BatchComposition(AbstractPredictionCallback):
         log_values(model, "test/batch", values)
 
     def finish(self, trainer: Trainer, model: Any, table: PredictionTable) -> None:
-        """Write the table and the figure, and warn."""
+        """Write the table, and warn."""
         labels = _batch_names(trainer)
         if labels is None:
             return
@@ -94,8 +92,6 @@ class BatchComposition(AbstractPredictionCallback):
                 f" {counts[row].sum()} test cells are of {names[batch]}; a type that only this"
                 " batch has, or an effect of the batch (see batch_composition.csv)"
             )
-        pictures = [("batch_composition", batch_composition(counts, used.tolist(), names.tolist()))]
-        save_pictures(trainer, self.dirpath, iter(pictures))
 
 
 def _batch_names(trainer: Trainer) -> NDArray[np.str_] | None:

@@ -25,7 +25,7 @@ from mixvae.data.genes import check_unique
 WRITTEN = re.compile(
     r"mixvae_(category|agent\d+|probability|agreement|entropy|log_likelihood)(_colors)?"
 )
-EMBEDDING = "X_mixvae_"
+EMBEDDINGS = re.compile("X_mixvae_(category|state|latent|plane|decoded)")
 
 
 def outputs_of(files: Sequence[CellFile], out: Path) -> list[Path]:
@@ -172,7 +172,7 @@ def _write_into(path: Path, place: str, annotated: Any, written: Sequence[str]) 
         names = [*map(str, kept), *map(str, annotated.obs)]
         obs.attrs["column-order"] = _strings(names)
         obsm, uns = _mapping(root, "obsm"), _mapping(root, "uns")
-        old = {name for name in obsm if name.startswith(EMBEDDING)}
+        old = {name for name in obsm if EMBEDDINGS.fullmatch(name)}
         for name in old.difference(written):
             del obsm[name]
         for name in [name for name in uns if WRITTEN.fullmatch(name)]:

@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from mixvae.data.cell_files import (
     short_name,
 )
 from mixvae.data.cell_source import AnnDataSource, CellSource
-from mixvae.data.cell_tables import NOTES, find_mtx, read_mtx
+from mixvae.data.cell_tables import NOTES, find_mtx, only_expression, read_mtx
 from mixvae.data.gene_names import distinct
 from mixvae.data.loom_file import read_loom
 from mixvae.data.stored_source import NOT_CELLS, open_h5ad, open_zarr
@@ -32,9 +32,10 @@ from mixvae.data.stored_source import NOT_CELLS, open_h5ad, open_zarr
 Format = Literal["h5ad", "h5ad.gz", "h5mu", "old", "10x", "mtx", "loom", "zarr"]
 HDF5_OF_CELLS: tuple[Format, ...] = ("h5ad", "h5ad.gz", "h5mu")  # of AnnData's present layout
 IN_PLACE: tuple[Format, ...] = (*HDF5_OF_CELLS, "zarr")
-CELLS = (".h5ad", ".h5mu", ".h5", ".loom")
+CELLS = (".h5ad", ".h5ad.gz", ".h5mu", ".h5", ".loom", ".zarr")
 HDF5 = b"\x89HDF\r\n\x1a\n"
 GZIP = b"\x1f\x8b"
+ADDRESS = re.compile(r"\w{2,}:/")  # a Path has one slash left of https://
 READS = "mixvae reads .h5ad, .h5ad.gz, .h5mu, 10x .h5, folders of matrix.mtx, .loom and .zarr"
 REMEDIES = {
     r"\.(rds|rda|rdata|h5seurat|robj)$": "write an .h5ad in R, as anndataR's write_h5ad() does",
@@ -67,8 +68,9 @@ class CellFile:
         if kind == "h5ad.gz":
             return open_h5ad(self.path, "/", self.gene_names, _unpacked(self.path))
         if kind == "zarr":
+            store = self._store
             with self._reading():
-                return open_zarr(self.path, self.gene_names)
+                return open_zarr(store, self.gene_names)
         return self._source(self.read())
 
     def read(self) -> Any:
@@ -81,9 +83,10 @@ class CellFile:
             "loom": read_loom,
             "zarr": require_anndata().read_zarr,
         }
+        path = self._store if kind == "zarr" else self.path
         with self._reading(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of names that are not unique, of old formats
-            return readers.get(kind, _read_h5ad)(self.path)
+            return readers.get(kind, _read_h5ad)(path)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -113,10 +116,10 @@ class CellFile:
         """The format, by content; refused with the remedy if mixvae cannot read it."""
         path = self.path
         kind = _format_of(path)
-        if kind != "h5mu" and self.modality is not None:
+        if self.modality is not None and kind != "h5mu" and not (path / "mod").is_dir():
             raise ValueError(
-                f"data.modality is {self.modality!r}, but {path} is no .h5mu file with modalities;"
-                " leave it out"
+                f"data.modality is {self.modality!r}, but {path} has no modalities, as an .h5mu"
+                " file has; leave it out"
             )
         return kind
 
@@ -128,9 +131,20 @@ class CellFile:
         import h5py
 
         with h5py.File(self.path, "r") as file:
-            there = list(map(str, file["mod"]))
+            return f"mod/{self._chosen(list(map(str, file['mod'])))}"
+
+    @property
+    def _store(self) -> Path:
+        """The folder of a zarr store that holds the cells: one of its modalities, if it has any."""
+        mod = self.path / "mod"
+        if not mod.is_dir():
+            return self.path
+        return mod / self._chosen(sorted(entry.name for entry in mod.iterdir() if entry.is_dir()))
+
+    def _chosen(self, there: Sequence[str]) -> str:
+        """The modality that is read; refused if it is missing or if there are several."""
         if self.modality in there or (self.modality is None and len(there) == 1):
-            return f"mod/{self.modality or there[0]}"
+            return self.modality or there[0]
         told = f"data.modality is {self.modality!r}, but" if self.modality else "choose one:"
         raise ValueError(
             f"{told} {self.path} has the modalities {', '.join(there)}; set data.modality="
@@ -160,14 +174,15 @@ def _format_of(path: Path) -> Format:
     if path.is_dir():
         return _format_of_folder(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no file {path}; data.path names an .h5ad file ({READS})")
+        told = "an address is not read: download it first" if ADDRESS.match(str(path)) else READS
+        raise FileNotFoundError(f"no file {path}; data.path names an .h5ad file ({told})")
     import h5py
 
-    if h5py.is_hdf5(path):  # also behind the header of MuData
+    name = path.name.lower()
+    if h5py.is_hdf5(path) and not name.endswith(".h5seurat"):  # also behind the header of MuData
         return _format_of_hdf5(path)
     with path.open("rb") as file:
         start = file.read(len(GZIP))
-    name = path.name.lower()
     if name.endswith((".mtx", ".mtx.gz")):
         return "mtx"
     if start == GZIP and _packed_start(path) == HDF5:
@@ -186,7 +201,7 @@ def _format_of_folder(path: Path) -> Format:
     inside = [
         entry
         for entry in sorted(path.iterdir(), key=lambda entry: ("filtered" not in entry.name, entry))
-        if entry.suffix in CELLS or (entry.is_dir() and find_mtx(entry))
+        if entry.name.endswith(CELLS) or (entry.is_dir() and find_mtx(entry))
     ]
     told = f"name what is inside, such as {inside[0]}" if inside else READS
     half = "; as a zarr store it is half written" if path.suffix == ".zarr" else ""
@@ -249,7 +264,7 @@ def _read_h5ad(path: Path) -> Any:
 
 
 def _read_10x(path: Path) -> Any:
-    adata = require_scanpy().read_10x_h5(path)
+    adata = only_expression(require_scanpy().read_10x_h5(path, gex_only=False), path.name)
     ids = adata.var["gene_ids"] if "gene_ids" in adata.var else range(adata.n_vars)
     adata.var_names = distinct(list(map(str, adata.var_names)), list(map(str, ids)))
     return adata

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,6 +95,7 @@ class MatrixInMemory(CellMatrix):
 
     def __init__(self, matrix: Any, genes: Sequence[str], layer: str, name: str) -> None:
         whole: Matrix = matrix.tocsr() if sparse.issparse(matrix) else np.asarray(matrix)
+        _check_numbers(whole.dtype, name)
         self.whole: Matrix = whole.astype(np.float32, copy=False)
         self.name, self.layer, self.genes = name, layer, tuple(genes)
         self.shape = self.whole.shape
@@ -117,10 +119,10 @@ class MatrixInMemory(CellMatrix):
         """Check every value, and find what the matrix holds."""
         check_expression(self.whole, self.name)
         kind, scale = extent_of(self.whole).kind, None
-        if kind == "log":
+        if kind in ("log", "linear"):
             if is_linear(self.whole):
                 kind = "linear"
-            elif (scale := common_scale(self.whole)) is None:
+            elif kind == "linear" or (scale := common_scale(self.whole)) is None:
                 warn_of_form(self.whole, self.name)
         low = np.full(self.shape[1], np.inf)
         high = -low
@@ -148,6 +150,7 @@ class MatrixOnDisk(CellMatrix):
         if kind not in ("array", "csr_matrix", "csc_matrix"):
             raise ValueError(f"{name} is stored as {kind}; an array or a CSR matrix is needed")
         self.kind = str(kind)
+        _check_numbers((node if kind == "array" else node["data"]).dtype, name)
         shape = node.shape if kind == "array" else node.attrs["shape"]
         if len(shape) != 2:
             raise ValueError(f"{name} has shape {tuple(shape)}; cells by genes are needed")
@@ -165,10 +168,15 @@ class MatrixOnDisk(CellMatrix):
 
     def read_spans(self, spans: Sequence[range]) -> Matrix:
         """Read the rows of these ranges."""
+        with reading(self.name):
+            return self._read(spans)
+
+    def _read(self, spans: Sequence[range]) -> Matrix:
         if self._starts is None:
             return _floats(self._values, [(span.start, span.stop) for span in spans])
         if self.kind == "csc_matrix":
             parts = (_floats(self._values, [(0, self.num_stored)]), self._indices[:], self._starts)
+            _check_below(parts[1], self.shape[0])
             whole = sparse.csc_matrix(parts, shape=self.shape).tocsr()
             return MatrixInMemory(whole, self.genes, self.layer, self.name).read_spans(spans)
         places = [(self._starts[span.start], self._starts[span.stop]) for span in spans]
@@ -176,6 +184,7 @@ class MatrixOnDisk(CellMatrix):
         lengths = [np.diff(self._starts[span.start : span.stop + 1]) for span in spans]
         starts = np.concatenate([[0], *lengths]).cumsum()
         parts = (_floats(self._values, places), _joined(indices), starts)
+        _check_below(parts[1], self.shape[1])
         return sparse.csr_matrix(parts, shape=(len(starts) - 1, self.shape[1]))
 
     def in_memory(self) -> MatrixInMemory:
@@ -189,6 +198,28 @@ class MatrixOnDisk(CellMatrix):
                 f"{self.name} is stored by columns (CSC), which cannot be read by rows: write it as"
                 " CSR, adata.X = adata.X.tocsr(), or use backed=false"
             )
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Say of a failure that what is read is damaged; zarr's decoders fail with many errors."""
+    try:
+        yield
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        raise ValueError(f"{name} is truncated or broken: {error}") from error
+
+
+def _check_numbers(dtype: Any, name: str) -> None:
+    if dtype.kind not in "buif":
+        raise ValueError(
+            f"{name} holds {dtype} values; real numbers are needed: adata.X.astype('float32')"
+        )
+
+
+def _check_below(indices: NDArray[np.integer[Any]], size: int) -> None:
+    """Refuse places that scipy would take unseen, and read memory that is not the matrix's."""
+    if len(indices) and not 0 <= indices.min() <= indices.max() < size:
+        raise ValueError(f"a value stands at place {indices.max()} of {size}")
 
 
 def stacked(parts: Sequence[Matrix]) -> Matrix:

@@ -10,6 +10,7 @@ from typing import Any
 from mixvae.data.cell_files import State, check_unchanged, require_scanpy, state_of
 from mixvae.data.cell_formats import CellFile
 from mixvae.data.cell_source import AnnDataSource, CellSource
+from mixvae.data.genes import check_unique
 from mixvae.data.given import as_labels, find, is_anndata, is_given, label_words
 from mixvae.data.joined_cells import JoinedSource
 
@@ -24,6 +25,10 @@ class CellPaths:
     paths: tuple[str, ...]
     modality: str | None = None
     gene_names: str | None = None
+
+    def __post_init__(self) -> None:
+        places = [p if is_given(p) else str(Path(p).expanduser().resolve()) for p in self.paths]
+        check_unique(places, "file")
 
     @property
     def name(self) -> str:

@@ -183,7 +183,7 @@ class CellSource(ABC):
 
     def kind_of(self, layer: str) -> Kind:
         """Kind of a matrix in `layers`, by its first cells."""
-        matrix = self._matrix(layer, self._index(layer), layer)
+        matrix = self._matrix(layer, self._index(layer), f"{layer} of {self.name}")
         return extent_of(matrix.read(0, min(SAMPLED, matrix.shape[0]))).kind
 
     def better_than_scaled(self, layer: str) -> str:

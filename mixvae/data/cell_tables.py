@@ -1,9 +1,8 @@
-"""Readers of 10x Genomics' folders and of zarr stores, which are read whole.
+"""Reader of 10x Genomics' folders, and the choice of gene expression among their features.
 
 A folder holds matrix.mtx with barcodes and features, plain or packed: Cell Ranger 2 writes
 genes.tsv, Cell Ranger 3 features.tsv.gz; files of GEO have a prefix, and any of them may be packed
-or not, which scanpy's reader refuses. A chunk that is missing in a store reads as 0, so a
-half-written store is caught.
+or not, which scanpy's reader refuses.
 """
 
 from __future__ import annotations
@@ -64,14 +63,21 @@ def read_mtx(path: Path) -> Any:
     if table.shape[1] > 2:
         var["feature_types"] = table[2].to_numpy()
     adata = anndata.AnnData(x, obs=pandas.DataFrame(index=cells.tolist()), var=var)
-    if table.shape[1] > 2:
-        expressed = (table[2].str.lower() == EXPRESSION).to_numpy()
-        if not expressed.any():
-            raise ValueError(
-                f"{features.name} has features of {', '.join(sorted(set(table[2])))}, but none of"
-                " gene expression"
-            )
-        adata = adata[:, expressed].copy()
+    return only_expression(adata, features.name)
+
+
+def only_expression(adata: Any, name: str) -> Any:
+    """The gene expression of cells that may have other features, such as antibodies or peaks."""
+    if "feature_types" not in adata.var:
+        return adata
+    kinds = adata.var["feature_types"].astype(str)
+    expressed = (kinds.str.lower() == EXPRESSION).to_numpy()
+    others = ", ".join(sorted(set(kinds[~expressed])))
+    if not expressed.any():
+        raise ValueError(f"{name} has features of {others}, but none of gene expression")
+    adata = adata[:, expressed].copy()
+    if others:
+        adata.uns[NOTES] = [f"{(~expressed).sum()} features of {others} are left out"]
     return adata
 
 

@@ -94,7 +94,6 @@ class CellDataModule(AbstractCellDataModule):
         paths = [path] if isinstance(path, str) else list(path or ())
         if path is not None and not paths:
             raise ValueError("data.path is an empty list; name a file, or null for built-in cells")
-        check_unique(paths, "file")
         if backed and any(map(is_given, paths)):
             raise ValueError("backed is true, but the AnnData object is in memory; name its file")
         if backed and path is None:
@@ -276,9 +275,9 @@ class CellDataModule(AbstractCellDataModule):
         label, names = pandas.factorize(words, sort=True)
         if not len(names):
             raise ValueError(f"label_key is {self.label_key!r}, but no cell has a value there")
-        if len(names) == (label >= 0).sum() > 1:
+        if 2 * len(names) > (cells := int((label >= 0).sum())) > 1:
             raise ValueError(
-                f"label_key is {self.label_key!r}, but each of {len(names)} cells has another value"
+                f"label_key is {self.label_key!r}, but {cells} cells have {len(names)} values"
                 f" there, such as {names[0]!r}; name a column of classes"
             )
         return label.astype(np.int64), tuple(names.tolist())

@@ -76,7 +76,7 @@ class CellCovariates:
         columns = []
         if batch_key is not None:
             words = _complete(source, batch_key, "batch_key")
-            _check_batches(words, rows, batch_key)
+            _check_classes(words, rows, f"batch {{}} of batch_key={batch_key!r}")
             if len(set(words)) > 1:
                 columns.append(Column(batch_key, tuple(sorted(set(words)))))
             else:
@@ -182,20 +182,22 @@ def _numbers(source: CellSource, key: str, setting: str) -> NDArray[np.float64]:
 def _column(source: CellSource, key: str, rows: NDArray[np.int64]) -> Column:
     """A further covariate: numbers as such, anything else as classes."""
     words = _complete(source, key, "data.covariates")
-    if np.asarray(source.column(key)).dtype.kind not in "iuf":
+    if np.asarray(source.column(key)).dtype.kind in "iuf":
+        values = _numbers(source, key, "data.covariates")[rows]
+        if values.std() > 0:
+            return Column(key, centre=float(values.mean()), scale=float(values.std()))
+    elif len(set(words)) > 1:
+        _check_classes(words, rows, f"{{}} of the covariate {key!r}")
         return Column(key, tuple(sorted(set(words))))
-    values = _numbers(source, key, "data.covariates")[rows]
-    if not values.std() > 0:
-        raise ValueError(f"data.covariates names {key!r}, which is the same in all training cells")
-    return Column(key, centre=float(values.mean()), scale=float(values.std()))
+    raise ValueError(f"data.covariates names {key!r}, which is the same in all training cells")
 
 
-def _check_batches(words: Sequence[str], rows: NDArray[np.int64], key: str) -> None:
+def _check_classes(words: Sequence[str], rows: NDArray[np.int64], told: str) -> None:
     count = Counter(words[row] for row in rows.tolist())
     few = [word for word in sorted(set(words)) if count[word] < FEWEST]
     if few:
         raise ValueError(
-            f"batch {few[0]!r} of batch_key={key!r} has {words.count(few[0])} cells,"
-            f" {count[few[0]]} of them for training; an effect of it cannot be told from its cells:"
-            " join it with another batch, or leave it out"
+            f"{told.format(repr(few[0]))} has {words.count(few[0])} cells, {count[few[0]]} of them"
+            " for training; an effect of it cannot be told from its cells: join it with another,"
+            " or leave it out"
         )

@@ -15,7 +15,9 @@ from scipy import sparse
 
 from mixvae.data.cell_files import require_anndata, require_scanpy
 from mixvae.data.checks import check_count
-from mixvae.data.expression import Matrix
+from mixvae.data.expression import Matrix, library_sizes
+from mixvae.data.gene_names import without_versions
+from mixvae.spacing import spaced
 
 ALL = "all"
 MAX_MISSING = 0.2
@@ -31,6 +33,7 @@ REMEDIES = {
 }
 WHOLE = 0.99  # share of the counts from which on chosen genes are as good as all
 ROWS = 4096  # rows looked at a time
+FEW = 10  # genes, of which one may well have most of the expression
 _logger = logging.getLogger("mixvae")
 
 
@@ -45,7 +48,7 @@ def check_unique(names: Sequence[str], what: str) -> None:
 
 
 def read_gene_list(path: Path) -> tuple[str, ...]:
-    """Read a text file of genes, one name a line; empty lines and # comments are none."""
+    """Read a text file of genes, one a line, without versions; empty lines and # are none."""
     if not path.is_file():
         raise FileNotFoundError(
             f"no gene list {path}, nor such a column of var; a list has one gene name a line"
@@ -54,11 +57,11 @@ def read_gene_list(path: Path) -> tuple[str, ...]:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not a text file; one gene name a line is expected") from error
-    names = tuple(line for line in lines if line and not line.startswith("#"))
+    names = without_versions([line for line in lines if line and not line.startswith("#")])
     if not names:
         raise ValueError(f"{path} names no gene; one gene name a line is expected")
     check_unique(names, f"{path.name} gene")
-    return names
+    return tuple(names)
 
 
 @dataclass(frozen=True)
@@ -229,6 +232,26 @@ def shown(names: Sequence[str]) -> str:
     """Join at most ten names for a message, and say how many more there are."""
     more = len(names) - NUM_SHOWN
     return ", ".join(map(str, names[:NUM_SHOWN])) + (f" and {more} more" if more > 0 else "")
+
+
+def warn_of_cells(matrix: Matrix, genes: Sequence[str], name: str) -> None:
+    """Warn of cells without expression, and of a gene that has most of all expression.
+
+    Args:
+        matrix: Expression of 0 or more, shape (N, G).
+    """
+    libraries = library_sizes(matrix)
+    if empty := int((libraries == 0).sum()):
+        told = "%d of %d cells of %s are empty; scanpy.pp.filter_cells(adata, min_counts=1) drops"
+        _logger.warning(told + " them", empty, len(libraries), name)
+    part = matrix[spaced(len(libraries), ROWS)]
+    share = np.asarray(part.sum(axis=0)).ravel() / max(part.sum(), 1.0)
+    if len(genes) >= FEW and share.max() > 0.5:
+        told = "the gene %s has %.0f %% of the expression in %s, so libraries measure little else:"
+        top = int(share.argmax())
+        _logger.warning(
+            told + " is it a gene? Else leave it out", genes[top], 100 * share[top], name
+        )
 
 
 def warn_of_left_out(

@@ -31,7 +31,6 @@ from mixvae.data.expression import (
     check_expression,
     check_of_kind,
     library_sizes,
-    median_library,
     normalised,
     to_apply,
 )
@@ -42,11 +41,11 @@ from mixvae.data.genes import (
     find_genes,
     highly_variable,
     shown,
+    warn_of_cells,
     warn_of_left_out,
 )
-from mixvae.data.log_scales import are_expected_counts
+from mixvae.data.log_scales import are_expected_counts, median_sum
 
-PER_TEN_THOUSAND = 1e4  # scanpy's unit
 COUNTED: tuple[Kind, ...] = ("counts", "linear")  # log-CPM can be made of these
 logger = logging.getLogger("mixvae")
 
@@ -91,14 +90,14 @@ class Preparation:
             rows: Training cells, on which highly variable genes are chosen. A matrix on disk is
                 known by about 20,000 of its cells, see `CellMatrix.sampled`.
             normalize: See `expression.to_apply`.
-            target_sum: `median` takes the median library of the training cells.
+            target_sum: `median` takes that of the training cells, see `log_scales.median_sum`.
             batch: Batch of each cell, shape (N,), or None.
         """
         on_disk = not isinstance(matrix, MatrixInMemory)
         seen, rows = matrix.sampled(rows)
-        found = seen.look_through()
+        found = _look_through(seen)
         if target_sum == "median":
-            target_sum = _median_sum(seen, rows, found)
+            target_sum = median_sum(seen.whole, rows, found.kind, matrix.name)
         applied = to_apply(found.kind, normalize, matrix.name, found.scale, target_sum)
         total = target_sum if applied == "log_cpm" else None
         columns = choice.candidates(matrix.genes, found.varies)
@@ -159,7 +158,7 @@ class Preparation:
             max_missing: Share of the run's genes that the file may lack.
             target_sum: Sum of each library after scaling; None takes the run's.
         """
-        found = matrix.sampled(np.arange(matrix.shape[0]))[0].look_through()
+        found = _look_through(matrix.sampled(np.arange(matrix.shape[0]))[0])
         columns = find_genes(matrix.genes, self.genes, max_missing)
         total = self.target_sum if target_sum is None else target_sum
         return Preparation(
@@ -280,11 +279,8 @@ class Preparation:
         return "none"
 
 
-def _median_sum(matrix: MatrixInMemory, rows: NDArray[np.int64], found: Contents) -> float:
-    """The median library of training cells; of log data the sum that they were scaled to.
-
-    Where log data have none in common, 10,000, which is used only if `normalize` rescales them.
-    """
-    if found.kind not in COUNTED:
-        return found.scale or PER_TEN_THOUSAND
-    return median_library(library_sizes(matrix.whole)[rows], matrix.name)
+def _look_through(matrix: MatrixInMemory) -> Contents:
+    found = matrix.look_through()
+    if found.kind != "scaled":
+        warn_of_cells(matrix.whole, matrix.genes, matrix.name)
+    return found

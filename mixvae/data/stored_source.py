@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixvae.data.cell_files import require_for, short_name
-from mixvae.data.cell_matrices import CellMatrix, MatrixOnDisk
+from mixvae.data.cell_matrices import CellMatrix, MatrixOnDisk, reading
 from mixvae.data.cell_source import RAW, CellSource, X, canonical
 from mixvae.data.gene_names import as_words
 
@@ -65,7 +65,7 @@ class StoredSource(CellSource):
     @cached_property
     def cells(self) -> list[str]:  # type: ignore[override]
         """Names of the cells, read when they are asked for: a million take a second."""
-        return _index_of(self._root["obs"])
+        return self._names_of(self._root["obs"])
 
     @property
     def num_cells(self) -> int:
@@ -83,7 +83,7 @@ class StoredSource(CellSource):
         return "raw/var" if layer == RAW else "var"
 
     def _index(self, layer: str) -> list[str]:
-        return _index_of(self._root[self._var(layer)])
+        return self._names_of(self._root[self._var(layer)])
 
     def _var_columns(self, layer: str) -> tuple[str, ...]:
         return _columns(self._root[self._var(layer)])
@@ -99,16 +99,23 @@ class StoredSource(CellSource):
     def _column(self, column: str) -> Any:
         if column in self._own:
             return self._read_column(self._root["obs"][column])
-        row = {name: number for number, name in enumerate(_index_of(self._file["obs"]))}
+        row = {name: number for number, name in enumerate(self._names_of(self._file["obs"]))}
         values = np.asarray(self._read_column(self._file["obs"][column]))
         return values[[row[cell] for cell in self.cells]]
 
     def _read_column(self, node: Any) -> Any:
         """A column; anndata 0.7 stores categoricals as codes that refer to `__categories`."""
+        from anndata.io import read_elem
+
         reference = node.attrs.get("categories")
-        if reference is None:
-            return _read_element(node)
-        return _coded(node[:], self._file[reference][:])
+        with reading(f"{node.name.strip('/')} of {self.name}"), warnings.catch_warnings():
+            if reference is not None:
+                return _coded(node[:], self._file[reference][:])
+            warnings.simplefilter("ignore")  # of elements that old versions wrote without metadata
+            return read_elem(node)
+
+    def _names_of(self, group: Any) -> list[str]:
+        return [word or "" for word in as_words(self._read_column(_index_node(group)))]
 
 
 def open_h5ad(
@@ -143,11 +150,6 @@ def open_zarr(path: Path, gene_names: str | None) -> StoredSource:
 
 def _check_store(root: Any) -> tuple[str, ...]:
     """Refuse missing parts; return what may be missing, as chunks of zeros are not stored."""
-    if "mod" in root:
-        names = sorted(map(str, root["mod"]))
-        raise ValueError(
-            f"it is a MuData store of {', '.join(names)}; name one: data.path=STORE/mod/{names[0]}"
-        )
     for part in ("obs", "var"):
         if part not in root or "_index" not in root[part].attrs:
             raise ValueError(f"it has no {part}")
@@ -177,10 +179,6 @@ def _index_node(group: Any) -> Any:
     return group[name.decode() if isinstance(name, bytes) else name]
 
 
-def _index_of(group: Any) -> list[str]:
-    return [word or "" for word in as_words(_read_element(_index_node(group)))]
-
-
 def _columns(group: Any) -> tuple[str, ...]:
     names = group.attrs.get("column-order", ())
     return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
@@ -190,11 +188,3 @@ def _coded(codes: NDArray[np.integer[Any]], categories: Any) -> NDArray[np.objec
     """The words of codes; -1 is missing."""
     words = np.append(np.asarray(as_words(categories), dtype=object), [None])
     return words[codes]
-
-
-def _read_element(node: Any) -> Any:
-    from anndata.io import read_elem
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of elements that old versions wrote without metadata
-        return read_elem(node)

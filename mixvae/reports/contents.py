@@ -60,7 +60,7 @@ MIXTURE = (
         LABELS,
         {
             "category_label_table": "Test samples of each category by label, in numbers.",
-            "composition_.*|batch_composition": "Share of each group in each category.",
+            "composition_.*": "Share of each group in each category.",
         },
         {
             "batch_composition.csv": "Categories and batches",

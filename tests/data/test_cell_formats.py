@@ -66,6 +66,19 @@ def write_10x_h5(path):
     return path
 
 
+def test_features_of_other_kinds_are_left_out_and_told(tmp_path, caplog):
+    kinds = np.array(["Gene Expression"] * 9 + ["Peaks"] * 3, dtype="S")
+    with h5py.File(write_10x_h5(tmp_path / "multi.h5"), "r+") as file:
+        file["matrix/features/feature_type"][:] = kinds
+    caplog.set_level("INFO", "mixvae")
+    assert load(tmp_path / "multi.h5").spec.shape == (9,)
+    assert "3 features of Peaks are left out" in caplog.text
+    with h5py.File(tmp_path / "multi.h5", "r+") as file:
+        file["matrix/features/feature_type"][:] = kinds[-1]
+    with pytest.raises(ValueError, match="features of Peaks, but none of gene expression"):
+        load(tmp_path / "multi.h5")
+
+
 def write_mtx(folder, features, packed, prefix=""):
     folder.mkdir(exist_ok=True)
     with (folder / "m.mtx").open("wb") as file:
@@ -148,7 +161,7 @@ def test_a_modality_of_mudata(tmp_path, backed):
         load(path, modality="adt")
     load(write_h5mu(tmp_path / "one.h5mu", "rna"))
     make().write_h5ad(tmp_path / "a.h5ad")
-    with pytest.raises(ValueError, match=r"data\.modality is 'rna', but .* no \.h5mu"):
+    with pytest.raises(ValueError, match=r"data\.modality is 'rna', but .* has no modalities"):
         load(tmp_path / "a.h5ad", modality="rna")
 
 
@@ -159,6 +172,19 @@ def test_a_file_that_mudata_wrote(tmp_path):
     np.testing.assert_allclose(
         expression(load(tmp_path / "m.h5mu", modality="rna")), LOG, rtol=1e-5
     )
+
+
+@pytest.mark.parametrize("backed", [False, True])
+def test_a_modality_of_a_zarr_store(zarr_store, backed):
+    store = zarr_store(make(), "m.zarr/mod/rna").parents[1]
+    zarr_store(make(LOG), "m.zarr/mod/adt")
+    (store / ".zgroup").write_text('{"zarr_format": 2}')
+    data = load(store, modality="rna", backed=backed)
+    np.testing.assert_allclose(expression(data), LOG, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"choose one: .* adt, rna; set data\.modality=rna"):
+        load(store, backed=backed)
+    with pytest.raises(ValueError, match=r"is a folder without cells: .*such as .*m\.zarr"):
+        load(store.parent, backed=backed)
 
 
 def test_loom(tmp_path):
@@ -222,6 +248,24 @@ def test_a_half_written_zarr_store_is_refused(zarr_store, lost):
         load(path)
 
 
+@pytest.mark.parametrize("backed", [False, True])
+def test_a_damaged_part_is_named_with_its_file(tmp_path, zarr_store, backed):
+    path = tmp_path / "a.h5ad"
+    make(sparse.csr_matrix(COUNTS)).write_h5ad(path)
+    with h5py.File(path, "r+") as file:
+        file["X/indices"][5] = G
+    with pytest.raises(ValueError, match=rf"X of {path} is truncated or broken: .* {G} of {G}"):
+        load(path, backed=backed)
+    store = zarr_store(make())
+    for part in ("X", "obs/type/codes"):
+        chunk = max((store / part).rglob("*"), key=lambda p: p.stat().st_size * p.is_file())
+        if chunk.name.endswith((".json", ".zarray", ".zattrs")):
+            chunk = next(p for p in (store / part).rglob("*0") if p.is_file())
+        chunk.write_bytes(chunk.read_bytes()[:9])
+        with pytest.raises(ValueError, match=rf"(X|obs/type) of {store} is truncated or broken"):
+            load(store, backed=backed, label_key=None if part == "X" else "type")
+
+
 @pytest.mark.parametrize(
     ("name", "remedy"),
     [
@@ -238,6 +282,15 @@ def test_other_files_are_refused_with_the_line_that_helps(tmp_path, name, remedy
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
     with pytest.raises(ValueError, match=remedy.replace(".", r"\.")):
         load(tmp_path / name)
+
+
+def test_files_of_seurat_and_addresses_are_refused_with_what_to_do(tmp_path):
+    with h5py.File(tmp_path / "a.h5seurat", "w") as file:
+        file.create_group("assays")
+    with pytest.raises(ValueError, match=r"write an \.h5ad in R"):
+        load(tmp_path / "a.h5seurat")
+    with pytest.raises(FileNotFoundError, match="an address is not read: download it"):
+        load("https://example.org/a.h5ad")
 
 
 def test_a_folder_names_what_is_inside(tmp_path):
@@ -565,8 +618,21 @@ WRONG = {
     "no flags": (lambda: marked("yes"), {"genes": "hv"}, "holds 'yes', not true and false"),
     "no column": (lambda: marked("TRUE"), {"genes": "highly"}, "no such file.* it has symbol, hv"),
     "all distinct": (
-        lambda: with_column("own", np.arange(N)), {"label_key": "own"}, "each of 60 cells",
+        lambda: with_column("own", np.arange(N)), {"label_key": "own"}, "60 cells have 60 values",
     ),
+    "numbers": (
+        lambda: with_column("own", np.round(np.arange(N) / 1.5)), {"label_key": "own"},
+        "60 cells have 40 values",
+    ),
+    "words of one cell": (
+        lambda: with_column("own", [f"w{i}" for i in range(N)]), {"covariates": ["own"]},
+        "'w0' of the covariate 'own' has 1 cells",
+    ),
+    "one word": (
+        lambda: with_column("own", ["w"] * N), {"covariates": ["own"]}, "the same in all training",
+    ),
+    "complex": (lambda: make(COUNTS + 1j), {}, "complex.* real numbers are needed"),
+    "objects": (lambda: make(COUNTS.astype(object)), {}, "object values; real numbers are needed"),
     "batch": (
         lambda: with_column("own", ["nan", *TYPES[1:]]),
         {"batch_key": "own"},

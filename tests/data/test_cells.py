@@ -98,7 +98,9 @@ def test_counts_are_normalised_and_said_to_be(write, backed, caplog):
 
 @pytest.mark.parametrize("backed", [False, True])
 def test_the_median_library_of_the_training_cells_is_a_unit(write, backed):
-    raw = counts() * np.arange(1, NUM_CELLS + 1)[:, None]  # libraries that differ
+    depth = np.linspace(0.5, 2.0, NUM_CELLS)[:, None]  # libraries that differ
+    raw = np.random.default_rng(0).poisson(depth, (NUM_CELLS, NUM_GENES)).astype(np.float32)
+    raw[np.arange(NUM_CELLS), np.arange(NUM_CELLS) % NUM_GENES] = 1
     data = load(write(make(raw)), backed=backed, target_sum="median")
     train = torch.cat([batch.index for batch in data.eval_dataloader("train")]).numpy()
     median = np.median(raw[train].sum(1))
@@ -106,9 +108,29 @@ def test_the_median_library_of_the_training_cells_is_a_unit(write, backed):
     np.testing.assert_allclose(everything(data)[0], wanted, rtol=1e-5)
     # A checkpoint names the number, by which other files are prepared.
     assert data.state_dict()["target_sum"] == median
-    # Log data keep their scale, also if they are said to be rescaled to it.
-    same = load(write(make(cpm(counts())), "log.h5ad"), target_sum="median", normalize="log_cpm")
-    np.testing.assert_allclose(everything(same)[0], cpm(counts()), rtol=1e-4)
+    # Log data and expression of one sum get the unit of the counts that they were made of.
+    for number, values in enumerate((cpm(raw), np.expm1(cpm(raw)) / 1e6)):
+        same = load(write(make(values), f"{number}.h5ad"), backed=backed, target_sum="median")
+        np.testing.assert_allclose(everything(same)[0], everything(data)[0], rtol=1e-3)
+
+
+@pytest.mark.parametrize(("scale", "unit"), [(1.0, 1e4), (700.0, 700.0), (1e6, 1e4)])
+def test_where_nothing_tells_the_counts_the_unit_is_ten_thousand_or_less(write, scale, unit):
+    shares = np.random.default_rng(0).dirichlet(np.ones(NUM_GENES), NUM_CELLS)
+    path = write(make(np.log1p(scale * shares)))
+    applied = load(path, target_sum="median").state_dict()
+    assert (applied["target_sum"] or scale) == pytest.approx(unit, rel=1e-4)
+
+
+@pytest.mark.parametrize("backed", [False, True])
+@pytest.mark.parametrize("form", ["dense", "csr"])
+def test_empty_cells_and_a_gene_with_most_counts_are_warned_of(write, backed, form, caplog):
+    raw = counts()
+    raw[:3] = 0
+    raw[3:, 1] = 10 * raw.sum()
+    load(write(make(FORMS[form](raw))), backed=backed)
+    assert f"3 of {NUM_CELLS} cells of X of " in caplog.text
+    assert "the gene gene1 has 100 % of the expression" in caplog.text
 
 
 @pytest.mark.parametrize("backed", [False, True])

@@ -141,6 +141,7 @@ UNITS = {
     "log2(1 + x)": (np.log2(1 + COUNTED), "log", r"log2\(1 \+ x\) of counts.*np\.log\(2\)"),
     "log10 of shares": (np.log10(1 + 1e4 * SHARES), "log", r"log10\(1 .*np\.log\(10\)"),
     "roots": (np.sqrt(COUNTED), "log", r"the square root of counts.*square it"),
+    "large roots": (np.sqrt(1e5 * SHARES), "linear", r"the square root of counts.*square it"),
 }
 
 

@@ -38,6 +38,8 @@ def test_a_list_is_read_in_its_order(tmp_path):
     path = tmp_path / "genes.txt"
     path.write_text("# markers\nSst\n\n  Gad1 \r\nPvalb")
     assert read_gene_list(path) == ("Sst", "Gad1", "Pvalb")
+    path.write_text("ENSG00000141510.18\n")
+    assert read_gene_list(path) == ("ENSG00000141510",)
     path.write_text("Sst\nGad1\n", encoding="utf-8-sig")  # as spreadsheets write it
     assert read_gene_list(path) == ("Sst", "Gad1")
 

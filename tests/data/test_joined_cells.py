@@ -150,6 +150,9 @@ def test_a_file_is_named_once_and_an_empty_list_is_refused(write):
     (path,) = write(a=cells_of(A))
     with pytest.raises(ValueError, match=r"file names stand more than once: .*name each once"):
         load([path, path])
+    Path(f"{path}.link").symlink_to(path)
+    with pytest.raises(ValueError, match=r"file names stand more than once: .*name each once"):
+        load([path, f"{path}.link"])
     with pytest.raises(ValueError, match="empty list"):
         load([])
 

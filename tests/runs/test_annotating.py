@@ -159,9 +159,11 @@ def test_the_object_in_memory_is_not_changed_and_annotating_again_replaces(
     once.uns["mixvae_category_colors"] = ["red"]
     once.obs["mixvae_of_mine"] = 2
     once.uns["mixvae_notes"] = "mine"
+    once.obsm["X_mixvae_umap"] = once.obsm["X_mixvae_plane"]
     again = annotate(once, made, agent=1)
     assert set(again.obs) == {*annotate(cells, made).obs, "mixvae_of_mine"}
     assert set(again.uns) == {"mixvae", "mixvae_notes"}
+    assert "X_mixvae_umap" in again.obsm
     assert again.uns["mixvae"]["agent"] == 1
     assert not np.allclose(again.obsm["X_mixvae_state"], once.obsm["X_mixvae_state"])
 

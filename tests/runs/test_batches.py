@@ -71,7 +71,7 @@ def test_a_run_reports_its_batches_and_evaluates_to_the_same(folder, capsys):
         rows = list(csv.DictReader(file))
     assert {row["batch"] for row in rows} == {"b0", "b1"}
     assert sum(int(row["samples"]) for row in rows) == 48
-    assert (folder / "whole" / "figures" / "batch_composition.png").is_file()
+    assert (folder / "whole" / "figures" / "composition_batch.png").is_file()
     summary = json.loads((folder / "whole" / "summary.json").read_text())
     assert summary["test/batch/ilisi_before"] + 0.03 < summary["test/batch/ilisi"] <= 2
     assert {"test/batch/ari_category", "test/batch/ari_label"} <= summary.keys()

@@ -16,6 +16,7 @@ from mixvae.suggestions import suggestion
 
 _logger = logging.getLogger("mixvae")
 
+UNSCALED = ("counts", "tokens")  # kinds of a form that standardising would destroy
 KINDS = ("vector", "image", "counts", "tokens", "words", "letters")
 CHANNELS = (1, 3, 4)
 BYTE = 255.0
@@ -99,7 +100,7 @@ class Form:
             tokens = samples.astype(np.int64)
         if self.padding is not None:
             tokens = np.where(tokens == self.padding, PADDING, tokens)
-        wrong = (tokens % 1 != 0) | (tokens >= self.num_tokens)
+        wrong = (tokens != np.floor(tokens)) | (tokens >= self.num_tokens)
         if wrong.any():
             row = int(np.argwhere(wrong)[0][0])
             raise ValueError(

@@ -42,7 +42,7 @@ def impute_files(request: ImputeRequest) -> None:
             raise ValueError(f"out={out} is the file of {name}, which is never written")
     with listening([]):
         imputer = open_imputer(request)
-        arrays = read_aligned(request.files)
+        arrays = read_aligned(request.files, imputer.id_column)
         result = imputer.impute(arrays, request)
     if arrays.ids is not None:
         result["ids"] = np.array(arrays.ids)
@@ -55,10 +55,15 @@ def impute_files(request: ImputeRequest) -> None:
 
 @dataclass
 class Imputer:
-    """A run trained on several modalities, ready to impute other events."""
+    """A run trained on several modalities, ready to impute other events.
+
+    Attributes:
+        id_column: The run's `data.id_column`, which names rows of tables.
+    """
 
     state: MultimodalState
     model: LightningModule
+    id_column: str | None = None
 
     @property
     def names(self) -> list[str]:
@@ -227,7 +232,7 @@ def open_imputer(options: ImputeOptions) -> Imputer:
             " modalities; impute with a run of +experiment=multimodal_mmvm"
         )
     spec = MultimodalSpec("multimodal", state.modalities, len(state.classes), state.classes)
-    imputer = Imputer(state, run.load_model(spec))
+    imputer = Imputer(state, run.load_model(spec), run.cfg.data.get("id_column"))
     if options.source is not None and options.source not in imputer.names:
         raise ValueError(f"source is {options.source!r}{suggestion(options.source, imputer.names)}")
     return imputer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -87,5 +88,7 @@ def save_pictures(
 
 
 def _write(figure: Figure, path: Path) -> None:
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, warnings.catch_warnings():
+        # Class names may be long, or of scripts that the font lacks: the picture is still drawn.
+        warnings.filterwarnings("ignore", r"Glyph \d+ |constrained_layout not applied")
         figure.savefig(temporary, bbox_inches="tight", pad_inches=0.1)

@@ -12,7 +12,7 @@ from mixvae.data.alignment import check_unique, place_of, tell_unused
 from mixvae.data.base import SPLITS, Split
 from mixvae.data.labels import check_labels, read_label_rows
 from mixvae.data.pairing import split_by_class
-from mixvae.messages import warn
+from mixvae.messages import inform, warn
 
 UNMEASURED = "probes and coherence need two classes and will not be measured"
 
@@ -64,6 +64,8 @@ def read_event_labels(
             )
         check_unique(file, own_ids)
         labels = _at(labels, place_of(own_ids, ids))
+    elif ids is not None:
+        inform(f"{file} has no ids: its labels are those of the events in order, {ids[0]!r}, ...")
     check_labels(file, labels, num_events)
     empty = EventLabels.none(num_events)
     if labels.ndim == 2:

@@ -168,6 +168,8 @@ class AbstractArraysDataModule(AbstractMultimodalDataModule):
         self._labels = self.read_labels(num_events, arrays.ids)
         self._parts = self.split(self._labels)
         forms = {} if self.run_state is None else dict(self.run_state.forms)
+        for name in forms:
+            self.run_state.check_unit(name, arrays[name])  # type: ignore[union-attr]
         read = open_arrays(arrays, forms, self.kinds, self.padding, self._parts["train"])
         _check_presence(list(self.files), read.present, "in every row")
         check_no_empty_event(read.present)

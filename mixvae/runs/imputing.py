@@ -18,7 +18,6 @@ from mixvae.data.alignment import read_aligned
 from mixvae.data.cell_files import check_free_path
 from mixvae.data.given_modalities import check_same_index
 from mixvae.data.modality_arrays import in_memory
-from mixvae.data.modality_forms import Form
 from mixvae.data.multimodal_base import MultimodalState
 from mixvae.data.multimodal_resident import one_hot
 from mixvae.data.pairing import find_missing
@@ -137,7 +136,7 @@ class Imputer:
                 present.append(np.zeros(num_events, dtype=bool))
                 continue
             form = self.state.form(modality.name)
-            _check_unit(modality.name, form, given)
+            self.state.check_unit(modality.name, given)
             array = form.encoded(modality.name, given)
             are_tokens = form.num_tokens > 0
             here = find_missing(modality.name, array, are_tokens=are_tokens).present
@@ -210,16 +209,6 @@ def _latents(
         result["joint/mean"] = posterior.joint_mean.float().cpu().numpy()
         result["joint/logvar"] = posterior.joint_logvar.float().cpu().numpy()
     return result
-
-
-def _check_unit(name: str, form: Form, given: NDArray[Any]) -> None:
-    """Refuse images from 0 to 1 where the run's were bytes."""
-    top = float(np.nanmax(given, initial=0)) if form.unit != 1.0 else 0.0
-    if given.dtype.kind == "f" and 0 < top <= 1:
-        raise ValueError(
-            f"{name} has values up to {top:g}, but the run's images were bytes from 0 to 255;"
-            " multiply by 255"
-        )
 
 
 def open_imputer(options: ImputeOptions) -> Imputer:

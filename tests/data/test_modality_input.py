@@ -452,6 +452,19 @@ def test_channels_are_last_where_they_are_fewer_than_pixels(shape: tuple, seen: 
     assert ready({"a": "a.npy", "i": "i.npy"}).spec.modalities[1].shape == seen
 
 
+@pytest.mark.parametrize(("trained", "given"), [(1, 255), (255, 1)])
+def test_images_of_another_unit_than_the_run_s_are_refused(trained: int, given: int) -> None:
+    pictures = RANDOM.uniform(size=(NUM, 8, 8))
+    np.save("i.npy", pictures * trained)
+    state = MultimodalState.from_plain(ready({"a": "a.npy", "i": "i.npy"}).state_dict())
+    state.check_unit("i", pictures * trained)
+    np.save("i.npy", pictures * given)
+    other = MultimodalDataModule(seed=0, modalities={"a": "a.npy", "i": "i.npy"}, batch_size=8)
+    other.run_state = state
+    with pytest.raises(ValueError, match=r"i has values up to .* (multiply|divide) by 255"):
+        other.setup()
+
+
 @pytest.mark.parametrize("dtype", ["int64", "uint16", "float32", "float16"])
 def test_bytes_of_any_type_are_divided_by_255(dtype: str) -> None:
     pictures = images(3, 8, 8).astype(dtype)

@@ -109,9 +109,9 @@ class MultimodalEvaluation(AbstractMeasuring[MultimodalMetric]):
         _log(model, split, self.metric.compute())
         if split == "val":
             return
-        unlabelled = spec_of(trainer, MultimodalSpec).num_classes == 0 and _tags(trainer) is None
+        unlabelled = spec_of(trainer, MultimodalSpec).num_classes < 2 and _tags(trainer) is None
         if unlabelled:
-            inform("no labels: probe accuracy and coherence are not measured")
+            inform("no labels of two classes: probe accuracy and coherence are not measured")
         generation = self.generation if isinstance(model, GenerativeModel) else None
         if unlabelled and generation is None:
             return

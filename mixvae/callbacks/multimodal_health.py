@@ -11,7 +11,14 @@ from mixvae.callbacks.collecting import spec_of
 from mixvae.callbacks.lightning_parts import datamodule_of
 from mixvae.callbacks.measuring import AbstractMeasuring, log_values
 from mixvae.callbacks.settings import check_least
-from mixvae.contracts import MultimodalBatch, MultimodalModel, MultimodalSpec, MultimodalStep
+from mixvae.contracts import (
+    ModalitySpec,
+    MultimodalBatch,
+    MultimodalModel,
+    MultimodalSpec,
+    MultimodalStep,
+)
+from mixvae.data.modality_forms import UNSCALED
 from mixvae.evaluation.multimodal_health import (
     LatentHealth,
     Losses,
@@ -59,6 +66,7 @@ class MultimodalHealth(AbstractMeasuring[LatentHealth]):
         """Return an empty metric of the model's size."""
         assert isinstance(model, MultimodalModel)
         self._model = model
+        self._kinds = [modality.kind for modality in _modalities(trainer)]
         return LatentHealth(model.num_modalities, model.latent_dim)
 
     def update(self, step: Any, batch: MultimodalBatch) -> None:
@@ -71,7 +79,10 @@ class MultimodalHealth(AbstractMeasuring[LatentHealth]):
         for m in range(model.num_modalities):
             here = batch.present[:, m]
             latent = posterior.mean[m] if posterior.joint_mean is None else posterior.joint_mean
-            self.metric.update_decoded(m, model.decode(latent[here], m), batch.x[m][here])
+            x = batch.x[m][here]
+            if self._kinds[m] == "tokens":  # padding, all 0, is in no loss
+                x = x.masked_fill(x.sum(dim=-1, keepdim=True) == 0, torch.nan)
+            self.metric.update_decoded(m, model.decode(latent[here], m), x)
 
     def conclude(self, trainer: Trainer, model: LightningModule, split: str) -> None:
         """Log the effective dimensions, and warn of what is wrong."""
@@ -91,6 +102,7 @@ class MultimodalHealth(AbstractMeasuring[LatentHealth]):
             measured["explained"].tolist(),
             self._model.latent_dim,
             Losses(_regularisers(values), _reconstructions(values, names, model)),
+            [item.name for item in _modalities(trainer) if item.kind in UNSCALED],
         )
         self._warn(found, f"after epoch {trainer.current_epoch + 1}: ")
 
@@ -122,5 +134,9 @@ def _reconstructions(
     }
 
 
+def _modalities(trainer: Trainer) -> tuple[ModalitySpec, ...]:
+    return spec_of(trainer, MultimodalSpec).modalities
+
+
 def _names(trainer: Trainer) -> list[str]:
-    return [modality.name for modality in spec_of(trainer, MultimodalSpec).modalities]
+    return [modality.name for modality in _modalities(trainer)]

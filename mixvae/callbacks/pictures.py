@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -76,13 +77,21 @@ def save_pictures(
             path = dirpath / "figures" / f"{name}.png"
             if milestone is not None:
                 path = dirpath / "figures/milestones" / f"{name}_epoch{milestone}.png"
-            with replacing(path) as temporary:
-                save_png(figure, temporary)
+            _write(figure, path)
             if settings.format is not None and milestone is None:
-                with replacing(path.with_suffix(f".{settings.format}")) as temporary:
-                    figure.savefig(temporary, bbox_inches="tight", pad_inches=0.1)
+                _write(figure, path.with_suffix(f".{settings.format}"))
             for logger in trainer.loggers:
                 if isinstance(logger, PictureLogger):
                     folder = "figures" if milestone is None else "milestones"
                     epoch = trainer.current_epoch
                     logger.log_image(f"{folder}/{name}", [str(path)], step=epoch)
+
+
+def _write(figure: Figure, path: Path) -> None:
+    with replacing(path) as temporary, warnings.catch_warnings():
+        # Class names may be long, or of scripts that the font lacks: the picture is still drawn.
+        warnings.filterwarnings("ignore", r"Glyph \d+ |constrained_layout not applied")
+        if path.suffix == ".png":
+            save_png(figure, temporary)
+        else:
+            figure.savefig(temporary, bbox_inches="tight", pad_inches=0.1)

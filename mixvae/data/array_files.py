@@ -144,10 +144,13 @@ def numpy_array(path: Path, key: str | None) -> np.ndarray:
                 return _dense(path)
             return np.asarray(content[_chosen(path, dict.fromkeys(content.files, 0), key)])
     except UNREADABLE as error:
-        hint = ""
-        if "pickle" in str(error) or "Python objects" in str(error):
-            hint = " (arrays of objects are not read: save numbers, or texts as array.astype(str))"
-        raise ValueError(f"{path} cannot be used: {error}{hint}") from error
+        reason = str(error)
+        if "pickle" in reason or "Python objects" in reason:
+            reason = (
+                "it holds no array, or one of Python objects (arrays of objects are not read: save"
+                " numbers, or texts as array.astype(str))"
+            )
+        raise ValueError(f"{path} cannot be used: {reason}") from error
 
 
 def _dense(path: Path) -> np.ndarray:

@@ -12,7 +12,9 @@ from mixvae.data.alignment import check_unique, place_of, tell_unused
 from mixvae.data.base import SPLITS, Split
 from mixvae.data.labels import check_labels, read_label_rows
 from mixvae.data.pairing import split_by_class
-from mixvae.messages import warn
+from mixvae.messages import inform, warn
+
+UNMEASURED = "probes and coherence need two classes and will not be measured"
 
 
 @dataclass(frozen=True)
@@ -62,18 +64,21 @@ def read_event_labels(
             )
         check_unique(file, own_ids)
         labels = _at(labels, place_of(own_ids, ids))
+    elif ids is not None:
+        inform(f"{file} has no ids: its labels are those of the events in order, {ids[0]!r}, ...")
     check_labels(file, labels, num_events)
     empty = EventLabels.none(num_events)
     if labels.ndim == 2:
+        if not (labels == 0).any(axis=0)[(labels == 1).any(axis=0)].any():
+            warn(f"{file} has no tag with both 0 and 1: {UNMEASURED}")
         return EventLabels(empty.label, empty.names, labels)
     names = class_names or run_names or _distinct(labels)
     by_name = class_names is None or labels.dtype.kind == "U"
     label = _numbered(labels, names, file, by_name=by_name)
-    if len(np.unique(label[label >= 0])) == 1:
-        warn(
-            f"{file} holds one class only, {names[label.max()]!r}: probes and coherence need two"
-            " and will not be measured"
-        )
+    known = np.unique(label[label >= 0])
+    if len(known) < 2:
+        held = f"one class only, {names[known[0]]!r}" if len(known) else "no known label"
+        warn(f"{file} holds {held}: {UNMEASURED}")
     return EventLabels(label, names, empty.tags)
 
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from mixvae.data.modality_forms import Form, form_of
 from mixvae.data.multimodal_base import Scale
 from mixvae.data.pairing import find_missing, row_chunks
-from mixvae.data.vocabulary import Vocabulary
+from mixvae.data.vocabulary import MAX_LENGTH, Vocabulary
 from mixvae.messages import inform, warn
 
 MIN_EVENTS = 3
 LARGEST_SQUARED = 1e17  # a sum of some thousand squares stays in float32
-TINY = 1e-4
+TINY, HUGE = 1e-4, 1e8  # networks' own numbers are about 1
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,10 @@ def _fitted(
         vocabulary = Vocabulary.fit(array[training].tolist(), letters=form.vocabulary.letters)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+    cut = ", longer ones cut" if vocabulary.length == MAX_LENGTH else ""
     inform(
-        f"{name}: texts of at most {vocabulary.length} tokens, {len(vocabulary.tokens)} different"
+        f"{name}: texts of at most {vocabulary.length} tokens{cut}, {len(vocabulary.tokens)}"
+        " different"
     )
     if vocabulary.share_of_rare > 0.5:
         warn(
@@ -137,15 +139,14 @@ def check_variation(
 ) -> None:
     """Refuse a modality that is constant in training; name features that are."""
     if len(training) < 2:
-        warn(f"the modality {name!r} has {len(training)} training row: nothing can be learnt of it")
-        return
+        return  # `callbacks.health` warns of few rows
     first = np.asarray(values[training[0]], dtype=np.float64)
     flat = scale.deviation == 1.0
     constant = flat & ((first == scale.mean) | np.isclose(first, scale.mean, rtol=1e-6, atol=0))
     if constant.all():
         raise ValueError(
-            f"the modality {name!r} is constant in training (all {len(training)} rows are alike);"
-            " leave it out"
+            f"the modality {name!r} is constant in training (all {len(training)} rows are alike to"
+            " six digits); leave it out, or subtract its mean"
         )
     if constant.any() and values.ndim == 2:
         count = f"{int(constant.sum())} of {constant.size}"
@@ -161,6 +162,15 @@ def check_variation(
             )
 
 
+def check_tokens_vary(name: str, tokens: NDArray[np.int64]) -> None:
+    """Refuse tokens of training rows, shape (T, length), that are alike in all rows."""
+    if len(tokens) > 1 and (tokens == tokens[0]).all():
+        raise ValueError(
+            f"the modality {name!r} is constant in training (all {len(tokens)} rows are alike);"
+            " leave it out"
+        )
+
+
 def check_unit(name: str, scale: Scale) -> None:
     """Refuse values whose squares overflow; warn of values that are tiny beside networks' own."""
     varying = scale.deviation[scale.deviation != 1.0]  # 1 stands for a constant
@@ -170,10 +180,12 @@ def check_unit(name: str, scale: Scale) -> None:
             f"the modality {name!r} has values of about {largest:.1e}, whose squares overflow; set"
             f" data.standardise=[{name}], or choose another unit"
         )
-    if varying.size and float(varying.max()) < TINY:
+    spread = float(varying.max(initial=0.0))
+    if varying.size and not TINY <= spread <= HUGE:
+        what = "far below what" if spread < TINY else "far above the numbers that"
         warn(
-            f"the modality {name!r} varies by at most {float(varying.max()):.1e} around its mean,"
-            f" far below what networks resolve; set data.standardise=[{name}]"
+            f"the modality {name!r} varies by up to {spread:.1e} around its mean, {what} networks"
+            f" resolve; set data.standardise=[{name}]"
         )
 
 

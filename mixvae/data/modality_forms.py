@@ -16,6 +16,7 @@ from mixvae.suggestions import suggestion
 
 _logger = logging.getLogger("mixvae")
 
+UNSCALED = ("counts", "tokens")  # kinds of a form that standardising would destroy
 KINDS = ("vector", "image", "counts", "tokens", "words", "letters")
 CHANNELS = (1, 3, 4)
 BYTE = 255.0
@@ -99,7 +100,7 @@ class Form:
             tokens = samples.astype(np.int64)
         if self.padding is not None:
             tokens = np.where(tokens == self.padding, PADDING, tokens)
-        wrong = (tokens % 1 != 0) | (tokens >= self.num_tokens)
+        wrong = (tokens != np.floor(tokens)) | (tokens >= self.num_tokens)
         if wrong.any():
             row = int(np.argwhere(wrong)[0][0])
             raise ValueError(
@@ -223,7 +224,7 @@ def _image(name: str, samples: NDArray[Any]) -> Form:
             "%s of shape %s: taken for images with their channels last", name, samples.shape[1:]
         )
         form = replace(form, channels_last=True)
-    low, high = _range(samples)
+    low, high = value_range(samples)
     if low >= 0 and (LEAST_BYTES <= high <= BYTE or (samples.dtype == np.uint8 and high > 1)):
         _logger.info("%s holds bytes: divided by 255, so that grey values lie in [0, 1]", name)
         form = replace(form, unit=BYTE)
@@ -247,7 +248,7 @@ def _has_channels_last(shape: Sequence[int]) -> bool:
     return last in CHANNELS or (last < min(first, second) and 2 * second > first)
 
 
-def _range(samples: NDArray[Any]) -> tuple[float, float]:
+def value_range(samples: NDArray[Any]) -> tuple[float, float]:
     """The least and the largest value, but for NaN."""
     low, high = np.inf, -np.inf
     for rows in row_chunks(samples):

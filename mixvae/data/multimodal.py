@@ -44,9 +44,8 @@ class MultimodalDataModule(AbstractArraysDataModule):
                 "data.modalities names no file; name one for each modality, such as"
                 " 'data.modalities={a: a.npy, b: b.npy}'"
             )
-        # YAML reads a name such as 1 as a number
+        check_names(modalities)
         files = {str(name): file for name, file in modalities.items()}
-        check_names(files)
         super().__init__(files, **shared)
         if class_names is not None and len(set(class_names)) < len(class_names):
             raise ValueError(f"class_names names a class twice: {list(class_names)}")

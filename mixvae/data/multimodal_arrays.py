@@ -17,16 +17,16 @@ from mixvae.data.event_labels import EventLabels, split_events
 from mixvae.data.modality_arrays import (
     OpenedArrays,
     check_arrays,
+    check_tokens_vary,
     check_unit,
     check_variation,
     in_memory,
     open_arrays,
 )
-from mixvae.data.modality_forms import check_kinds
+from mixvae.data.modality_forms import UNSCALED, Form, check_kinds
 from mixvae.data.multimodal_base import AbstractMultimodalDataModule, MultimodalState, scale_of
 from mixvae.data.multimodal_resident import ModalityStores, MultimodalTensors, Store
 from mixvae.data.pairing import MISSING, check_no_empty_event, drop_at_random
-from mixvae.messages import warn
 
 
 class AbstractArraysDataModule(AbstractMultimodalDataModule):
@@ -168,6 +168,8 @@ class AbstractArraysDataModule(AbstractMultimodalDataModule):
         self._labels = self.read_labels(num_events, arrays.ids)
         self._parts = self.split(self._labels)
         forms = {} if self.run_state is None else dict(self.run_state.forms)
+        for name in forms:
+            self.run_state.check_unit(name, arrays[name])  # type: ignore[union-attr]
         read = open_arrays(arrays, forms, self.kinds, self.padding, self._parts["train"])
         _check_presence(list(self.files), read.present, "in every row")
         check_no_empty_event(read.present)
@@ -176,11 +178,7 @@ class AbstractArraysDataModule(AbstractMultimodalDataModule):
                 f"data.modalities names {next(iter(self.files))!r} alone; several modalities are"
                 " two or more"
             )
-        if not (read.present.sum(axis=1) > 1).any():
-            warn(
-                "no event has two modalities: nothing ties them, and nothing can be measured across"
-                " them. Row i of each file must belong to event i"
-            )
+        self._check_uses(read.forms)
         self._read, self._forms = read, dict(read.forms)
         known = {} if self.run_state is None else {s.name: s for s in self.run_state.modalities}
         self._spec = MultimodalSpec(
@@ -193,6 +191,21 @@ class AbstractArraysDataModule(AbstractMultimodalDataModule):
             num_classes=len(self._labels.names),
             class_names=self._labels.names,
         )
+
+    def _check_uses(self, forms: Mapping[str, Form]) -> None:
+        """Refuse settings that no modality uses."""
+        named = [] if isinstance(self.standardise, bool) else self.standardise
+        unscaled = [name for name in named if forms[name].kind in UNSCALED]
+        if unscaled:
+            raise ValueError(
+                f"data.standardise names {unscaled[0]!r}, which holds {forms[unscaled[0]].kind};"
+                " these are not standardised: leave it out"
+            )
+        if self.padding is not None and all(form.padding is None for form in forms.values()):
+            raise ValueError(
+                f"data.padding is {self.padding!r}, but no modality holds token numbers; declare"
+                " them, such as data.kinds={caption: tokens}"
+            )
 
     def _store(
         self,
@@ -214,6 +227,7 @@ class AbstractArraysDataModule(AbstractMultimodalDataModule):
                 f" trained on {tuple(modality.shape)}"
             )
         if form.num_tokens:
+            check_tokens_vary(name, values[training])
             return Store(torch.from_numpy(values.astype(np.int32)), form.num_tokens)
         measured = scale_of(values, training)
         centre: NDArray[Any] = measured.mean
@@ -221,7 +235,7 @@ class AbstractArraysDataModule(AbstractMultimodalDataModule):
             centre = self.run_state.centres[name]
         self._centres[name] = centre.astype(np.float32)
         check_variation(name, values, training, measured)
-        scale = None if form.kind == "tokens" else self.scale(name, lambda: measured)
+        scale = None if form.kind in UNSCALED else self.scale(name, lambda: measured)
         if scale is None and form.kind == "vector":
             check_unit(name, measured)
         # the model of a run without gaps knows none

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mixvae.contracts import ModalitySpec, MultimodalSpec
 from mixvae.data.base import AbstractResidentDataModule, Split, find_state
 from mixvae.data.checks import check_fraction, check_fractions
-from mixvae.data.modality_forms import Form
+from mixvae.data.modality_forms import LEAST_BYTES, Form, value_range
 from mixvae.data.pairing import row_chunks
 
 KEYS = ("modalities", "classes", "scales")
@@ -121,6 +121,20 @@ class MultimodalState:
     def form(self, name: str) -> Form:
         """Form of a modality in its file."""
         return self.forms.get(name, Form())
+
+    def check_unit(self, name: str, samples: NDArray[Any]) -> None:
+        """Refuse images from 0 to 1 where the run's were bytes, and the reverse."""
+        form, centre = self.form(name), self.centres.get(name)
+        if form.kind != "image":
+            return
+        _, top = value_range(samples)
+        if form.unit != 1.0 and samples.dtype.kind == "f" and 0 < top <= 1:
+            told = "were bytes from 0 to 255; multiply by 255"
+        elif form.unit == 1.0 and top >= LEAST_BYTES and centre is not None and centre.max() <= 1:
+            told = "were not bytes; divide by 255"
+        else:
+            return
+        raise ValueError(f"{name} has values up to {top:g}, but the run's images {told}")
 
     def check_names(self, modalities: Sequence[ModalitySpec]) -> None:
         """Refuse other modalities, or the same in another order."""

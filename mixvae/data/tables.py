@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -229,4 +230,5 @@ def holds_words(fields: list[str]) -> bool:
 
 def text_lines(path: Path) -> Iterator[str]:
     """The lines of a `.txt` file, one text each; an empty line is a missing one."""
-    yield from decoded(path).splitlines()
+    for line in io.StringIO(decoded(path), newline=None):  # not str.splitlines: texts may hold \f
+        yield line.rstrip("\n")

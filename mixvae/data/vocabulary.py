@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,6 @@ PADDING = -1
 END, UNKNOWN = "<end>", "<unknown>"
 MAX_LENGTH = 128
 MAX_WORDS = 5000
-_WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,8 @@ class Vocabulary:
         split = [_split(text, letters) for text in texts]
         counts = Counter(token for tokens in split for token in tokens)
         if not counts:
-            raise ValueError("the training texts hold no words")
+            advice = "" if letters else "; data.kinds={NAME: letters} reads signs such as emoji"
+            raise ValueError(f"the training texts hold no words{advice}")
         known = sorted(counts, key=lambda token: (-counts[token], token))[:MAX_WORDS]
         length = min(max(map(len, split)) + 1, MAX_LENGTH)
         rare = sum(count == 1 for count in counts.values()) / counts.total()
@@ -88,6 +88,26 @@ class Vocabulary:
         return cls(tuple(tokens), int(length), bool(letters))
 
 
+class _Spaces(dict[int, int]):
+    """For `str.translate`: blanks in place of what is no part of a word.
+
+    Words are letters, digits, the marks that many scripts write on letters, and apostrophes.
+    """
+
+    def __missing__(self, code: int) -> int:
+        sign = chr(code)
+        is_part = sign.isalnum() or unicodedata.category(sign)[0] == "M" or sign in "'\u2019"
+        self[code] = code if is_part else ord(" ")
+        return self[code]
+
+
+_spaces = _Spaces()
+
+
 def _split(text: str, letters: bool) -> list[str]:
-    """Tokens of a text: its letters, or its words in lower case."""
-    return list(text.strip()) if letters else _WORD.findall(text.lower())
+    """Tokens of a text: its letters, or its words in lower case; accents joined to letters."""
+    text = unicodedata.normalize("NFC", text)
+    if letters:
+        return list(text.strip())
+    words = (word.strip("'\u2019") for word in text.lower().translate(_spaces).split())
+    return [word for word in words if word]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -119,13 +119,16 @@ class LatentHealth(Metric):
         self.outer += known.mT @ known
 
     def update_decoded(self, modality: int, decoded: Tensor, x: Tensor) -> None:
-        """Add samples of a modality, (B, *shape), and the means decoded from their own latents."""
+        """Add samples of a modality, (B, *shape), and the means decoded from their own latents.
+
+        NaN in the samples is left out.
+        """
         if len(x) < 2:
             return
         x, decoded = x.flatten(1).double(), decoded.flatten(1).double()
         unbiased = len(x) / (len(x) - 1)
-        self.error[modality] += (x - decoded).square().sum()
-        self.variance[modality] += (x - x.mean(dim=0)).square().sum() * unbiased
+        self.error[modality] += (x - decoded).square().nansum()
+        self.variance[modality] += (x - x.nanmean(dim=0)).square().nansum() * unbiased
 
     def compute(self) -> dict[str, Tensor]:
         """Compute the measures of each modality, shape (M,), float64.
@@ -163,6 +166,7 @@ def diagnose_latents(
     explained: Sequence[float],
     latent_dim: int,
     losses: Losses,
+    unscaled: Collection[str] = (),
 ) -> dict[str, str]:
     """Describe what is wrong with a model of several modalities, by a key for each fault.
 
@@ -170,6 +174,7 @@ def diagnose_latents(
         names: Names of the modalities, length M.
         dimensions: See `LatentHealth.compute`, length M.
         explained: See `LatentHealth.compute`, length M.
+        unscaled: Names of modalities that are not to be standardised, such as counts and texts.
 
     Source:
         Ours.
@@ -183,12 +188,13 @@ def diagnose_latents(
         )
     for name, share in zip(names, explained, strict=True):
         if share <= 0:
+            unit = f"set data.standardise=[{name}] if its unit is far from 1, "
             found[f"mean {name}"] = (
                 f"modality {name!r} is reconstructed no better than by its mean (explained share"
-                f" {share:.3g}); set data.standardise=[{name}] if its unit is far from 1, raise"
-                f" model.weights.{name}, lower model.beta, or leave it out"
+                f" {share:.3g}); {'' if name in unscaled else unit}raise model.weights.{name},"
+                " lower model.beta, or leave it out"
             )
-    found |= _overconfident(losses) | _dominant(losses)
+    found |= _overconfident(losses) | _dominant(losses, unscaled)
     return found
 
 
@@ -209,16 +215,17 @@ def _overconfident(losses: Losses) -> dict[str, str]:
     }
 
 
-def _dominant(losses: Losses) -> dict[str, str]:
+def _dominant(losses: Losses, unscaled: Collection[str]) -> dict[str, str]:
     sizes = {name: abs(value) for name, value in losses.reconstruction.items()}
     total = sum(sizes.values())
     name = max(sizes, key=sizes.__getitem__, default="")
     if len(sizes) < 2 or not sizes[name] > DOMINANT * total:
         return {}
+    unit = "" if name in unscaled else "set data.standardise=true or "
     return {
         "dominant": (
             f"modality {name!r} is {sizes[name] / total:.2%} of the reconstruction loss, so the"
-            f" others hardly train; set data.standardise=true or lower model.weights.{name}"
+            f" others hardly train; {unit}lower model.weights.{name}"
         )
     }
 
@@ -243,7 +250,8 @@ def diagnose_events(names: Sequence[str], rows: Sequence[int], shared: int) -> d
     for name, count in zip(names, rows, strict=True):
         if count < FEW_ROWS:
             found[f"few {name}"] = (
-                f"modality {name!r} has {count} training rows, too few for networks of its own; add"
-                " rows, lower data.missing_fraction, or leave it out of data.modalities"
+                f"modality {name!r} has {count} training row{'s'[: count != 1]}, too few for"
+                " networks of its own; add rows, lower data.missing_fraction, or leave it out of"
+                " data.modalities"
             )
     return found

@@ -18,7 +18,6 @@ from mixvae.data.alignment import read_aligned
 from mixvae.data.cell_files import check_free_path
 from mixvae.data.given_modalities import check_same_index
 from mixvae.data.modality_arrays import in_memory
-from mixvae.data.modality_forms import Form
 from mixvae.data.multimodal_base import MultimodalState
 from mixvae.data.multimodal_resident import one_hot
 from mixvae.data.pairing import find_missing
@@ -42,7 +41,7 @@ def impute_files(request: ImputeRequest) -> None:
             raise ValueError(f"out={out} is the file of {name}, which is never written")
     with listening([]):
         imputer = open_imputer(request)
-        arrays = read_aligned(request.files)
+        arrays = read_aligned(request.files, imputer.id_column)
         result = imputer.impute(arrays, request)
     if arrays.ids is not None:
         result["ids"] = np.array(arrays.ids)
@@ -55,10 +54,15 @@ def impute_files(request: ImputeRequest) -> None:
 
 @dataclass
 class Imputer:
-    """A run trained on several modalities, ready to impute other events."""
+    """A run trained on several modalities, ready to impute other events.
+
+    Attributes:
+        id_column: The run's `data.id_column`, which names rows of tables.
+    """
 
     state: MultimodalState
     model: LightningModule
+    id_column: str | None = None
 
     @property
     def names(self) -> list[str]:
@@ -132,7 +136,7 @@ class Imputer:
                 present.append(np.zeros(num_events, dtype=bool))
                 continue
             form = self.state.form(modality.name)
-            _check_unit(modality.name, form, given)
+            self.state.check_unit(modality.name, given)
             array = form.encoded(modality.name, given)
             are_tokens = form.num_tokens > 0
             here = find_missing(modality.name, array, are_tokens=are_tokens).present
@@ -207,16 +211,6 @@ def _latents(
     return result
 
 
-def _check_unit(name: str, form: Form, given: NDArray[Any]) -> None:
-    """Refuse images from 0 to 1 where the run's were bytes."""
-    top = float(np.nanmax(given, initial=0)) if form.unit != 1.0 else 0.0
-    if given.dtype.kind == "f" and 0 < top <= 1:
-        raise ValueError(
-            f"{name} has values up to {top:g}, but the run's images were bytes from 0 to 255;"
-            " multiply by 255"
-        )
-
-
 def open_imputer(options: ImputeOptions) -> Imputer:
     """Open a run trained on several modalities; its training data are not needed."""
     run = open_trained(options)
@@ -227,7 +221,7 @@ def open_imputer(options: ImputeOptions) -> Imputer:
             " modalities; impute with a run of +experiment=multimodal_mmvm"
         )
     spec = MultimodalSpec("multimodal", state.modalities, len(state.classes), state.classes)
-    imputer = Imputer(state, run.load_model(spec))
+    imputer = Imputer(state, run.load_model(spec), run.cfg.data.get("id_column"))
     if options.source is not None and options.source not in imputer.names:
         raise ValueError(f"source is {options.source!r}{suggestion(options.source, imputer.names)}")
     return imputer

@@ -13,11 +13,13 @@ from scipy import sparse
 
 from mixvae.contracts import MultimodalBatch
 from mixvae.data import MultimodalDataModule
-from mixvae.data.array_files import read_array
+from mixvae.data.array_files import read_array, read_rows
 from mixvae.data.labels import read_labels
 from mixvae.data.multimodal_base import MultimodalState
+from mixvae.data.vocabulary import Vocabulary
 
 NUM = 60
+COUNTS = {"kinds": {"b": "counts"}}
 RANDOM = np.random.default_rng(0)
 A = RANDOM.normal(size=(NUM, 3)).astype(np.float32)
 B = RANDOM.normal(size=(NUM, 4)).astype(np.float32)
@@ -261,6 +263,29 @@ def test_texts_are_read_from_arrays_columns_and_lines(suffix: str) -> None:
     assert np.flatnonzero(missing).tolist() == [5]
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "Don't 'stop' - \u201cwell-known\u201d, it\u2019s x_2!",
+            "don't stop well known it\u2019s x 2",
+        ),
+        ("e\u0301tude", "\u00e9tude"),
+        (
+            "\u0928\u092e\u0938\u094d\u0924\u0947 \u0926\u0941",
+            "\u0928\u092e\u0938\u094d\u0924\u0947 \u0926\u0941",
+        ),
+    ],
+)
+def test_words_of_all_scripts_are_whole(text: str, words: str) -> None:
+    assert Vocabulary.fit([text]).tokens[2:] == tuple(sorted(words.split()))
+
+
+def test_a_line_of_a_txt_file_ends_at_its_end_only() -> None:
+    Path("text.txt").write_bytes("a\u2028red\x0cbird\r\nb\x85\n\n".encode())
+    assert read_rows("text.txt").values.tolist() == ["a\u2028red\x0cbird", "b\x85", ""]
+
+
 def test_a_text_without_words_is_refused() -> None:
     texts = TEXTS.copy()
     texts[7] = "!!!"
@@ -295,10 +320,20 @@ def test_a_class_of_two_events_trains(caplog: pytest.LogCaptureFixture) -> None:
     assert {0, 1} <= set(data.event_rows("train").tolist())
 
 
-def test_labels_of_one_class_are_told(caplog: pytest.LogCaptureFixture) -> None:
-    np.save("y.npy", np.zeros(NUM, dtype=int))
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (np.zeros(NUM, dtype=int), "holds one class only, '0'"),
+        (np.full(NUM, np.nan), "holds no known label"),
+        (np.tile([0, 1, np.nan], (NUM, 1)), "has no tag with both 0 and 1"),
+    ],
+)
+def test_labels_without_two_classes_are_told(
+    labels: np.ndarray, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    np.save("y.npy", labels)
     ready({"a": "a.npy", "b": "b.npy"}, labels="y.npy")
-    assert "y.npy holds one class only, '0': probes and coherence need two" in caplog.text
+    assert f"y.npy {told}: probes and coherence need two classes" in caplog.text
 
 
 def test_several_labels_for_an_event_are_tags() -> None:
@@ -330,6 +365,17 @@ def test_an_array_above_the_limit_stays_on_disk() -> None:
     [
         ({"a": A}, {}, "names 'a' alone; several modalities are two or more"),
         ({"a": A, "b": np.ones((NUM, 3))}, {}, "'b' is constant in training"),
+        ({"a": A, "b": 1e9 + B.astype(float)}, {}, "'b' is constant in training.*subtract its"),
+        ({"a": A, "b": np.array(["one", "text"])[[1] * NUM]}, {}, "'b' is constant in training"),
+        ({"a": A, "b": TEXTS}, {"standardise": ["b"]}, "names 'b', which holds tokens"),
+        ({"a": A, "b": B}, {"padding": 3}, "data.padding is 3, but no modality holds token"),
+        ({"a": A, True: B}, {}, "has the name True"),
+        ({"a": A, 1e3: B}, {}, "has the name 1000.0"),
+        (
+            {"a": A, "b": np.full(NUM, "\U0001f426")},
+            {},
+            r"hold no words; data.kinds=\{NAME: letters",
+        ),
         ({"a": A, "b": B}, {"missing_fraction": 0.999999}, "no training event with two modalities"),
         ({"a": A, "b": B}, {"kinds": {"c": "image"}}, "data.kinds.c is not a modality"),
         ({"a": A, "b": B}, {"kinds": {"b": "picture"}}, "data.kinds.b is 'picture'"),
@@ -357,15 +403,6 @@ def test_images_of_unlike_sizes_are_refused() -> None:
         ready({"a": "a.npy", "image": "image.npy"})
 
 
-def test_no_event_with_two_modalities_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    a, b = A.copy(), B.copy()
-    a[30:], b[:30] = np.nan, np.nan
-    np.save("a.npy", a)
-    np.save("b.npy", b)
-    ready({"a": "a.npy", "b": "b.npy"})
-    assert "no event has two modalities" in caplog.text
-
-
 def test_gaps_in_data_of_a_run_without_gaps_become_its_training_means() -> None:
     state = ready({"a": "a.npy", "b": "b.npy"}, standardise=["b"]).state_dict()
     a, b = A.copy(), B.copy()
@@ -388,6 +425,14 @@ def test_gaps_in_data_of_a_run_without_gaps_become_its_training_means() -> None:
         assert abs(rows_of(data, 1)[4, 2]) < 1e-5
 
 
+def test_standardising_all_leaves_counts_and_texts() -> None:
+    np.save("b.npy", RANDOM.poisson(3, (NUM, 4)))
+    np.save("t.npy", TEXTS)
+    files = {"a": "a.npy", "b": "b.npy", "t": "t.npy"}
+    data = ready(files, standardise=True, **COUNTS)
+    assert list(MultimodalState.from_plain(data.state_dict()).scales) == ["a"]
+
+
 def images(*shape: int) -> np.ndarray:
     return RANDOM.integers(0, 256, (NUM, *shape)).astype(np.uint8)
 
@@ -405,6 +450,19 @@ def images(*shape: int) -> np.ndarray:
 def test_channels_are_last_where_they_are_fewer_than_pixels(shape: tuple, seen: tuple) -> None:
     np.save("i.npy", images(*shape))
     assert ready({"a": "a.npy", "i": "i.npy"}).spec.modalities[1].shape == seen
+
+
+@pytest.mark.parametrize(("trained", "given"), [(1, 255), (255, 1)])
+def test_images_of_another_unit_than_the_run_s_are_refused(trained: int, given: int) -> None:
+    pictures = RANDOM.uniform(size=(NUM, 8, 8))
+    np.save("i.npy", pictures * trained)
+    state = MultimodalState.from_plain(ready({"a": "a.npy", "i": "i.npy"}).state_dict())
+    state.check_unit("i", pictures * trained)
+    np.save("i.npy", pictures * given)
+    other = MultimodalDataModule(seed=0, modalities={"a": "a.npy", "i": "i.npy"}, batch_size=8)
+    other.run_state = state
+    with pytest.raises(ValueError, match=r"i has values up to .* (multiply|divide) by 255"):
+        other.setup()
 
 
 @pytest.mark.parametrize("dtype", ["int64", "uint16", "float32", "float16"])
@@ -445,6 +503,8 @@ def test_a_padding_number_is_no_part_of_the_vocabulary() -> None:
     ("array", "options", "message"),
     [
         (B.astype(float) * 1e39, {}, "b holds .*e.* in row 0.* values must be finite, up to 3.4e"),
+        (np.where(B > 1, np.inf, 1.0), {"kinds": {"b": "tokens"}}, "b has the token inf in row"),
+        (RANDOM.poisson(3, (NUM, 4)), COUNTS | {"standardise": ["b"]}, "'b', which holds counts"),
         (B[:, 0], {}, r"shape \(60,\).*array.reshape\(-1, 1\)"),
         (np.arange(NUM * 3).reshape(NUM, 3) * 10**7, {"kinds": {"b": "tokens"}}, "data.padding"),
         (RANDOM.dirichlet([1, 1], (NUM, 4)), {"kinds": {"b": "tokens"}}, "nor one-hot"),
@@ -533,10 +593,14 @@ def test_batches_of_few_events_are_half_of_them(caplog: pytest.LogCaptureFixture
 def test_units_far_from_1_are_warned_of_or_refused(caplog: pytest.LogCaptureFixture) -> None:
     np.save("b.npy", B * 1e-12)
     ready({"a": "a.npy", "b": "b.npy"}, standardise=["b"])
-    assert "varies by at most" not in caplog.text
+    assert "varies by" not in caplog.text
     ready({"a": "a.npy", "b": "b.npy"})
-    assert "'b' varies by at most" in caplog.text
+    assert "'b' varies by up to" in caplog.text
     assert "data.standardise=[b]" in caplog.text
+    caplog.clear()
+    np.save("b.npy", B * 1e10)
+    ready({"a": "a.npy", "b": "b.npy"})
+    assert "far above the numbers that networks resolve; set data.standardise=[b]" in caplog.text
     np.save("b.npy", B * 1e30)
     with pytest.raises(ValueError, match=r"whose squares overflow; set data.standardise=\[b\]"):
         ready({"a": "a.npy", "b": "b.npy"})

@@ -47,6 +47,15 @@ def test_a_fault_is_named_with_its_remedy(fault: str, changed: dict, words: str)
     assert words in found[fault]
 
 
+def test_standardising_is_no_remedy_for_counts_and_texts() -> None:
+    losses = Losses(None, {"a": 3e6, "b": 80.0})
+    faulty = {**HEALTHY, "explained": [-1.0, 0.2], "losses": losses}
+    for unscaled in ((), ("a",)):
+        found = diagnose_latents(**faulty, unscaled=unscaled)
+        assert list(found) == ["mean a", "dominant"]
+        assert all(("data.standardise" in told) == (not unscaled) for told in found.values())
+
+
 def test_one_latent_dimension_is_a_line_by_choice() -> None:
     assert diagnose_latents(**{**HEALTHY, "dimensions": [1.0, 1.0], "latent_dim": 1}) == {}
 
@@ -56,6 +65,7 @@ def test_events_that_share_nothing_and_modalities_with_few_rows() -> None:
     assert list(found) == ["apart", "few b"]
     assert "data.modalities" in found["apart"]
     assert "14 training rows" in found["few b"]
+    assert "1 training row," in diagnose_events(["a"], [1], 0)["few a"]
 
 
 def test_dimensions_and_explained_shares_are_those_of_the_whole_split() -> None:
@@ -66,6 +76,7 @@ def test_dimensions_and_explained_shares_are_those_of_the_whole_split() -> None:
     present[::4, 0] = False
     mean[0, ::4] = torch.nan
     x = torch.randn(90, 5, generator=generator, dtype=torch.float64)
+    x[::3, 2] = torch.nan
     metric = LatentHealth(2, 3)
     for part in (slice(0, 40), slice(40, 90)):
         metric.update(mean[:, part], present[part])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -276,6 +277,20 @@ def test_columns_are_filled_one_by_one_in_their_types(trained: Path, new: dict) 
     whole = values.round().astype("Int64")
     filled = impute({"a": whole, "b": new["b"]}, trained)["a/filled"]
     np.testing.assert_array_equal(filled.to_numpy(float)[4:], new["a"][4:].round())
+
+
+@pytest.mark.parametrize("trained", ["mmvm"], indirect=True)
+def test_tables_are_read_with_the_id_column_of_the_run(trained: Path, tmp_path: Path) -> None:
+    values, config = np.arange(NEW * 6.0).reshape(NEW, 6), (trained / "config.yaml").read_text()
+    own = tmp_path / "run"
+    shutil.copytree(trained, own)
+    (own / "config.yaml").write_text(config.replace("id_column: null", "id_column: ''"))
+    values[:, 0] = np.arange(NEW)  # counts the rows, as ids do
+    np.savetxt(tmp_path / "a.csv", values, delimiter=",", header="id,p,q,r,s,t", comments="")
+    line = [f"data.modalities={{a: '{tmp_path}/a.csv'}}", f"out={tmp_path}/out.npz"]
+    assert program.main([f"run={own}", *line]) == 0
+    with np.load(tmp_path / "out.npz") as out:
+        np.testing.assert_array_equal(out["a/filled"], values)
 
 
 @pytest.mark.parametrize("trained", ["mmvm"], indirect=True)

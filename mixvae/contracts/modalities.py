@@ -9,6 +9,9 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+UNSCALED = ("counts", "tokens")
+"""Kinds of modalities whose values have no unit to standardise, see `ModalitySpec.kind`."""
+
 
 class MultimodalBatch(NamedTuple):
     """One batch of events, each seen by up to M modalities.

@@ -67,13 +67,27 @@ def _case(group: str, axis: str, count: int, batch_size: int, build: Callable[[]
 def mmidas(folder: Path, num_agents: int) -> dict[str, Run]:
     """An iteration of `cpl_mixVAE.train`, at the Smart-seq size."""
     torch.manual_seed(0)
+    sizes = SMARTSEQ
     peer = MMIDAS.load(folder, "mmidas.networks_mixvae").RNA_RNA_mixVAE(
-        **{"input_dim": SMARTSEQ.features, "n_categories": SMARTSEQ.categories},
-        **{"state_dim": SMARTSEQ.state_dim, "fc_dim": SMARTSEQ.encoder[0]},
-        **{"lowD_dim": SMARTSEQ.encoder[-1], "x_drop": SMARTSEQ.dropout, "tau": SMARTSEQ.tau},
-        **{"n_arm": num_agents, "s_drop": 0.0, "lam": 1, "lam_pc": 1, "beta": 1.0, "hard": False},
-        **{"variational": True, "device": "cpu", "eps": 1e-8, "momentum": 0.01},
-        **{"ref_prior": False, "loss_mode": "MSE"},
+        input_dim=sizes.features,
+        fc_dim=sizes.encoder[0],
+        n_categories=sizes.categories,
+        state_dim=sizes.state_dim,
+        lowD_dim=sizes.encoder[-1],
+        x_drop=sizes.dropout,
+        s_drop=0.0,
+        n_arm=num_agents,
+        lam=1,
+        lam_pc=1,
+        tau=sizes.tau,
+        beta=1.0,
+        hard=False,
+        variational=True,
+        device="cpu",
+        eps=1e-8,
+        momentum=0.01,
+        ref_prior=False,
+        loss_mode="MSE",
     )
 
     def loss(x: Tensor) -> Tensor:
@@ -82,9 +96,9 @@ def mmidas(folder: Path, num_agents: int) -> dict[str, Run]:
         total: Tensor = peer.loss(output, p, r, given, mean, logvar, q, c, 0.0)[0]
         return total
 
-    rows = torch.arange(SMARTSEQ.batch_size)
-    batch = Batch(torch.rand(SMARTSEQ.batch_size, *SMARTSEQ.shape), rows, rows)
-    ours = our_steps(build_model(num_agents, SMARTSEQ).train(), batch)
+    rows = torch.arange(sizes.batch_size)
+    batch = Batch(torch.rand(sizes.batch_size, *sizes.shape), rows, rows)
+    ours = our_steps(build_model(num_agents, sizes).train(), batch)
     return {"MMIDAS": loop_step(Peer(loss, peer.parameters), batch.x), **ours}
 
 

@@ -203,15 +203,13 @@ def ended_of(state_dict: Mapping[str, Any]) -> int | None:
 def capture_random_state() -> dict[str, Any]:
     """Return the states of Python's, NumPy's and PyTorch's generators, CUDA's included.
 
-    They are numbers, tuples and tensors only, for `torch.load(weights_only=True)`; long ones are
-    tensors, since each number of a tuple is pickled by itself.
+    They are numbers, tuples and tensors only, for `torch.load(weights_only=True)`.
     """
-    version, internal, gauss_next = random.getstate()
     state = np.random.get_state(legacy=True)
     assert isinstance(state, tuple), "by legacy=True"
     _, keys, position, has_gauss, gauss = state
     return {
-        "python": (version, torch.tensor(internal), gauss_next),
+        "python": random.getstate(),
         "numpy": (torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), gauss),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -224,7 +222,6 @@ def restore_random_state(state: dict[str, Any]) -> None:
     CUDA's states are skipped if the number of devices differs: the draws could not be the same.
     """
     version, internal, gauss_next = state["python"]
-    internal = torch.as_tensor(internal).tolist()  # a tuple in checkpoints of before 2026-12
     random.setstate((version, tuple(internal), gauss_next))
     keys, position, has_gauss, gauss = state["numpy"]
     np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, gauss))

@@ -24,6 +24,7 @@ MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 INK = "#333333"
 FAINT = "#999999"
 MAX_NUMBERED = 20
+MARGIN = 0.1  # of white around a picture, inches
 
 STYLES: dict[str, dict[str, Any]] = {
     "screen": {},
@@ -57,22 +58,23 @@ def new_figure(width: float, height: float) -> Figure:
 def save_png(figure: Figure, path: Path) -> None:
     """Write a figure without the white around it, but for a tenth of an inch.
 
-    `savefig` lays a figure out and draws it three times to find that margin, at twice the time.
+    `savefig` draws twice to find that margin. Here it does so only where a title or legend is wider
+    than its figure, which must grow.
     """
     dpi = matplotlib.rcParams["savefig.dpi"]
     figure.set_dpi(figure.dpi if dpi == "figure" else dpi)
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
-    pixels = np.asarray(canvas.buffer_rgba())
-    colours = pixels.view(np.uint32)[..., 0]
-    drawn = colours != colours[0, 0]
-    edge = round(0.1 * figure.dpi)
-    kept = [
-        slice(max(0, used[0] - edge), used[-1] + 1 + edge)
-        for used in (np.flatnonzero(drawn.any(axis=axis)) for axis in (1, 0))
-        if len(used)
-    ]
-    imsave(path, pixels[tuple(kept)], dpi=figure.dpi)
+    used, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    if min(used.x0, used.y0, width - used.x1, height - used.y1) < 0:
+        figure.savefig(path, bbox_inches="tight", pad_inches=MARGIN)
+        return
+    ends = (height - used.y1, height - used.y0), (used.x0, used.x1)
+    rows, columns = (
+        slice(max(0, round(figure.dpi * (low - MARGIN))), round(figure.dpi * (high + MARGIN)))
+        for low, high in ends
+    )
+    imsave(path, np.asarray(canvas.buffer_rgba())[rows, columns], dpi=figure.dpi)
 
 
 def tidy(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:

@@ -185,13 +185,6 @@ def test_generators_go_on_where_they_were_also_through_a_file(tmp_path: Path) ->
     assert [draw(), draw()] == expected
 
 
-def test_the_tuple_of_earlier_checkpoints_is_read() -> None:
-    state = {**capture_random_state(), "python": random.getstate()}
-    expected = draw()
-    restore_random_state(state)
-    assert draw() == expected
-
-
 def test_capturing_draws_nothing() -> None:
     state = capture_random_state()
     expected = draw()

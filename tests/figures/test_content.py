@@ -118,14 +118,23 @@ def test_a_saved_picture_is_that_of_matplotlib_without_the_white_around(tmp_path
         edges = [rows[0], columns[0], len(pixels) - 1 - rows[-1], pixels.shape[1] - 1 - columns[-1]]
         return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], edges
 
-    samples = [RNG.random((2, 1, 20, 4))] * 2
+    samples = [RNG.random((12, 1, 20, 40))] * 2
     save_png(category_samples(samples, [0, 1], UNIT), tmp_path / "ours.png")
     category_samples(samples, [0, 1], UNIT).savefig(tmp_path / "theirs.png")
     ours, edges = used("ours.png")
     theirs, wide = used("theirs.png")
     np.testing.assert_array_equal(ours, theirs)
     assert max(wide) > 20
-    assert max(edges) <= 12
+    assert max(edges) <= 13
+
+
+def test_a_picture_grows_where_its_title_is_wider(tmp_path: Path) -> None:
+    figure = category_samples([np.ones((2, 1, 4, 4))], [0], None)
+    width = figure.get_size_inches()[0]
+    save_png(figure, tmp_path / "grown.png")
+    pixels = imread(tmp_path / "grown.png")[..., :3]
+    assert pixels.shape[1] > 1.3 * width * figure.dpi
+    assert (pixels[:, [0, -1]] == 1).all(), "nothing is cut off"
 
 
 @pytest.mark.parametrize(

@@ -25,14 +25,17 @@ import pytest
 from sklearn.datasets import load_digits
 
 from experiments import multiruns, single_runs
+from experiments.mmvm_figure2 import NARROW
 from mixvae import train
 from mixvae.data.cite import simulate_cite
 from tests.test_pages import PAGES, ROOT, shrink
 
 INLINE = re.compile(r"`python\s+-m\s+experiments\.([^`]*)`")
-# They time and measure; their tests do so on small cases: test_bench.py, test_cells_memory.py.
-MEASURING = ("bench", "cells_memory")
+# They time and measure; test_bench.py, test_cells_memory.py and test_peers.py do so on small cases.
+MEASURING = ("bench", "cells_memory", "peers")
 # What decides which network is trained on which data.
+# Of many methods with long evaluations, two.
+FEWER = {"mmvm_figure2": ["--methods", "mmvm", "ae"]}
 QUIET = ("logger=csv", "callbacks.figures=null")
 CHOICES = ("+experiment", "model", "data", "networks", "augmenter", "data.batch_key", "data.layer")
 
@@ -74,6 +77,8 @@ class Trainings:
         if kind not in self.made:
             own = [line for line in lines if not line.startswith("run_dir=")]
             own += [line for line in QUIET if line not in lines]
+            if said["+experiment"].startswith(("polymnist", "glyphs")):
+                own += [line for line in NARROW if line not in lines]
             own = shrink("mixvae.train", own, self.mnist_root)
             made = self.runs / str(len(self.made))
             assert train.main([*own, f"run_dir={made}"]) == 0, own
@@ -107,7 +112,8 @@ def write_files(folder: Path) -> None:
     cells.obsm["protein"] = pd.DataFrame(protein, index=ids, columns=names)
     (folder / "FOLDER").mkdir()
     cells.write_h5ad(folder / "FOLDER/cite_cbmc_8617.h5ad")
-    shutil.copy(folder / "FOLDER/cite_cbmc_8617.h5ad", folder)
+    for name in ("cite_cbmc_8617.h5ad", "cells.h5ad"):
+        shutil.copy(folder / "FOLDER/cite_cbmc_8617.h5ad", folder / name)
     digits = load_digits()
     images = (digits.images[:400] * 15).astype(np.uint8)
     for name, array in (("images-idx3", images), ("labels-idx1", digits.target[:400])):
@@ -133,6 +139,7 @@ def test_the_command_makes_its_table(
     monkeypatch.chdir(tmp_path)
     write_files(tmp_path)
     trainings.used.clear()
+    monkeypatch.setenv("MIXVAE_DATA_DIR", str(trainings.mnist_root))
     monkeypatch.setattr(single_runs, "launch", trainings.single)
     monkeypatch.setattr(multiruns, "launch", trainings.multirun)
     # These runs are shorter than the settings say.
@@ -145,6 +152,9 @@ def test_the_command_makes_its_table(
 
     monkeypatch.setattr(importlib.util, "find_spec", found)
     name, *words = shlex.split(command)
+    words += FEWER.get(name, [])
+    if "--full" in words:
+        words += ["--overrides", "trainer=cpu"]  # instead of a GPU
     module = importlib.import_module(f"experiments.{name}")
     if "--results" not in words and name not in ("cells_batches", "cells_hardness"):
         words += ["--results", "results"]

@@ -56,7 +56,7 @@ def choose_precision(cfg: DictConfig) -> None:
         return
     tested = cfg.get("bf16_tested", False)
     fits = tested and has_bf16(cfg.trainer.get("accelerator"))
-    reason = "the device has bf16 arithmetic" if fits else "the device has no bf16 arithmetic"
+    reason = f"the device has {'' if fits else 'no '}fast bf16 arithmetic"
     if not tested:
         reason = "the experiment is not tested in bf16 (bf16_tested=false)"
     cfg.trainer.precision = "bf16-mixed" if fits else "32-true"

@@ -38,7 +38,9 @@ def test_a_processor_says_whether_it_has_bf16(
         info.write_text(text)
     monkeypatch.setattr(devices, "CPU_INFO", info)
     assert devices.emulates_bf16() == emulates
-    assert devices.has_bf16("cpu") == has
+    for is_faster in (True, False):
+        monkeypatch.setattr(devices, "_is_faster_in_bf16", lambda told=is_faster: told)
+        assert devices.has_bf16("cpu") == (has and is_faster)
     assert not devices.has_bf16("mps")
 
 
@@ -82,7 +84,9 @@ def test_auto_is_told_in_config_and_summary_and_a_resumed_run_keeps_it(
     words = ("trainer.precision=auto", "bf16_tested=true", "trainer.max_epochs=1", "run_dir=a")
     outcome = train(*small, *words)
     assert outcome.status == 0, outcome.err
-    assert "trainer.precision=auto: 32-true, as the device has no bf16 arithmetic" in outcome.err
+    assert (
+        "trainer.precision=auto: 32-true, as the device has no fast bf16 arithmetic" in outcome.err
+    )
     assert yaml.safe_load((tmp_path / "a/config.yaml").read_text())["trainer"]["precision"] == (
         "32-true"
     )

@@ -45,8 +45,8 @@ class Column:
         if unknown:
             raise ValueError(
                 f"{setting} {self.key!r} of {source.name} has {unknown[0]!r}, which the run does"
-                f" not know; it knows {', '.join(self.names)}; set batch={AVERAGE} to take the"
-                " average over the run's, or batch=NAME to take one of them for all cells"
+                f" not know; it knows {', '.join(self.names)}; annotate with batch={AVERAGE} to"
+                " take the average over the run's, or batch=NAME to take one of them for all cells"
             )
         number = {name: place for place, name in enumerate(self.names)}
         return np.eye(len(self.names), dtype=np.float32)[[number[word] for word in words]]
@@ -128,7 +128,7 @@ class CellCovariates:
                 among = f" (or batch=NAME, one of {', '.join(column.names)})" if is_batch else ""
                 raise ValueError(
                     f"the run takes out the effect of the column {column.key!r} of obs, which"
-                    f" {source.name} lacks; add it, or set batch={AVERAGE}{among}"
+                    f" {source.name} lacks; add it, or annotate with batch={AVERAGE}{among}"
                 )
             parts.append(column.encode(source, "batch_key" if is_batch else "the covariate"))
         return np.concatenate(parts, axis=1)

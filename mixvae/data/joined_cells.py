@@ -14,6 +14,7 @@ from mixvae.data.cell_source import CellSource
 from mixvae.data.expression import MEANING, SAME_SCALE, Kind, Matrix
 from mixvae.data.gene_names import distinct
 from mixvae.data.genes import GeneColumns, find_genes, shown
+from mixvae.data.log_scales import LINEAR, common_scale
 
 FEWEST_SHARED = 11  # genes: files that differ by all but ten do not belong together
 COMPARED = 1000  # cells of each file, by which their kinds are compared
@@ -192,7 +193,10 @@ def _check_alike(parts: Sequence[CellMatrix]) -> None:
         MatrixInMemory(p.read(0, min(COMPARED, p.shape[0])), p.genes, "", p.name) for p in parts
     ]
     seen = [part.look_through() for part in first]
-    kinds = ["counts" if one.kind == "linear" else one.kind for one in seen]
+    kinds = [
+        "counts" if one.kind == "linear" and common_scale(part.whole, LINEAR) is None else one.kind
+        for one, part in zip(seen, first, strict=True)
+    ]
     for part, kind, one in zip(parts, kinds, seen, strict=True):
         if kind != kinds[0]:
             raise ValueError(

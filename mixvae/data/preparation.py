@@ -205,7 +205,7 @@ class Preparation:
     @property
     def described(self) -> str:
         """The unit in words; log data may come from anywhere, so their scale is unknown."""
-        if self.applied == "log_cpm":
+        if self.unit == "log" and self.target_sum is not None:
             return f"log of counts scaled to {self.target_sum:g}"
         return f"{self.kind} as it came"
 

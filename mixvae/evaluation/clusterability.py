@@ -90,7 +90,8 @@ def compare_clusterability(
         `<latent or pca>/<grouping>/<measure>`, see `clusterability`; and `pca/num_components`.
     """
     num_components = min(latent.shape[1], *samples.shape)
-    pca = PCA(num_components, random_state=seed).fit_transform(np.asarray(samples, np.float64))
+    with np.errstate(invalid="ignore"):  # of one sample, or equal ones, shares of no variance
+        pca = PCA(num_components, random_state=seed).fit_transform(np.asarray(samples, np.float64))
     values = {"pca/num_components": float(num_components)}
     for space, features in (("latent", latent), ("pca", pca)):
         for grouping, groups in groupings.items():

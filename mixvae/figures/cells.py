@@ -19,7 +19,8 @@ from mixvae.figures.style import (
     tidy,
 )
 
-MAX_IN_LEGEND = 40
+MAX_LINES = 12  # of a legend; a longer one takes the place of the axes
+LONGEST = 30  # letters of a name in it
 MAX_ROWS = 40
 
 
@@ -54,12 +55,10 @@ def _draw_points(axes: Axes, points: NDArray[np.floating[Any]], words: NDArray[n
             s=size,
             alpha=0.7,
             linewidths=0,
-            label=name,
+            label=_short(name),
             **look(number),
         )
-    if len(names) <= MAX_IN_LEGEND:
-        longest = max(map(len, names))
-        columns = max(1, min(len(names), 44 // (longest + 4)))
+    if columns := _columns(names, 44):
         legend_below(axes, bbox_to_anchor=(0.5, -0.08), ncols=columns, markerscale=1.5)
 
 
@@ -134,7 +133,7 @@ def composition(
             left=left,
             color=colour,
             hatch=hatch,
-            label=group,
+            label=_short(group),
             edgecolor="white",
             linewidth=0.3,
         )
@@ -144,10 +143,19 @@ def composition(
     axes.set_ylim(rows - 0.5, -0.5)
     axes.set_xlim(0, 1)
     tidy(axes, f"Cells of each category by {what}", x="share of the cells", y="category (cells)")
-    if len(groups) <= MAX_IN_LEGEND:
-        longest = max(map(len, groups))
-        legend_under_figure(figure, axes, ncols=max(1, 60 // (longest + 4)))
+    if columns := _columns(groups, 60):
+        legend_under_figure(figure, axes, ncols=columns)
     return figure
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+
+
+def _columns(names: Sequence[str], letters: int) -> int:
+    """Columns of a legend of so many letters a line; 0 if it has too many lines to draw."""
+    columns = max(1, min(len(names), letters // (max(len(_short(name)) for name in names) + 4)))
+    return columns if len(names) <= MAX_LINES * columns else 0
 
 
 def _in_order(words: NDArray[np.str_]) -> list[str]:

@@ -71,8 +71,10 @@ def next_command(run: Run) -> str:
             plain = [one if re.fullmatch(r"[\w./-]+", one) else quoted(one) for one in own]
             named = f"[{','.join(plain)}]"
         path = shlex.quote(f"data.path={named}")
-        out = "annotated" if several else "annotated.h5ad"
-        return f"python -m mixvae.annotate {folder} {path} out={out}"
+        if modality := run.cfg.data.get("modality"):
+            path += f" {shlex.quote(f'data.modality={modality}')}"
+        suffix = ".h5mu" if str(own).endswith(".h5mu") else ".h5ad"
+        return f"python -m mixvae.annotate {folder} {path} out=annotated{'' if several else suffix}"
     if "path" in run.cfg.data:
         return f"python -m mixvae.evaluate {folder} data.path=OTHERS name=NAME"
     if len(spec.shape) == 3:  # images of a data set that reads no files of the user

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from mixvae.data import CellDataModule
 from mixvae.data.cell_generator import generate_cells
 from mixvae.data.cells_synthetic import write_cells
+from mixvae.runs.closing import next_command
 from mixvae.train import main
 
 SMALL = (
@@ -50,3 +53,22 @@ def test_a_run_from_disk_resumes_to_the_same_weights_and_says_how_cells_were_pre
     assert len(prepared["genes"]) == 120
     summary = json.loads((tmp_path / "whole" / "summary.json").read_text())
     assert "test/accuracy" in json.dumps(summary)
+
+
+@pytest.mark.parametrize(
+    ("own", "modality", "told"),
+    [
+        ("a.h5ad", None, "data.path=a.h5ad out=annotated.h5ad"),
+        ("a.h5mu", "rna", "data.path=a.h5mu data.modality=rna out=annotated.h5mu"),
+        ("a.zarr", "rna", "data.path=a.zarr data.modality=rna out=annotated.h5ad"),
+        (["a.h5ad", "b.h5ad"], None, "'data.path=[a.h5ad,b.h5ad]' out=annotated"),
+    ],
+)
+def test_the_next_command_annotates_what_the_run_was_trained_on(path, own, modality, told):
+    data = CellDataModule(path=str(path), seed=0, batch_size=50)
+    run = SimpleNamespace(
+        folder=SimpleNamespace(path=path.parent / "runs"),
+        parts=SimpleNamespace(data=data),
+        cfg=SimpleNamespace(data={"path": own, "modality": modality}),
+    )
+    assert next_command(run) == f"python -m mixvae.annotate run=runs {told}"

@@ -127,6 +127,10 @@ BAD = {
         lambda: cells_of(B, form=lambda x: np.log1p(x)),
         "raw counts .*, but X of .*b.h5ad holds log-normalised",
     ),
+    "counts per million": (
+        lambda: cells_of(B, form=lambda x: 1e6 * x / x.sum(axis=1, keepdims=True)),
+        "raw counts .*, but X of .*b.h5ad holds expression that is not in log units",
+    ),
 }
 
 

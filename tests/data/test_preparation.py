@@ -76,6 +76,13 @@ def test_log_data_of_another_scale_are_rescaled_and_said_to_be(
     )
 
 
+@pytest.mark.parametrize("kept", [30, 20])  # libraries of 20 genes have no sum in common
+def test_log_data_taken_in_the_runs_scale_have_its_unit(kept: int) -> None:
+    matrix = MatrixInMemory(LOG[:, :kept], GENES[:kept], "X", "X")
+    adapted = OF_COUNTS.adapt(matrix, max_missing=1.0)
+    assert (adapted.applied, adapted.described) == ("none", OF_COUNTS.described)
+
+
 def test_counts_for_a_run_on_log_data_need_a_scale() -> None:
     with pytest.raises(ValueError, match="such as target_sum=1e4"):
         prepared(COUNTS, OF_LOG)

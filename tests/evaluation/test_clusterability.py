@@ -95,6 +95,13 @@ def test_no_more_components_than_the_data_have() -> None:
     assert values["latent/category/balanced_accuracy"] == pytest.approx(0.25)
 
 
+@pytest.mark.parametrize("number", [1, 9])
+def test_one_sample_or_equal_ones_are_measured_without_a_warning(number: int) -> None:
+    y = np.zeros(number, dtype=np.int64)
+    values = compare_clusterability(np.zeros((number, 3)), np.ones((number, 5)), {"category": y})
+    assert values["pca/category/num_groups"] <= 1
+
+
 def test_the_latent_is_the_mean_of_the_probabilities_and_one_agents_state() -> None:
     rng = np.random.default_rng(0)
     probs = rng.dirichlet(np.ones(4), size=(3, 7)).astype(np.float32)

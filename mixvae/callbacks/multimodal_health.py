@@ -12,13 +12,13 @@ from mixvae.callbacks.lightning_parts import datamodule_of
 from mixvae.callbacks.measuring import AbstractMeasuring, log_values
 from mixvae.callbacks.settings import check_least
 from mixvae.contracts import (
+    UNSCALED,
     ModalitySpec,
     MultimodalBatch,
     MultimodalModel,
     MultimodalSpec,
     MultimodalStep,
 )
-from mixvae.data.modality_forms import UNSCALED
 from mixvae.evaluation.multimodal_health import (
     LatentHealth,
     Losses,

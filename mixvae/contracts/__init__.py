@@ -18,6 +18,7 @@ from mixvae.contracts.mixtures import (
     Prunable,
 )
 from mixvae.contracts.modalities import (
+    UNSCALED,
     GenerativeModel,
     ModalitySpec,
     MultimodalBatch,
@@ -29,6 +30,7 @@ from mixvae.contracts.modalities import (
 
 __all__ = [
     "UNKNOWN_LABEL",
+    "UNSCALED",
     "Adversary",
     "Augmenter",
     "Balance",

@@ -16,7 +16,6 @@ from mixvae.suggestions import suggestion
 
 _logger = logging.getLogger("mixvae")
 
-UNSCALED = ("counts", "tokens")  # kinds of a form that standardising would destroy
 KINDS = ("vector", "image", "counts", "tokens", "words", "letters")
 CHANNELS = (1, 3, 4)
 BYTE = 255.0

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mixvae.contracts import ModalitySpec, MultimodalSpec
+from mixvae.contracts import UNSCALED, ModalitySpec, MultimodalSpec
 from mixvae.data.alignment import Aligned
 from mixvae.data.base import Split, SplitRows
 from mixvae.data.event_labels import EventLabels, split_events
@@ -24,7 +24,7 @@ from mixvae.data.modality_arrays import (
     in_memory,
     open_arrays,
 )
-from mixvae.data.modality_forms import UNSCALED, Form, check_kinds
+from mixvae.data.modality_forms import Form, check_kinds
 from mixvae.data.multimodal_base import AbstractMultimodalDataModule, MultimodalState, scale_of
 from mixvae.data.multimodal_resident import ModalityStores, MultimodalTensors, Store
 from mixvae.data.pairing import MISSING, check_no_empty_event, drop_at_random

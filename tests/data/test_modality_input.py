@@ -169,6 +169,17 @@ def test_ids_that_cannot_align_are_refused(ids: list, options: dict, message: st
         ready({"a": a, "b": b}, **options)
 
 
+def test_labels_without_ids_are_those_of_events_in_order(caplog) -> None:
+    names = [f"s{i}" for i in range(NUM)]
+    a = table("a.csv", A, names, ["id", "x", "y", "z"])
+    b = table("b.csv", B[::-1], names[::-1], ["id", "w", "x", "y", "z"])
+    np.save("y.npy", np.arange(NUM) % 2)
+    data = ready({"a": a, "b": b}, labels="y.npy")
+    assert "y.npy has no ids: its labels are those of the events in order, 's0', ..." in caplog.text
+    batch = next(iter(data.eval_dataloader("test")))
+    assert (batch.label.numpy() == data.event_rows("test")[batch.index.numpy()] % 2).all()
+
+
 def test_a_transposed_table_is_recognised() -> None:
     np.save("t.npy", B.T)
     with pytest.raises(ValueError, match="t has 60 columns: it may have to be transposed"):

@@ -109,9 +109,11 @@ class MultimodalEvaluation(AbstractMeasuring[MultimodalMetric]):
         _log(model, split, self.metric.compute())
         if split == "val":
             return
-        unlabelled = spec_of(trainer, MultimodalSpec).num_classes < 2 and _tags(trainer) is None
+        num_classes = spec_of(trainer, MultimodalSpec).num_classes
+        unlabelled = num_classes < 2 and _tags(trainer) is None
         if unlabelled:
-            inform("no labels of two classes: probe accuracy and coherence are not measured")
+            held = "one class" if num_classes else "no labels"
+            inform(f"{held}: probe accuracy and coherence are not measured")
         generation = self.generation if isinstance(model, GenerativeModel) else None
         if unlabelled and generation is None:
             return

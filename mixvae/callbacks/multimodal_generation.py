@@ -59,7 +59,8 @@ class Generation:
         likelihood_events: Largest number of events whose likelihood is estimated; 0: none.
         likelihood_draws: Draws of an estimate, even, at least 2.
         features: Features (N, F) of samples (N, *shape) of some modalities, by name, for the
-            Fréchet distance; those of others are of the coherence's classifiers.
+            Fréchet distance: a PyTorch module, or a function of arrays. Those of others are of the
+            coherence's classifiers.
     """
 
     def __init__(
@@ -130,8 +131,10 @@ class Generation:
 
     def _features(self, n: int, name: str, judging: Judging) -> Features | None:
         judges = judging.classifiers or judging.scorers
-        own = getattr(judges[n], "features", None) if judges else None
-        return self.features.get(name, own)
+        given = self.features.get(name)
+        if isinstance(given, torch.nn.Module):
+            return _of_arrays(given)
+        return given or (getattr(judges[n], "features", None) if judges else None)
 
     def _subsets(self, drawn: Drawn, decode: Decode, judging: Judging) -> dict[str, float]:
         if judging.tags is not None:
@@ -228,3 +231,17 @@ def _pooled(latents: LatentTable) -> Array:
         return latents.joint_mean
     count = latents.mean.shape[0]
     return np.concatenate([latents.of_modality(m).mean for m in range(count)])
+
+
+def _of_arrays(network: torch.nn.Module) -> Features:
+    """A network as a function of arrays, on the CPU in evaluation mode."""
+    network = network.cpu().eval()
+
+    @torch.inference_mode()
+    def extract(samples: Array) -> Array:
+        x = torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))
+        parts = [network(part).flatten(1) for part in x.split(256)]
+        found: Array = torch.cat(parts).numpy()
+        return found
+
+    return extract

@@ -24,6 +24,12 @@ SCALARS = (bool, int, float, str, NoneType)
 # Values that a run replaces before a constructor gets them.
 REPLACED = {("trainer.precision", "auto"), ("model.likelihood.target_sum", "median")}
 
+# Groups of networks set these keys; why a model lacks one.
+OTHER_NETWORKS = {
+    "model.agents": "for several modalities use networks=modality_mlp or modality_residual",
+    "model.networks": "it models one array of samples, not several modalities",
+}
+
 
 def check_constructors(config: Mapping[str, Any]) -> None:
     """Refuse arguments that a constructor does not have, and values of another type.
@@ -55,6 +61,8 @@ def _check_node(path: str, node: Mapping[str, Any]) -> None:
             if not takes_any:
                 near = suggestion(f"{path}.{key}", [f"{path}.{name}" for name in hints])
                 own = f"{str(node['_target_']).rpartition('.')[2]} takes no {key!r}"
+                if f"{path}.{key}" in OTHER_NETWORKS:
+                    near, own = "", f"{own}: {OTHER_NETWORKS[f'{path}.{key}']}"
                 raise ValueError(f"unknown key '{path}.{key}'{near} ({own})")
         elif not accepts(hints[key], value) and (f"{path}.{key}", str(value)) not in REPLACED:
             words = _literals(hints[key]) if isinstance(value, str) else []

@@ -31,6 +31,9 @@ class MultimodalBatch(NamedTuple):
     rows: Tensor
 
 
+UNSCALED = ("counts", "tokens")  # kinds that standardising would destroy
+
+
 @dataclass(frozen=True)
 class ModalitySpec:
     """One modality of a multimodal data set.

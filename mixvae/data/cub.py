@@ -69,7 +69,7 @@ class CUBDataModule(AbstractPaperDataModule):
         birds: list[int] = []
         for bird in np.flatnonzero(part >= 0).tolist():
             file = needed(captions, f"{names[bird].removesuffix('.jpg')}.txt")
-            lines = [line.strip() for line in file.read_text(errors="replace").splitlines()]
+            lines = [line.strip() for line in file.read_text(errors="replace").split("\n")]
             texts += [_shortened(line) for line in lines if line]
             birds += [bird] * sum(map(bool, lines))
         rows = self.spread(np.arange(len(texts)))

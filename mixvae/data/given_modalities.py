@@ -60,9 +60,12 @@ def modalities_of(data: Any, labels: Any) -> tuple[dict[str, NDArray[Any]], NDAr
 def check_names(names: Iterable[object]) -> None:
     """Refuse names of modalities that metrics and overrides cannot carry."""
     for name in names:
-        # YAML reads true as a truth, 1e3 as 1000.0, and 1 as a number that comes back as it was
-        is_read_otherwise = isinstance(name, bool | float) or name is None
-        if is_read_otherwise or not NAME.fullmatch(str(name)) or name == "null":
+        if isinstance(name, bool | float):
+            raise ValueError(
+                f"data.modalities has the name {name!r}, as YAML reads words such as true, inf and"
+                " 1e3; choose another one"
+            )
+        if not NAME.fullmatch(str(name)) or name in ("null", None):
             raise ValueError(
                 f"data.modalities has the name {name!r}; metrics and overrides are named after"
                 " modalities, so a name consists of letters from a to z, digits and any of . _ + -"

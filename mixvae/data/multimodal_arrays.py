@@ -20,6 +20,7 @@ from mixvae.data.modality_arrays import (
     check_tokens_vary,
     check_unit,
     check_variation,
+    gap_filling,
     in_memory,
     open_arrays,
 )
@@ -236,11 +237,11 @@ class AbstractArraysDataModule(AbstractMultimodalDataModule):
         self._centres[name] = centre.astype(np.float32)
         check_variation(name, values, training, measured)
         scale = None if form.kind in UNSCALED else self.scale(name, lambda: measured)
-        if scale is None and form.kind == "vector":
-            check_unit(name, measured)
+        if scale is None and form.unit == 1.0 and form.kind in ("vector", "image"):
+            check_unit(name, measured, values, training)
         # the model of a run without gaps knows none
         is_filled = read.gaps[name] and not modality.has_gaps
-        fill = self._centres[name] if is_filled else None
+        fill = gap_filling(self._centres[name], values) if is_filled else None
         is_mapped = isinstance(read.raw[name], np.memmap) and values.nbytes > self.map_above * 2**30
         unit = 1.0 if scale is not None else form.unit
         if is_mapped:

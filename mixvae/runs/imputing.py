@@ -17,7 +17,7 @@ from mixvae.contracts import MultimodalModel, MultimodalPosterior, MultimodalSpe
 from mixvae.data.alignment import read_aligned
 from mixvae.data.cell_files import check_free_path
 from mixvae.data.given_modalities import check_same_index
-from mixvae.data.modality_arrays import in_memory
+from mixvae.data.modality_arrays import gap_filling, in_memory
 from mixvae.data.multimodal_base import MultimodalState
 from mixvae.data.multimodal_resident import one_hot
 from mixvae.data.pairing import find_missing
@@ -152,6 +152,8 @@ class Imputer:
         if form.num_tokens:
             return one_hot(torch.from_numpy(array), form.num_tokens).numpy()
         fill = self.state.centres.get(name) if array.dtype.kind == "f" else None
+        if fill is not None:
+            fill = gap_filling(fill, array)
         return in_memory(array, here, self.state.scales.get(name), form.unit, fill)
 
     @torch.inference_mode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ import mixvae.callbacks.figures as module
 from mixvae.callbacks.evaluation import Evaluation
 from mixvae.callbacks.figures import Figures
 from mixvae.callbacks.milestones import Milestones
-from mixvae.callbacks.pictures import FigureSettings, PictureLogger, save_pictures
+from mixvae.callbacks.pictures import FigureSettings, PictureLogger, _write, save_pictures
 from mixvae.engine.csv_logger import CsvLogger
 from mixvae.figures.style import new_figure, tidy
 
@@ -216,3 +217,12 @@ def test_milestones_are_spread_and_wait_for_a_validation(tmp_path: Path) -> None
     assert due(1, [Album()]) == [1, 5, 10, 15, 20]
     assert due(4, [Album()]) == [4, 8, 12, 16, 20]
     assert due(1, []) == []
+
+
+def test_names_of_any_script_are_drawn_without_a_warning(tmp_path: Path) -> None:
+    figure = Figure(layout="constrained")
+    figure.subplots().set_title("\u65e5\u672c")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _write(figure, tmp_path / "name.png")
+    assert (tmp_path / "name.png").stat().st_size > 1000

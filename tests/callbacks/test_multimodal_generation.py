@@ -69,10 +69,11 @@ def test_without_labels_likelihoods_and_own_features_remain(
     quiet_trainer, make_mmvm, make_multimodal_data, tmp_path: Path
 ) -> None:
     data = make_multimodal_data(num_classes=0)
-    features = {"left": lambda x: x.reshape(len(x), -1)[:, :3]}
+    features = {"left": lambda x: x.reshape(len(x), -1)[:, :3], "right": torch.nn.Flatten()}
     values = run(quiet_trainer, make_mmvm(data), data, tmp_path, features=features)
+    assert np.isfinite([values[f"test/frechet/{name}"] for name in features]).all()
     assert set(LIKELIHOODS) <= set(values)
-    assert {n for n in values if "frechet/" in n} == {"test/frechet/left"}
+    assert {n for n in values if "frechet/" in n} == {"test/frechet/left", "test/frechet/right"}
     assert not any("coherence" in name for name in values)
 
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
+from mixvae.callbacks.multimodal_health import MultimodalHealth
+from mixvae.contracts import MultimodalBatch, MultimodalPosterior, MultimodalStep
+from mixvae.data.multimodal_resident import one_hot
+from mixvae.evaluation.multimodal_health import LatentHealth
 from mixvae.train import main
 
 SHORT = (
@@ -75,3 +81,16 @@ def test_healthy_data_are_left_alone_and_the_choice_is_in_the_summary() -> None:
     choice = result["choices"]["model.beta"]
     assert choice["beta"] > 0
     assert len(choice["gains"]) == len(choice["candidates"])
+
+
+def test_padding_of_texts_is_not_expected_to_be_reconstructed() -> None:
+    tokens = torch.tensor([[0, 1, -1], [1, 0, -1], [1, 1, 0], [0, -1, -1]])
+    x = one_hot(tokens, 2)
+    decoded = torch.where((tokens < 0)[..., None], 0.5, x)
+    zeros, here = torch.zeros(1, 4, 2), torch.ones(4, 1, dtype=torch.bool)
+    health = MultimodalHealth()
+    health.metric, health._kinds = LatentHealth(1, 2), ["tokens"]
+    health._model = SimpleNamespace(num_modalities=1, private_dim=0, decode=lambda *_: decoded)
+    step = MultimodalStep(MultimodalPosterior(zeros, zeros), *[zeros] * 3)
+    health.update(step, MultimodalBatch((x,), here, *[torch.arange(4)] * 2, here.long()))
+    assert float(health.metric.compute()["explained"]) == 1.0

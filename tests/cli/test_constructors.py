@@ -161,3 +161,18 @@ def test_the_arguments_of_classes_above_are_those_of_a_class_that_passes_them_on
 def test_what_a_model_fixes_is_no_argument_of_it() -> None:
     with pytest.raises(ValueError, match=r"unknown key 'model\.num_agents'"):
         check_constructors({"model": {"_target_": "mixvae.modules.GMVAE", "num_agents": 2}})
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "advice"),
+    [
+        ("mmvm.MMVM", "agents", "networks=modality_mlp or modality_residual"),
+        ("vade.VaDE", "networks", "one array of samples, not several modalities"),
+    ],
+)
+def test_networks_of_another_kind_of_model_are_refused_with_the_remedy(
+    model: str, key: str, advice: str
+) -> None:
+    config = {"model": {"_target_": f"mixvae.modules.{model}", key: {}}}
+    with pytest.raises(ValueError, match=rf"unknown key 'model.{key}' \(.*{advice}"):
+        check_constructors(config)

@@ -169,6 +169,17 @@ def test_ids_that_cannot_align_are_refused(ids: list, options: dict, message: st
         ready({"a": a, "b": b}, **options)
 
 
+def test_labels_without_ids_are_those_of_events_in_order(caplog) -> None:
+    names = [f"s{i}" for i in range(NUM)]
+    a = table("a.csv", A, names, ["id", "x", "y", "z"])
+    b = table("b.csv", B[::-1], names[::-1], ["id", "w", "x", "y", "z"])
+    np.save("y.npy", np.arange(NUM) % 2)
+    data = ready({"a": a, "b": b}, labels="y.npy")
+    assert "y.npy has no ids: its labels are those of the events in order, 's0', ..." in caplog.text
+    batch = next(iter(data.eval_dataloader("test")))
+    assert (batch.label.numpy() == data.event_rows("test")[batch.index.numpy()] % 2).all()
+
+
 def test_a_transposed_table_is_recognised() -> None:
     np.save("t.npy", B.T)
     with pytest.raises(ValueError, match="t has 60 columns: it may have to be transposed"):
@@ -593,14 +604,17 @@ def test_batches_of_few_events_are_half_of_them(caplog: pytest.LogCaptureFixture
 def test_units_far_from_1_are_warned_of_or_refused(caplog: pytest.LogCaptureFixture) -> None:
     np.save("b.npy", B * 1e-12)
     ready({"a": "a.npy", "b": "b.npy"}, standardise=["b"])
-    assert "varies by" not in caplog.text
-    ready({"a": "a.npy", "b": "b.npy"})
-    assert "'b' varies by up to" in caplog.text
-    assert "data.standardise=[b]" in caplog.text
+    assert "standardise" not in caplog.text
+    sixteen_bits = images(8, 8).astype(np.uint16) * 257
+    for far in (B * 1e-12, B * 1e3, B + 1e3, sixteen_bits):
+        caplog.clear()
+        np.save("b.npy", far)
+        ready({"a": "a.npy", "b": "b.npy"})
+        assert "values far from 1: set data.standardise=[b]" in caplog.text
     caplog.clear()
-    np.save("b.npy", B * 1e10)
+    np.save("b.npy", RANDOM.poisson(1e4, (NUM, 4)))
     ready({"a": "a.npy", "b": "b.npy"})
-    assert "far above the numbers that networks resolve; set data.standardise=[b]" in caplog.text
+    assert "standardise" not in caplog.text
     np.save("b.npy", B * 1e30)
     with pytest.raises(ValueError, match=r"whose squares overflow; set data.standardise=\[b\]"):
         ready({"a": "a.npy", "b": "b.npy"})

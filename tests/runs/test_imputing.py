@@ -352,3 +352,7 @@ def test_images_in_another_unit_and_counts_that_are_none_are_refused(tmp_path: P
         open_run(tmp_path / "run").impute({"counts": data["counts"] - 100.0})
     with pytest.raises(ValueError, match=r"'counts': a likelihood of counts needs whole numbers"):
         run.impute({"counts": data["counts"] + 0.5})
+    gappy = np.where(np.arange(4) == 2, np.nan, data["counts"])
+    filled = run.impute({"counts": gappy})["counts/filled"]
+    np.testing.assert_array_equal(filled[:, [0, 1, 3]], data["counts"][:, [0, 1, 3]])
+    assert np.isfinite(filled).all()

@@ -106,7 +106,7 @@ def test_without_labels_it_says_so_and_measures_the_rest(
 ) -> None:
     with caplog.at_level(logging.INFO, logger="mixvae"):
         values = run(quiet_trainer, make_multimodal(), make_multimodal_data(num_classes=0))
-    assert "no labels of two classes: probe accuracy and coherence are not measured" in caplog.text
+    assert "no labels: probe accuracy and coherence are not measured" in caplog.text
     assert {name.split("/")[1] for name in values} == {"reconstruction", "imputation", "kl"}
 
 
@@ -136,7 +136,7 @@ def test_a_foreign_data_module_is_measured_without_its_labels(
     values = run(quiet_trainer, model, data)
     assert values["test/reconstruction"] == expected["test/reconstruction"]
     assert "test/probe_accuracy" not in values
-    assert "no labels of two classes: probe accuracy and coherence are not measured" in caplog.text
+    assert "no labels: probe accuracy and coherence are not measured" in caplog.text
     del model.modalities
     with pytest.raises(ValueError, match="a `spec` of the data, which TinyMultimodalData lacks"):
         run(quiet_trainer, model, data)

@@ -79,6 +79,9 @@ class Trainings:
             own += [line for line in QUIET if line not in lines]
             if said["+experiment"].startswith(("polymnist", "glyphs")):
                 own += [line for line in NARROW if line not in lines]
+            if said["+experiment"].startswith("polymnist"):
+                few = "data.train_samples"
+                own = [*(line for line in own if not line.startswith(few)), f"{few}=600"]
             own = shrink("mixvae.train", own, self.mnist_root)
             made = self.runs / str(len(self.made))
             assert train.main([*own, f"run_dir={made}"]) == 0, own

@@ -225,7 +225,8 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
 
 @pytest.mark.slow
 def test_the_demo_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True)
+    command = ["make", "--no-print-directory", "-n", "demo"]
+    recipe = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     *_, last = recipe.stdout.splitlines()
     _, *words = shlex.split(last)
     assert words == ["-m", "mixvae.train", *DEMO]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -256,15 +257,21 @@ def test_line_ends_of_a_checkout_do_not_matter(folders: dict[str, Path | None]) 
     MMIDAS.check(folder)
 
 
-def test_the_command_writes_ratios_by_both_clocks_and_a_figure(
+def test_the_command_of_the_gallery_writes_ratios_by_both_clocks_and_a_figure(
     folders: dict[str, Path | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.setitem(MATMUL_SIZE, "cpu", 32)
     monkeypatch.setattr(command, "PACKAGES", {})
-    words = ["--joint-vae", str(folders[JOINT_VAE.option]), "--rounds", "2", "--seconds", "0"]
-    command.main([*words, "--out", str(tmp_path)])
-    (row,) = json.loads((tmp_path / "peers.json").read_text())["groups"]["joint_vae"]["rows"]
+    page = (Path(__file__).parents[2] / "docs/gallery.md").read_text()
+    (written,) = re.findall(r"`python -m experiments\.peers (.*)`", page)
+    options = written.split()[::2]
+    assert written.split()[1::2] == ["DIR"] * len(CODE)
+    words = [word for option in options for word in (option, str(folders[option]))]
+    command.main([*words, "--rounds", "2", "--seconds", "0", "--out", str(tmp_path)])
+    groups = json.loads((tmp_path / "peers.json").read_text())["groups"]
+    assert len(groups) == len(CODE)
+    (row,) = groups["joint_vae"]["rows"]
     assert list(row["sides"]) == ["joint-vae", "mixvae", "mixvae bf16"]
     for kind in ("ratio", "wall ratio"):
         median, low, high = row["sides"]["mixvae"][kind]

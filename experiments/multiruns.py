@@ -7,7 +7,6 @@ with the current settings.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import product
@@ -16,6 +15,7 @@ from typing import NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from experiments import single_runs
 from experiments.run_settings import changed_since, check_version
 from mixvae.sweeps.resuming import read_command
 from mixvae.sweeps.tables import JobRecord, read_jobs
@@ -139,10 +139,8 @@ def collect(
 
 def launch(arguments: Sequence[str]) -> None:
     """Run a multirun in a separate process."""
-    command = [sys.executable, "-m", "mixvae.train", "-m", *arguments]
-    print(" ".join(command[1:]), flush=True)
     # One failed job does not stop the others; the table shows the finished runs.
-    subprocess.run(command, check=False)
+    single_runs.launch(["-m", *arguments], check=False)
 
 
 def _sweeps(root: Path) -> list[Path]:

@@ -31,8 +31,8 @@ def train(experiment: str, folder: Path, seed: int, overrides: Sequence[str]) ->
         launch([f"+experiment={experiment}", f"seed={seed}", f"run_dir={folder}", *overrides])
 
 
-def launch(arguments: Sequence[str]) -> None:
-    """Run a training in a separate process; its failure ends this one."""
+def launch(arguments: Sequence[str], *, check: bool = True) -> None:
+    """Run a training in a separate process; its failure ends this one if `check`."""
     command = [sys.executable, "-m", "mixvae.train", *arguments]
     print(" ".join(command[1:]), flush=True)
-    subprocess.run(command, check=True)
+    subprocess.run(command, check=check)

@@ -16,7 +16,7 @@ class SweepServer:
     """Answers the requests of the command line.
 
     Attributes:
-        settings: What the sweep's one run is told, by key.
+        settings: Settings of the sweep's one run, by key.
         config: The YAML of the sweep, once it is made.
         finished: Whether the agent has said that its run ended.
         url: Where it listens.

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from experiments import multiruns
+from mixvae import train
 
 Metrics = dict[str, float]
 
@@ -55,6 +56,17 @@ class Launcher:
         said = dict(line.lstrip("+").split("=", 1) for line in lines)
         status = "failed" if self.failing & set(lines) else "finished"
         (folder / "summary.json").write_text(json.dumps({"status": status, **self.metrics(said)}))
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Run multiruns in this process, in a folder of the test."""
+
+    def launch(arguments: list[str]) -> None:
+        assert train.main(["-m", *arguments]) == 0
+
+    monkeypatch.setattr(multiruns, "launch", launch)
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import mixvae.train
-from experiments import hippocampus_beta_sweep, multiruns, objective_bound
+from experiments import hippocampus_beta_sweep, objective_bound
 from experiments.beta_curves import best, curves, settings, spread, table
 from experiments.modality_runs import Job
 from mixvae.sweeps.tables import JobRecord
@@ -53,22 +52,11 @@ def test_points_are_by_method_and_growing_beta() -> None:
     assert len(points["ae"][0].gains) == 2
 
 
-@pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start trainings in this process, which is quicker."""
-
-    def launch(arguments: list[str]) -> None:
-        assert mixvae.train.main(["-m", *arguments]) == 0
-
-    monkeypatch.setattr(multiruns, "launch", launch)
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("in_process")
 def test_both_experiments_run_from_the_same_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     given = ["--betas", "0.001", "0.1", "--seeds", "0", "--runs", "runs", "--results", "results"]
     small = ["trainer.max_epochs=1", "data.rats=[stella,superchris]", "data.simulator.num_bins=300"]
     given += ["--overrides", *small]

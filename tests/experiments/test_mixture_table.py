@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import mixvae.train
-from experiments import mixture_table, multiruns
+from experiments import mixture_table
 from experiments.mixture_table import jobs, mixed, table
 from experiments.multiruns import Run
 from mixvae.sweeps.tables import JobRecord
@@ -120,14 +119,8 @@ def test_seeds_of_other_settings_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_real_runs_end_in_a_table_and_traversals(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def launch(arguments: list[str]) -> None:
-        assert mixvae.train.main(["-m", *arguments]) == 0
-
-    monkeypatch.setattr(multiruns, "launch", launch)
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.usefixtures("in_process")
+def test_real_runs_end_in_a_table_and_traversals(tmp_path: Path) -> None:
     given = ["--methods", "cpl", "imsat", "--seeds", "0", "--runs", "runs", "--results", "results"]
     small = ["trainer.max_epochs=1", "trainer.limit_train_batches=2"]
     assert mixture_table.main([*given, "--jobs", "1", "--overrides", *small]) == 0

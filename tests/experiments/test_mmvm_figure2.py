@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import mixvae.train
-from experiments import mmvm_figure2, multiruns
+from experiments import mmvm_figure2
 from experiments.mmvm_figure2 import DATASETS, FULL, MULTIPLES, PROFILE, betas, main, settings
 from mixvae.modules.beta_scan import RELATIVE
 from tests.composed import composed
@@ -67,14 +66,8 @@ def test_a_data_set_without_its_file_is_skipped_by_name(
 
 
 @pytest.mark.slow
-def test_two_runs_give_a_table_a_csv_and_a_figure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def launch(arguments: list[str]) -> None:
-        assert mixvae.train.main(["-m", *arguments]) == 0
-
-    monkeypatch.setattr(multiruns, "launch", launch)
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.usefixtures("in_process")
+def test_two_runs_give_a_table_a_csv_and_a_figure(tmp_path: Path) -> None:
     given = ["--datasets", "glyphs", "--seeds", "0", "--jobs", "1", "--multiples", "0.1"]
     given += ["--methods", "mmvm", "independent", "--runs", "runs", "--results", "results"]
     assert main([*given, "--overrides", *SMALL]) == 0

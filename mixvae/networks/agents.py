@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mixvae.contracts import Covariate
-from mixvae.networks.batched import BatchedLinear, ByteDropout, in_full_precision
+from mixvae.networks.batched import BatchedLinear, ByteDropout, in_full_precision, start_normal
 from mixvae.networks.components import ComponentEncoder
 from mixvae.networks.mlp import MLPDecoder
 from mixvae.networks.wide_input import is_wide
@@ -106,6 +106,9 @@ class Agents(_Categories):
         state_sees_category: True: the state's posterior is q(s|x, c); False: q(s|x).
         covariates: What p(x|s, c) depends on beside; an encoder of components aligns the batches
             among them. Outside of `given` their means are taken.
+        initial_scales: For each linear layer of the encoder and then the categorical head, the
+            standard deviation of its first weights in units of sqrt(2 / inputs); biases start at 0.
+            IMSAT: 0.1, 0.1, 0.0001. None starts all layers as `torch.nn.Linear` does.
     """
 
     average: Tensor
@@ -123,6 +126,7 @@ class Agents(_Categories):
         state_dropout: float = 0.0,
         state_sees_category: bool = True,
         covariates: Sequence[Covariate] = (),
+        initial_scales: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         self.state_dim = state_dim
@@ -134,6 +138,8 @@ class Agents(_Categories):
         assert isinstance(features, int)
         assert isinstance(code, int)
         self.category_head = BatchedLinear(num_agents, features, num_categories)
+        if initial_scales is not None:
+            start_normal([*self.encoder.modules(), self.category_head], initial_scales)
         fan_in = features + num_categories if state_sees_category else features
         self.state_from_features = BatchedLinear(num_agents, features, 2 * state_dim, fan_in=fan_in)
         self.state_from_category = (

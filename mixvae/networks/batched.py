@@ -7,7 +7,7 @@ loop over A ordinary layers. An input without the agent axis, shape (B, D), is s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -78,6 +78,20 @@ class BatchedLinear(nn.Module):
         of_parts = weight.unsqueeze(1).expand(-1, parts, -1, -1).flatten(0, 1)
         y = torch.bmm(rows, of_parts)
         return y.unflatten(0, (self.num_agents, parts)).flatten(1, 2)
+
+
+def start_normal(parts: Sequence[nn.Module], scales: Sequence[float]) -> None:
+    """Draw the weights of the linear layers among `parts` anew, see `Agents.initial_scales`."""
+    layers = [part for part in parts if isinstance(part, BatchedLinear)]
+    if len(scales) != len(layers) or not all(scale > 0 for scale in scales):
+        raise ValueError(
+            f"model.agents.initial_scales must hold {len(layers)} numbers above 0, one for each"
+            f" linear layer of the encoder and one for the categories, got {list(scales)}"
+        )
+    for layer, scale in zip(layers, scales, strict=True):
+        nn.init.normal_(layer.weight, std=scale * math.sqrt(2 / layer.weight.shape[1]))
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
 
 
 class BatchedBatchNorm(nn.Module):

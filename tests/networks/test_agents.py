@@ -202,3 +202,37 @@ def test_categorisers_name_as_their_agents_do_and_keep_nothing_else() -> None:
     assert kept == {"encoder", "category_head"}
     for parameter, axis in categorisers.category_axes():
         assert parameter.shape[axis] == K
+
+
+def test_initial_scales_are_the_deviations_of_each_layers_first_weights() -> None:
+    scales = (0.1, 2.0, 1e-4)
+    agents = Agents(
+        shape=(400,),
+        num_agents=2,
+        num_categories=200,
+        state_dim=0,
+        encoder=partial(MLPEncoder, hidden=(300, 250), batch_norm="before"),
+        decoder=partial(MLPDecoder, hidden=(6,)),
+        initial_scales=scales,
+    )
+    layers = [agents.encoder.layers[0], agents.encoder.layers[3], agents.category_head]
+    for layer, scale in zip(layers, scales, strict=True):
+        expected = scale * (2 / layer.weight.shape[1]) ** 0.5
+        # Of n normal numbers the deviation is within 1 / sqrt(2 n) of the true one, about.
+        torch.testing.assert_close(layer.weight.std().item(), expected, rtol=0.02, atol=0.0)
+        assert not layer.bias.any()
+
+
+@pytest.mark.parametrize("scales", [(1.0,), (1.0, 1.0, 0.0), (1.0,) * 4])
+def test_initial_scales_of_another_number_or_of_0_are_refused(scales: tuple[float, ...]) -> None:
+    encoder, decoder = MLP
+    with pytest.raises(ValueError, match=r"initial_scales must hold 3 numbers above 0.*got"):
+        Agents(
+            shape=(7,),
+            num_agents=A,
+            num_categories=K,
+            state_dim=S,
+            encoder=encoder,
+            decoder=decoder,
+            initial_scales=scales,
+        )

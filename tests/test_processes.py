@@ -127,6 +127,7 @@ def make_model() -> CplMixVAE:
         adversary=Adversarial(radius=0.5, neighbour=3),
         information_weight=1.0,
         align_epochs=[1],
+        best_agents=1,
     ).double()
 
 
@@ -155,7 +156,14 @@ def take_step(rank: int, world_size: int) -> Results:
     weights = {name: value.detach() for name, value in model.named_parameters()}
     model.eval()
     val_loss = model.settled_loss(model.predict_step(batch)).detach()
-    return {**results, **gradients, **weights, "val_loss": val_loss}
+    own = {"val_loss": val_loss, "objectives": model.objectives}
+    return {**results, **gradients, **weights, **own}
+
+
+OF_OWN_SAMPLES = {
+    *("reconstruction", "kl", "entropy", "consistency", "adversarial"),
+    *("val_loss", "objectives"),
+}
 
 
 def test_a_step_of_two_processes_equals_one(parts: list[dict[str, Results]]) -> None:
@@ -164,7 +172,7 @@ def test_a_step_of_two_processes_equals_one(parts: list[dict[str, Results]]) -> 
     assert shares[0]["reconstruction"] != shares[1]["reconstruction"]
     largest = 0.0
     for name, value in whole.items():
-        if name in ("reconstruction", "kl", "entropy", "consistency", "adversarial", "val_loss"):
+        if name in OF_OWN_SAMPLES:
             got = [(shares[0][name] + shares[1][name]) / 2]
         else:
             got = [part[name] for part in shares]

@@ -211,6 +211,11 @@ class AbstractModule(LightningModule, ABC, Generic[BatchT]):
             else:
                 group["lr"] = rate
 
+    @property
+    def _optimizer(self) -> torch.optim.Optimizer | None:
+        """The one that trains; none before training."""
+        return self.trainer.optimizers[0] if self.trainer.optimizers else None
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimiser; its learning rates are kept as `initial_lr` for the schedule."""
         optimizer = self.optimizer_factory(self.parameters())

@@ -13,9 +13,9 @@ from torch import Tensor
 from mixvae.contracts import Adversary, Augmenter, Balance, Batch, Covariate, MixtureStep
 from mixvae.modules.base import check_adversary, plain_number, weight_schedule
 from mixvae.modules.chosen_unit import AbstractWithUnit, WeightUnit
-from mixvae.modules.mixture import AbstractMixture, Tau
+from mixvae.modules.matched_agents import AbstractMatched
+from mixvae.modules.mixture import Tau
 from mixvae.networks.batched import frozen_statistics
-from mixvae.objectives.assignment import joint_counts
 from mixvae.objectives.coupling import COUPLING_KINDS, CouplingKind
 from mixvae.objectives.coupling import coupling as coupling_distance
 from mixvae.objectives.divergences import (
@@ -30,7 +30,7 @@ from mixvae.objectives.terms import Terms
 from mixvae.processes import gather_over_processes
 
 
-class CplMixVAE(AbstractWithUnit, AbstractMixture):
+class CplMixVAE(AbstractWithUnit, AbstractMatched):
     """Coupled mixture VAEs: N agents, one tensor axis, one objective.
 
     Minimises, in nats, summed over features and averaged over the batch,
@@ -64,6 +64,9 @@ class CplMixVAE(AbstractWithUnit, AbstractMixture):
             terms count. `auto` is what a training sample says beyond the mean sample, half the null
             deviance, so that these terms keep their proportion to reconstructions of any size.
         align_epochs: Epochs at whose start the agents' labels are matched.
+        best_agents: Before the first matching, all agents go on from so many best ones, in turn;
+            None keeps all. An agent is the better, the lower its consistency, adversarial and
+            information terms were over the last epoch, which tells poor clusterings without labels.
         copy_strength: Factor on the distance of the copies of `augmenter` and `adversary` from the
             sample, a number or a schedule over epochs.
         covariates: Of the data, such as batches; see `Agents`.
@@ -75,9 +78,9 @@ class CplMixVAE(AbstractWithUnit, AbstractMixture):
         on c. Adversarial and information terms follow Hu et al. 2017 (IMSAT).
     """
 
-    joint_counts: Tensor
     # Terms that all agents have together; each of the others is a sum over agents.
     joint_terms = frozenset({"coupling"})
+    own_terms = ("consistency", "adversarial", "information")
 
     def __init__(
         self,
@@ -99,6 +102,7 @@ class CplMixVAE(AbstractWithUnit, AbstractMixture):
         marginal_weight: float = 4.0,
         weight_unit: WeightUnit = 1.0,
         align_epochs: Sequence[int] = (),
+        best_agents: int | None = None,
         copy_strength: float | Schedule = 1.0,
         covariates: Sequence[Covariate] = (),
         **shared: Any,
@@ -118,20 +122,13 @@ class CplMixVAE(AbstractWithUnit, AbstractMixture):
         self.information_weight = weight_schedule("information_weight", information_weight)
         self.marginal_weight = plain_number("marginal_weight", marginal_weight, at_least=0)
         self._set_weight_unit(weight_unit)
-        if min(align_epochs, default=0) < 0:
-            raise ValueError(f"model.align_epochs must all be at least 0, got {min(align_epochs)}")
-        self.align_epochs = frozenset(align_epochs)
         self.augmenter = augmenter
         self.adversary = adversary
         self.copy_strength = weight_schedule("copy_strength", copy_strength)
         check_adversary(adversary, self.adversarial_weight)
         # What each agent's own terms count in the sum over pairs.
         self.scale = max(num_agents - 1, 1)
-        # How often agents a and b put a sample of this epoch into categories i and j.
-        counts = torch.zeros([num_agents] * 2 + [self.num_categories] * 2, dtype=torch.int64)
-        self.register_buffer("joint_counts", counts)
-        # Each process counts its own samples; by default the first one's buffers go to all.
-        self._ddp_params_and_buffers_to_ignore = ["joint_counts"]
+        self._set_matching(align_epochs, best_agents)
 
     @property
     def aligns_batches(self) -> bool:
@@ -176,8 +173,7 @@ class CplMixVAE(AbstractWithUnit, AbstractMixture):
     def _terms(self, batch: Batch) -> Terms:
         epoch, x = self.epoch, batch.x
         weights, strength = self.weights(epoch), self.copy_strength(epoch)
-        ours = ("consistency", "adversarial", "information")
-        uses_sample = any(weights[name] != 0 for name in ours)
+        uses_sample = any(weights[name] != 0 for name in self.own_terms)
         with frozen_statistics(self.agents):
             copies = self.augmenter(x, self.num_agents, self.log_q, strength)
         # Running statistics follow the samples themselves if the agents see them at all.
@@ -194,8 +190,7 @@ class CplMixVAE(AbstractWithUnit, AbstractMixture):
         if uses_sample:
             log_q = self.log_q(x)
             self._add_discrimination(terms, x, log_q, log_q_copies, strength)
-        if self.align_epochs:
-            self.joint_counts += joint_counts(log_q.detach().argmax(-1), self.num_categories)
+        self._count(log_q, terms)
         return terms
 
     def shared_terms(
@@ -241,33 +236,6 @@ class CplMixVAE(AbstractWithUnit, AbstractMixture):
         """The information term over the batch of all processes."""
         gain = information(gather_over_processes(log_q, dim=1), self.marginal_weight)
         terms.add("information", gain, axes="A")
-
-    def on_train_epoch_start(self) -> None:
-        """Match the agents' labels in `align_epochs`, by the last epoch's assignments."""
-        super().on_train_epoch_start()
-        if not self.align_epochs:
-            return
-        if self.current_epoch in self.align_epochs and self.joint_counts.any():
-            self.align(self.joint_counts)
-        self.joint_counts.zero_()
-
-    def on_train_epoch_end(self) -> None:
-        """Add up the counts of all processes, so that each of them and the checkpoint has them."""
-        super().on_train_epoch_end()
-        if self.align_epochs:
-            self.joint_counts = self.trainer.strategy.reduce(self.joint_counts, reduce_op="sum")
-
-    def align(self, joint: Tensor) -> bool:
-        """Rename as `AbstractMixture.align`; counts under the old names are dropped."""
-        changed = super().align(joint)
-        if changed:
-            self.joint_counts.zero_()
-        return changed
-
-    def merge(self, order: Tensor, name: Tensor) -> None:
-        """Merge as `AbstractMixture.merge`; counts under the old names are dropped."""
-        super().merge(order, name)
-        self.joint_counts.zero_()
 
     def balance(self) -> Balance:
         """The present weights beside one agent's reconstruction; joint terms are shared out."""

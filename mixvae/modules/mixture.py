@@ -12,7 +12,8 @@ from torch import Tensor
 
 from mixvae.contracts import Batch, Covariate, MixtureModel, MixturePosterior, MixtureStep
 from mixvae.modules.base import SETTLED, AbstractModule, Moment, plain_number
-from mixvae.networks.agents import Agents, join_categories, permute_categories
+from mixvae.networks.agents import Agents, join_categories
+from mixvae.networks.axes import permute_categories
 from mixvae.networks.batched import evaluating
 from mixvae.objectives.assignment import align_agents
 from mixvae.objectives.divergences import kl_to_standard_normal
@@ -275,8 +276,7 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
         permutations = torch.as_tensor(align_agents(counts.cpu().numpy()))
         if torch.equal(permutations, torch.arange(self.num_categories).expand_as(permutations)):
             return False
-        optimizer = self.trainer.optimizers[0] if self.trainer.optimizers else None
-        permute_categories(self.agents.category_axes(), permutations, optimizer)
+        permute_categories(self.agents.category_axes(), permutations, self._optimizer)
         new = permutations.to(self.merged_into.device)
         self.merged_into.copy_(new.argsort(dim=1).gather(1, self.merged_into.gather(1, new)))
         return True
@@ -288,8 +288,7 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
         """
         if self.merged or self.num_kept < self.num_categories:
             raise ValueError("categories can be merged once, and before any is pruned")
-        optimizer = self.trainer.optimizers[0] if self.trainer.optimizers else None
-        permute_categories(self.agents.category_axes(), order, optimizer)
+        permute_categories(self.agents.category_axes(), order, self._optimizer)
         self.merged_into.copy_(name)
         self.category_mask[int(name.max()) + 1 :] = False
         _count_kept(self)

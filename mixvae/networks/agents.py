@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from mixvae.contracts import Covariate
+from mixvae.networks.axes import CategoryAxis
 from mixvae.networks.batched import BatchedLinear, ByteDropout, in_full_precision, start_normal
 from mixvae.networks.components import ComponentEncoder
 from mixvae.networks.mlp import MLPDecoder
@@ -39,13 +40,6 @@ class LayerFamily(Protocol):
     def layer_nll(self, hidden: Tensor, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
         """-log p(x) from `hidden @ weight + bias`, (A, B, D), shape (A, B), nats."""
         ...
-
-
-class CategoryAxis(NamedTuple):
-    """A parameter with agents on axis 0 and categories on `axis`."""
-
-    parameter: nn.Parameter
-    axis: int
 
 
 class _Categories(nn.Module):
@@ -264,28 +258,6 @@ class Categorisers(_Categories):
     def state(self, features: Tensor, category: Tensor) -> tuple[Tensor, Tensor]:
         """Empty state (S = 0): two tensors of shape (A, B, 0)."""
         return features[..., :0], features[..., :0]
-
-
-@torch.no_grad()
-def permute_categories(
-    axes: Sequence[CategoryAxis],
-    permutations: Tensor,
-    optimizer: torch.optim.Optimizer | None = None,
-) -> None:
-    """Rename each agent's categories in place, in its parameters and in the optimiser's moments.
-
-    Args:
-        permutations: New category k of agent a is its old category permutations[a, k], (A, K).
-        optimizer: Its per-parameter state of the same shape (Adam's moments) is renamed too.
-    """
-    for parameter, axis in axes:
-        state = optimizer.state.get(parameter, {}) if optimizer is not None else {}
-        moments = [v for v in state.values() if torch.is_tensor(v) and v.shape == parameter.shape]
-        for tensor in (parameter, *moments):
-            view = [permutations.shape[0], *[1] * (tensor.dim() - 1)]
-            view[axis] = permutations.shape[1]
-            index = permutations.to(tensor.device).view(view).expand_as(tensor)
-            tensor.copy_(tensor.gather(axis, index))
 
 
 def join_categories(log_q: Tensor, name: Tensor, kept: Tensor) -> Tensor:

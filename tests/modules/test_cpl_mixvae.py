@@ -13,7 +13,7 @@ from toys import make_cpl as make
 from mixvae.augmenters.noise import Noise
 from mixvae.contracts import Batch, MixtureModel
 from mixvae.modules.cpl_mixvae import CplMixVAE
-from mixvae.networks.agents import permute_categories
+from mixvae.networks.axes import permute_categories
 from mixvae.objectives.likelihoods import Bernoulli, half_null_deviance
 from mixvae.objectives.schedules import Linear
 
@@ -200,6 +200,45 @@ def test_alignment_gives_agents_that_differ_in_names_only_the_same_names() -> No
         torch.testing.assert_close(after.probs[agent], after.probs[0])
     torch.testing.assert_close(model.decode(after.probs, after.state_mean), decoded)
     assert not model.joint_counts.any()
+
+
+@pytest.mark.parametrize(("best", "source"), [(1, [1, 1, 1, 1, 1]), (3, [3, 1, 2, 3, 1])])
+def test_agents_go_on_from_the_best(best: int, source: list[int]) -> None:
+    model = make(5, align_epochs=[1], best_agents=best, **OURS)
+    whole = batch(200)
+    terms = [model.terms(whole) for _ in range(2)]
+    expected = sum(
+        one.weights[name] * one[name].value.view(5, -1).mean(1)
+        for one in terms
+        for name in ("consistency", "adversarial", "information")
+    )
+    torch.testing.assert_close(model.objectives, expected.detach())
+    model.objectives.copy_(torch.tensor([5.0, 1.0, 3.0, 2.0, 4.0]))  # best to worst: 1, 3, 2, 4, 0
+    before, counts = model.log_q(whole.x), model.joint_counts.clone()
+    model._trainer = SimpleNamespace(
+        optimizers=[torch.optim.Adam(model.parameters())], current_epoch=1, num_training_batches=1
+    )
+    model.align = lambda joint: torch.testing.assert_close(joint, counts[source][:, source])
+    model.on_train_epoch_start()
+    torch.testing.assert_close(model.log_q(whole.x), before[source])
+    assert not model.objectives.any()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({**OURS, "align_epochs": []}, r"align_epochs, which must be at least 1, got \[\]"),
+        ({**OURS, "align_epochs": [0, 3]}, r"must be at least 1, got \[0, 3\]"),
+        (
+            {**OURS, "align_epochs": [2], "best_agents": 3},
+            "between 1 and model.num_agents=2, got 3",
+        ),
+        ({"align_epochs": [2]}, "consistency, adversarial, information, whose weights are all 0"),
+    ],
+)
+def test_agents_that_cannot_be_compared_are_not_replaced(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(2, **{"best_agents": 1, **options})
 
 
 def test_inference_is_deterministic_and_each_sample_stands_alone() -> None:

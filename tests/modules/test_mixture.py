@@ -13,7 +13,8 @@ from toys import OURS, B, D
 from mixvae.contracts import Batch, MixtureModel
 from mixvae.modules import cpl_mixvae
 from mixvae.modules.cpl_mixvae import CplMixVAE
-from mixvae.networks.agents import permute_categories
+from mixvae.networks.axes import permute_categories
+from mixvae.objectives.assignment import joint_counts
 from mixvae.objectives.count_likelihoods import NegativeBinomial, ZeroInflatedNegativeBinomial
 from mixvae.objectives.coupling import COUPLING_KINDS
 from mixvae.objectives.likelihoods import Gaussian
@@ -159,7 +160,7 @@ def test_alignment_matches_kept_categories_among_kept_ones() -> None:
     permute_categories(model.agents.category_axes(), renamed)
     model._trainer = SimpleNamespace(optimizers=[torch.optim.Adam(model.parameters())])
     category = model.infer(x).probs.argmax(-1)
-    joint = cpl_mixvae.joint_counts(category, K)
+    joint = joint_counts(category, K)
     assert (joint[0, 0].diagonal()[[0, 2, 3, 4]] > 0).all()
     # What is left from before the pruning does not move a masked category.
     joint[:, :, 1, 3] += 10_000
@@ -169,7 +170,7 @@ def test_alignment_matches_kept_categories_among_kept_ones() -> None:
     for agent in (1, 2):
         torch.testing.assert_close(probs[agent], probs[0])
     assert not probs[..., 1].any()
-    assert not model.align(cpl_mixvae.joint_counts(probs.argmax(-1), K))
+    assert not model.align(joint_counts(probs.argmax(-1), K))
 
 
 @pytest.mark.parametrize("likelihood", [NegativeBinomial(), ZeroInflatedNegativeBinomial()])

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from mixvae.networks import wide_input
-from mixvae.networks.agents import Agents, Categorisers, permute_categories
+from mixvae.networks.agents import Agents, Categorisers
+from mixvae.networks.axes import permute_categories, replace_agents
 from mixvae.networks.conv import ConvDecoder, ConvEncoder
 from mixvae.networks.mlp import MLPDecoder, MLPEncoder
 from mixvae.objectives.likelihoods import Bernoulli, Gaussian, Likelihood, SquaredError
@@ -121,6 +122,29 @@ def test_state_dropout_drops_what_the_decoder_takes_in_while_training() -> None:
     assert not torch.equal(agents.decode(c, s), agents.decode(c, s))
     agents.eval()
     assert torch.equal(agents.decode(c, s), agents.decode(c, s))
+
+
+@pytest.mark.parametrize(("nets", "shape"), [(MLP, (7,)), (CONV, (1, 28, 28))], ids=["mlp", "conv"])
+def test_a_replaced_agent_goes_on_as_the_other_would(nets: tuple, shape: tuple) -> None:
+    agents = make(nets, shape)
+    optimizer = torch.optim.Adam(agents.parameters(), lr=1e-2)
+    x = torch.randn(B, *shape).double()
+
+    def step() -> torch.Tensor:
+        optimizer.zero_grad()
+        features = agents.features(x)
+        q = agents.logits(features).softmax(-1)
+        decoded = agents.decode(q, agents.state(features, q)[0])
+        decoded.square().sum().backward()
+        optimizer.step()
+        return decoded.detach()
+
+    step()
+    replace_agents(agents, torch.tensor([2, 1, 2]), optimizer)
+    for _ in range(3):  # with the moments of agent 2, running statistics too
+        decoded = step()
+        torch.testing.assert_close(decoded[0], decoded[2], rtol=0.0, atol=1e-6)
+        assert not torch.allclose(decoded[1], decoded[2])
 
 
 def test_permuting_categories_renames_them_and_changes_nothing_else() -> None:

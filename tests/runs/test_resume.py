@@ -20,8 +20,15 @@ Make = Callable[..., Path]
 Train = Callable[..., Any]
 Read = Callable[[Path], dict[str, Any]]
 
-# Noise for each agent and labels that are matched: all that must be put back to be exact.
-EXACT = ("augmenter=noise", "model.align_epochs=[1,2,3]", "trainer.max_epochs=4")
+# Noise for each agent, labels that are matched, and agents that are replaced: all that must be
+# put back to be exact.
+EXACT = (
+    "augmenter=noise",
+    "model.align_epochs=[2,3]",
+    "model.best_agents=1",
+    "model.information_weight=1.0",
+    "trainer.max_epochs=4",
+)
 IN_EPOCH_2 = StopAt("on_train_batch_end", 1, batch=2)
 
 

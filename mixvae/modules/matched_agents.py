@@ -1,0 +1,116 @@
+"""Agents whose labels are matched at given epochs, where poor agents are replaced first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mixvae.modules.mixture import AbstractMixture
+from mixvae.networks.axes import replace_agents
+from mixvae.objectives.assignment import joint_counts
+from mixvae.objectives.terms import Terms
+
+
+class AbstractMatched(AbstractMixture):
+    """A mixture whose agents are matched by what they assigned in the last epoch.
+
+    Each process counts its own samples; the sums of an epoch are those of all processes, and the
+    checkpoint has them.
+    """
+
+    # Terms by which agents are compared: ours, which each agent has alone.
+    own_terms: tuple[str, ...]
+    joint_counts: Tensor
+    objectives: Tensor
+
+    def _set_matching(self, align_epochs: Sequence[int], best_agents: int | None) -> None:
+        """Take the epochs of the matching, and how many agents go on at the first."""
+        if min(align_epochs, default=0) < 0:
+            raise ValueError(f"model.align_epochs must all be at least 0, got {min(align_epochs)}")
+        if best_agents is not None:
+            self._check_comparison(align_epochs, best_agents)
+        self.align_epochs, self.best_agents = frozenset(align_epochs), best_agents
+        # How often agents a and b put a sample of this epoch into categories i and j.
+        counts = torch.zeros([self.num_agents] * 2 + [self.num_categories] * 2, dtype=torch.int64)
+        self.register_buffer("joint_counts", counts)
+        if best_agents is not None:
+            # Each agent's `own_terms` in this epoch, weighted, in nats, summed over steps.
+            self.register_buffer("objectives", torch.zeros(self.num_agents))
+        # By default the first process's buffers go to all.
+        self._ddp_params_and_buffers_to_ignore = ["joint_counts", "objectives"]
+
+    def _check_comparison(self, align_epochs: Sequence[int], best_agents: int) -> None:
+        if not 1 <= best_agents <= self.num_agents:
+            raise ValueError(
+                f"model.best_agents must lie between 1 and model.num_agents={self.num_agents}, got"
+                f" {best_agents}"
+            )
+        first = min(align_epochs, default=0)
+        if first == 0:
+            raise ValueError(
+                "model.best_agents compares the agents in the epoch before the first of"
+                f" model.align_epochs, which must be at least 1, got {list(align_epochs)}"
+            )
+        weights = self.weights(first - 1)
+        if not any(weights[name] != 0 for name in self.own_terms):
+            raise ValueError(
+                "model.best_agents compares the agents by their terms"
+                f" {', '.join(self.own_terms)}, whose weights are all 0 before epoch {first}; set"
+                " one of them, or set model.best_agents=null"
+            )
+
+    def _count(self, log_q: Tensor, terms: Terms) -> None:
+        """Count the assignments of a step, log q(c|x) of shape (A, B, K), and add up the terms."""
+        if self.align_epochs:
+            self.joint_counts += joint_counts(log_q.detach().argmax(-1), self.num_categories)
+        if self.best_agents is not None:
+            own = [terms[name] for name in self.own_terms if name in terms]
+            means = [one.weight * one.value.view(self.num_agents, -1).mean(dim=1) for one in own]
+            self.objectives += torch.stack(means).sum(dim=0).detach()
+
+    def on_train_epoch_start(self) -> None:
+        """Match the agents' labels in `align_epochs`; other agents than the best are replaced before."""
+        super().on_train_epoch_start()
+        if not self.align_epochs:
+            return
+        if self.current_epoch in self.align_epochs and self.joint_counts.any():
+            if self.best_agents is not None and self.current_epoch == min(self.align_epochs):
+                self._keep_best(self.best_agents)
+            self.align(self.joint_counts)
+        self._forget_counts()
+
+    def on_train_epoch_end(self) -> None:
+        """Add up what all processes counted."""
+        super().on_train_epoch_end()
+        if self.align_epochs:
+            self.joint_counts = self.trainer.strategy.reduce(self.joint_counts, reduce_op="sum")
+        if self.best_agents is not None:
+            self.objectives = self.trainer.strategy.reduce(self.objectives, reduce_op="sum")
+
+    def _keep_best(self, count: int) -> None:
+        """Let the other agents go on from so many best ones, in turn."""
+        order = self.objectives.argsort().cpu()
+        source = torch.arange(self.num_agents)
+        source[order] = order[source % count]
+        replace_agents(self.agents, source, self._optimizer)
+        source = source.to(self.joint_counts.device)
+        self.joint_counts.copy_(self.joint_counts[source][:, source])
+
+    def _forget_counts(self) -> None:
+        self.joint_counts.zero_()
+        if self.best_agents is not None:
+            self.objectives.zero_()
+
+    def align(self, joint: Tensor) -> bool:
+        """Rename as `AbstractMixture.align`; counts under the old names are dropped."""
+        changed = super().align(joint)
+        if changed:
+            self.joint_counts.zero_()
+        return changed
+
+    def merge(self, order: Tensor, name: Tensor) -> None:
+        """Merge as `AbstractMixture.merge`; counts under the old names are dropped."""
+        super().merge(order, name)
+        self.joint_counts.zero_()

@@ -36,11 +36,11 @@ class InfoGAN(AbstractMixture):
     steps are per parameter, replace alternating optimisers.
 
     The encoder of `agents` is the trunk, its heads are Q, its decoder is G; the last layer of a
-    `HeadedEncoder` is Q's too. Evaluation infers by
-    Q and decodes by parameters of p(x) averaged over a few fixed draws of the noise.
-    `reconstruction` is -log p(x) there, at the c and s that Q finds, although nothing was trained
-    to reconstruct. Averaged logits of a Bernoulli are more certain than averaged probabilities, the
-    mean of G's output: on a short run of MNIST 344.7 nats, against 331.8.
+    `HeadedEncoder` is Q's too. Evaluation infers by Q and decodes by parameters of p(x) averaged
+    over a few fixed draws of the noise. `reconstruction` is -log p(x) there, at the c and s that Q
+    finds, although nothing was trained to reconstruct. Averaged logits of a Bernoulli are more
+    certain than averaged probabilities, the mean of G's output: on a short run of MNIST 344.7 nats,
+    against 331.8.
 
     Args:
         state_dim: Number of state dimensions S, at least 0.
@@ -139,7 +139,7 @@ class InfoGAN(AbstractMixture):
         both = torch.cat([self._disturb(x[None]), self._disturb(made)], dim=1)
         real, copied = self._judge(both.detach()).split(size, dim=1)
         terms.add("discriminator", discriminator_loss(real, copied))
-        # They follow the pass above, and those of Q's own layer its only one.
+        # Running statistics of the trunk follow the pass above; Q's own layer has but this one.
         with frozen_statistics(self.trunk):
             _, copied = self._judge(both, trained=False).split(size, dim=1)
             terms.add("adversarial", deception_loss(copied))

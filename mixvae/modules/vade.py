@@ -159,21 +159,21 @@ class VaDE(AbstractGaussianMixture):
 
     def _pretraining_terms(self, batch: Batch) -> Terms:
         """The reconstruction by the whole autoencoder, or by the layer that is trained alone."""
-        resting = [*self.prior.parameters(), self.weight_logits]
         if self.layer < self.num_layers:
-            name, nll, resting = "layer_reconstruction", self._layer_nll(batch), [*self.parameters()]
+            name, nll = "layer_reconstruction", self._layer_nll(batch)
+            resting = list(self.parameters())
         else:
             decoded = self.decode_latent(self.latent(batch.x)[0])
             nll = self.likelihood.nll(decoded, self.target(batch, batch.x[None]))
-            name = "reconstruction"
-        # What rests gets a gradient of 0: every process waits for one of each parameter.
+            name, resting = "reconstruction", [*self.prior.parameters(), self.weight_logits]
+        # A gradient of 0 beside their own, if any: every process waits for one of each parameter.
         zero = torch.stack([0.0 * part.sum() for part in resting]).sum()
         terms = Terms(self.weights(self.epoch))
         terms.add(name, nll + zero)
         return terms
 
     def _layer_nll(self, batch: Batch) -> Tensor:
-        """How ill the present layer gives back its input, see the class, shape (1, B)."""
+        """The error with which the present layer gives back its input, see the class, (1, B)."""
         *below, (encode, decode) = layer_pairs(self.agents)[: self.layer + 1]
         units = batch.x[None].flatten(2)
         with torch.no_grad():

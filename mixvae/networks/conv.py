@@ -81,7 +81,9 @@ class ConvEncoder(nn.Module):
                 nn.Conv2d(
                     num_agents * previous, num_agents * width, 4, 2, padding=1, groups=num_agents
                 ),
-                *activation(slope, _ImageNorm(num_agents, width) if batch_norm and layers else None),
+                *activation(
+                    slope, _ImageNorm(num_agents, width) if batch_norm and layers else None
+                ),
             ]
             previous = width
         self.layers = nn.Sequential(*layers)

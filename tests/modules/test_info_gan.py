@@ -77,7 +77,11 @@ def test_a_layer_of_q_alone_is_trained_by_information_alone() -> None:
         assert parts_reached(model, parts, model.terms(x)[name].loss()) == reached | own
     before = {key: value.clone() for key, value in model.named_buffers() if "running" in key}
     model.terms(x)
-    moved = {key for key, value in model.named_buffers() if not torch.equal(value, before.get(key, value))}
+    moved = {
+        key
+        for key, value in model.named_buffers()
+        if not torch.equal(value, before.get(key, value))
+    }
     assert moved == set(before)
 
 

@@ -227,7 +227,9 @@ def test_the_outermost_pair_drops_no_value_of_the_sample(monkeypatch: pytest.Mon
     for layer in (0, 1, 2):
         model = at_epoch(make(**MIRRORED), 3 * layer)
         widths: list[int] = dropped.setdefault(layer, [])
-        monkeypatch.setattr(model.dropout, "forward", lambda x, seen=widths: seen.append(x.shape[-1]) or x)
+        monkeypatch.setattr(
+            model.dropout, "forward", lambda x, seen=widths: seen.append(x.shape[-1]) or x
+        )
         model.terms(batch())
     assert dropped == {0: [8], 1: [8, 5], 2: [5]}
 
@@ -267,8 +269,14 @@ def test_layers_are_trained_one_after_the_other_and_what_is_below_rests() -> Non
     [
         (toys.agents_of("before"), "got batch norm"),
         (toys.agents_of("none", "after"), "got batch norm"),
-        (partial(toys.agents_of(), decoder=partial(MLPDecoder, hidden=(5, 9))), r"\[8, 5\] and \[5, 9\]"),
-        (partial(toys.agents_of(), decoder=partial(MLPDecoder, hidden=(5,))), r"\[8, 5\] and \[5\]"),
+        (
+            partial(toys.agents_of(), decoder=partial(MLPDecoder, hidden=(5, 9))),
+            r"\[8, 5\] and \[5, 9\]",
+        ),
+        (
+            partial(toys.agents_of(), decoder=partial(MLPDecoder, hidden=(5,))),
+            r"\[8, 5\] and \[5\]",
+        ),
     ],
 )
 def test_networks_whose_layers_do_not_mirror_are_refused(networks: object, message: str) -> None:

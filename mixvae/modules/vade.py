@@ -101,6 +101,11 @@ class VaDE(AbstractGaussianMixture):
         return self.num_layers * self.layerwise_epochs + self.pretrain_epochs
 
     @property
+    def settled_epoch(self) -> float:
+        """As `AbstractModule.settled_epoch`, and not before the fit of the categories."""
+        return max(super().settled_epoch, float(self.fit_epoch))
+
+    @property
     def pretraining(self) -> bool:
         """Whether this epoch is one of the autoencoder's, or of one of its layers."""
         return self._trainer is not None and self.current_epoch < self.fit_epoch

@@ -283,6 +283,7 @@ def test_networks_whose_layers_do_not_mirror_are_refused(networks: object, messa
     with pytest.raises(ValueError, match=f"model.layerwise_epochs needs .* {message}"):
         make(**MIRRORED, agents=networks)
     assert make(agents=networks).num_layers == 0
+    assert make(agents=networks).settled_epoch == 2  # the categories are judged after the fit
 
 
 def test_convolutions_have_no_layers_to_train_alone() -> None:

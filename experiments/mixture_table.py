@@ -3,15 +3,18 @@
     python -m experiments.mixture_table                  digits, seeds 0 1 2
     python -m experiments.mixture_table --profile full   digits, MNIST and sprites, seeds 0 1 2
     python -m experiments.mixture_table --datasets mnist --methods cpl joint_vae --seeds 0 1 2 3 4
+    python -m experiments.mixture_table --datasets mnist --settings own
 
-For each data set one multirun, `python -m mixvae.train -m seed=0,1,2 +experiment=digits_cpl,...`,
-of the experiments as shipped, whatever the profile, as many runs at a time as there are cores. The
-same command goes on where it stopped, and with more seeds or methods it runs what is missing; runs
-of the same overrides that are kept elsewhere count where `--made-before` names the folder that they
-lie in. `dsprites_rendered` are the experiments dsprites_* on sprites drawn by ourselves, all with
-encoders that centre the sprite; `dsprites_rendered_plain` all without. Labels only measure:
-accuracy is on test data, categories matched with classes one to one. Traversals are of the first
-seed, over the state of largest spread.
+`--settings equal` are the experiments of about one budget and the same networks; `own` those named
+`_paper`, with the networks, steps and schedules of each method's public code, as a table of its
+own. For each data set one multirun, `python -m mixvae.train -m seed=0,1,2 +experiment=digits_cpl,
+...`, of the experiments as shipped, whatever the profile, as many runs at a time as there are
+cores. The same command goes on where it stopped, and with more seeds or methods it runs what is
+missing; runs of the same overrides that are kept elsewhere count where `--made-before` names the
+folder that they lie in. `dsprites_rendered` are the experiments dsprites_* on sprites drawn by
+ourselves, all with encoders that centre the sprite; `dsprites_rendered_plain` all without. Labels
+only measure: accuracy is on test data, categories matched with classes one to one. Traversals are
+of the first seed, over the state of largest spread.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from experiments.multiruns import Job, Run, as_job, collect, complete
 from experiments.reports import exit_status, headline, markdown, options, spread, write_runs
 from experiments.run_settings import differing, encoder_of
 from experiments.traversals import copy_traversal
+from mixvae.cli.schema import conf_dir
 from mixvae.sweeps.tables import JobRecord
 
 RUNS = Path("runs", "mixture_table")
@@ -51,6 +55,11 @@ DATASETS: dict[str, tuple[str, tuple[str, ...]]] = {
     "dsprites": ("dsprites", ("networks=mlp_centred",)),
     "dsprites_rendered": ("dsprites", ("data=dsprites_rendered", "networks=mlp_centred")),
     "dsprites_rendered_plain": ("dsprites", ("data=dsprites_rendered", "networks=mlp_dsprites")),
+}
+# Ending of the experiments' names and of the table's, and what the table says above itself.
+SETTINGS = {
+    "equal": ("", "", "Equal budget: about as many steps for all methods, on the same networks."),
+    "own": ("_paper", "_own", "Own settings: networks, steps and schedules of the public code."),
 }
 PROFILES = {"quick": ["digits"], "full": ["digits", "mnist", "dsprites_rendered"]}
 
@@ -82,12 +91,26 @@ Runs = dict[tuple[str, int], Run]
 
 
 def jobs(
-    dataset: str, methods: Sequence[str], seeds: Sequence[int], extra: Sequence[str]
+    dataset: str,
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    extra: Sequence[str],
+    settings: str = "equal",
 ) -> dict[tuple[str, int], Job]:
-    """List the runs of a data set; seeds come first, so that a stopped table has whole columns."""
-    prefix, own = DATASETS[dataset]
+    """List the runs of a data set; seeds come first, so that a stopped table has whole columns.
+
+    Own settings leave out methods without an experiment of them, and keep its networks.
+    """
+    prefix, shared = DATASETS[dataset]
+    ending, _, _ = SETTINGS[settings]
+    if settings == "own":
+        shared = tuple(line for line in shared if not line.startswith("networks="))
+        folder = conf_dir() / "experiment"
+        methods = [one for one in methods if (folder / f"{prefix}_{one}_paper.yaml").is_file()]
     return {
-        (method, seed): as_job([f"seed={seed}", f"+experiment={prefix}_{method}", *own, *extra])
+        (method, seed): as_job(
+            [f"seed={seed}", f"+experiment={prefix}_{method}{ending}", *shared, *extra]
+        )
         for seed, method in product(seeds, methods)
     }
 
@@ -140,10 +163,10 @@ def _spread(numbers: Sequence[float], digits: int) -> str:
     )
 
 
-def report(dataset: str, runs: Runs, results: Path, head: str) -> None:
-    """Write the table, the CSV and the figure of a data set."""
+def report(dataset: str, runs: Runs, results: Path, head: str, about: str) -> None:
+    """Write the table, the CSV and the figure of a data set, with a sentence about its settings."""
     results.mkdir(parents=True, exist_ok=True)
-    text = "\n\n".join([table(runs), *mixed(runs)])
+    text = "\n\n".join([about, table(runs), *mixed(runs)])
     (results / f"{dataset}.md").write_text(f"{head}\n\n{text}\n", "utf-8")
     records: dict[tuple[str, ...], JobRecord] = {
         (method, str(seed)): runs[method, seed].record
@@ -179,6 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = options(__doc__, RUNS, RESULTS)
     parser.add_argument("--profile", choices=list(PROFILES), default="quick")
     parser.add_argument("--datasets", nargs="+", choices=list(DATASETS), help="not the profile's")
+    parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=["equal"])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     cores = os.cpu_count() or 1
     parser.add_argument("--jobs", type=int, default=cores, help=f"runs at a time ({cores}: cores)")
@@ -191,8 +215,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     together = ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={chosen.jobs}"]
     launcher = together if chosen.jobs > 1 else []
     missing = total = 0
-    for dataset in chosen.datasets or PROFILES[chosen.profile]:
-        asked = jobs(dataset, chosen.methods, chosen.seeds, chosen.overrides)
+    for dataset, settings in product(
+        chosen.datasets or PROFILES[chosen.profile], dict.fromkeys(chosen.settings)
+    ):
+        asked = jobs(dataset, chosen.methods, chosen.seeds, chosen.overrides, settings)
         root, wanted = chosen.runs / dataset, list(asked.values())
         if chosen.collect:
             done = collect(wanted, root, chosen.made_before)
@@ -202,9 +228,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         missing, total = missing + len(asked) - len(runs), total + len(asked)
         if runs:
             head = headline("mixture_table", given, [run.record for run in runs.values()])
-            report(dataset, runs, chosen.results, head)
+            _, ending, about = SETTINGS[settings]
+            report(f"{dataset}{ending}", runs, chosen.results, head, about)
             if not chosen.no_traversals:
-                draw_traversals(dataset, runs, chosen.results)
+                draw_traversals(f"{dataset}{ending}", runs, chosen.results)
     return exit_status(total - missing, total)
 
 

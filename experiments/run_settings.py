@@ -77,6 +77,7 @@ def encoder_of(folder: Path) -> str:
     encoder = OmegaConf.select(config, "model.agents.encoder")
     if encoder is None:
         return ""
+    encoder = encoder.get("trunk", encoder)
     widths = "-".join(map(str, encoder.get("hidden") or encoder.get("channels") or ()))
     kind = str(encoder.get("_target_", "")).rpartition(".")[2].removesuffix("Encoder").lower()
     return " ".join(part for part in ("" if kind == "mlp" else kind, widths) if part)

@@ -174,6 +174,21 @@ def test_a_run_of_two_processes_is_one_run_and_measures_what_one_does(
         ]
 
 
+def test_layers_are_pretrained_alone_by_two_processes(command: Command, tmp_path: Path) -> None:
+    # Each process waits for a gradient of each parameter, also of those that rest.
+    vade = ["+experiment=digits_vade", "model.layerwise_epochs=1", "model.pretrain_epochs=1"]
+    vade += ["model.agents.encoder.hidden=[16]", "model.agents.decoder.hidden=[16]"]
+    vade += [f"model.agents.{net}.batch_norm=none" for net in ("encoder", "decoder")]
+    done = command(
+        "train", *vade, *TWO, "~callbacks.figures", "trainer.max_epochs=4", "run_dir=run"
+    )
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    errors = [float(row["train/layer_reconstruction"] or "nan") for row in rows[:4]]
+    assert [error > 0 for error in errors] == [True, True, False, False]
+
+
 def test_a_run_of_two_processes_in_a_slurm_job_of_one_task(
     command: Command, tmp_path: Path
 ) -> None:

@@ -36,6 +36,7 @@ STEPS = [
         (f"digits_{name}",)
         for name in ("mix_vae", "joint_vae", "info_gan", "vade", "gmvae", "beta_vae", "imsat")
     ),
+    ("mnist_info_gan_paper", "data=digits", "model.agents.encoder.trunk.channels=[4,4]"),
     ("digits_augmenter",),
     *(
         ("hippocampus_mmvm", f"model={name}", *FEW_TRIALS)

@@ -20,7 +20,7 @@ STAND_INS = {"dsprites": ("data=dsprites_rendered",)}
 SHORT_SCHEDULES: Mapping[str, tuple[str, ...]] = {
     "joint_vae": ("model.state_capacity_epochs=1", "model.category_capacity_epochs=1"),
     "cascade_vae": ("model.dimension_epochs=0.1",),
-    "vade": ("model.pretrain_epochs=1",),
+    "vade": ("model.pretrain_epochs=1", "model.layerwise_epochs=0"),
 }
 PRUNING = ("callbacks.pruning.round_epochs=1", "callbacks.pruning.max_rounds=1")
 

@@ -12,7 +12,7 @@ from mixvae.contracts import Batch, MixtureStep
 from mixvae.modules.base import plain_number, weight_schedule
 from mixvae.modules.mixture import AbstractMixture, Tau
 from mixvae.networks.batched import BatchedLinear, frozen_statistics
-from mixvae.networks.gan import apply_network
+from mixvae.networks.gan import HeadedEncoder, apply_network
 from mixvae.objectives.information import category_information, state_information
 from mixvae.objectives.schedules import Schedule
 from mixvae.objectives.terms import Terms
@@ -35,11 +35,12 @@ class InfoGAN(AbstractMixture):
     Each term reaches only the parameters that it trains, so one backward pass and one Adam, whose
     steps are per parameter, replace alternating optimisers.
 
-    The encoder of `agents` is the trunk, its heads are Q, its decoder is G. Evaluation infers by
-    Q and decodes by parameters of p(x) averaged over a few fixed draws of the noise.
-    `reconstruction` is -log p(x) there, at the c and s that Q finds, although nothing was trained
-    to reconstruct. Averaged logits of a Bernoulli are more certain than averaged probabilities, the
-    mean of G's output: on a short run of MNIST 344.7 nats, against 331.8.
+    The encoder of `agents` is the trunk, its heads are Q, its decoder is G; the last layer of a
+    `HeadedEncoder` is Q's too. Evaluation infers by Q and decodes by parameters of p(x) averaged
+    over a few fixed draws of the noise. `reconstruction` is -log p(x) there, at the c and s that Q
+    finds, although nothing was trained to reconstruct. Averaged logits of a Bernoulli are more
+    certain than averaged probabilities, the mean of G's output: on a short run of MNIST 344.7 nats,
+    against 331.8.
 
     Args:
         state_dim: Number of state dimensions S, at least 0.
@@ -81,7 +82,7 @@ class InfoGAN(AbstractMixture):
         self.state_weight = plain_number("state_weight", state_weight, at_least=0)
         self.input_noise = weight_schedule("input_noise", input_noise)
         self.generator_rate = plain_number("generator_rate", generator_rate, above=0)
-        features, code = self.agents.encoder.out_features, self.agents.decoder.in_features
+        features, code = self.trunk.out_features, self.agents.decoder.in_features
         assert isinstance(features, int)
         assert isinstance(code, int)
         self.verdict = BatchedLinear(1, features, 1)
@@ -90,6 +91,12 @@ class InfoGAN(AbstractMixture):
         generator = torch.Generator().manual_seed(0)
         noise = torch.randn(NUM_FIXED if noise_dim > 0 else 1, noise_dim, generator=generator)
         self.register_buffer("fixed_noise", noise)
+
+    @property
+    def trunk(self) -> nn.Module:
+        """What D and Q share."""
+        encoder = self.agents.encoder
+        return encoder.trunk if isinstance(encoder, HeadedEncoder) else encoder
 
     def parameters_of(self, category: Tensor, state: Tensor, noise: Tensor) -> Tensor:
         """Parameters of p(x), (1, B, *decoded_shape), of (1, B, K), (1, B, S) and (1, B, N)."""
@@ -132,7 +139,8 @@ class InfoGAN(AbstractMixture):
         both = torch.cat([self._disturb(x[None]), self._disturb(made)], dim=1)
         real, copied = self._judge(both.detach()).split(size, dim=1)
         terms.add("discriminator", discriminator_loss(real, copied))
-        with frozen_statistics(self.agents.encoder):
+        # Running statistics of the trunk follow the pass above; Q's own layer has but this one.
+        with frozen_statistics(self.trunk):
             _, copied = self._judge(both, trained=False).split(size, dim=1)
             terms.add("adversarial", deception_loss(copied))
             features = self.agents.features(both)[:, size:]
@@ -150,7 +158,7 @@ class InfoGAN(AbstractMixture):
 
     def _judge(self, x: Tensor, trained: bool = True) -> Tensor:
         """Logits of "a sample" for x, (1, B, *shape), as (1, B); untrained D gets no gradient."""
-        features = apply_network(self.agents.encoder, x, trained=trained)
+        features = apply_network(self.trunk, x, trained=trained)
         return apply_network(self.verdict, features, trained=trained).squeeze(-1)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

@@ -215,7 +215,7 @@ class Agents(_Categories):
 
     def decode(self, category: Tensor, state: Tensor) -> Tensor:
         """Parameters of p(x|s, c), (A, B, *decoded_shape), from (A, B, K) and (A, B, S)."""
-        return self.decoder(self._code(category, state))
+        return self.decoder(self.code(category, state))
 
     def nll(self, category: Tensor, state: Tensor, x: Tensor, likelihood: Family) -> Tensor:
         """-log p(x|s, c): `likelihood.nll` of `decode`, by the cheaper of two ways.
@@ -225,7 +225,7 @@ class Agents(_Categories):
             state: Shape (A, B, S).
             x: What is to be explained, shape (A, B, *shape), or (B, *shape) of all agents.
         """
-        decoder, code = self.decoder, self._code(category, state)
+        decoder, code = self.decoder, self.code(category, state)
         if isinstance(likelihood, LayerFamily) and isinstance(decoder, MLPDecoder):
             flat = x.flatten(x.dim() - len(decoder.shape))
             bias = decoder.output.bias
@@ -234,7 +234,8 @@ class Agents(_Categories):
                 return likelihood.layer_nll(hidden, decoder.output.weight, bias, flat)
         return likelihood.nll(decoder(code), x)
 
-    def _code(self, category: Tensor, state: Tensor) -> Tensor:
+    def code(self, category: Tensor, state: Tensor) -> Tensor:
+        """The decoder's input, (A, B, code), from (A, B, K) and (A, B, S)."""
         code = self.code_from_category(category) + self.code_from_state(self.state_dropout(state))
         if not hasattr(self, "average"):
             return code

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from mixvae.networks.batched import BatchedLinear
+from mixvae.networks.batched import BatchedBatchNorm, BatchedLinear
 from mixvae.networks.mlp import check_widths
 
 
@@ -33,6 +33,22 @@ def _merge_agents(x: Tensor) -> Tensor:
     return x.transpose(0, 1).flatten(1, 2)
 
 
+class _ImageNorm(BatchedBatchNorm):
+    """Batch norm of each channel over images and pixels, for the layout of `_merge_agents`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise x, shape (B, A*C, H, W)."""
+        images = x.unflatten(1, self.running_mean.shape).permute(1, 0, 3, 4, 2)
+        y = super().forward(images.flatten(1, 3)).view(images.shape)
+        return _merge_agents(y.permute(0, 1, 4, 2, 3))
+
+
+def activation(slope: float, norm: nn.Module | None = None) -> list[nn.Module]:
+    """A ReLU, leaky by `slope` where that is above 0, after batch norm if any."""
+    rectifier = nn.LeakyReLU(slope) if slope > 0 else nn.ReLU()
+    return [rectifier] if norm is None else [norm, rectifier]
+
+
 class ConvEncoder(nn.Module):
     """Image to features, by strided convolutions and one fully connected layer.
 
@@ -40,6 +56,8 @@ class ConvEncoder(nn.Module):
         shape: (channels, height, width).
         channels: Output channels of each convolution.
         features: Width of the fully connected layer, the number of output features.
+        batch_norm: Batch norm before each activation but the first, as in InfoGAN.
+        slope: Slope of the activations below 0.
     """
 
     def __init__(
@@ -48,6 +66,8 @@ class ConvEncoder(nn.Module):
         shape: Sequence[int],
         channels: Sequence[int] = (32, 64),
         features: int = 256,
+        batch_norm: bool = False,
+        slope: float = 0.0,
     ) -> None:
         super().__init__()
         check_widths("channels", channels)
@@ -61,13 +81,16 @@ class ConvEncoder(nn.Module):
                 nn.Conv2d(
                     num_agents * previous, num_agents * width, 4, 2, padding=1, groups=num_agents
                 ),
-                nn.ReLU(),
+                *activation(
+                    slope, _ImageNorm(num_agents, width) if batch_norm and layers else None
+                ),
             ]
             previous = width
         self.layers = nn.Sequential(*layers)
         height, width = (size >> len(channels) for size in shape[1:])
         self.output = nn.Sequential(
-            BatchedLinear(num_agents, previous * height * width, features), nn.ReLU()
+            BatchedLinear(num_agents, previous * height * width, features),
+            *activation(slope, BatchedBatchNorm(num_agents, features) if batch_norm else None),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -85,6 +108,7 @@ class ConvDecoder(nn.Module):
         shape: (channels, height, width).
         channels: Channels of each layer, from the smallest image to the largest.
         features: Width of the input code.
+        batch_norm: Batch norm before each activation, as in InfoGAN.
     """
 
     def __init__(
@@ -93,6 +117,7 @@ class ConvDecoder(nn.Module):
         shape: Sequence[int],
         channels: Sequence[int] = (64, 32),
         features: int = 256,
+        batch_norm: bool = False,
     ) -> None:
         super().__init__()
         check_widths("channels", channels)
@@ -109,7 +134,8 @@ class ConvDecoder(nn.Module):
         for inputs, width, small, large in zip(
             channels, outputs, sizes[:-1], sizes[1:], strict=True
         ):
-            layers.append(nn.ReLU())
+            norm = _ImageNorm(num_agents, inputs) if batch_norm else None
+            layers += activation(0.0, norm)
             layers.append(
                 nn.ConvTranspose2d(
                     num_agents * inputs,
@@ -121,7 +147,8 @@ class ConvDecoder(nn.Module):
                     groups=num_agents,
                 )
             )
-        self.activation = nn.ReLU()
+        norm = BatchedBatchNorm(num_agents, features) if batch_norm else None
+        self.activation = nn.Sequential(*activation(0.0, norm))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, code: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
-"""Networks of the learned augmenter: a VAE whose latents are moved by noise; a discriminator.
+"""Networks of the learned augmenter, a VAE whose latents are moved by noise, and of discriminators.
 
-They need no agent axis: one augmenter serves all agents.
+Those of the augmenter need no agent axis: one augmenter serves all agents.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from mixvae.networks.agents import NetworkFactory
+from mixvae.networks.batched import BatchedBatchNorm, BatchedLinear
+from mixvae.networks.conv import activation
 from mixvae.networks.mlp import check_widths
 from mixvae.processes import mean_over_processes, num_processes
 
@@ -194,6 +197,40 @@ class Discriminator(nn.Module):
         if self.training and self.input_noise > 0:
             x = x + self.input_noise * torch.randn_like(x)
         return self.layers(x).squeeze(-1)
+
+
+class HeadedEncoder(nn.Module):
+    """A trunk and one fully connected layer more: in InfoGAN D sees the trunk, Q sees the layer.
+
+    Args:
+        trunk: Builds the trunk, an encoder.
+        features: Width of the layer, the number of output features.
+        slope: Slope of its activation below 0; batch norm is before it.
+    """
+
+    def __init__(
+        self,
+        num_agents: int,
+        shape: Sequence[int],
+        trunk: NetworkFactory,
+        features: int = 128,
+        slope: float = 0.0,
+    ) -> None:
+        super().__init__()
+        check_widths("features", [features])
+        self.trunk = trunk(num_agents=num_agents, shape=shape)
+        self.out_features = features
+        width = self.trunk.out_features
+        assert isinstance(width, int)
+        self.head = nn.Sequential(
+            BatchedLinear(num_agents, width, features),
+            *activation(slope, BatchedBatchNorm(num_agents, features)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features of x, shape (A, B, *shape) or (B, *shape), as (A, B, features)."""
+        output: Tensor = self.head(self.trunk(x))
+        return output
 
 
 def apply_network(network: nn.Module, x: Tensor, *, trained: bool) -> Tensor:

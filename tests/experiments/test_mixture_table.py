@@ -83,6 +83,26 @@ def test_each_data_set_is_one_multirun(tmp_path: Path, launcher: Launcher) -> No
     assert (tmp_path / "mnist.png").stat().st_size > 1000
 
 
+def test_own_settings_are_a_table_of_their_own(tmp_path: Path, launcher: Launcher) -> None:
+    launcher.metrics = lambda said: {"test/accuracy": 0.9, "seconds": 60.0, "epochs": 10}
+    given = ["--datasets", "mnist", "--settings", "equal", "own", "--methods", "mix_vae", "vade"]
+    given += ["--seeds", "0", "--runs", str(tmp_path / "runs"), "--results", str(tmp_path)]
+    assert mixture_table.main([*given, "--jobs", "1", "--no-traversals"]) == 0
+    assert [command[:2] for command in launcher.commands] == [
+        ["seed=0", "+experiment=mnist_mix_vae,mnist_vade"],
+        ["seed=0", "+experiment=mnist_vade_paper"],  # one agent has no paper
+    ]
+    equal, own = ((tmp_path / f"mnist{end}.md").read_text() for end in ("", "_own"))
+    assert "\nEqual budget: " in equal
+    assert "| mix_vae | 0 |" in equal
+    assert "\nOwn settings: " in own
+    assert "| vade | 0 |" in own
+    assert "mix_vae |" not in own
+    assert (tmp_path / "mnist_own.csv").is_file()
+    # Networks that a table of equal ones sets are not those of a method's own code.
+    assert not jobs("dsprites", ["vade"], [0], [], "own")
+
+
 def test_missing_runs_are_told_by_the_exit_status(
     tmp_path: Path, launcher: Launcher, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,9 @@ import toys
 from toys import D, K, S, agents_of, batch, parts_reached
 
 from mixvae.modules.info_gan import InfoGAN
+from mixvae.networks.agents import Agents
+from mixvae.networks.conv import ConvDecoder, ConvEncoder
+from mixvae.networks.gan import HeadedEncoder
 from mixvae.objectives.likelihoods import Bernoulli, Gaussian
 
 PARTS = {
@@ -48,6 +52,37 @@ def test_each_term_trains_its_own_parameters_and_no_others(
 ) -> None:
     model = make(batch_norm)
     assert parts_reached(model, PARTS, model.terms(batch())[name].loss()) == parts
+
+
+def test_a_layer_of_q_alone_is_trained_by_information_alone() -> None:
+    image = (1, 8, 8)
+    networks = partial(
+        Agents,
+        encoder=partial(
+            HeadedEncoder,
+            trunk=partial(ConvEncoder, channels=(3, 4), features=8, batch_norm=True, slope=0.01),
+            features=5,
+        ),
+        decoder=partial(ConvDecoder, channels=(4, 3), features=8, batch_norm=True),
+    )
+    model = make(agents=networks, shape=image)
+    parts = {
+        **PARTS,
+        "trunk": ("agents.encoder.trunk",),
+        "q": ("agents.encoder.head",),
+    }
+    x = batch()._replace(x=torch.rand(16, *image))
+    for name, reached in TRAINED_BY.items():
+        own = {"q"} if name.endswith("information") else set()
+        assert parts_reached(model, parts, model.terms(x)[name].loss()) == reached | own
+    before = {key: value.clone() for key, value in model.named_buffers() if "running" in key}
+    model.terms(x)
+    moved = {
+        key
+        for key, value in model.named_buffers()
+        if not torch.equal(value, before.get(key, value))
+    }
+    assert moved == set(before)
 
 
 def test_the_generator_has_a_rate_of_its_own() -> None:

@@ -84,6 +84,7 @@ BAD = [
     ("gmvae", {"tau": 0.0}, "model.tau", "got 0"),
     ("gmvae", {"beta": -0.5}, "model.beta", "got -0.5"),
     ("vade", {"pretrain_epochs": -1}, "model.pretrain_epochs", "got -1"),
+    ("vade", {"layerwise_epochs": -1}, "model.layerwise_epochs", "got -1"),
     ("vade", {"num_starts": 0}, "model.num_starts", "got 0"),
     ("joint", {"category_capacity": 1.7}, "model.category_capacity", "got 1.7"),
     ("joint", {"category_capacity": -0.1}, "model.category_capacity", "got -0.1"),
@@ -138,6 +139,12 @@ def test_a_bad_setting_is_refused_by_name(name: str, options: dict, key: str, va
     [
         ("cascade", {"dimension_epochs": 2.0}, 9, "model.dimension_epochs is 2"),
         ("vade", {"pretrain_epochs": 2}, 3, "model.pretrain_epochs is 2"),
+        (
+            "vade",
+            {"pretrain_epochs": 2, "layerwise_epochs": 3},
+            12,
+            "model.pretrain_epochs is 2, after 3 layers of model.layerwise_epochs=3",
+        ),
         ("joint", {"state_capacity_epochs": 8.0}, 8, "model.state_capacity_epochs is 8"),
         ("joint", {"category_capacity_epochs": 11.0}, 11, "model.category_capacity_epochs is 11"),
     ],

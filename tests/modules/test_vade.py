@@ -14,6 +14,10 @@ from torch.distributions import Categorical, Independent, Normal
 from toys import B, D, K, S, batch
 
 from mixvae.modules.vade import VaDE
+from mixvae.networks.agents import Agents
+from mixvae.networks.conv import ConvDecoder, ConvEncoder
+from mixvae.networks.mlp import MLPDecoder, MLPEncoder
+from mixvae.networks.stacked import layer_pairs
 from mixvae.objectives.gaussian_components import fit_components
 from mixvae.train import main
 
@@ -179,6 +183,119 @@ def test_masked_categories_have_no_part() -> None:
     assert torch.equal(model.prior.mean[0, 1], before)
 
 
+MIRRORED = {"layerwise_epochs": 3, "pretrain_epochs": 2}
+OWN = (  # of each layer of `toys.agents_of`, the outermost first
+    ("agents.encoder.layers.0", "agents.decoder.output"),
+    ("agents.encoder.layers.2", "agents.decoder.layers.0"),
+    ("agents.state_from_features", "agents.code_from_category.bias", "agents.code_from_state"),
+)
+
+
+def test_the_pairs_of_layers_are_the_autoencoder() -> None:
+    model = make()
+    first, second, third = layer_pairs(model.agents)
+    x = batch().x
+    mean = third.encode(second.encode(first.encode(x)))
+    torch.testing.assert_close(mean, model.latent(x)[0])
+    again = first.decode(second.decode(third.decode(mean)))
+    torch.testing.assert_close(again, model.decode_latent(mean))
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_a_layer_alone_gives_back_its_input(layer: int) -> None:
+    model = at_epoch(make(**MIRRORED), 3 * layer)
+    model.dropout = torch.nn.Identity()
+    x, agents = batch().x, model.agents
+    one, two = agents.encoder.layers[:2], agents.encoder.layers[2:]
+    hidden, bias = one(x), agents.code_from_category.bias
+    if layer == 0:
+        expected = model.likelihood.nll(agents.decoder.output(hidden), x)
+    elif layer == 1:
+        again = agents.decoder.layers(two(hidden))
+        expected = (again - hidden).square().sum(-1)
+    else:
+        z = agents.state(two(hidden))[0]
+        again = (z @ agents.code_from_state.weight + bias).relu()
+        expected = (again - two(hidden)).square().sum(-1)
+    terms = model.terms(batch())
+    assert list(terms.means()) == ["layer_reconstruction"]
+    torch.testing.assert_close(terms.total(), expected.mean())
+
+
+def test_the_outermost_pair_drops_no_value_of_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    dropped: dict[int, list[int]] = {}
+    for layer in (0, 1, 2):
+        model = at_epoch(make(**MIRRORED), 3 * layer)
+        widths: list[int] = dropped.setdefault(layer, [])
+        monkeypatch.setattr(
+            model.dropout, "forward", lambda x, seen=widths: seen.append(x.shape[-1]) or x
+        )
+        model.terms(batch())
+    assert dropped == {0: [8], 1: [8, 5], 2: [5]}
+
+
+def test_layers_are_trained_one_after_the_other_and_what_is_below_rests() -> None:
+    networks = partial(
+        toys.agents_of(),
+        encoder=partial(MLPEncoder, hidden=(16, 12)),
+        decoder=partial(MLPDecoder, hidden=(12, 16)),
+    )
+    model = make(**MIRRORED, agents=networks, state_dim=4)
+    model.prepare([batch(40)])
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-2)
+    errors = []
+    for epoch in range(9):
+        at_epoch(model, epoch)._trainer.optimizers = [optimizer]  # type: ignore[union-attr]
+        before = {name: value.clone() for name, value in model.named_parameters()}
+        model.on_train_epoch_start()
+        for _ in range(15):
+            model.dropout.eval()
+            errors.append(float(model.terms(batch(40)).total().detach()))
+            model.dropout.train()
+            optimizer.zero_grad()
+            model.terms(batch(40)).total().backward()
+            optimizer.step()
+        own = OWN[epoch // 3]
+        for name, value in model.named_parameters():
+            # Every process of a distributed run waits for a gradient of each parameter.
+            assert value.grad is not None or not value.requires_grad, name
+            assert torch.equal(value, before[name]) != name.startswith(own), (epoch, name)
+    for error in torch.tensor(errors).view(3, 45):
+        assert error[-10:].max() < 0.9 * error[0]
+
+
+@pytest.mark.parametrize(
+    ("networks", "message"),
+    [
+        (toys.agents_of("before"), "got batch norm"),
+        (toys.agents_of("none", "after"), "got batch norm"),
+        (
+            partial(toys.agents_of(), decoder=partial(MLPDecoder, hidden=(5, 9))),
+            r"\[8, 5\] and \[5, 9\]",
+        ),
+        (
+            partial(toys.agents_of(), decoder=partial(MLPDecoder, hidden=(5,))),
+            r"\[8, 5\] and \[5\]",
+        ),
+    ],
+)
+def test_networks_whose_layers_do_not_mirror_are_refused(networks: object, message: str) -> None:
+    with pytest.raises(ValueError, match=f"model.layerwise_epochs needs .* {message}"):
+        make(**MIRRORED, agents=networks)
+    assert make(agents=networks).num_layers == 0
+    assert make(agents=networks).settled_epoch == 2  # the categories are judged after the fit
+
+
+def test_convolutions_have_no_layers_to_train_alone() -> None:
+    networks = partial(
+        Agents,
+        encoder=partial(ConvEncoder, channels=(4,), features=5),
+        decoder=partial(ConvDecoder, channels=(4,), features=5),
+    )
+    with pytest.raises(ValueError, match="got ConvEncoder and ConvDecoder"):
+        make(**MIRRORED, agents=networks, shape=(1, 4, 4))
+
+
 SMALL = (
     "+experiment=digits_vade",
     "model.pretrain_epochs=2",
@@ -188,20 +305,37 @@ SMALL = (
     "logger=csv",
     "~callbacks.figures",
 )
+LAYERS = (
+    "model.layerwise_epochs=2",  # 3 layers
+    "model.pretrain_epochs=1",
+    "model.agents.encoder.batch_norm=none",
+    "model.agents.decoder.batch_norm=none",
+    "model.agents.decoder.hidden=[8,16]",
+)
 
 
+@pytest.mark.parametrize(
+    ("own", "epochs", "stops"),
+    [((), 4, (1, 2)), pytest.param(LAYERS, 8, (3, 4, 7), marks=pytest.mark.slow)],
+    ids=["whole", "layers"],
+)
 def test_a_run_resumed_before_the_fit_or_at_it_ends_with_the_same_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own: tuple[str, ...],
+    epochs: int,
+    stops: tuple[int, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main([*SMALL, "trainer.max_epochs=4", "run_dir=whole"]) == 0
+    small, last = [*SMALL, *own], f"trainer.max_epochs={epochs}"
+    assert main([*small, last, "run_dir=whole"]) == 0
     whole = torch.load(tmp_path / "whole" / "checkpoints" / "last.ckpt", weights_only=True)
-    for stop in (1, 2):
+    for stop in stops:
         # No run begins whose epochs are all the autoencoder's: as if one were stopped there.
         with monkeypatch.context() as patch:
             patch.setattr(VaDE, "check_epochs", lambda *_: None)
-            assert main([*SMALL, f"trainer.max_epochs={stop}", f"run_dir=stopped{stop}"]) == 0
-        assert main([f"resume=stopped{stop}", "trainer.max_epochs=4"]) == 0
+            assert main([*small, f"trainer.max_epochs={stop}", f"run_dir=stopped{stop}"]) == 0
+        assert main([f"resume=stopped{stop}", last]) == 0
         path = tmp_path / f"stopped{stop}" / "checkpoints" / "last.ckpt"
         parts = torch.load(path, weights_only=True)
         assert whole["epoch"] == parts["epoch"]

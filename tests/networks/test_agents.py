@@ -12,6 +12,7 @@ from mixvae.networks import wide_input
 from mixvae.networks.agents import Agents, Categorisers
 from mixvae.networks.axes import permute_categories, replace_agents
 from mixvae.networks.conv import ConvDecoder, ConvEncoder
+from mixvae.networks.gan import HeadedEncoder
 from mixvae.networks.mlp import MLPDecoder, MLPEncoder
 from mixvae.objectives.likelihoods import Bernoulli, Gaussian, Likelihood, SquaredError
 
@@ -24,7 +25,16 @@ CONV = (
     partial(ConvEncoder, channels=(3, 5), features=8),
     partial(ConvDecoder, channels=(5, 3), features=8),
 )
-SHAPES = [(MLP, (7,)), (MLP, (1, 4, 4)), (CONV, (1, 28, 28)), (CONV, (2, 13, 7))]
+GAN = (  # InfoGAN's, with a layer of Q's own
+    partial(
+        HeadedEncoder,
+        trunk=partial(ConvEncoder, channels=(3, 5), features=8, batch_norm=True, slope=0.01),
+        features=4,
+        slope=0.01,
+    ),
+    partial(ConvDecoder, channels=(5, 3), features=8, batch_norm=True),
+)
+SHAPES = [(MLP, (7,)), (MLP, (1, 4, 4)), (CONV, (1, 28, 28)), (CONV, (2, 13, 7)), (GAN, (1, 12, 8))]
 
 
 def make(nets: tuple, shape: tuple[int, ...], num_agents: int = A, state_dim: int = S) -> Agents:

@@ -71,7 +71,7 @@ class AbstractMatched(AbstractMixture):
             self.objectives += torch.stack(means).sum(dim=0).detach()
 
     def on_train_epoch_start(self) -> None:
-        """Match the agents' labels in `align_epochs`; other agents than the best are replaced before."""
+        """Match the agents' labels in `align_epochs`; keep the best agents before."""
         super().on_train_epoch_start()
         if not self.align_epochs:
             return

@@ -102,7 +102,7 @@ class Agents(_Categories):
             among them. Outside of `given` their means are taken.
         initial_scales: For each linear layer of the encoder and then the categorical head, the
             standard deviation of its first weights in units of sqrt(2 / inputs); biases start at 0.
-            IMSAT: 0.1, 0.1, 0.0001. None starts all layers as `torch.nn.Linear` does.
+            None starts all layers as `torch.nn.Linear` does.
     """
 
     average: Tensor

@@ -147,8 +147,8 @@ class ConvDecoder(nn.Module):
                     groups=num_agents,
                 )
             )
-        norm = BatchedBatchNorm(num_agents, features) if batch_norm else None
-        self.activation = nn.Sequential(*activation(0.0, norm))
+        first = BatchedBatchNorm(num_agents, features) if batch_norm else None
+        self.activation = nn.Sequential(*activation(0.0, first))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, code: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ from mixvae.networks.agents import Agents
 from mixvae.networks.batched import BatchedBatchNorm, BatchedLinear
 from mixvae.networks.mlp import MLPDecoder, MLPEncoder
 
+Layer = Callable[[Tensor], Tensor]
+
 
 class LayerPair(NamedTuple):
     """One layer of the encoder and the layer of the decoder that mirrors it.
@@ -20,8 +22,8 @@ class LayerPair(NamedTuple):
         decode: Units below of units above; of the outermost pair, parameters of p(x).
     """
 
-    encode: Callable[[Tensor], Tensor]
-    decode: Callable[[Tensor], Tensor]
+    encode: Layer
+    decode: Layer
 
 
 def layer_pairs(agents: Agents) -> list[LayerPair]:
@@ -49,16 +51,11 @@ def layer_pairs(agents: Agents) -> list[LayerPair]:
 
     # Without batch norm every other layer is a ReLU.
     starts = range(0, len(encoder.layers), 2)
-    encode = [encoder.layers[at : at + 2] for at in starts]
-    decode = [decoder.layers[at : at + 2] for at in reversed(starts[:-1])]
-    return [
-        LayerPair(*pair)
-        for pair in zip(
-            [*encode, lambda units: agents.state(units)[0]],
-            [outermost, *decode, innermost],
-            strict=True,
-        )
-    ]
+    encode: list[Layer] = [encoder.layers[at : at + 2] for at in starts]
+    decode: list[Layer] = [decoder.layers[at : at + 2] for at in reversed(starts[:-1])]
+    encode.append(lambda units: agents.state(units)[0])
+    pairs = zip(encode, [outermost, *decode, innermost], strict=True)
+    return [LayerPair(*pair) for pair in pairs]
 
 
 def _widths(layers: nn.Sequential) -> list[int]:

@@ -136,7 +136,11 @@ WRONG = [
     Wrong("train", "+experiment=digits_imsat model.adversary=null", "model.adversary"),
     Wrong("train", "+experiment=digits_info_gan augmenter=noise", "augmenter"),
     Wrong("train", "+experiment=digits_gmvae model.num_agents=2", "num_agents"),
-    Wrong("train", "model=cascade_vae model.state_dim=10", "model.dimension_epochs is 1"),
+    Wrong(
+        "train",
+        "model=cascade_vae model.state_dim=10 trainer.max_epochs=2",
+        "model.dimension_epochs is 1",
+    ),
     Wrong("train", "model=beta_vae model.num_categories=2000", "the 1293 training samples"),
     # Sprites.
     Wrong("train", "data=dsprites_rendered data.label_factor=colour", "colour"),

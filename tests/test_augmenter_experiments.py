@@ -20,10 +20,11 @@ SHRUNK = (
     "model.discriminator.hidden=[16]",
     "logger=csv",
 )
-WITHOUT_FIGURES = (*SHRUNK, "~callbacks.figures")
+WITHOUT_FIGURES = (*SHRUNK, "report=false", "~callbacks.figures")
 AGENTS = (
     "num_threads=1",
     "logger=csv",
+    "report=false",
     "~callbacks.figures",
     "model.agents.encoder.hidden=[16,8]",
     "model.agents.decoder.hidden=[16]",

@@ -103,7 +103,12 @@ WRONG = [
     Wrong("train", "trainer.limit_train_batches=-2", "limit_train_batches"),
     Wrong("train", "trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches"),
     Wrong("train", "+trainer.logger=false", "~logger"),
+    Wrong("train", "+trainer.enable_checkpointing=false", "say ~callbacks.checkpoints"),
+    Wrong("train", "+trainer.callbacks=[]", "trainer.callbacks has no effect here"),
+    Wrong("train", "+trainer.plugins=[]", "trainer.plugins has no effect here"),
+    Wrong("train", "trainer.check_val_every_n_epoch=0", "check_val_every_n_epoch must be 1"),
     Wrong("train", "+trainer.strategy=ddp_spawn", "trainer=ddp"),
+    Wrong("train", "+trainer.strategy=ddp_fork", "use trainer=ddp"),
     Wrong("train", "callbacks.checkpoints.dirpath=else", "callbacks.checkpoints.dirpath"),
     Wrong("train", "test_checkpoint=worst", "worst"),
     Wrong("train", "test_checkpoint=selected", "selected"),
@@ -131,6 +136,12 @@ WRONG = [
     Wrong("train", "+experiment=digits_imsat model.adversary=null", "model.adversary"),
     Wrong("train", "+experiment=digits_info_gan augmenter=noise", "augmenter"),
     Wrong("train", "+experiment=digits_gmvae model.num_agents=2", "num_agents"),
+    Wrong(
+        "train",
+        "model=cascade_vae model.state_dim=10 trainer.max_epochs=2",
+        "model.dimension_epochs is 1",
+    ),
+    Wrong("train", "model=beta_vae model.num_categories=2000", "the 1293 training samples"),
     # Sprites.
     Wrong("train", "data=dsprites_rendered data.label_factor=colour", "colour"),
     Wrong("train", "data=dsprites_rendered data.subset.shape=[]", "shape"),
@@ -151,6 +162,13 @@ WRONG = [
     Wrong("train", "sweep.resume=run", "add -m"),
     # Going on.
     Wrong("train", "resume=gone", "gone"),
+    Wrong("train", "resume=", "resume needs the folder of a run"),
+    Wrong("train", "resume=file", "is a file, not a run folder"),
+    Wrong("train", "-m resume=empty,gone", "leave out -m"),
+    Wrong("train", "resume=run trainer.max_epochs=many", "must be a whole number"),
+    Wrong("train", "init_from=gone.ckpt", "there is no such checkpoint or run folder"),
+    Wrong("train", "init_from=empty", "a folder without a checkpoint"),
+    Wrong("train", "init_from=a.txt", "no checkpoint at all"),
     Wrong("train", "resume=full", "full"),
     Wrong("train", "resume=run", "finished"),
     Wrong("train", "resume=run seed=1", "seed"),
@@ -232,6 +250,10 @@ WRONG = [
     Wrong("evaluate", "run=run data=hippocampus", "hippocampus"),
     Wrong("evaluate", "run=run data=mnist data_root=empty data.download=false", "mnist"),
     Wrong("evaluate", "run=run data.batchsize=1", "data.batchsize"),
+    Wrong("evaluate", "run=run data=digit", "'digit'; did you mean 'digits'?"),
+    Wrong("evaluate", "run=run data=digits,mnist", "names several values"),
+    Wrong("evaluate", "run=run data.eval_batch_size=x", "must be a whole number"),
+    Wrong("evaluate", "run=run data.eval_batch_size=0", "eval_batch_size"),
     Wrong("annotate", "", "run="),
     Wrong("annotate", "run=run", "data.path"),
     Wrong("annotate", "run=run data.path=cells.h5ad", "out="),
@@ -343,10 +365,10 @@ def check(wrong: Wrong, status: int, error: str, seconds: float) -> None:
 
 
 def some_slow(wrongs: list[Wrong]) -> Iterator[Any]:
-    """Every third one at once, the others with the slow tests."""
+    """Every fifth one at once, the others with the slow tests."""
     for number, wrong in enumerate(wrongs):
         name = f"{wrong.command} {wrong.words}"[:70]
-        yield pytest.param(wrong, id=name, marks=[pytest.mark.slow] if number % 3 else [])
+        yield pytest.param(wrong, id=name, marks=[pytest.mark.slow] if number % 5 else [])
 
 
 @pytest.mark.parametrize("wrong", list(some_slow(WRONG)))

@@ -33,22 +33,29 @@ from tests.test_pages import PAGES, ROOT, shrink
 INLINE = re.compile(r"`python\s+-m\s+experiments\.([^`]*)`")
 # They time and measure; test_bench.py, test_cells_memory.py and test_peers.py do so on small cases.
 MEASURING = ("bench", "cells_memory", "peers")
+# Of many methods, some.
+FEWER = {
+    "mmvm_figure2": ["--methods", "mmvm", "ae"],
+    "mixture_table": ["--methods", "cpl", "joint_vae", "imsat"],
+}
+REPEATED = re.compile(r" --(seeds|jobs)( \d+)+")
 # What decides which network is trained on which data.
-# Of many methods with long evaluations, two.
-FEWER = {"mmvm_figure2": ["--methods", "mmvm", "ae"]}
-QUIET = ("logger=csv", "callbacks.figures=null")
 CHOICES = ("+experiment", "model", "data", "networks", "augmenter", "data.batch_key", "data.layer")
 
 
 def commands() -> list[str]:
-    """The commands of the pages, each once, and the first of each further module of the tables."""
+    """The commands of the pages, and the first of each further module of the tables.
+
+    Those that differ in seeds or in the number of runs at a time count as one.
+    """
     found: dict[str, list[str]] = {}
     for page in PAGES:
         for text in INLINE.findall(page.read_text()):
             found.setdefault(text.split()[0], []).append(" ".join(text.split()))
     for text in INLINE.findall((ROOT / "experiments/README.md").read_text()):
         found.setdefault(text.split()[0], [" ".join(text.split())])
-    return sorted({text for name in found if name not in MEASURING for text in found[name]})
+    texts = [text for name in found if name not in MEASURING for text in found[name]]
+    return sorted({REPEATED.sub("", text): text for text in texts}.values())
 
 
 def parted(lines: Sequence[str]) -> dict[str, str]:
@@ -76,7 +83,6 @@ class Trainings:
         kind = (*(said.get(key) for key in CHOICES), "data.path" in said and Path.cwd())
         if kind not in self.made:
             own = [line for line in lines if not line.startswith("run_dir=")]
-            own += [line for line in QUIET if line not in lines]
             if said["+experiment"].startswith(("polymnist", "glyphs")):
                 own += [line for line in NARROW if line not in lines]
             if said["+experiment"].startswith("polymnist"):

@@ -26,6 +26,7 @@ MODELS = [
 ]
 TINY = (
     "logger=csv",
+    "report=false",
     "num_threads=1",
     "trainer.max_epochs=1",
     "trainer.limit_train_batches=3",
@@ -80,6 +81,7 @@ def test_a_caption_and_counts_beside_an_image(
     own = f"{{caption: {family % 'Categorical'}, spikes: {family % 'Poisson'}}}"
     options = ["+experiment=multimodal_mmvm", f"data.modalities={files}", *TINY, "run_dir=run"]
     options += ["likelihood=laplace", f"model.likelihoods={own}", "data.standardise=[image]"]
+    options += ["model.beta=1"]
     assert main(options) == 0
     result = summary(tmp_path)
     for name in ("image", "caption", "spikes"):

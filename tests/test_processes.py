@@ -80,6 +80,7 @@ def normalise(rank: int, world_size: int) -> Results:
     }
 
 
+@pytest.mark.slow
 def test_batch_norm_over_two_processes_equals_one(parts: list[dict[str, Results]]) -> None:
     shares, whole = [part["normalise"] for part in parts], normalise(0, 1)
     for rank, part in enumerate(shares):
@@ -166,6 +167,7 @@ OF_OWN_SAMPLES = {
 }
 
 
+@pytest.mark.slow
 def test_a_step_of_two_processes_equals_one(parts: list[dict[str, Results]]) -> None:
     shares, whole = [part["step"] for part in parts], take_step(0, 1)
     # Each process has samples of its own.

@@ -3,6 +3,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 # In a process of its own: this one has imported everything.
 CODE = """
 import gc, sys
@@ -16,5 +18,6 @@ assert gc.isenabled() and gc.get_freeze_count() > 0
 """
 
 
+@pytest.mark.slow
 def test_a_run_starts_without_what_few_runs_need() -> None:
     subprocess.run([sys.executable, "-c", CODE], check=True)

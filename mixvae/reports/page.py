@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,7 @@ def write_run_report(folder: Path) -> Path:
     return folder / REPORT
 
 
+@cache
 def template(name: str) -> jinja2.Template:
     """A template of the folder `templates`."""
     environment = jinja2.Environment(

@@ -48,7 +48,7 @@ def describe_provenance(command: Sequence[str]) -> dict[str, Any]:
 def imported_versions() -> dict[str, str]:
     """Return the version of every installed package that this process has imported so far."""
     imported = {name.partition(".")[0] for name in sys.modules}
-    names = {one.name: one.version for one, modules in _modules_of() if imported & modules}
+    names = dict(_named(one) for one, modules in _modules_of() if imported & modules)
     versions = {name: names[name] for name in sorted(names, key=str.lower)}
     # With its build (+cpu, +cu130), which the metadata may leave out.
     return versions | {"torch": str(torch.__version__)}
@@ -64,6 +64,13 @@ def _modules_of() -> list[tuple[metadata.Distribution, set[str]]]:
         (one, set(TOP.findall(one.read_text("top_level.txt") or one.read_text("RECORD") or "")))
         for one in metadata.distributions()
     ]
+
+
+@cache
+def _named(package: metadata.Distribution) -> tuple[str, str]:
+    """Name and version of a package; each access parses the metadata anew, in milliseconds."""
+    found = package.metadata
+    return found["Name"], found["Version"]
 
 
 def _git(*arguments: str) -> str | None:

@@ -15,6 +15,8 @@ SMALL = (
     "trainer.max_epochs=1",
     "trainer.limit_train_batches=2",
     "num_threads=1",
+    "logger=csv",
+    "report=false",
     "~callbacks.figures",
     "+callbacks.progress.kind=none",
 )
@@ -26,7 +28,7 @@ CELLS = (
     *("~callbacks.state_analysis", "~callbacks.clusterability", "trainer.max_epochs=2"),
     *("data.batch_size=40", "model.agents.encoder.num_components=4"),
 )
-MODALITIES = (*SMALL, "data.batch_size=20")
+MODALITIES = (*SMALL, "data.batch_size=20", "model.beta=1")
 
 
 def images(num: int = 60) -> tuple[np.ndarray, np.ndarray]:

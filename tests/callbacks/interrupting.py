@@ -23,6 +23,7 @@ SMALL = (
     "model.agents.decoder.hidden=[16]",
     "num_threads=1",
     "logger=csv",
+    "report=false",
     "data.batch_size=600",
     "~callbacks.figures",
     "~callbacks.state_analysis",

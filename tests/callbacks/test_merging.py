@@ -49,11 +49,9 @@ def test_a_run_merges_once_and_ends_with_the_categories_asked_for(whole: Path) -
 
 
 MOMENTS = {
-    "in the epoch before it": ("on_train_batch_end", 1, 0),
     "just before it": ("on_train_epoch_end", 1, 0),
     "just after it": ("on_train_epoch_end", 1, None),
     "before it is saved": ("on_train_epoch_start", 2, 0),
-    "in the epoch after it": ("on_train_batch_end", 2, 0),
 }
 # Merging into five after an epoch, a measurement after two, then two prunings of an epoch each.
 PRUNED = (
@@ -73,7 +71,13 @@ EARLY = (
 )
 
 
-@pytest.mark.parametrize(("hook", "epoch", "place"), MOMENTS.values(), ids=MOMENTS.keys())
+@pytest.mark.parametrize(
+    ("hook", "epoch", "place"),
+    [
+        pytest.param(*moment, id=name, marks=[pytest.mark.slow] if "saved" in name else [])
+        for name, moment in MOMENTS.items()
+    ],
+)
 def test_a_run_killed_about_its_merging_ends_as_one_that_was_not(
     tmp_path: Path,
     whole: Path,

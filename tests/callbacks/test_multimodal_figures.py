@@ -43,7 +43,7 @@ def test_a_run_draws_everything(
 
 
 def test_without_labels_or_evaluation_the_rest_is_drawn(
-    tmp_path: Path, quiet_trainer, make_multimodal, make_multimodal_data
+    tmp_path: Path, quiet_trainer, make_multimodal, make_multimodal_data, drawn
 ) -> None:
     trainer = quiet_trainer(callbacks=[MultimodalFigures(str(tmp_path))])
     trainer.test(make_multimodal(), datamodule=make_multimodal_data(num_classes=0), verbose=False)

@@ -64,6 +64,7 @@ def test_events_that_never_share_two_modalities_are_warned_of() -> None:
     assert "none of" in result["choices"]["model.beta"]["reason"]
 
 
+@pytest.mark.slow
 def test_healthy_data_are_left_alone_and_the_choice_is_in_the_summary() -> None:
     generator = np.random.default_rng(1)
     shared = generator.normal(size=(300, 2))

@@ -97,7 +97,7 @@ def test_the_selected_weights_are_tested_and_are_those_of_their_round(whole: Pat
     [
         ("on_train_batch_end", 3),
         pytest.param("on_train_epoch_end", 3, marks=pytest.mark.slow),
-        ("on_train_epoch_start", 4),
+        pytest.param("on_train_epoch_start", 4, marks=pytest.mark.slow),
         pytest.param("on_validation_end", 5, marks=pytest.mark.slow),
     ],
 )

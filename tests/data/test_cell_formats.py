@@ -293,12 +293,6 @@ def test_files_of_seurat_and_addresses_are_refused_with_what_to_do(tmp_path):
         load("https://example.org/a.h5ad")
 
 
-def test_a_folder_names_what_is_inside(tmp_path):
-    write_mtx(tmp_path / "filtered_feature_bc_matrix", "features.tsv", True)
-    with pytest.raises(ValueError, match=r"such as .*filtered_feature_bc_matrix"):
-        load(tmp_path)
-
-
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     import mixvae.data.cell_files as module
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -284,114 +285,81 @@ def samples_after_setup(data: ImageDataModule) -> dict[int, tuple[torch.Tensor, 
 
 
 UNIT = IMAGES / 255
-UNITS = {
-    "bytes after units": (UNIT, IMAGES),
-    "units after bytes": (IMAGES, UNIT),
-    "units after centred": (2 * UNIT - 1, UNIT),
+HOLE = np.where(np.arange(N * 42).reshape(N, 6, 7) == 17 * 42 + 2 * 7 + 3, np.nan, IMAGES)
+ALIKE = r"t\.npy has pixel values from 0 to .*; scale them alike"
+# Images, what stands beside them under a key, and what is said.
+BESIDE: dict[str, tuple[np.ndarray, str, np.ndarray, str]] = {
+    "labels": (IMAGES, "labels", LABELS[:-1], "39 labels for 40 samples"),
+    "test shape": (IMAGES, "test_path", make_images((5, 5)), r"data\.size=32"),
+    "bytes after units": (UNIT, "test_path", IMAGES, ALIKE),
+    "units after bytes": (IMAGES, "test_path", UNIT, ALIKE),
+    "units after centred": (2 * UNIT - 1, "test_path", UNIT, ALIKE),
+}
+ARRAY: dict[str, tuple[Any, str]] = {
+    "nan": (HOLE, r"NaN or infinite in 1 of 40 images, the first in image 17"),
+    "one": (IMAGES[:1], r"has 1 images, too few"),
+    "flat": (IMAGES.reshape(N, 42), r"has the shape \(40, 42\); images have the shape \(N, height"),
+    "square": (make_images((6, 6)).reshape(N, 36), r"images\.reshape\(-1, 6, 6\)"),
+    "colours": (np.zeros((N, 48)), r"images\.reshape\(-1, 3, 4, 4\)"),
+    "channels": (make_images((6, 5, 7)), r"data\.channels=first or last"),
+    "constant": (np.zeros((N, 6, 7)), r"the same value 0 in every pixel"),
+    "text": (np.full((N, 6, 7), "a"), r"not numbers"),
+    "objects": (np.array([IMAGES[0], None], dtype=object), r"arrays of objects are not read"),
+}
+# What is done to the eighth of forty pictures.
+PICTURE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "broken": (lambda file: file.write_text("no"), r"007\.png is not a readable picture"),
+    "cut": (
+        lambda file: file.write_bytes(file.read_bytes()[:60]),
+        r"007\.png is not a readable picture",
+    ),
+    "sizes": (
+        lambda file: Image.fromarray(IMAGES[0][:5]).save(file),
+        r"000\.png has 6 x 7 pixels but .*007\.png has 5 x 7; data\.size=32",
+    ),
+    "depths": (
+        lambda file: Image.fromarray(IMAGES[0].astype(np.uint16)).save(file),
+        r"007\.png of uint16",
+    ),
+    "mixed": (
+        lambda file: write_pictures(file.parent, IMAGES[:3], LABELS),
+        r"beside folders of them",
+    ),
+}
+FILE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "none": (Path.mkdir, r"holds no picture \(\.png"),
+    "own-images-idx3-ubyte": (
+        lambda file: write_idx(file, IMAGES).write_bytes(file.read_bytes()[:-1]),
+        r"its header of shape \(40, 6, 7\) says 1696 bytes, but it has 1695",
+    ),
+    "a.idx": (lambda file: file.write_bytes(b"hello world"), r"is not an IDX file"),
+    "x.npz": (lambda file: np.savez(file, a=IMAGES, b=IMAGES), r"holds a, b; name the images"),
+    "gone.npy": (lambda file: None, r"there is no file"),
+    "a.tif": (Path.touch, r"is not a folder of PNG or JPEG files, \.npy, \.npz or IDX"),
 }
 
 
-def broken(folder: Path, name: str) -> dict[str, Any]:
-    """Settings whose images have one fault."""
-    good, pictures = folder / "good.npy", folder / "pictures"
-    np.save(good, IMAGES)
-    settings: dict[str, Any] = {"path": str(folder / "x.npy")}
-    array: Any = IMAGES
-    if name == "nan":
-        array = IMAGES.astype(float)
-        array[17, 2, 3] = np.nan
-    elif name == "one":
-        array = IMAGES[:1]
-    elif name == "flat":
-        array = IMAGES.reshape(N, 42)
-    elif name == "colours":
-        array = np.zeros((N, 48))
-    elif name == "square":
-        array = make_images((6, 6)).reshape(N, 36)
-    elif name == "channels":
-        array = make_images((6, 5, 7))
-    elif name == "constant":
-        array = np.zeros((N, 6, 7))
-    elif name == "text":
-        array = np.full((N, 6, 7), "a")
-    elif name == "objects":
-        array = np.array([IMAGES[0], None], dtype=object)
-    elif name == "labels":
-        np.save(folder / "y.npy", LABELS[:-1])
-        settings["labels"] = str(folder / "y.npy")
-    elif name in UNITS:
-        array, test = UNITS[name]
-        np.save(folder / "t.npy", test)
-        settings["test_path"] = str(folder / "t.npy")
-    elif name == "test shape":
-        np.save(folder / "t.npy", make_images((5, 5)))
-        settings["test_path"] = str(folder / "t.npy")
-    np.save(folder / "x.npy", array, allow_pickle=True)
-    if name in ("broken", "cut", "sizes", "depths", "mixed"):
-        settings["path"] = str(write_pictures(pictures, IMAGES))
-        file = pictures / "007.png"
-        if name == "broken":
-            file.write_text("not a picture")
-        elif name == "cut":
-            file.write_bytes(file.read_bytes()[:60])
-        elif name == "sizes":
-            Image.fromarray(IMAGES[0][:5]).save(file)
-        elif name == "depths":
-            Image.fromarray(IMAGES[0].astype(np.uint16)).save(file)
-        else:
-            write_pictures(pictures, IMAGES[:3], LABELS)
-    elif name == "empty":
-        (folder / "none").mkdir()
-        settings["path"] = str(folder / "none")
-    elif name == "short idx":
-        path = write_idx(folder / "own-images-idx3-ubyte", IMAGES)
-        path.write_bytes(path.read_bytes()[:-1])
-        settings["path"] = str(path)
-    elif name == "no idx":
-        (folder / "a.idx").write_bytes(b"hello world")
-        settings["path"] = str(folder / "a.idx")
-    elif name == "npz":
-        np.savez(folder / "x.npz", a=IMAGES, b=IMAGES)
-        settings["path"] = str(folder / "x.npz")
-    elif name == "gone":
-        settings["path"] = str(folder / "gone.npy")
-    elif name == "kind":
-        (folder / "a.tif").touch()
-        settings["path"] = str(folder / "a.tif")
-    return settings
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("nan", r"NaN or infinite in 1 of 40 images, the first in image 17"),
-        ("one", r"has 1 images, too few"),
-        ("flat", r"has the shape \(40, 42\); images have the shape \(N, height"),
-        ("square", r"images\.reshape\(-1, 6, 6\)"),
-        ("colours", r"images\.reshape\(-1, 3, 4, 4\)"),
-        ("channels", r"data\.channels=first or last"),
-        ("constant", r"the same value 0 in every pixel"),
-        ("text", r"not numbers"),
-        ("objects", r"arrays of objects are not read"),
-        ("labels", r"39 labels for 40 samples"),
-        ("test shape", r"data\.size=32"),
-        *((name, r"t\.npy has pixel values from 0 to .*; scale them alike") for name in UNITS),
-        ("broken", r"007\.png is not a readable picture"),
-        ("cut", r"007\.png is not a readable picture"),
-        ("sizes", r"000\.png has 6 x 7 pixels but .*007\.png has 5 x 7; data\.size=32"),
-        ("depths", r"007\.png of uint16"),
-        ("mixed", r"beside folders of them"),
-        ("empty", r"holds no picture \(\.png"),
-        ("short idx", r"its header of shape \(40, 6, 7\) says 1696 bytes, but it has 1695"),
-        ("no idx", r"is not an IDX file"),
-        ("npz", r"holds a, b; name the images"),
-        ("gone", r"there is no file"),
-        ("kind", r"is not a folder of PNG or JPEG files, \.npy, \.npz or IDX"),
-    ],
-)
-def test_a_fault_of_the_images_is_named(name: str, message: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [*BESIDE, *ARRAY, *PICTURE, *FILE])
+def test_a_fault_of_the_images_is_named(name: str, tmp_path: Path) -> None:
+    path, settings = tmp_path / "x.npy", dict[str, str]()
+    if name in BESIDE:
+        array, key, other, message = BESIDE[name]
+        np.save(path, array)
+        np.save(tmp_path / "t.npy", other)
+        settings[key] = str(tmp_path / "t.npy")
+    elif name in ARRAY:
+        array, message = ARRAY[name]
+        np.save(path, array, allow_pickle=True)
+    elif name in PICTURE:
+        change, message = PICTURE[name]
+        path = write_pictures(tmp_path / "pictures", IMAGES)
+        change(path / "007.png")
+    else:
+        make, message = FILE[name]
+        path = tmp_path / name
+        make(path)
     with pytest.raises((ValueError, FileNotFoundError), match=message) as raised:
-        read(**broken(tmp_path, name))
+        read(path, **settings)
     assert "Delete the file" not in str(raised.value)
 
 

@@ -47,6 +47,7 @@ SHORT = {
 MMVM = (
     "+experiment=hippocampus_mmvm",
     "model.beta={_target_: mixvae.objectives.schedules.Linear, start: 0.0, end: 1.0, length: 2}",
+    *("data.simulator.num_trials=90", "data.simulator.num_bins=300"),
 )
 OTHERS = [
     *(

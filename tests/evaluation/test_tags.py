@@ -43,6 +43,7 @@ def test_tags_are_measured_where_they_vary_and_are_known() -> None:
     assert {"coherence_ap/a_to_b", "coherence_auroc/b_to_a", "coherence_ap"} <= set(values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["image", "tokens"])
 def test_trunks_classify_what_no_single_feature_tells(kind: str) -> None:
     label = np.arange(160) % 2

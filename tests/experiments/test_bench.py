@@ -184,6 +184,7 @@ def test_the_memory_of_an_experiment_is_that_of_its_process(
     assert "no_such: not measured" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_stages_of_a_start_are_timed() -> None:
     assert set(startup.start()) == set(startup.STAGES)
 

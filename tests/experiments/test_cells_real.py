@@ -23,6 +23,7 @@ def test_the_table_has_a_row_for_each_set_and_method() -> None:
     assert "| a | PCA | 0.60 ± 0.14 | 0.60 ± 0.00 | 4.0 ± 0.0 |  |  |" in table
 
 
+@pytest.mark.slow
 def test_two_types_far_apart_are_found_by_every_baseline() -> None:
     import anndata
 

@@ -115,7 +115,16 @@ FIGURES: dict[str, Callable[[], Figure]] = {
 }
 
 
-@pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES.keys())
+SECONDS = ("latents of 60 classes",)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        pytest.param(draw, id=name, marks=[pytest.mark.slow] if name in SECONDS else [])
+        for name, draw in FIGURES.items()
+    ],
+)
 def test_draws_without_a_warning(draw: Callable[[], Figure]) -> None:
     draw().draw_without_rendering()
 

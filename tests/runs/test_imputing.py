@@ -43,7 +43,13 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     settings = [
         *("model.latent_dim=3", "model.beta=0.3", "trainer.max_epochs=40"),
         *("model.optimizer.lr=0.01", "trainer.check_val_every_n_epoch=10"),
-        *("data.standardise=true", "data.batch_size=50", "logger=csv", "num_threads=1"),
+        *(
+            "data.standardise=true",
+            "data.batch_size=50",
+            "logger=csv",
+            "num_threads=1",
+            "report=false",
+        ),
         *("likelihood=squared_error", "networks=modality_mlp_small", "callbacks.figures=null"),
     ]
     own = [f"data.modalities={{{files}}}", f"model={request.param}", f"run_dir='{folder}/run'"]
@@ -339,6 +345,7 @@ def test_images_in_another_unit_and_counts_that_are_none_are_refused(tmp_path: P
     images = random.integers(0, 256, (60, 8, 8, 3), dtype=np.uint8)
     data = {"image": images, "counts": random.poisson(5.0, (60, 4)) + np.arange(60)[:, None]}
     small = ["trainer.max_epochs=1", "num_threads=1", "model.beta=1.0", "callbacks.figures=null"]
+    small += ["logger=csv", "report=false"]
     run = train(
         "multimodal_mmvm",
         *small,

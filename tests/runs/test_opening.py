@@ -93,6 +93,7 @@ def test_impute_uses_the_weights_that_evaluate_tests(train: Callable[..., object
     np.save("a.npy", array)
     settings = ("networks=modality_mlp_small", "likelihood=squared_error", "logger=csv")
     sizes = ("data.batch_size=20", "trainer.max_epochs=1", "callbacks.figures=null")
+    sizes += ("model.beta=1", "report=false")
     files = "data.modalities={a: a.npy, b: a.npy}"
     made = train("+experiment=multimodal_mmvm", *settings, *sizes, files, "run_dir=views")
     assert made.status == 0, made.err

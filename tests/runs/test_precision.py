@@ -35,14 +35,8 @@ ARRAYS = (
 )
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        pytest.param(DIGITS, id="digits"),
-        pytest.param(MERGED, id="cells", marks=pytest.mark.slow),
-        pytest.param(ARRAYS, id="arrays", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow  # the fast golden runs are of double precision as well
+@pytest.mark.parametrize("options", [DIGITS, MERGED, ARRAYS], ids=["digits", "cells", "arrays"])
 def test_a_run_in_double_precision_ends_with_all_its_measures(
     options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

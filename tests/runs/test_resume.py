@@ -109,7 +109,13 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+OFTEN = ("in an epoch", "validation end", "test", "failure")
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [pytest.param(name, marks=[] if name in OFTEN else [pytest.mark.slow]) for name in MOMENTS],
+)
 def test_a_resumed_run_is_bit_for_bit_an_uninterrupted_one(
     run: Make, train: Train, until: Train, part: Path, read_json: Read, moment: str
 ) -> None:
@@ -150,7 +156,13 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param(lines, id=name, marks=[pytest.mark.slow] if "model=" in lines[0] else [])
+        for name, lines in SETTINGS.items()
+    ],
+)
 def test_other_settings_and_models_resume_exactly(
     run: Make, train: Train, until: Train, part: Path, settings: tuple[str, ...]
 ) -> None:
@@ -178,7 +190,9 @@ def test_ctrl_c_ends_a_whole_sweep(
     assert not (sweep / "1").exists()
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemError])
+@pytest.mark.parametrize(
+    "error", [pytest.param(KeyboardInterrupt, marks=pytest.mark.slow), SystemError]
+)
 def test_an_older_run_without_metrics_csv_keeps_the_metrics_of_its_summary(
     run: Make,
     train: Train,
@@ -246,7 +260,7 @@ EARLY = (
 )
 
 
-@pytest.mark.parametrize("checkpoint", ["best", "last"])
+@pytest.mark.parametrize("checkpoint", ["best", pytest.param("last", marks=pytest.mark.slow)])
 def test_a_run_that_ended_early_and_was_stopped_in_its_test_is_tested(
     run: Make, train: Train, until: Train, part: Path, read_json: Read, checkpoint: str
 ) -> None:
@@ -322,45 +336,11 @@ def test_a_finished_run_is_refused_and_can_be_extended(
     assert "has already trained 4 epochs" in again.err
 
 
-WRONG = {
-    "a file": (("resume=file",), "is a file, not a run folder"),
-    "several": (("-m", "resume=empty,none"), "leave out -m"),
-    "nothing": (("resume=",), "resume needs the folder of a run"),
-    "epochs": (("resume=empty", "trainer.max_epochs=many"), "must be a whole number"),
-}
-
-
-@pytest.mark.parametrize(("arguments", "message"), WRONG.values(), ids=WRONG.keys())
-def test_what_cannot_be_resumed(
-    train: Train, tmp_path: Path, arguments: tuple[str, ...], message: str
-) -> None:
-    (tmp_path / "file").write_text("")
-    (tmp_path / "empty").mkdir()
-    outcome = train(*arguments)
-    assert outcome.status != 0
-    assert message in outcome.err
-    assert len(outcome.err.splitlines()) == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file"]
-    assert list((tmp_path / "empty").iterdir()) == []
-
-
-@pytest.mark.parametrize("kept", [0, 100, 5000])
-def test_a_truncated_checkpoint_is_refused(stopped: Path, train: Train, kept: int) -> None:
-    last = stopped / "checkpoints" / "last.ckpt"
-    last.write_bytes(last.read_bytes()[:kept])
+def test_an_empty_checkpoint_is_refused(stopped: Path, train: Train) -> None:
+    (stopped / "checkpoints" / "last.ckpt").write_bytes(b"")
     outcome = train("resume=stopped")
     assert outcome.status != 0
     assert "damaged or truncated" in outcome.err
-
-
-def test_the_checkpoint_of_another_model_is_refused(stopped: Path, train: Train, run: Make) -> None:
-    other = run("other", "model.num_agents=3")
-    shutil.copy(other / "checkpoints" / "last.ckpt", stopped / "checkpoints" / "last.ckpt")
-    before = (stopped / "metrics.csv").read_text()
-    outcome = train("resume=stopped", "trainer.max_epochs=9")
-    assert outcome.status != 0
-    assert "is of another model" in outcome.err
-    assert (stopped / "metrics.csv").read_text() == before
 
 
 @pytest.mark.parametrize(

@@ -155,22 +155,6 @@ def test_foreign_weights_are_refused(weights: dict[str, torch.Tensor], message: 
         start_from(nn.Linear(2, 3), Path("a.ckpt"), weights)
 
 
-def test_a_warm_start_from_nothing_is_refused_before_the_run(
-    train: Train, small: tuple[str, ...]
-) -> None:
-    Path("empty").mkdir()
-    Path("text.ckpt").write_text("no weights")
-    for source, message in (
-        ("none.ckpt", "there is no such checkpoint or run folder"),
-        ("empty", "a folder without a checkpoint"),
-        ("text.ckpt", "no checkpoint at all"),
-    ):
-        outcome = train(*small, f"init_from={source}", "run_dir=a")
-        assert outcome.status == 1
-        assert message in outcome.err
-        assert not Path("a").exists()
-
-
 def test_where_nothing_can_be_compiled_the_model_stays_as_it_is(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

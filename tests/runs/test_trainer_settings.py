@@ -9,30 +9,6 @@ import yaml
 
 Train = Callable[..., Any]
 
-REFUSED = {
-    "checkpointing": ("+trainer.enable_checkpointing=false", "say ~callbacks.checkpoints"),
-    "callbacks": ("+trainer.callbacks=[]", "trainer.callbacks has no effect here"),
-    "plugins": ("+trainer.plugins=[]", "trainer.plugins has no effect here"),
-    "validation": ("trainer.check_val_every_n_epoch=0", "check_val_every_n_epoch must be 1"),
-    "fork": ("+trainer.strategy=ddp_fork", "use trainer=ddp"),
-    "schedule": ("model=cascade_vae model.state_dim=10", "model.dimension_epochs is 1"),
-    "few samples": (
-        "model=beta_vae model.num_categories=2000",
-        "more than the 1293 training samples",
-    ),
-}
-
-
-@pytest.mark.parametrize(("override", "message"), REFUSED.values(), ids=REFUSED.keys())
-def test_what_would_not_do_what_it_says_is_refused_before_anything_is_made(
-    train: Train, small: Sequence[str], tmp_path: Path, override: str, message: str
-) -> None:
-    outcome = train(*small, *override.split())
-    assert outcome.status == 1
-    assert message in outcome.err
-    assert len(outcome.err.splitlines()) == 1
-    assert list(tmp_path.iterdir()) == []
-
 
 def test_gradients_are_clipped_in_mixed_precision(
     train: Train, small: Sequence[str], tmp_path: Path

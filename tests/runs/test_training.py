@@ -78,12 +78,11 @@ def test_the_summary_holds_the_last_metrics_under_their_logged_names(
     assert float(test["test/accuracy"]) == summary["test/accuracy"]
 
 
-@pytest.mark.parametrize("seed", [0, 7])
-def test_the_same_seed_gives_the_same_numbers(run: Make, seed: int) -> None:
-    one, other = (run(name, f"seed={seed}", fresh=True) for name in "ab")
+def test_the_same_seed_gives_the_same_numbers(run: Make) -> None:
+    one, other = (run(name, fresh=True) for name in "ab")
     assert (one / "metrics.csv").read_text() == (other / "metrics.csv").read_text()
     assert same_weights(one, other)
-    assert not same_weights(one, run("c", f"seed={seed + 1}"))
+    assert not same_weights(one, run("c", "tags=[try,small]", "seed=3"))
 
 
 def test_the_default_folder_is_named_after_experiment_and_time(
@@ -126,7 +125,7 @@ def test_a_fast_dev_run_works(train: Train, small: tuple[str, ...], model: str) 
 def test_a_loss_that_becomes_nan_stops_and_keeps_the_last_good_checkpoint(
     train: Train, small: tuple[str, ...], tmp_path: Path, read_json: Read
 ) -> None:
-    outcome = train(*small, "model.optimizer.lr=1e30", "run_dir=a")
+    outcome = train(*small, "model.optimizer.lr=1e30", "run_dir=a", "report=true")
     assert outcome.status == 1
     assert "the loss became NaN or infinite at step 1 in the term" in outcome.err
     assert "Traceback" not in outcome.err

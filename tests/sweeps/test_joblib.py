@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mixvae.runs.folder import RunFolder
+from mixvae.train import main
 from tests.sweeps.conftest import statuses
 
 pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
@@ -73,8 +74,6 @@ def test_after_ctrl_c_a_sweep_goes_on_to_the_same_end(
     assert again.returncode == 0, err
     assert "resuming" in out
     assert statuses(sweep) == ["finished"] * 3
-    whole = start(tmp_path, repo_root, *small, "trainer.max_epochs=60", "hydra.sweep.dir=whole")
-    assert whole.communicate(timeout=100)
-    assert whole.returncode == 0
-    first = [(tmp_path / name / "0" / "metrics.csv").read_text() for name in ("whole", "sweep")]
-    assert first[0] == first[1]
+    whole = tmp_path / "whole"
+    assert main([*small, "trainer.max_epochs=60", f"run_dir={whole}"]) == 0
+    assert (whole / "metrics.csv").read_text() == (sweep / "0" / "metrics.csv").read_text()

@@ -107,7 +107,7 @@ def test_a_job_that_fails_before_its_run_begins_is_recorded_too(
 def test_a_stopped_sweep_goes_on_to_the_same_end(
     train: Train, small: Sequence[str], tmp_path: Path, interrupted: Interrupted
 ) -> None:
-    command = ["-m", *small, "trainer.max_epochs=2", "seed=0,1,2"]
+    command = ["-m", *small, "trainer.max_epochs=2", "seed=0,1"]
     assert train(*command, "hydra.sweep.dir=whole").status == 0
     with interrupted():
         assert train(*command, "hydra.sweep.dir=part").status == 130
@@ -115,7 +115,7 @@ def test_a_stopped_sweep_goes_on_to_the_same_end(
     assert not (tmp_path / "part" / "1").exists()
     outcome = train(*command, "hydra.sweep.dir=part", "sweep.resume=part")
     assert outcome.status == 0, outcome.err
-    for job in "012":
+    for job in "01":
         metrics = [
             (tmp_path / name / job / "metrics.csv").read_text() for name in ("whole", "part")
         ]
@@ -195,12 +195,9 @@ def test_a_sweep_of_a_run_s_config_goes_on_with_that_config(
 
 
 WRONG = {
-    "no folder": (("-m", "sweep.resume=nowhere"), "the folder does not exist"),
     "no sweep": (("-m", "sweep.resume=empty"), "the folder holds no sweep"),
     "quoted": (("-m", "sweep.resume='no where'"), "sweep.resume=no where: the folder does not"),
-    "one run": (("sweep.resume=begun",), "add -m"),
     "other jobs": (("-m", "sweep.resume=begun", "seed=0,1,2"), "adds seed=0,1,2 and leaves out"),
-    "taken folder": (("-m", "hydra.sweep.dir=begun", "seed=0,1"), "is not empty"),
     "a run's folder": (
         ("-m", "seed=0,1", "run_dir='s${seed}'"),
         "run_dir=s0 is the folder of one run, but -m makes one for each job",

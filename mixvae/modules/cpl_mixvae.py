@@ -65,8 +65,8 @@ class CplMixVAE(AbstractWithUnit, AbstractMatched):
             deviance, so that these terms keep their proportion to reconstructions of any size.
         align_epochs: Epochs at whose start the agents' labels are matched.
         best_agents: Before the first matching, all agents go on from so many best ones, in turn;
-            None keeps all. An agent is the better, the lower its consistency, adversarial and
-            information terms were over the last epoch, which tells poor clusterings without labels.
+            None keeps all. The best have the highest information term over the last epoch, which
+            tells poor clusterings without labels: they are less confident and less even.
         copy_strength: Factor on the distance of the copies of `augmenter` and `adversary` from the
             sample, a number or a schedule over epochs.
         covariates: Of the data, such as batches; see `Agents`.
@@ -80,7 +80,6 @@ class CplMixVAE(AbstractWithUnit, AbstractMatched):
 
     # Terms that all agents have together; each of the others is a sum over agents.
     joint_terms = frozenset({"coupling"})
-    own_terms = ("consistency", "adversarial", "information")
 
     def __init__(
         self,
@@ -173,7 +172,8 @@ class CplMixVAE(AbstractWithUnit, AbstractMatched):
     def _terms(self, batch: Batch) -> Terms:
         epoch, x = self.epoch, batch.x
         weights, strength = self.weights(epoch), self.copy_strength(epoch)
-        uses_sample = any(weights[name] != 0 for name in self.own_terms)
+        ours = ("consistency", "adversarial", "information")
+        uses_sample = any(weights[name] != 0 for name in ours)
         with frozen_statistics(self.agents):
             copies = self.augmenter(x, self.num_agents, self.log_q, strength)
         # Running statistics follow the samples themselves if the agents see them at all.

@@ -20,10 +20,8 @@ class AbstractMatched(AbstractMixture):
     checkpoint has them.
     """
 
-    # Terms by which agents are compared: ours, which each agent has alone.
-    own_terms: tuple[str, ...]
     joint_counts: Tensor
-    objectives: Tensor
+    informations: Tensor
 
     def _set_matching(self, align_epochs: Sequence[int], best_agents: int | None) -> None:
         """Take the epochs of the matching, and how many agents go on at the first."""
@@ -36,10 +34,10 @@ class AbstractMatched(AbstractMixture):
         counts = torch.zeros([self.num_agents] * 2 + [self.num_categories] * 2, dtype=torch.int64)
         self.register_buffer("joint_counts", counts)
         if best_agents is not None:
-            # Each agent's `own_terms` in this epoch, weighted, in nats, summed over steps.
-            self.register_buffer("objectives", torch.zeros(self.num_agents))
+            # Each agent's information term in this epoch, in nats, summed over steps.
+            self.register_buffer("informations", torch.zeros(self.num_agents))
         # By default the first process's buffers go to all.
-        self._ddp_params_and_buffers_to_ignore = ["joint_counts", "objectives"]
+        self._ddp_params_and_buffers_to_ignore = ["joint_counts", "informations"]
 
     def _check_comparison(self, align_epochs: Sequence[int], best_agents: int) -> None:
         if not 1 <= best_agents <= self.num_agents:
@@ -53,22 +51,18 @@ class AbstractMatched(AbstractMixture):
                 "model.best_agents compares the agents in the epoch before the first of"
                 f" model.align_epochs, which must be at least 1, got {list(align_epochs)}"
             )
-        weights = self.weights(first - 1)
-        if not any(weights[name] != 0 for name in self.own_terms):
+        if self.weights(first - 1)["information"] == 0:
             raise ValueError(
-                "model.best_agents compares the agents by their terms"
-                f" {', '.join(self.own_terms)}, whose weights are all 0 before epoch {first}; set"
-                " one of them, or set model.best_agents=null"
+                "model.best_agents compares the agents by their information term, whose weight is 0"
+                f" before epoch {first}; set model.information_weight, or model.best_agents=null"
             )
 
     def _count(self, log_q: Tensor, terms: Terms) -> None:
-        """Count the assignments of a step, log q(c|x) of shape (A, B, K), and add up the terms."""
+        """Add up a step: assignments by log q(c|x), (A, B, K), and the agents' information."""
         if self.align_epochs:
             self.joint_counts += joint_counts(log_q.detach().argmax(-1), self.num_categories)
         if self.best_agents is not None:
-            own = [terms[name] for name in self.own_terms if name in terms]
-            means = [one.weight * one.value.view(self.num_agents, -1).mean(dim=1) for one in own]
-            self.objectives += torch.stack(means).sum(dim=0).detach()
+            self.informations += terms["information"].value.detach()
 
     def on_train_epoch_start(self) -> None:
         """Match the agents' labels in `align_epochs`; keep the best agents before."""
@@ -87,11 +81,11 @@ class AbstractMatched(AbstractMixture):
         if self.align_epochs:
             self.joint_counts = self.trainer.strategy.reduce(self.joint_counts, reduce_op="sum")
         if self.best_agents is not None:
-            self.objectives = self.trainer.strategy.reduce(self.objectives, reduce_op="sum")
+            self.informations = self.trainer.strategy.reduce(self.informations, reduce_op="sum")
 
     def _keep_best(self, count: int) -> None:
         """Let the other agents go on from so many best ones, in turn."""
-        order = self.objectives.argsort().cpu()
+        order = self.informations.argsort(descending=True).cpu()
         source = torch.arange(self.num_agents)
         source[order] = order[source % count]
         replace_agents(self.agents, source, self._optimizer)
@@ -101,7 +95,7 @@ class AbstractMatched(AbstractMixture):
     def _forget_counts(self) -> None:
         self.joint_counts.zero_()
         if self.best_agents is not None:
-            self.objectives.zero_()
+            self.informations.zero_()
 
     def align(self, joint: Tensor) -> bool:
         """Rename as `AbstractMixture.align`; counts under the old names are dropped."""

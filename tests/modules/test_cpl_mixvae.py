@@ -207,13 +207,11 @@ def test_agents_go_on_from_the_best(best: int, source: list[int]) -> None:
     model = make(5, align_epochs=[1], best_agents=best, **OURS)
     whole = batch(200)
     terms = [model.terms(whole) for _ in range(2)]
-    expected = sum(
-        one.weights[name] * one[name].value.view(5, -1).mean(1)
-        for one in terms
-        for name in ("consistency", "adversarial", "information")
-    )
-    torch.testing.assert_close(model.objectives, expected.detach())
-    model.objectives.copy_(torch.tensor([5.0, 1.0, 3.0, 2.0, 4.0]))  # best to worst: 1, 3, 2, 4, 0
+    expected = sum(one["information"].value for one in terms)
+    torch.testing.assert_close(model.informations, expected.detach())
+    model.informations.copy_(
+        torch.tensor([1.0, 5.0, 3.0, 4.0, 2.0])
+    )  # best to worst: 1, 3, 2, 4, 0
     before, counts = model.log_q(whole.x), model.joint_counts.clone()
     model._trainer = SimpleNamespace(
         optimizers=[torch.optim.Adam(model.parameters())], current_epoch=1, num_training_batches=1
@@ -221,7 +219,7 @@ def test_agents_go_on_from_the_best(best: int, source: list[int]) -> None:
     model.align = lambda joint: torch.testing.assert_close(joint, counts[source][:, source])
     model.on_train_epoch_start()
     torch.testing.assert_close(model.log_q(whole.x), before[source])
-    assert not model.objectives.any()
+    assert not model.informations.any()
 
 
 @pytest.mark.parametrize(
@@ -233,7 +231,7 @@ def test_agents_go_on_from_the_best(best: int, source: list[int]) -> None:
             {**OURS, "align_epochs": [2], "best_agents": 3},
             "between 1 and model.num_agents=2, got 3",
         ),
-        ({"align_epochs": [2]}, "consistency, adversarial, information, whose weights are all 0"),
+        ({"align_epochs": [2]}, "by their information term, whose weight is 0 before epoch 2"),
     ],
 )
 def test_agents_that_cannot_be_compared_are_not_replaced(options: dict, message: str) -> None:

@@ -59,7 +59,7 @@ DATASETS: dict[str, tuple[str, tuple[str, ...]]] = {
 # Ending of the experiments' names and of the table's, and what the table says above itself.
 SETTINGS = {
     "equal": ("", "", "Equal budget: about as many steps for all methods, on the same networks."),
-    "own": ("_paper", "_own", "Own settings: networks, steps and schedules of the public code."),
+    "own": ("_paper", "_own", "Own settings: those of the public code; cpl: the paper's terms."),
 }
 PROFILES = {"quick": ["digits"], "full": ["digits", "mnist", "dsprites_rendered"]}
 

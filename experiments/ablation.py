@@ -22,9 +22,10 @@ VARIANTS: dict[str, list[str]] = {
     "as shipped": [],
     "without adversarial consistency": ["model.adversarial_weight=0"],
     "without affine consistency": ["model.consistency_weight=0"],
-    "without information": ["model.information_weight=0"],
-    "without alignment": ["model.align_epochs=[]"],
+    "without information": ["model.information_weight=0", "model.best_agents=null"],
+    "without alignment": ["model.align_epochs=[]", "model.best_agents=null"],
     "without coupling": ["model.coupling_weight=0"],
+    "all agents kept": ["model.best_agents=null"],
     "one agent": ["model.num_agents=1"],
 }
 COLUMNS = {

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from experiments import ablation, single_runs
+from mixvae.runs.build import build
+from tests.composed import composed
 
 
 def write_run(root: Path, variant: str, seed: int, status: str, accuracy: float) -> None:
@@ -15,6 +17,13 @@ def write_run(root: Path, variant: str, seed: int, status: str, accuracy: float)
     folder.mkdir(parents=True)
     summary = {"status": status, "test/accuracy": accuracy, "seconds": 10.0 * seed}
     (folder / "summary.json").write_text(json.dumps(summary))
+
+
+@pytest.mark.parametrize("variant", ablation.VARIANTS)
+def test_a_variant_of_the_richest_experiment_can_be_built(variant: str) -> None:
+    words = ["+experiment=mnist_cpl", "data=digits", "run_dir=unused", *ablation.VARIANTS[variant]]
+    model = build(composed(words)).model
+    assert model.num_agents == (1 if variant == "one agent" else 3)
 
 
 def test_only_what_is_missing_runs_and_the_table_is_of_finished_runs(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from mixvae.messages import inform
 from mixvae.modules.mixture import AbstractMixture
 from mixvae.networks.axes import replace_agents
 from mixvae.objectives.assignment import joint_counts
@@ -88,6 +89,8 @@ class AbstractMatched(AbstractMixture):
         order = self.informations.argsort(descending=True).cpu()
         source = torch.arange(self.num_agents)
         source[order] = order[source % count]
+        best = ", ".join(map(str, sorted(order[:count].tolist())))
+        inform(f"all agents go on from the best by information: {best} of {self.num_agents}")
         replace_agents(self.agents, source, self._optimizer)
         source = source.to(self.joint_counts.device)
         self.joint_counts.copy_(self.joint_counts[source][:, source])

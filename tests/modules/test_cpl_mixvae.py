@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from types import SimpleNamespace
 
 import pytest
@@ -203,7 +204,9 @@ def test_alignment_gives_agents_that_differ_in_names_only_the_same_names() -> No
 
 
 @pytest.mark.parametrize(("best", "source"), [(1, [1, 1, 1, 1, 1]), (3, [3, 1, 2, 3, 1])])
-def test_agents_go_on_from_the_best(best: int, source: list[int]) -> None:
+def test_agents_go_on_from_the_best(
+    best: int, source: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
     model = make(5, align_epochs=[1], best_agents=best, **OURS)
     whole = batch(200)
     terms = [model.terms(whole) for _ in range(2)]
@@ -217,7 +220,10 @@ def test_agents_go_on_from_the_best(best: int, source: list[int]) -> None:
         optimizers=[torch.optim.Adam(model.parameters())], current_epoch=1, num_training_batches=1
     )
     model.align = lambda joint: torch.testing.assert_close(joint, counts[source][:, source])
-    model.on_train_epoch_start()
+    with caplog.at_level(logging.INFO, logger="mixvae"):
+        model.on_train_epoch_start()
+    said = "1" if best == 1 else "1, 2, 3"
+    assert f"go on from the best by information: {said} of 5" in caplog.text
     torch.testing.assert_close(model.log_q(whole.x), before[source])
     assert not model.informations.any()
 

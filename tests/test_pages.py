@@ -57,9 +57,8 @@ SHORT = {
     "=glyphs_": ["data.max_glyphs=200", "data.size=8", "data.batch_size=20"],
     "=polymnist_": [
         *("data.test_samples=60", "data.batch_size=50", "callbacks.evaluation.classifier=logistic"),
-        "model.beta=1",  # the rats choose theirs
     ],
-    "=cite_": ["data.batch_size=200", "model.beta=1"],
+    "=cite_": ["data.batch_size=200"],
     "=hippocampus_": [
         *("data.subwindow_length=5", "data.num_subwindows=5", "data.simulator.num_bins=280"),
     ],
@@ -152,7 +151,10 @@ def shrink(
         own += [*ONE_ROUND, "model.num_agents=2"]
     if ("digits_cpl" in text and "networks=conv" not in text) or "mnist_cpl" in text:
         own += [*TINY, "model.state_dim=1"]
-    own += [line for line in quiet if re.split("[.=]", line)[-2] not in text]
+    if re.search("=(polymnist|cite)_", text) and not re.search(r"model=ae|model\.beta=", text):
+        own += ["model.beta=1"]  # the rats choose theirs
+    if "--config-name" not in text:  # the config of a run has chosen its logger
+        own += [line for line in quiet if re.split("[.=]", line)[-2] not in text]
     return [*arguments, *own, *SHRUNK]
 
 

@@ -55,7 +55,7 @@ def replace_agents(
     for module in agents.modules():
         tensors += module.buffers() if isinstance(module, BatchedBatchNorm) else []
     for tensor in tensors:
-        blocks = tensor.view(len(source), -1)
+        blocks = tensor.unflatten(0, (len(source), -1))
         blocks.copy_(blocks[source.to(tensor.device)])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -37,7 +38,9 @@ GAN = (  # InfoGAN's, with a layer of Q's own
 SHAPES = [(MLP, (7,)), (MLP, (1, 4, 4)), (CONV, (1, 28, 28)), (CONV, (2, 13, 7)), (GAN, (1, 12, 8))]
 
 
-def make(nets: tuple, shape: tuple[int, ...], num_agents: int = A, state_dim: int = S) -> Agents:
+def make(
+    nets: tuple, shape: tuple[int, ...], num_agents: int = A, state_dim: int = S, **options: Any
+) -> Agents:
     encoder, decoder = nets
     return Agents(
         shape=shape,
@@ -46,6 +49,7 @@ def make(nets: tuple, shape: tuple[int, ...], num_agents: int = A, state_dim: in
         state_dim=state_dim,
         encoder=encoder,
         decoder=decoder,
+        **options,
     ).double()
 
 
@@ -259,14 +263,5 @@ def test_initial_scales_are_the_deviations_of_each_layers_first_weights() -> Non
 
 @pytest.mark.parametrize("scales", [(1.0,), (1.0, 1.0, 0.0), (1.0,) * 4])
 def test_initial_scales_of_another_number_or_of_0_are_refused(scales: tuple[float, ...]) -> None:
-    encoder, decoder = MLP
     with pytest.raises(ValueError, match=r"initial_scales must hold 3 numbers above 0.*got"):
-        Agents(
-            shape=(7,),
-            num_agents=A,
-            num_categories=K,
-            state_dim=S,
-            encoder=encoder,
-            decoder=decoder,
-            initial_scales=scales,
-        )
+        make(MLP, (7,), initial_scales=scales)

@@ -63,6 +63,9 @@ def test_cells_in_three_lines(here: Path) -> None:
     assert (adata.X == before.X).all()
     assert list(adata.obs) == ["type"]
     assert run.sample(3).shape == (3, 40)
+    # The same cells with labels beside them are the same run.
+    again = mixvae.train("cells_cpl", *CELLS, data=adata, labels=list(adata.obs["type"]))
+    assert again.summary["test/accuracy"] == run.summary["test/accuracy"]
 
 
 @pytest.mark.slow

@@ -90,22 +90,23 @@ def test_other_data_go_to_a_folder_of_their_own(
     assert of_test(again) == of_test(read_json(folder / "summary.json"))
 
 
+@pytest.mark.parametrize("split", ["val", "train"])
 def test_another_split_is_tested_and_said_to_be(
-    run: Make, evaluate: Evaluate, read_json: Read
+    run: Make, evaluate: Evaluate, read_json: Read, split: str
 ) -> None:
     folder = run("a")
-    status, _, err = evaluate("run=a", "data.predict_split=val", "name=other")
+    status, _, err = evaluate("run=a", f"data.predict_split={split}", "name=other")
     assert status == 0
-    assert "test/... are measures of the val split" in err
+    assert f"test/... are measures of the {split} split" in err
     data = DigitsDataModule(seed=read_json(folder / "summary.json")["seed"])
     data.setup()
-    rows = torch.cat([batch.index for batch in data.eval_dataloader("val")]).tolist()
+    rows = torch.cat([batch.index for batch in data.eval_dataloader(split)]).tolist()
     with (folder / "evaluations" / "other" / "predictions.csv").open() as file:
         table = list(csv.DictReader(file))
     assert sorted(int(line["index"]) for line in table) == sorted(rows)
     right = match_accuracy(table)
     found = read_json(folder / "evaluations" / "other" / "evaluation.json")
-    assert found["tested_split"] == "val"
+    assert found["tested_split"] == split
     assert found["test/accuracy"] == pytest.approx(right, abs=1e-6)
 
 

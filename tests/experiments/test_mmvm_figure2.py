@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,13 @@ from tests.composed import composed
 
 if TYPE_CHECKING:
     from tests.experiments.conftest import Launcher
+
+SMALL = [
+    "data.max_glyphs=600",
+    "callbacks.evaluation.classifier=logistic",
+    "trainer.max_epochs=1",
+    "data.epoch_steps=2",
+]
 
 
 @pytest.mark.parametrize("full", [False, True])
@@ -55,3 +63,18 @@ def test_a_data_set_without_its_file_is_skipped_by_name(
     assert "model=ae" in without
     assert main([*given, "--datasets", "glyphs"]) == 0
     assert len(launcher.commands) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_process")
+def test_two_runs_give_a_table_a_csv_and_a_figure(tmp_path: Path) -> None:
+    given = ["--datasets", "glyphs", "--seeds", "0", "--jobs", "1", "--multiples", "0.1"]
+    given += ["--methods", "mmvm", "independent", "--runs", "runs", "--results", "results"]
+    assert main([*given, "--overrides", *SMALL]) == 0
+    with (tmp_path / "results" / "glyphs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["method"] for row in rows] == ["mmvm", "independent"]
+    assert all(0 < float(row["test/coherence"]) < 1 for row in rows)
+    text = (tmp_path / "results" / "glyphs.md").read_text()
+    assert "| method | beta | seeds | probe | shared probe | coherence |" in text
+    assert (tmp_path / "results" / "glyphs.png").stat().st_size > 1000

@@ -58,7 +58,7 @@ def test_beta_follows_the_scale_of_the_data() -> None:
     small, large = (
         choose_beta(model(), [pair(scale)], [pair(scale, seed=1)], 60) for scale in (1e-3, 1e3)
     )
-    assert large.beta == pytest.approx(1e12 * small.beta, rel=2e-3)
+    assert large.beta == pytest.approx(1e12 * small.beta, rel=1e-3)
 
 
 @pytest.mark.slow

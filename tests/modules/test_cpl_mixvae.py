@@ -212,9 +212,8 @@ def test_agents_go_on_from_the_best(
     terms = [model.terms(whole) for _ in range(2)]
     expected = sum(one["information"].value for one in terms)
     torch.testing.assert_close(model.informations, expected.detach())
-    model.informations.copy_(
-        torch.tensor([1.0, 5.0, 3.0, 4.0, 2.0])
-    )  # best to worst: 1, 3, 2, 4, 0
+    # Best to worst: 1, 3, 2, 4, 0.
+    model.informations.copy_(torch.tensor([1.0, 5.0, 3.0, 4.0, 2.0]))
     before, counts = model.log_q(whole.x), model.joint_counts.clone()
     model._trainer = SimpleNamespace(
         optimizers=[torch.optim.Adam(model.parameters())], current_epoch=1, num_training_batches=1

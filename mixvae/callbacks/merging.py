@@ -24,6 +24,7 @@ from mixvae.evaluation.merging import (
     merging_path,
     most_agreed,
     separate_groups,
+    without_cuts,
 )
 from mixvae.evaluation.review import MIN_CONSENSUS
 from mixvae.messages import inform, warn
@@ -46,7 +47,7 @@ class Merging(Callback):
         num_categories: Categories to end with, if known.
         max_valley: Else categories are merged whose valley is shallower than this density, as a
             share of the lower peak; None takes the number of categories on which the agents agree
-            most, less those that at most half of the agents have.
+            most, less those that at most half of the agents have, and less cuts that all agree on.
         align: Match the agents' categories after the merging.
     """
 
@@ -132,9 +133,9 @@ class Merging(Callback):
         elif self.max_valley is not None:
             group = path.group[separate_groups(path, self.max_valley)]
         else:
-            group = found_by_most(
-                category, path.group[most_agreed(joint_of_groups(category, path.group))]
-            )
+            number = most_agreed(joint_of_groups(category, path.group))
+            group = found_by_most(category, path.group[number])
+            group = without_cuts(cells.points, category, group)
         size = [np.bincount(one, minlength=pl_module.num_categories) for one in category]
         groups = as_groups(group, np.stack(size))
         pl_module.merge(torch.from_numpy(groups.order), torch.from_numpy(groups.name))

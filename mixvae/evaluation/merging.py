@@ -7,6 +7,7 @@ across such a cut as beside it; between two types they are sparse.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -227,9 +228,7 @@ def found_by_most(category: NDArray[np.int64], group: NDArray[np.int64]) -> NDAr
             groups are found by most agents.
     """
     number = int(group.max()) + 1
-    shared_name = np.argsort(align_agents(joint_of_one(category, group)), axis=1)
-    group_names = np.take_along_axis(shared_name, group, axis=1)
-    named = np.take_along_axis(group_names, category, axis=1)
+    names, named = _shared_names(category, group)
     size = np.stack([np.bincount(one, minlength=number) for one in named])
     kept = (size >= FEW).mean(axis=0) > 1 / 2
     if kept.sum() < LEAST_GROUPS:
@@ -238,7 +237,42 @@ def found_by_most(category: NDArray[np.int64], group: NDArray[np.int64]) -> NDAr
     for gone in np.flatnonzero(~kept):
         votes = named[:, (named == gone).any(axis=0)]
         target[gone] = np.argmax(np.bincount(votes.ravel(), minlength=number) * kept)
-    return (np.cumsum(kept) - 1)[target][group_names]
+    return (np.cumsum(kept) - 1)[target][names]
+
+
+def _shared_names(
+    category: NDArray[np.int64], group: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Groups named as the matching ones of other agents: of categories, (A, K), and of samples."""
+    shared = np.argsort(align_agents(joint_of_one(category, group)), axis=1)
+    names = np.take_along_axis(shared, group, axis=1)
+    return names, np.take_along_axis(names, category, axis=1)
+
+
+def without_cuts(
+    points: NDArray[np.floating], category: NDArray[np.int64], group: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Join groups of the agents' vote that have no valley at all between them: `valley` is 1.
+
+    Agents agree also on a cut through one type, where it follows an axis along which the type
+    varies much. Groups of fewer samples than `FEW` stay.
+
+    Args:
+        points: As in `merging_path`.
+        category: Category of each sample by each agent, shape (A, N).
+        group: Group of each category, shape (A, K), 0..G-1.
+    """
+    names, named = _shared_names(category, group)
+    target, seen = np.arange(int(names.max()) + 1), points.astype(np.float64)
+    voted = np.stack([(named == one).sum(axis=0) for one in target]).argmax(axis=0)
+    while len(np.unique(target)) > LEAST_GROUPS:
+        pairs = combinations(np.flatnonzero(np.bincount(voted) >= FEW), 2)
+        cuts = (pair for pair in pairs if valley(*(seen[voted == one] for one in pair)) == 1)
+        kept, gone = next(cuts, (0, 0))
+        if kept == gone:
+            break
+        voted[voted == gone] = target[target == gone] = kept
+    return np.unique(target, return_inverse=True)[1][names]
 
 
 def agreement(joint: ArrayLike) -> float:

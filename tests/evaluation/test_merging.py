@@ -15,6 +15,7 @@ from mixvae.evaluation.merging import (
     most_agreed,
     separate_groups,
     valley,
+    without_cuts,
 )
 
 
@@ -157,6 +158,25 @@ def test_a_group_of_a_minority_joins_where_the_others_put_its_samples() -> None:
         assert len(set(zip(truth, named, strict=True))) == 4
     lonely = np.array([[0] * 280, [1] * 280])
     np.testing.assert_array_equal(found_by_most(lonely, group[:2]), group[:2])
+
+
+def test_a_cut_that_all_agents_make_through_one_type_is_joined() -> None:
+    random = np.random.default_rng(0)
+    wide, near, far = random.normal(size=(3, 1500, 3))
+    wide[:, 0] *= 3  # the axis of the cut
+    near[:, 1] += 4
+    far[:, 1] -= 20
+    points = np.concatenate([wide, near, far])
+    truth = np.repeat([0, 1, 2], 1500)
+    cut = np.where((truth == 0) & (points[:, 0] > 0), 3, truth)
+    category = np.stack([cut, (cut + 1) % 4, cut])
+    joined = without_cuts(points, category, np.tile(np.arange(4), (3, 1)))
+    for agent, one in zip(joined, category, strict=True):
+        assert set(zip(truth, agent[one], strict=True)) == set(enumerate(agent[one][::1500]))
+    assert joined.max() == 2
+    # Two groups stay, also with no valley between them.
+    halves = np.stack([(wide[:, 0] > 0).astype(np.int64)] * 2)
+    assert without_cuts(wide, halves, np.array([[0, 1], [0, 1]])).max() == 1
 
 
 def test_agents_agree_on_the_samples_of_matched_groups() -> None:

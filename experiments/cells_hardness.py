@@ -18,8 +18,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import adjusted_rand_score, balanced_accuracy_score
 from sklearn.preprocessing import StandardScaler
 
-from mixvae.data.cell_generator import SyntheticCells, generate_cells
-from mixvae.data.expression import log_cpm
+from mixvae.data.cells.expression import log_cpm
+from mixvae.data.cells.generator import SyntheticCells, generate_cells
 
 RESOLUTIONS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2, 1.5, 2.0)
 NUM_COMPONENTS = 20

@@ -77,8 +77,8 @@ def write_file(path: Path, cells: dict[str, float], many: bool = False) -> None:
         )
     else:
         code += (
-            "from mixvae.data.cell_generator import generate_cells;"
-            "from mixvae.data.cells_synthetic import write_cells;"
+            "from mixvae.data.cells.generator import generate_cells;"
+            "from mixvae.data.cells.synthetic import write_cells;"
             "write_cells(generate_cells(**json.loads(sys.argv[2])), Path(sys.argv[1]))"
         )
     subprocess.run([sys.executable, "-c", code, str(path), json.dumps(cells)], check=True)

@@ -26,8 +26,8 @@ from sklearn.metrics import adjusted_rand_score
 from experiments.cells_hardness import NUM_COMPONENTS, leiden_scores
 from experiments.reports import options, spread, write_table
 from experiments.single_runs import train
-from mixvae.data.cell_generator import SyntheticCells, generate_cells
-from mixvae.data.expression import log_cpm
+from mixvae.data.cells.expression import log_cpm
+from mixvae.data.cells.generator import SyntheticCells, generate_cells
 
 RESULTS = Path(__file__).parent / "results"
 EXPERIMENTS = {"K = 10": "cells_synthetic_cpl", "from K = 20": "cells_synthetic_order"}

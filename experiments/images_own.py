@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from experiments.cells_recovery import RESULTS
 from experiments.reports import command_of, markdown, options, spread
 from experiments.single_runs import finished, train
-from mixvae.data.given import giving, name_of
-from mixvae.data.images import ImageDataModule
+from mixvae.data.files.given import giving, name_of
+from mixvae.data.images.datamodule import ImageDataModule
 from mixvae.evaluation.clustering import clustering_accuracy, normalised_mutual_information
 from mixvae.runs.provenance import describe_provenance
 

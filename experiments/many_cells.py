@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mixvae.data.cells import CellDataModule
+from mixvae.data.cells.datamodule import CellDataModule
 
 NUM_TYPES = 20
 STORED = 100  # values of a cell: one gene of each group of neighbouring genes

@@ -27,7 +27,7 @@ from experiments.reports import exit_status, headline, options
 from mixvae.cli.command import Command
 from mixvae.cli.compose import compose_jobs
 from mixvae.data.fetch import data_root
-from mixvae.data.mnist import FOLDER, OFFICIAL_FILES, find_file
+from mixvae.data.images.mnist import FOLDER, OFFICIAL_FILES, find_file
 from mixvae.modules.base import AbstractModule
 from mixvae.modules.beta_scan import RELATIVE
 from mixvae.runs.build import build

@@ -21,8 +21,8 @@ import yaml
 
 from mixvae import annotate, evaluate, impute, sweep, train
 from mixvae.data.__main__ import main as data_main
-from mixvae.data.cell_generator import generate_cells
-from mixvae.data.cells_synthetic import write_cells
+from mixvae.data.cells.generator import generate_cells
+from mixvae.data.cells.synthetic import write_cells
 from tests.augmenters.test_learned import write as write_augmenter
 from tests.conftest import SMALL
 

@@ -27,7 +27,7 @@ from sklearn.datasets import load_digits
 from experiments import multiruns, single_runs
 from experiments.mmvm_figure2 import NARROW
 from mixvae import train
-from mixvae.data.cite import simulate_cite
+from mixvae.data.modalities.cite import simulate_cite
 from tests.test_pages import PAGES, ROOT, shrink
 
 INLINE = re.compile(r"`python\s+-m\s+experiments\.([^`]*)`")

@@ -16,8 +16,8 @@ import torch
 import yaml
 
 from mixvae import annotate, evaluate, sweep, train
-from mixvae.data.cell_generator import generate_cells
-from mixvae.data.cells_synthetic import write_cells
+from mixvae.data.cells.generator import generate_cells
+from mixvae.data.cells.synthetic import write_cells
 from tests.conftest import SMALL
 
 Offer = Callable[..., str]
@@ -140,7 +140,7 @@ def attacks(trace: Path) -> dict[str, tuple[str, Any]]:
         "through torch": ("callbacks.x", call("torch.nn.modules.module.torch.load", "x")),
         "through optim": ("callbacks.x", call("torch.optim.optimizer.torch.hub.load", "x")),
         "through lightning": ("callbacks.x", call("lightning.pytorch.trainer.trainer.os.kill", 1)),
-        "a class elsewhere": ("callbacks.x", call("mixvae.data.mnist.Path", str(trace))),
+        "a class elsewhere": ("callbacks.x", call("mixvae.data.images.mnist.Path", str(trace))),
         "popen": ("callbacks.x", call("lightning.pytorch.trainer.connectors.signal_connector.os")),
         "own function": (
             "callbacks.x",

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from experiments.bench.measuring import Case, Run
 from mixvae.data import HippocampusDataModule
-from mixvae.data.rat_files import ODOUR, Recording
+from mixvae.data.modalities.rat_files import ODOUR, Recording
 from mixvae.data.resident import ResidentTensors, TrainLoader
 
 BATCH_SIZE = {"uint8": 256, "float32": 512}

@@ -11,7 +11,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from mixvae.cli.overrides import quoted
-from mixvae.data.given import is_given, name_of
+from mixvae.data.files.given import is_given, name_of
 
 
 def given_lines(cfg: DictConfig, data: Any, labels: Any) -> tuple[list[str], dict[str, Any]]:

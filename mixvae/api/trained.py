@@ -22,7 +22,7 @@ from mixvae.cli.compose import compose_jobs
 from mixvae.cli.overrides import quoted
 from mixvae.cli.run_requests import AnnotateOptions, EvaluateRequest, ImputeOptions, RunRequest
 from mixvae.cli.schema import Checkpoint
-from mixvae.data.given import giving, name_of
+from mixvae.data.files.given import giving, name_of
 from mixvae.files import KEYS, read_metrics
 from mixvae.runs.annotating import annotated_copy
 from mixvae.runs.evaluating import evaluate

@@ -12,7 +12,7 @@ from mixvae.api.trained import Run
 from mixvae.cli.command import Command, key_of, parse
 from mixvae.cli.compose import compose_jobs
 from mixvae.cli.errors import UsageError
-from mixvae.data.given import giving
+from mixvae.data.files.given import giving
 from mixvae.runs.jobs import run_job
 
 # In a notebook, figures and metrics are at hand; W&B would go on running beside it.

@@ -16,12 +16,18 @@ from numpy.typing import NDArray
 from mixvae.callbacks.collecting import decode_mixture, decoder_of
 from mixvae.cli.run_requests import AnnotateOptions, ImputeOptions, RunRequest
 from mixvae.contracts import DataSpec, MixtureModel, MultimodalModel, MultimodalSpec
+from mixvae.data.cells.preparation import Preparation
 from mixvae.data.checks import check_count
-from mixvae.data.given import as_array
-from mixvae.data.given_modalities import modalities_of
-from mixvae.data.image_arrays import ImageState, channels_first, check_images, coloured, to_unit
-from mixvae.data.multimodal_base import MultimodalState
-from mixvae.data.preparation import Preparation
+from mixvae.data.files.given import as_array
+from mixvae.data.images.image_arrays import (
+    ImageState,
+    channels_first,
+    check_images,
+    coloured,
+    to_unit,
+)
+from mixvae.data.modalities.base import MultimodalState
+from mixvae.data.modalities.given_modalities import modalities_of
 from mixvae.evaluation.annotation import describe, join
 from mixvae.evaluation.latent_mixture import FILE, LatentMixture
 from mixvae.runs.annotating import annotated_copy

@@ -9,44 +9,44 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mixvae.data.celeba import CelebADataModule as CelebADataModule
-    from mixvae.data.cells import CellDataModule as CellDataModule
-    from mixvae.data.cells_synthetic import SyntheticCellsDataModule as SyntheticCellsDataModule
-    from mixvae.data.cite import CiteDataModule as CiteDataModule
-    from mixvae.data.cub import CUBDataModule as CUBDataModule
-    from mixvae.data.digits import DigitsDataModule as DigitsDataModule
-    from mixvae.data.dsprites_file import DSpritesDataModule as DSpritesDataModule
-    from mixvae.data.dsprites_rendered import (
+    from mixvae.data.cells.datamodule import CellDataModule as CellDataModule
+    from mixvae.data.cells.synthetic import SyntheticCellsDataModule as SyntheticCellsDataModule
+    from mixvae.data.fetch import FetchError as FetchError
+    from mixvae.data.images.datamodule import ImageDataModule as ImageDataModule
+    from mixvae.data.images.digits import DigitsDataModule as DigitsDataModule
+    from mixvae.data.images.dsprites_file import DSpritesDataModule as DSpritesDataModule
+    from mixvae.data.images.dsprites_rendered import (
         RenderedDSpritesDataModule as RenderedDSpritesDataModule,
     )
-    from mixvae.data.fetch import FetchError as FetchError
-    from mixvae.data.glyphs import GlyphsDataModule as GlyphsDataModule
-    from mixvae.data.hippocampus import HippocampusDataModule as HippocampusDataModule
-    from mixvae.data.images import ImageDataModule as ImageDataModule
-    from mixvae.data.mimic_cxr import MimicCXRDataModule as MimicCXRDataModule
-    from mixvae.data.mnist import MNISTDataModule as MNISTDataModule
-    from mixvae.data.multimodal import MultimodalDataModule as MultimodalDataModule
-    from mixvae.data.polymnist import PolyMNISTDataModule as PolyMNISTDataModule
-    from mixvae.data.rat_simulator import RatSimulator as RatSimulator
+    from mixvae.data.images.mnist import MNISTDataModule as MNISTDataModule
+    from mixvae.data.modalities.celeba import CelebADataModule as CelebADataModule
+    from mixvae.data.modalities.cite import CiteDataModule as CiteDataModule
+    from mixvae.data.modalities.cub import CUBDataModule as CUBDataModule
+    from mixvae.data.modalities.datamodule import MultimodalDataModule as MultimodalDataModule
+    from mixvae.data.modalities.glyphs import GlyphsDataModule as GlyphsDataModule
+    from mixvae.data.modalities.hippocampus import HippocampusDataModule as HippocampusDataModule
+    from mixvae.data.modalities.mimic_cxr import MimicCXRDataModule as MimicCXRDataModule
+    from mixvae.data.modalities.polymnist import PolyMNISTDataModule as PolyMNISTDataModule
+    from mixvae.data.modalities.rat_simulator import RatSimulator as RatSimulator
 
 _HOME = {
-    "CUBDataModule": "cub",
-    "CelebADataModule": "celeba",
-    "CellDataModule": "cells",
-    "CiteDataModule": "cite",
-    "DSpritesDataModule": "dsprites_file",
-    "DigitsDataModule": "digits",
+    "CUBDataModule": "modalities.cub",
+    "CelebADataModule": "modalities.celeba",
+    "CellDataModule": "cells.datamodule",
+    "CiteDataModule": "modalities.cite",
+    "DSpritesDataModule": "images.dsprites_file",
+    "DigitsDataModule": "images.digits",
     "FetchError": "fetch",
-    "GlyphsDataModule": "glyphs",
-    "MimicCXRDataModule": "mimic_cxr",
-    "HippocampusDataModule": "hippocampus",
-    "ImageDataModule": "images",
-    "MNISTDataModule": "mnist",
-    "MultimodalDataModule": "multimodal",
-    "PolyMNISTDataModule": "polymnist",
-    "RatSimulator": "rat_simulator",
-    "RenderedDSpritesDataModule": "dsprites_rendered",
-    "SyntheticCellsDataModule": "cells_synthetic",
+    "GlyphsDataModule": "modalities.glyphs",
+    "MimicCXRDataModule": "modalities.mimic_cxr",
+    "HippocampusDataModule": "modalities.hippocampus",
+    "ImageDataModule": "images.datamodule",
+    "MNISTDataModule": "images.mnist",
+    "MultimodalDataModule": "modalities.datamodule",
+    "PolyMNISTDataModule": "modalities.polymnist",
+    "RatSimulator": "modalities.rat_simulator",
+    "RenderedDSpritesDataModule": "images.dsprites_rendered",
+    "SyntheticCellsDataModule": "cells.synthetic",
 }
 
 

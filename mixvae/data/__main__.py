@@ -27,15 +27,15 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "import-smartseq": Command(
-        "mixvae.data.smartseq:import_smartseq",
+        "mixvae.data.cells.smartseq:import_smartseq",
         "make an .h5ad file from the Allen Institute's Smart-seq tables",
     ),
     "simulate-cells": Command(
-        "mixvae.data.cells_synthetic:simulate_cells",
+        "mixvae.data.cells.synthetic:simulate_cells",
         "write synthetic cells with known types and states as an .h5ad file",
     ),
     "simulate-rats": Command(
-        "mixvae.data.rat_simulator:simulate_rats",
+        "mixvae.data.modalities.rat_simulator:simulate_rats",
         "write simulated recordings of five rats in the file layout of the Dryad data",
     ),
 }

@@ -254,13 +254,8 @@ def without_cuts(
 ) -> NDArray[np.int64]:
     """Join groups of the agents' vote that have no valley at all between them: `valley` is 1.
 
-    Agents agree also on a cut through one type, where it follows an axis along which the type
-    varies much. Groups of fewer samples than `FEW` stay.
-
-    Args:
-        points: As in `merging_path`.
-        category: Category of each sample by each agent, shape (A, N).
-        group: Group of each category, shape (A, K), 0..G-1.
+    Agents agree also on a cut through one type along an axis on which it varies much. Groups of
+    fewer samples than `FEW` stay. Arguments as in `merging_path` and `found_by_most`.
     """
     names, named = _shared_names(category, group)
     target, seen = np.arange(int(names.max()) + 1), points.astype(np.float64)

@@ -19,16 +19,16 @@ from torch import Tensor
 from mixvae import __version__
 from mixvae.cli.run_requests import AnnotateOptions, AnnotateRequest
 from mixvae.contracts import DataSpec, MixtureModel, MixturePosterior
-from mixvae.data.cell_drafts import WRITTEN, Draft, check_output, outputs_of
-from mixvae.data.cell_files import check_unchanged, state_of
-from mixvae.data.cell_formats import CellFile
-from mixvae.data.cell_matrices import CellMatrix, MatrixOnDisk
-from mixvae.data.cell_source import RAW, AnnDataSource, CellSource, X
-from mixvae.data.covariates import CellCovariates
-from mixvae.data.expression import MEANING
-from mixvae.data.genes import check_unique
-from mixvae.data.joined_cells import select
-from mixvae.data.preparation import Preparation
+from mixvae.data.cells.covariates import CellCovariates
+from mixvae.data.cells.drafts import WRITTEN, Draft, check_output, outputs_of
+from mixvae.data.cells.expression import MEANING
+from mixvae.data.cells.formats import CellFile
+from mixvae.data.cells.genes import check_unique
+from mixvae.data.cells.joined import select
+from mixvae.data.cells.matrices import CellMatrix, MatrixOnDisk
+from mixvae.data.cells.preparation import Preparation
+from mixvae.data.cells.source import RAW, AnnDataSource, CellSource, X
+from mixvae.data.files.anndata_files import check_unchanged, state_of
 from mixvae.evaluation.annotation import Annotation, denoised, describe, join
 from mixvae.files import read_json, replacing
 from mixvae.modules.cpl_mixvae import CplMixVAE

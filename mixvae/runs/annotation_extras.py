@@ -11,8 +11,8 @@ from torch import Tensor
 
 from mixvae.cli.run_requests import Extra
 from mixvae.contracts import MixturePosterior
-from mixvae.data.cell_matrices import CellMatrix
-from mixvae.data.preparation import COUNTED, Preparation
+from mixvae.data.cells.matrices import CellMatrix
+from mixvae.data.cells.preparation import COUNTED, Preparation
 from mixvae.modules.mixture import AbstractMixture
 from mixvae.objectives.relaxation import most_probable
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from mixvae.cli.overrides import quoted
 from mixvae.contracts import DataSpec, MultimodalSpec
-from mixvae.data.cell_base import AbstractCellDataModule
-from mixvae.data.given import is_given
+from mixvae.data.cells.base import AbstractCellDataModule
+from mixvae.data.files.given import is_given
 from mixvae.engine.recorders import RunRecorder
 from mixvae.files import read_json
 from mixvae.runs.recording import Run, shown

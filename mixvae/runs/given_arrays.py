@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mixvae.data.given import as_array
+from mixvae.data.files.given import as_array
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from mixvae.cli.run_requests import ImputeOptions, ImputeRequest
 from mixvae.contracts import MultimodalModel, MultimodalPosterior, MultimodalSpec
-from mixvae.data.alignment import read_aligned
-from mixvae.data.cell_files import check_free_path
-from mixvae.data.given_modalities import check_same_index
-from mixvae.data.modality_arrays import gap_filling, in_memory
-from mixvae.data.multimodal_base import MultimodalState
-from mixvae.data.multimodal_resident import one_hot
-from mixvae.data.pairing import find_missing
+from mixvae.data.files.anndata_files import check_free_path
+from mixvae.data.modalities.alignment import read_aligned
+from mixvae.data.modalities.base import MultimodalState
+from mixvae.data.modalities.given_modalities import check_same_index
+from mixvae.data.modalities.modality_arrays import gap_filling, in_memory
+from mixvae.data.modalities.pairing import find_missing
+from mixvae.data.modalities.resident import one_hot
 from mixvae.files import replacing
 from mixvae.messages import warn
 from mixvae.modules.modality_checks import check_rows

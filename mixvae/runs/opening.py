@@ -15,9 +15,9 @@ from omegaconf import DictConfig
 
 from mixvae.cli.run_requests import RunRequest
 from mixvae.contracts import DataSpec, MultimodalSpec
-from mixvae.data.image_arrays import ImageState
-from mixvae.data.multimodal_base import MultimodalState
-from mixvae.data.preparation import Preparation
+from mixvae.data.cells.preparation import Preparation
+from mixvae.data.images.image_arrays import ImageState
+from mixvae.data.modalities.base import MultimodalState
 from mixvae.engine.checkpoint_io import check_fits, load_checkpoint
 from mixvae.runs.build import build_model, quieten_lightning
 from mixvae.runs.folder import RunFolder

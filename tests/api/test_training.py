@@ -323,7 +323,7 @@ def test_an_own_class_that_raises_tells_its_own_message(
 
 
 def test_anndata_and_mudata_are_joined_by_the_names_of_cells() -> None:
-    from mixvae.data.given_modalities import modalities_of
+    from mixvae.data.modalities.given_modalities import modalities_of
 
     one, other = cells(6), cells(6)
     other = other[[5, 4, 3, 2]].copy()
@@ -345,7 +345,7 @@ def test_anndata_and_mudata_are_joined_by_the_names_of_cells() -> None:
 
 
 def test_labels_may_be_missing_and_of_any_type() -> None:
-    from mixvae.data.given import as_labels
+    from mixvae.data.files.given import as_labels
 
     assert as_labels([1.0, np.nan, 2.0], 3, "y").tolist() == [1, -1, 2]
     assert as_labels([True, False], 2, "y").tolist() == [1, 0]
@@ -354,7 +354,7 @@ def test_labels_may_be_missing_and_of_any_type() -> None:
 
 
 def test_a_name_is_that_of_the_content() -> None:
-    from mixvae.data.given import name_of
+    from mixvae.data.files.given import name_of
 
     adata = cells()
     changed = adata.copy()

@@ -12,7 +12,7 @@ import torch
 
 from mixvae.callbacks.multimodal_health import MultimodalHealth
 from mixvae.contracts import MultimodalBatch, MultimodalPosterior, MultimodalStep
-from mixvae.data.multimodal_resident import one_hot
+from mixvae.data.modalities.resident import one_hot
 from mixvae.evaluation.multimodal_health import LatentHealth
 from mixvae.train import main
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from experiments.cells_hardness import classifier_accuracy, main, state_correlations
-from mixvae.data.cell_generator import generate_cells
-from mixvae.data.expression import log_cpm
+from mixvae.data.cells.expression import log_cpm
+from mixvae.data.cells.generator import generate_cells
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from experiments.cite import log_counts, main, pearson, tabulate
-from mixvae.data.cite import simulate_cite
+from mixvae.data.modalities.cite import simulate_cite
 
 
 def test_correlations_are_of_columns() -> None:

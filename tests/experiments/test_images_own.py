@@ -11,7 +11,7 @@ import pytest
 
 from experiments import images_own
 from experiments.images_own import FORMS, Labelled
-from mixvae.data.image_files import Layout, read_images
+from mixvae.data.images.image_files import Layout, read_images
 
 
 def few(num: int = 40) -> Labelled:

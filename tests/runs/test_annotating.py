@@ -15,14 +15,14 @@ import pytest
 import torch
 from scipy import sparse
 
-import mixvae.data.cell_drafts as drafts
+import mixvae.data.cells.drafts as drafts
 import mixvae.runs.annotating as module
 from mixvae.annotate import annotate, main
 
 anndata = pytest.importorskip("anndata")
 pytest.importorskip("scanpy")
 
-from mixvae.data.cells_synthetic import SyntheticCellsDataModule, to_anndata  # noqa: E402
+from mixvae.data.cells.synthetic import SyntheticCellsDataModule, to_anndata  # noqa: E402
 
 CELLS = (
     "data=cells_synthetic",

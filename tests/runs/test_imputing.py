@@ -13,7 +13,7 @@ import torch
 
 from mixvae import impute as program
 from mixvae.cli.run_requests import ImputeOptions
-from mixvae.data.multimodal_base import MultimodalState
+from mixvae.data.modalities.base import MultimodalState
 from mixvae.impute import impute
 from mixvae.runs.imputing import open_imputer
 

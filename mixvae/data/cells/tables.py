@@ -1,0 +1,96 @@
+"""Reader of 10x Genomics' folders, and the choice of gene expression among their features.
+
+A folder holds matrix.mtx with barcodes and features, plain or packed: Cell Ranger 2 writes
+genes.tsv, Cell Ranger 3 features.tsv.gz; files of GEO have a prefix, and any of them may be packed
+or not, which scanpy's reader refuses.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixvae.data.files.anndata_files import require_anndata
+from mixvae.data.files.gene_names import distinct
+
+NOTES = "_mixvae_notes"  # in uns, until the source is made
+
+EXPRESSION = "gene expression"
+
+
+def find_mtx(path: Path) -> list[Path]:
+    """Matrices of a folder, or the file itself."""
+    if path.is_file():
+        return [path]
+    return sorted([*path.glob("*matrix.mtx"), *path.glob("*matrix.mtx.gz")])
+
+
+def read_mtx(path: Path) -> Any:
+    """Read a folder, or a matrix.mtx and what lies beside it, into an AnnData object.
+
+    Genes are named by symbols; a symbol that stands twice has its id added. Features that are not
+    gene expression, such as antibodies, are left out.
+    """
+    import pandas
+    from scipy import io, sparse
+
+    anndata = require_anndata()
+    found = find_mtx(path)
+    if len(found) > 1:
+        names = ", ".join(p.name for p in found)
+        raise ValueError(f"{path} has {len(found)} matrices ({names}); name one of them")
+    matrix = found[0]
+    prefix = matrix.name.removesuffix(".gz").removesuffix("matrix.mtx")
+    barcodes = _beside(matrix, prefix, "barcodes.tsv")
+    features = _beside(matrix, prefix, "features.tsv", "genes.tsv")
+    x = sparse.csr_matrix(io.mmread(matrix)).T.tocsr().astype(np.float32)
+    options = {"sep": "\t", "header": None, "dtype": str, "keep_default_na": False}
+    cells = pandas.read_csv(barcodes, **options)[0]
+    table = pandas.read_csv(features, **options)
+    shape = len(cells), len(table)
+    if x.shape != shape == x.T.shape:  # as kallisto and Parse write it
+        x = x.T.tocsr()
+    if x.shape != shape:
+        raise ValueError(
+            f"{matrix.name} has {x.shape[0]} cells and {x.shape[1]} genes, but {barcodes.name}"
+            f" names {len(cells)} and {features.name} {len(table)}"
+        )
+    ids = table[0].tolist()
+    symbols = table[1].tolist() if table.shape[1] > 1 else ids
+    var = pandas.DataFrame({"gene_ids": ids}, index=distinct(symbols, ids))
+    if table.shape[1] > 2:
+        var["feature_types"] = table[2].to_numpy()
+    adata = anndata.AnnData(x, obs=pandas.DataFrame(index=cells.tolist()), var=var)
+    return only_expression(adata, features.name)
+
+
+def only_expression(adata: Any, name: str) -> Any:
+    """The gene expression of cells that may have other features, such as antibodies or peaks."""
+    if "feature_types" not in adata.var:
+        return adata
+    kinds = adata.var["feature_types"].astype(str)
+    expressed = (kinds.str.lower() == EXPRESSION).to_numpy()
+    others = ", ".join(sorted(set(kinds[~expressed])))
+    if not expressed.any():
+        raise ValueError(f"{name} has features of {others}, but none of gene expression")
+    adata = adata[:, expressed].copy()
+    if others:
+        adata.uns[NOTES] = [f"{(~expressed).sum()} features of {others} are left out"]
+    return adata
+
+
+def _beside(matrix: Path, prefix: str, *names: str) -> Path:
+    """The file of one of these names, plain or packed."""
+    for name in names:
+        for end in ("", ".gz"):
+            path = matrix.parent / f"{prefix}{name}{end}"
+            if path.is_file():
+                return path
+    if not matrix.name.endswith(("matrix.mtx", "matrix.mtx.gz")):
+        raise FileNotFoundError(
+            f"{matrix} is not called matrix.mtx, so the names beside it are unknown; call them"
+            " matrix.mtx, barcodes.tsv and features.tsv"
+        )
+    raise FileNotFoundError(f"no {prefix}{' or '.join(names)} (or .gz) beside {matrix}")

@@ -1,0 +1,1 @@
+"""Reading what users give: arrays, tables, labels, IDX and AnnData files."""

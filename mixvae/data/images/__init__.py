@@ -1,0 +1,1 @@
+"""Images: digits, MNIST, sprites, and the user's own files and arrays."""

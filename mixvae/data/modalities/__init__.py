@@ -1,0 +1,1 @@
+"""Several modalities of the same events: arrays, rats, images with captions, cells and proteins."""

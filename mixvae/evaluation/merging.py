@@ -15,12 +15,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from mixvae.evaluation.clustering import entropy
+from mixvae.evaluation.valleys import SIGNIFICANT, significance, valley
 from mixvae.objectives.assignment import align_agents, joint_counts, match_categories
 
 LEAST_GROUPS = 2
 FEW = 10
 """Samples below which a category's density is not estimated: it joins another by probability."""
-BINS, POINTS = 256, 64  # of the density along an axis
 Floats = NDArray[np.float64]
 
 
@@ -49,49 +49,6 @@ class Groups(NamedTuple):
     order: NDArray[np.int64]
     name: NDArray[np.int64]
     num_groups: int
-
-
-def valley(first: Floats, second: Floats) -> float:
-    """How dense samples are between two categories: least density over the lower of both ends.
-
-    Samples are projected to the categories' linear discriminant. The density is the sum of two
-    kernel estimates, one a category and both of weight 1, between the categories' medians.
-
-    Args:
-        first: Samples of a category, shape (N, C), in standard deviations of noise: with few
-            samples the covariance within categories is drawn to 1.
-        second: Shape (M, C).
-
-    Returns:
-        In [0, 1]; about 1 for a cut through a Gaussian, 0 for categories far apart.
-
-    Source:
-        Ours: the heuristic of Ashman, Bird and Zepf 1994 (a dip between two peaks), along Fisher's
-        discriminant.
-    """
-    means = first.mean(axis=0), second.mean(axis=0)
-    size = first.shape[1]
-    within = np.eye(size) * size
-    for points, mean in zip((first, second), means, strict=True):
-        within += (points - mean).T @ (points - mean)
-    axis = np.linalg.solve(within, means[0] - means[1])
-    one, two = first @ axis, second @ axis
-    ends = np.median(one), np.median(two)
-    if ends[0] == ends[1]:
-        return 1.0
-    places = np.linspace(*ends, POINTS)
-    density = _density(one, places) + _density(two, places)
-    return float(density.min() / min(density[0], density[-1]))
-
-
-def _density(values: Floats, places: Floats) -> Floats:
-    """Gaussian kernel estimate of values at places, from a histogram; Scott's bandwidth."""
-    width = max(values.std() * len(values) ** -0.2, np.ptp(places) / BINS)
-    counts, edges = np.histogram(values, BINS, (values.min() - width, values.max() + width))
-    centres = (edges[1:] + edges[:-1]) / 2
-    kernel = np.exp(-np.square((places[:, None] - centres) / width) / 2)
-    found: Floats = kernel @ counts / (len(values) * width)
-    return found
 
 
 def merging_path(points: NDArray[np.floating], probs: NDArray[np.floating]) -> Path:
@@ -252,19 +209,26 @@ def _shared_names(
 def without_cuts(
     points: NDArray[np.floating], category: NDArray[np.int64], group: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Join groups of the agents' vote that have no valley at all between them: `valley` is 1.
+    """Join groups of the agents' vote without a significant valley between them.
 
-    Agents agree also on a cut through one type along an axis on which it varies much. Groups of
-    fewer samples than `FEW` stay. Arguments as in `merging_path` and `found_by_most`.
+    Agents agree also on a cut through one type along an axis on which it varies much. The least
+    significant valley goes first. Groups of fewer samples than `FEW` stay.
+
+    Args:
+        points: As in `merging_path`.
+        category: Category of each sample by each agent, shape (A, N).
+        group: Group of each category, shape (A, K), 0..G-1.
     """
     names, named = _shared_names(category, group)
     target, seen = np.arange(int(names.max()) + 1), points.astype(np.float64)
     voted = np.stack([(named == one).sum(axis=0) for one in target]).argmax(axis=0)
     while len(np.unique(target)) > LEAST_GROUPS:
-        pairs = combinations(np.flatnonzero(np.bincount(voted) >= FEW), 2)
-        cuts = (pair for pair in pairs if valley(*(seen[voted == one] for one in pair)) == 1)
-        kept, gone = next(cuts, (0, 0))
-        if kept == gone:
+        found = {
+            pair: significance(*(seen[voted == one] for one in pair))
+            for pair in combinations(np.flatnonzero(np.bincount(voted) >= FEW), 2)
+        }
+        kept, gone = min(found, key=lambda pair: found[pair])
+        if found[kept, gone] > SIGNIFICANT:
             break
         voted[voted == gone] = target[target == gone] = kept
     return np.unique(target, return_inverse=True)[1][names]

@@ -14,35 +14,8 @@ from mixvae.evaluation.merging import (
     merging_path,
     most_agreed,
     separate_groups,
-    valley,
     without_cuts,
 )
-
-
-def test_a_cut_through_a_gaussian_has_no_valley_and_two_apart_have_a_deep_one() -> None:
-    random = np.random.default_rng(0)
-    points = random.normal(size=(2000, 20))
-    left = points[:, 0] < 0
-    assert valley(points[left], points[~left]) > 0.9
-    points[left, 0] -= 3  # the densities fall to about exp(-1.5²/2) beside a gap of 3
-    assert valley(points[left], points[~left]) < 0.1
-
-
-def test_two_gaussians_have_the_valley_of_their_densities() -> None:
-    random = np.random.default_rng(0)
-    first, second = random.normal(size=(2, 20_000, 3))
-    second[:, 1] += 4
-    # Between the peaks, 4 deviations apart: 2 exp(-2) over 1 + exp(-8); kernels smooth a little.
-    expected = 2 * np.exp(-2) / (1 + np.exp(-8))
-    assert valley(first, second) == pytest.approx(expected, abs=0.03)
-    assert valley(first, second) == pytest.approx(valley(second, first), abs=1e-9)
-
-
-def test_it_does_not_depend_on_the_sizes_of_the_categories() -> None:
-    random = np.random.default_rng(0)
-    first, second = random.normal(size=(2, 20_000, 3))
-    second[:, 1] += 4
-    assert valley(first, second[:2000]) == pytest.approx(valley(first, second), abs=0.05)
 
 
 @pytest.fixture

@@ -65,9 +65,10 @@ class CplMixVAE(AbstractWithUnit, AbstractMatched):
             deviance, so that these terms keep their proportion to reconstructions of any size.
         align_epochs: Epochs at whose start the agents' labels are matched.
         best_agents: Before the first matching, all agents go on from so many best ones, in turn;
-            None keeps all. The best have the highest information term over the last epoch, which
-            tells poor clusterings without labels: they are less confident and less even. Agents
-            that go on from one agree by construction, so the consensus says less.
+            None, or as many as there are, keeps all. The best have the highest information term
+            over the last epoch, which tells poor clusterings without labels: they are less
+            confident and less even. Agents that go on from one agree by construction, so the
+            consensus says less.
         copy_strength: Factor on the distance of the copies of `augmenter` and `adversary` from the
             sample, a number or a schedule over epochs.
         covariates: Of the data, such as batches; see `Agents`.

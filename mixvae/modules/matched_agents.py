@@ -28,8 +28,12 @@ class AbstractMatched(AbstractMixture):
         """Take the epochs of the matching, and how many agents go on at the first."""
         if min(align_epochs, default=0) < 0:
             raise ValueError(f"model.align_epochs must all be at least 0, got {min(align_epochs)}")
+        if best_agents is not None and best_agents < 1:
+            raise ValueError(f"model.best_agents must be at least 1, or null, got {best_agents}")
+        if best_agents is not None and best_agents >= self.num_agents:
+            best_agents = None  # all go on
         if best_agents is not None:
-            self._check_comparison(align_epochs, best_agents)
+            self._check_comparison(align_epochs)
         self.align_epochs, self.best_agents = frozenset(align_epochs), best_agents
         # How often agents a and b put a sample of this epoch into categories i and j.
         counts = torch.zeros([self.num_agents] * 2 + [self.num_categories] * 2, dtype=torch.int64)
@@ -40,12 +44,7 @@ class AbstractMatched(AbstractMixture):
         # By default the first process's buffers go to all.
         self._ddp_params_and_buffers_to_ignore = ["joint_counts", "informations"]
 
-    def _check_comparison(self, align_epochs: Sequence[int], best_agents: int) -> None:
-        if not 1 <= best_agents <= self.num_agents:
-            raise ValueError(
-                f"model.best_agents must lie between 1 and model.num_agents={self.num_agents}, got"
-                f" {best_agents}"
-            )
+    def _check_comparison(self, align_epochs: Sequence[int]) -> None:
         first = min(align_epochs, default=0)
         if first == 0:
             raise ValueError(

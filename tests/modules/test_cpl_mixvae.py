@@ -232,16 +232,14 @@ def test_agents_go_on_from_the_best(
     [
         ({**OURS, "align_epochs": []}, r"align_epochs, which must be at least 1, got \[\]"),
         ({**OURS, "align_epochs": [0, 3]}, r"must be at least 1, got \[0, 3\]"),
-        (
-            {**OURS, "align_epochs": [2], "best_agents": 3},
-            "between 1 and model.num_agents=2, got 3",
-        ),
+        ({**OURS, "align_epochs": [2], "best_agents": 0}, "must be at least 1, or null, got 0"),
         ({"align_epochs": [2]}, "by their information term, whose weight is 0 before epoch 2"),
     ],
 )
 def test_agents_that_cannot_be_compared_are_not_replaced(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(2, **{"best_agents": 1, **options})
+    assert make(2, **{**options, "best_agents": 2}).best_agents is None  # all go on
 
 
 def test_inference_is_deterministic_and_each_sample_stands_alone() -> None:

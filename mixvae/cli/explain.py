@@ -59,7 +59,13 @@ def explain(
     if isinstance(cause, ConfigKeyError | ConfigAttributeError):
         node = cause.parent_node
         names = [str(name) for name in node] if isinstance(node, DictConfig) else []
-        return _unknown_key(str(cause.full_key), names, overrides)
+        key = str(cause.full_key)
+        if "." not in key:
+            for name in names:
+                group = node._get_node(name)
+                if isinstance(group, DictConfig) and key in group:
+                    return f"unknown key {key!r}; did you mean '{name}.{key}'?"
+        return _unknown_key(key, names, overrides)
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return f"{cause.full_key}: {first_line(cause)}"
     text = one_line(error)

@@ -118,7 +118,13 @@ class MatrixInMemory(CellMatrix):
     def look_through(self) -> Contents:
         """Check every value, and find what the matrix holds."""
         check_expression(self.whole, self.name)
-        kind, scale = extent_of(self.whole).kind, None
+        extent = extent_of(self.whole)
+        if extent.whole and extent.smallest < 0:
+            raise ValueError(
+                f"{self.name} holds whole numbers, as counts are, but also {extent.smallest:g};"
+                " counts are 0 or more: mend such values, or name another matrix: data.layer=NAME"
+            )
+        kind, scale = extent.kind, None
         if kind in ("log", "linear"):
             if is_linear(self.whole):
                 kind = "linear"
@@ -212,7 +218,7 @@ def reading(name: str) -> Iterator[None]:
 def _check_numbers(dtype: Any, name: str) -> None:
     if dtype.kind not in "buif":
         raise ValueError(
-            f"{name} holds {dtype} values; real numbers are needed: adata.X.astype('float32')"
+            f"{name} holds {dtype} values; real numbers are needed: .astype('float32')"
         )
 
 

@@ -80,7 +80,7 @@ class CellDataModule(AbstractCellDataModule):
         max_missing: float = MAX_MISSING,
         label_key: str | None = None,
         batch_key: str | None = None,
-        covariates: Sequence[str] = (),
+        covariates: str | Sequence[str] = (),
         backed: bool = False,
         chunk_rows: int = 64,
         buffer_chunks: int = 128,
@@ -92,8 +92,8 @@ class CellDataModule(AbstractCellDataModule):
         if normalize not in ("auto", "log_cpm", "none"):
             raise ValueError(f"normalize is {normalize!r}; it must be auto, log_cpm or none")
         paths = [path] if isinstance(path, str) else list(path or ())
-        if path is not None and not paths:
-            raise ValueError("data.path is an empty list; name a file, or null for built-in cells")
+        if path is not None and not all(paths or [""]):
+            raise ValueError("data.path is empty; name a file, or null for built-in cells")
         if backed and any(map(is_given, paths)):
             raise ValueError("backed is true, but the AnnData object is in memory; name its file")
         if backed and path is None:

@@ -53,7 +53,8 @@ def common_scale(matrix: Matrix, form: str = LN) -> float | None:
     """
     libraries = library_sizes(FORMS[form](_rows(matrix)))
     libraries = libraries[libraries > 0]
-    if len(libraries) < 2 or np.ptp(libraries) > SAME_SCALE * libraries.mean():
+    # The values of a single cell tell whether they are logarithms, not whether they were scaled.
+    if len(libraries) < 1 + (form != LN) or np.ptp(libraries) > SAME_SCALE * libraries.mean():
         return None
     return float(np.median(libraries))
 

@@ -83,6 +83,17 @@ def test_log_data_taken_in_the_runs_scale_have_its_unit(kept: int) -> None:
     assert (adapted.applied, adapted.described) == ("none", OF_COUNTS.described)
 
 
+@pytest.mark.parametrize("size", [1, 2])
+def test_log_data_of_few_cells_are_rescaled_as_among_others(size: int) -> None:
+    of_median = Preparation(GENES, "counts", "log_cpm", 700.0)
+    whole = log_cpm(COUNTS, target_sum=700.0)
+    for start in range(50 - size):
+        rows = slice(start, start + size)
+        few = MatrixInMemory(LOG[rows], GENES, "X", "X")
+        (x,) = of_median.adapt(few, 0.0).batches(few, 7)
+        np.testing.assert_allclose(x, whole[rows], rtol=1e-4)
+
+
 def test_counts_for_a_run_on_log_data_need_a_scale() -> None:
     with pytest.raises(ValueError, match="such as target_sum=1e4"):
         prepared(COUNTS, OF_LOG)

@@ -101,7 +101,7 @@ def is_linear(matrix: Matrix) -> bool:
     if (form := form_of(matrix)) is not None:
         return form == LINEAR
     if common_scale(matrix, LINEAR) is not None:
-        return True
+        return common_scale(matrix) is None  # two cells may have equal sums of logarithms by chance
     values = _rows(matrix)
     present = values[values > 0]
     if len(values) <= 2 * COMMON_PARTS:  # in few cells, logarithms of small counts are common too

@@ -14,6 +14,7 @@ from scipy import sparse
 from mixvae.data.expression import (
     Kind,
     Matrix,
+    canonical,
     check_expression,
     extent_of,
 )
@@ -94,7 +95,7 @@ class MatrixInMemory(CellMatrix):
     """A numpy array or scipy matrix, shape (N, G)."""
 
     def __init__(self, matrix: Any, genes: Sequence[str], layer: str, name: str) -> None:
-        whole: Matrix = matrix.tocsr() if sparse.issparse(matrix) else np.asarray(matrix)
+        whole: Matrix = canonical(matrix) if sparse.issparse(matrix) else np.asarray(matrix)
         _check_numbers(whole.dtype, name)
         self.whole: Matrix = whole.astype(np.float32, copy=False)
         self.name, self.layer, self.genes = name, layer, tuple(genes)

@@ -275,6 +275,8 @@ class CellDataModule(AbstractCellDataModule):
         label, names = pandas.factorize(words, sort=True)
         if not len(names):
             raise ValueError(f"label_key is {self.label_key!r}, but no cell has a value there")
+        if len(names) == 1:
+            warn(f"label_key is {self.label_key!r}, whose only value is {names[0]!r}: no accuracy")
         if 2 * len(names) > (cells := int((label >= 0).sum())) > 1:
             raise ValueError(
                 f"label_key is {self.label_key!r}, but {cells} cells have {len(names)} values"

@@ -156,7 +156,7 @@ class CellSource(ABC):
         return column in self.columns or (column == FILE and bool(self.file))
 
     def column(self, column: str) -> Any:
-        """A column of obs, of numbers or words, length N; numbers that are categories as objects."""
+        """A column of obs, length N: numbers, words, or categories as objects."""
         if column == FILE and column not in self.columns:
             return np.array(self.files, dtype=object)
         values = self._column(column)

@@ -82,7 +82,7 @@ def holed(values, missing=np.nan):
         (
             {"one": ["single"] + ["x"] * 59},
             {"batch_key": "one"},
-            "batch_key is 'one', but 1 of its 2 values have fewer than 2 training cells, .*: single",
+            "batch_key is 'one', but 1 of its 2 values have fewer than 2 .*: single",
         ),
         ({"hole": holed(np.arange(60.0))}, {"covariates": ["hole"]}, "1 of 60 cells have no value"),
         (

@@ -168,7 +168,7 @@ def test_a_file_is_named_once_and_an_empty_list_is_refused(write):
     Path(f"{path}.link").symlink_to(path)
     with pytest.raises(ValueError, match=r"file names stand more than once: .*name each once"):
         load([path, f"{path}.link"])
-    with pytest.raises(ValueError, match="data.path is empty"):
+    with pytest.raises(ValueError, match=r"data\.path is empty"):
         load([])
 
 

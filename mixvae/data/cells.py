@@ -248,8 +248,7 @@ class CellDataModule(AbstractCellDataModule):
 
     def _check_scaled(self, source: CellSource, matrix: CellMatrix) -> None:
         """Name the matrices to use in place of one with negative values."""
-        better = source.better_than_scaled(matrix.layer)
-        if not better:
+        if not (better := source.better_than_scaled(matrix.layer)):
             return
         told = f"{matrix.name} is scaled; name another matrix: {better}"
         if self.normalize == "log_cpm" or self._choice.num_highly_variable is not None:

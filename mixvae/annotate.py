@@ -11,9 +11,9 @@ from typing import Any
 
 from mixvae.cli.errors import run_as_process
 from mixvae.cli.requests import run_request
-from mixvae.cli.run_requests import AnnotateOptions, AnnotateRequest
+from mixvae.cli.run_requests import AnnotateRequest
 from mixvae.cli.schema import register
-from mixvae.starting import quick_imports
+from mixvae.starting import quick_imports, unnoticed_imports
 
 register()
 
@@ -29,9 +29,9 @@ def annotate(adata: Any, run: str | Path, **options: Any) -> Any:
     Returns:
         The copy, with the columns that `python -m mixvae.annotate --help` lists.
     """
-    from mixvae.runs.annotating import annotated_copy
-
-    return annotated_copy(adata, AnnotateOptions(run=Path(run), **options))
+    with unnoticed_imports():
+        from mixvae.api.trained import Run
+    return Run(Path(run)).annotate(adata, **options)
 
 
 def _annotate(request: AnnotateRequest) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 from mixvae.cli.errors import run_as_process
 from mixvae.cli.requests import run_request
-from mixvae.cli.run_requests import ImputeOptions, ImputeRequest
+from mixvae.cli.run_requests import ImputeRequest
 from mixvae.cli.schema import register
-from mixvae.starting import quick_imports
+from mixvae.starting import quick_imports, unnoticed_imports
 
 register()
 
@@ -30,10 +30,9 @@ def impute(arrays: Mapping[str, Any], run: str | Path, **options: Any) -> dict[s
     Returns:
         The arrays that `python -m mixvae.impute --help` lists: `a/filled`, `a/missing`, `a/mean`...
     """
-    from mixvae.runs.imputing import open_imputer
-
-    request = ImputeOptions(run=Path(run), **options)
-    return open_imputer(request).impute(arrays, request)
+    with unnoticed_imports():
+        from mixvae.api.trained import Run
+    return Run(Path(run)).impute(arrays, **options)
 
 
 def _impute(request: ImputeRequest) -> None:

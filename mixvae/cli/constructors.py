@@ -67,6 +67,8 @@ def _check_node(path: str, node: Mapping[str, Any]) -> None:
         elif not accepts(hints[key], value) and (f"{path}.{key}", str(value)) not in REPLACED:
             words = _literals(hints[key]) if isinstance(value, str) else []
             near = suggestion(value, words) if words else ""
+            if isinstance(value, int | float) and accepts(hints[key], str(value)):
+                near = f"; a text in quotes: \"{path}.{key}='{value}'\""
             raise ValueError(f"{path}.{key} is {value!r}; it must be {describe(hints[key])}{near}")
 
 

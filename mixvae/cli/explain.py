@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import MissingConfigException
@@ -57,9 +58,7 @@ def explain(
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return _missing_option(error)
     if isinstance(cause, ConfigKeyError | ConfigAttributeError):
-        node = cause.parent_node
-        names = [str(name) for name in node] if isinstance(node, DictConfig) else []
-        return _unknown_key(str(cause.full_key), names, overrides)
+        return _unknown_key(str(cause.full_key), cause.parent_node, overrides)
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return f"{cause.full_key}: {first_line(cause)}"
     text = one_line(error)
@@ -71,8 +70,7 @@ def explain(
     if (missing := NOT_THERE.match(text)) is not None:
         base = without([line for line in overrides if not line.startswith("~")])
         node = OmegaConf.select(base, missing[1].rpartition(".")[0])
-        names = [str(name) for name in node] if isinstance(node, DictConfig) else []
-        return _unknown_key(missing[1], names, overrides)
+        return _unknown_key(missing[1], node, overrides)
     return text
 
 
@@ -88,8 +86,9 @@ def _missing_option(error: MissingConfigException) -> str:
     return f"{group} has no option {option!r}{suggestion(option, options)}"
 
 
-def _unknown_key(path: str, names: Sequence[str], overrides: Sequence[str]) -> str:
-    """A key that the config does not have; `names` are those beside it."""
+def _unknown_key(path: str, node: Any, overrides: Sequence[str]) -> str:
+    """A key that the config does not have; `node` holds those beside it."""
+    names = [str(name) for name in node] if isinstance(node, DictConfig) else []
     parent, _, name = path.rpartition(".")
     if parent == "trainer" and name in LEFT_TO_LIGHTNING:
         line = next(line for line in overrides if key_of(line).startswith(path))
@@ -97,6 +96,10 @@ def _unknown_key(path: str, names: Sequence[str], overrides: Sequence[str]) -> s
     if parent:
         near = suggestion(path, [f"{parent}.{item}" for item in names if item[0] != "_"])
         return f"unknown key {path!r}{near or f'; {parent} has no keys'}"
+    for name in names:
+        group = node._get_node(name)  # as it stands: interpolations need not resolve yet
+        if isinstance(group, DictConfig) and path in group:
+            return f"unknown key {path!r}; did you mean '{name}.{path}'?"
     groups = set(GlobalHydra.instance().config_loader().list_groups(""))
     groups -= {"hydra", *NOT_COMPOSED}
     return f"unknown key {path!r}{suggestion(path, [*RunConfig.__dataclass_fields__, *groups])}"

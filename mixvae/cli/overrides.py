@@ -55,7 +55,10 @@ def expand(parsed: Sequence[Override], *, multirun: bool) -> list[list[str]]:
         if not override.is_sweep_override():
             choices[key] = [line]
         elif not multirun:
-            raise UsageError(f"{line} names several values; add -m to run a job for each")
+            raise UsageError(
+                f"{line} names several values; write {key}=[a,b] for a list, or add -m to run a job"
+                " for each"
+            )
         elif not override.is_discrete_sweep():
             raise UsageError(f"{line} is not a list of values; write key=a,b,c")
         else:

@@ -42,8 +42,8 @@ STYLES: dict[str, dict[str, Any]] = {
 
 @contextmanager
 def styled(name: str) -> Iterator[None]:
-    """Draw and save figures in one of `STYLES`."""
-    settings: Any = STYLES[name]  # matplotlib types every key by its name
+    """Draw and save figures in one of `STYLES`, whose texts are names: `$` begins no formula."""
+    settings: Any = {"text.parse_math": False, **STYLES[name]}  # matplotlib types every key
     with matplotlib.rc_context(settings):
         yield
 

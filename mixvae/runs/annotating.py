@@ -28,7 +28,7 @@ from mixvae.data.cells.joined import select
 from mixvae.data.cells.matrices import CellMatrix, MatrixOnDisk
 from mixvae.data.cells.preparation import Preparation
 from mixvae.data.cells.source import RAW, AnnDataSource, CellSource, X
-from mixvae.data.files.anndata_files import check_unchanged, state_of
+from mixvae.data.files.anndata_files import check_unchanged, short_names, state_of
 from mixvae.evaluation.annotation import Annotation, denoised, describe, join
 from mixvae.files import read_json, replacing
 from mixvae.modules.cpl_mixvae import CplMixVAE
@@ -50,16 +50,17 @@ def annotate_file(request: AnnotateRequest) -> None:
         check_output(file, out, request.overwrite)
     with listening([]):
         annotator = open_annotator(request)
-        for file, out in zip(files, outs, strict=True):
-            found = _annotate_file(annotator, file, out, request)
+        for file, out, short in zip(files, outs, short_names(request.path), strict=True):
+            found = _annotate_file(annotator, file, out, request, short)
             print(f"annotated      {shown(out.absolute())}: {found}")
 
 
 def _annotate_file(
-    annotator: Annotator, file: CellFile, out: Path, options: AnnotateOptions
+    annotator: Annotator, file: CellFile, out: Path, options: AnnotateOptions, short: str
 ) -> str:
-    """Annotate one file, and tell its cells and categories."""
+    """Annotate one file of this short name, and tell its cells and categories."""
     with file.open() as source, replacing(out) as temporary:
+        source.file = short
         state = state_of(file.path)
         draft = Draft.begin(file, source, temporary)
         rows = None if draft.place is None else draft.rows

@@ -27,6 +27,7 @@ def configs(overrides: Sequence[str], **options: Any) -> list[DictConfig]:
 
 WRONG = {
     "top-level key": ("seeed=1", "unknown key 'seeed'; did you mean 'seed'?"),
+    "key of a group": ("tau=1", "unknown key 'tau'; did you mean 'model.tau'?"),
     "group": ("modle=cpl_mixvae", "unknown key 'modle'; did you mean 'model'?"),
     "key": ("model.tua=1", "unknown key 'model.tua'; did you mean 'model.tau'?"),
     "inner group": ("callbacks.checkpoint.mode=max", "did you mean 'callbacks.checkpoints'?"),

@@ -106,6 +106,10 @@ WRONG = {
         {"a": [{"_target_": "torch.nn.Linear", "widht": 1}]},
         "(Linear takes no 'widht')",
     ),
+    "a number for a text": (
+        {"data": {"_target_": "mixvae.data.CellDataModule", "batch_key": 0}},
+        "data.batch_key is 0; it must be a text or null; a text in quotes: \"data.batch_key='0'\"",
+    ),
     "literal": (
         {"c": {"_target_": "mixvae.callbacks.checkpoints.Checkpoints", "mode": "mim"}},
         "c.mode is 'mim'; it must be min or max; did you mean 'min'?",

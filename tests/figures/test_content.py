@@ -21,7 +21,7 @@ from mixvae.figures.latents import LatentCloud, latent_planes
 from mixvae.figures.model_order import model_order
 from mixvae.figures.samples import category_samples, reconstructions, traversal
 from mixvae.figures.scatter import MAX_POINTS, state_scatter
-from mixvae.figures.style import save_png
+from mixvae.figures.style import save_png, styled
 from mixvae.figures.tables import category_label_table, consensus_matrix, samples_per_category
 
 RNG = np.random.default_rng(0)
@@ -355,3 +355,11 @@ def test_the_model_order_is_drawn_against_k() -> None:
     assert lines["mean"].get_xydata().tolist() == [[10, 0.97], [12, 0.6]]
     assert set(lines) == {"mean", "least category", "threshold", "selected 10"}
     assert list(figure.axes[1].lines[0].get_ydata()) == [43.0, 40.0]
+
+
+@pytest.mark.parametrize("style", ["screen", "paper"])
+def test_names_with_dollars_are_no_formulas(tmp_path: Path, style: str) -> None:
+    with styled(style):
+        figure = category_label_table(np.ones((1, 2), dtype=int), [0], [r"$\bad{$", "a"], 1.0)
+        save_png(figure, tmp_path / "a.png")
+    assert (tmp_path / "a.png").is_file()

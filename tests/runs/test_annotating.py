@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import logging
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -152,9 +154,13 @@ def test_counts_dense_permuted_and_with_more_genes_the_cells_stay_the_same(
 def test_the_object_in_memory_is_not_changed_and_annotating_again_replaces(
     made: Path, cells
 ) -> None:
-    before = (list(cells.obs), list(cells.obsm), list(cells.uns))
+    def state() -> list[Any]:
+        kept = [cells.obs, cells.obsm, cells.uns, warnings.filters, torch.get_rng_state().tolist()]
+        return [*map(list, kept), logging.getLogger("lightning.pytorch").level]
+
+    before = state()
     once = annotate(cells, made)
-    assert (list(cells.obs), list(cells.obsm), list(cells.uns)) == before
+    assert state() == before
     once.obs["mixvae_agent7"] = 1
     once.uns["mixvae_category_colors"] = ["red"]
     once.obs["mixvae_of_mine"] = 2

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mixvae.contracts import Covariate
 from mixvae.data.base import find_state
+from mixvae.data.cells.genes import shown
 from mixvae.data.cells.source import CellSource
 from mixvae.messages import warn
 from mixvae.suggestions import suggestion
@@ -76,7 +77,7 @@ class CellCovariates:
         columns = []
         if batch_key is not None:
             words = _complete(source, batch_key, "batch_key")
-            _check_classes(words, rows, f"batch {{}} of batch_key={batch_key!r}")
+            _check_classes(words, rows, f"batch_key is {batch_key!r}")
             if len(set(words)) > 1:
                 columns.append(Column(batch_key, tuple(sorted(set(words)))))
             else:
@@ -169,11 +170,13 @@ def _complete(source: CellSource, key: str, setting: str) -> list[str]:
 
 def _numbers(source: CellSource, key: str, setting: str) -> NDArray[np.float64]:
     """A column of numbers, all finite."""
-    _complete(source, key, setting)
-    values = np.asarray(source.column(key))
-    if values.dtype.kind not in "iuf":
-        raise ValueError(f"{setting} {key!r} holds words in {source.name}, but numbers in the run")
-    numbers = values.astype(np.float64)
+    words = _complete(source, key, setting)
+    try:
+        numbers = np.array(words, dtype=np.float64)
+    except ValueError as error:
+        raise ValueError(
+            f"{setting} {key!r} holds words in {source.name}, but numbers in the run"
+        ) from error
     if not np.isfinite(numbers).all():
         raise ValueError(f"{setting} is {key!r}, which holds infinite values")
     return numbers
@@ -187,7 +190,7 @@ def _column(source: CellSource, key: str, rows: NDArray[np.int64]) -> Column:
         if values.std() > 0:
             return Column(key, centre=float(values.mean()), scale=float(values.std()))
     elif len(set(words)) > 1:
-        _check_classes(words, rows, f"{{}} of the covariate {key!r}")
+        _check_classes(words, rows, f"data.covariates names {key!r}")
         return Column(key, tuple(sorted(set(words))))
     raise ValueError(f"data.covariates names {key!r}, which is the same in all training cells")
 
@@ -197,7 +200,7 @@ def _check_classes(words: Sequence[str], rows: NDArray[np.int64], told: str) -> 
     few = [word for word in sorted(set(words)) if count[word] < FEWEST]
     if few:
         raise ValueError(
-            f"{told.format(repr(few[0]))} has {words.count(few[0])} cells, {count[few[0]]} of them"
-            " for training; an effect of it cannot be told from its cells: join it with another,"
-            " or leave it out"
+            f"{told}, but {len(few)} of its {len(set(words))} values have fewer than {FEWEST}"
+            f" training cells, too few to estimate their effect: {shown(few)}; join them with"
+            " others, leave out their cells, or name a column of fewer values"
         )

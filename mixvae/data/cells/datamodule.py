@@ -80,7 +80,7 @@ class CellDataModule(AbstractCellDataModule):
         max_missing: float = MAX_MISSING,
         label_key: str | None = None,
         batch_key: str | None = None,
-        covariates: Sequence[str] = (),
+        covariates: str | Sequence[str] = (),
         backed: bool = False,
         chunk_rows: int = 64,
         buffer_chunks: int = 128,
@@ -92,8 +92,8 @@ class CellDataModule(AbstractCellDataModule):
         if normalize not in ("auto", "log_cpm", "none"):
             raise ValueError(f"normalize is {normalize!r}; it must be auto, log_cpm or none")
         paths = [path] if isinstance(path, str) else list(path or ())
-        if path is not None and not paths:
-            raise ValueError("data.path is an empty list; name a file, or null for built-in cells")
+        if path is not None and not all(paths or [""]):
+            raise ValueError("data.path is empty; name a file, or null for built-in cells")
         if backed and any(map(is_given, paths)):
             raise ValueError("backed is true, but the AnnData object is in memory; name its file")
         if backed and path is None:
@@ -248,8 +248,7 @@ class CellDataModule(AbstractCellDataModule):
 
     def _check_scaled(self, source: CellSource, matrix: CellMatrix) -> None:
         """Name the matrices to use in place of one with negative values."""
-        better = source.better_than_scaled(matrix.layer)
-        if not better:
+        if not (better := source.better_than_scaled(matrix.layer)):
             return
         told = f"{matrix.name} is scaled; name another matrix: {better}"
         if self.normalize == "log_cpm" or self._choice.num_highly_variable is not None:
@@ -275,6 +274,8 @@ class CellDataModule(AbstractCellDataModule):
         label, names = pandas.factorize(words, sort=True)
         if not len(names):
             raise ValueError(f"label_key is {self.label_key!r}, but no cell has a value there")
+        if len(names) == 1:
+            warn(f"label_key is {self.label_key!r}, whose only value is {names[0]!r}: no accuracy")
         if 2 * len(names) > (cells := int((label >= 0).sum())) > 1:
             raise ValueError(
                 f"label_key is {self.label_key!r}, but {cells} cells have {len(names)} values"

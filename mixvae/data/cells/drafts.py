@@ -19,7 +19,7 @@ import numpy as np
 from mixvae.data.cells.formats import HDF5_OF_CELLS, CellFile, copy_unpacked
 from mixvae.data.cells.genes import check_unique
 from mixvae.data.cells.source import AnnDataSource, CellSource
-from mixvae.data.files.anndata_files import check_free_path, require_anndata, short_name
+from mixvae.data.files.anndata_files import check_free_path, require_anndata, short_names
 
 # Columns that an annotation writes, and scanpy's colours for them.
 WRITTEN = re.compile(
@@ -38,7 +38,8 @@ def outputs_of(files: Sequence[CellFile], out: Path) -> list[Path]:
     if out.suffix in (".h5ad", ".h5mu") or out.is_file():
         raise ValueError(f"out={out} must be a folder, for the copies of {len(files)} files")
     endings = [".h5mu" if file.format == "h5mu" else ".h5ad" for file in files]
-    names = [short_name(file.path) + ending for file, ending in zip(files, endings, strict=True)]
+    shorts = short_names([file.path for file in files])
+    names = [short + ending for short, ending in zip(shorts, endings, strict=True)]
     check_unique(names, "output file")
     out.mkdir(parents=True, exist_ok=True)
     return [out / name for name in names]

@@ -188,7 +188,9 @@ def median_library(libraries: NDArray[np.float64], name: str) -> float:
     """
     counted = libraries[libraries > 0]
     if not len(counted):
-        raise ValueError(f"every training cell of {name} is empty; its median library is 0")
+        raise ValueError(
+            f"every training cell of {name} is empty; name another matrix: data.layer=NAME"
+        )
     return float(np.median(counted))
 
 

@@ -23,6 +23,7 @@ from mixvae.data.cells.source import AnnDataSource, CellSource
 from mixvae.data.cells.stored_source import NOT_CELLS, open_h5ad, open_zarr
 from mixvae.data.cells.tables import NOTES, find_mtx, only_expression, read_mtx
 from mixvae.data.files.anndata_files import (
+    UnsuitableError,
     require_anndata,
     require_scanpy,
     short_name,
@@ -93,7 +94,7 @@ class CellFile:
         """Say of any failure that the file cannot be read as its format."""
         try:
             yield
-        except (ImportError, FileNotFoundError, PermissionError, MemoryError):
+        except (ImportError, FileNotFoundError, PermissionError, MemoryError, UnsuitableError):
             raise
         # the readers fail with many kinds of errors
         except Exception as error:
@@ -175,6 +176,8 @@ def _format_of(path: Path) -> Format:
         return _format_of_folder(path)
     if not path.is_file():
         told = "an address is not read: download it first" if ADDRESS.match(str(path)) else READS
+        if "*" in str(path):
+            told = "a pattern is not read: name several as data.path=[a.h5ad,b.h5ad]"
         raise FileNotFoundError(f"no file {path}; data.path names an .h5ad file ({told})")
     import h5py
 
@@ -264,6 +267,15 @@ def _read_h5ad(path: Path) -> Any:
 
 
 def _read_10x(path: Path) -> Any:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        genomes = [name for name in file if "barcodes" in file[name]]
+    if len(genomes) > 1:
+        raise UnsuitableError(
+            f"{path} has the genomes {', '.join(genomes)}; in Python:"
+            f" scanpy.read_10x_h5(path, genome={genomes[0]!r}).write_h5ad('cells.h5ad')"
+        )
     adata = only_expression(require_scanpy().read_10x_h5(path, gex_only=False), path.name)
     ids = adata.var["gene_ids"] if "gene_ids" in adata.var else range(adata.n_vars)
     adata.var_names = distinct(list(map(str, adata.var_names)), list(map(str, ids)))

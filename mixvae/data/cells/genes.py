@@ -60,6 +60,8 @@ def read_gene_list(path: Path) -> tuple[str, ...]:
     names = without_versions([line for line in lines if line and not line.startswith("#")])
     if not names:
         raise ValueError(f"{path} names no gene; one gene name a line is expected")
+    if any("," in name or "\t" in name for name in names):
+        raise ValueError(f"{path} is a table, {names[0]!r}; one gene name a line is expected")
     check_unique(names, f"{path.name} gene")
     return tuple(names)
 
@@ -117,15 +119,18 @@ def find_genes(
     place = {name: column for column, name in enumerate(names)}
     columns = np.array([place.get(name, -1) for name in wanted], dtype=np.int64)
     missing = tuple(name for name in wanted if name not in place)
+    near = {name.lower() for name in names}.intersection(name.lower() for name in missing)
+    remedy = f"; {len(near)} are there in other letters (SST and Sst): rename them" if near else ""
     if len(missing) == len(wanted):
         raise ValueError(
             f"none of the {len(wanted)} wanted genes is in the file, whose genes are"
-            f" {shown(names)}; wanted are {shown(wanted)}: are both symbols, or both identifiers?"
+            f" {shown(names)}; wanted are {shown(wanted)}"
+            f"{remedy or ': are both symbols, or both identifiers?'}"
         )
     if len(missing) > max_missing * len(wanted):
         raise ValueError(
             f"{len(missing)} of {len(wanted)} wanted genes are missing, more than max_missing="
-            f"{max_missing:g} allows: {shown(missing)}"
+            f"{max_missing:g} allows: {shown(missing)}{remedy}"
         )
     if missing:
         told = "%d of %d wanted genes are missing and %s: %s"

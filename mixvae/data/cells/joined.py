@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from mixvae.data.cells.genes import GeneColumns, find_genes, shown
 from mixvae.data.cells.log_scales import LINEAR, common_scale
 from mixvae.data.cells.matrices import CellMatrix, MatrixInMemory, stacked
 from mixvae.data.cells.source import CellSource
+from mixvae.data.files.anndata_files import short_names
 from mixvae.data.files.gene_names import distinct
 
 FEWEST_SHARED = 11  # genes: files that differ by all but ten do not belong together
@@ -94,9 +96,7 @@ class JoinedSource(CellSource):
     def __init__(self, sources: Sequence[CellSource]) -> None:
         self.sources = tuple(sources)
         self.name = f"{len(sources)} files ({shown([source.name for source in sources])})"
-        self.short = [source.file or source.name for source in sources]
-        if len(set(self.short)) < len(sources):
-            self.short = [source.name for source in sources]
+        self.short = short_names([Path(source.name) for source in sources])
         self.file = self.name
         self.layers = tuple(
             layer
@@ -139,11 +139,11 @@ class JoinedSource(CellSource):
         common = set(genes[0]).intersection(*genes[1:])
         if len(common) < min(FEWEST_SHARED, *map(len, genes)):
             both = zip(self.short, genes, strict=True)
-            sizes = ", ".join(f"{file} has {len(own)}" for file, own in both)
+            sizes = ", ".join(f"{file} has {len(own)}, such as {own[0]}" for file, own in both)
             raise ValueError(
                 f"the files have {len(common)} genes in common ({sizes}): are some named by"
                 " symbols and some by identifiers? Name the column of var that all have:"
-                " data.gene_names=COLUMN"
+                " data.gene_names=COLUMN, or rename the genes of one file"
             )
         return [gene for gene in genes[0] if gene in common]
 

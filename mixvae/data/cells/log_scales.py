@@ -24,7 +24,7 @@ Undo = Callable[[Any], Any]
 
 COMMON_PARTS = 4  # fractional parts that half of all expected counts have, such as 0 and .5
 LOOKED_AT = 200  # cells
-FEWEST_RATIOS = 20
+FEWEST_RATIOS = 8
 LARGEST_RATIO = 50  # beyond it, every ratio is close to some whole number
 LN, LINEAR, ROOT = "log(1 + x)", "x", "the square root"
 PER_TEN_THOUSAND = 1e4  # scanpy's unit, where nothing tells the counts of a cell
@@ -53,7 +53,8 @@ def common_scale(matrix: Matrix, form: str = LN) -> float | None:
     """
     libraries = library_sizes(FORMS[form](_rows(matrix)))
     libraries = libraries[libraries > 0]
-    if len(libraries) < 2 or np.ptp(libraries) > SAME_SCALE * libraries.mean():
+    # The values of a single cell tell whether they are logarithms, not whether they were scaled.
+    if len(libraries) < 1 + (form != LN) or np.ptp(libraries) > SAME_SCALE * libraries.mean():
         return None
     return float(np.median(libraries))
 
@@ -97,14 +98,17 @@ def is_linear(matrix: Matrix) -> bool:
 
     Expected counts, as of RSEM or alevin, share few fractional parts.
     """
-    if common_scale(matrix, LINEAR) is not None:
-        return True
     if (form := form_of(matrix)) is not None:
         return form == LINEAR
+    if common_scale(matrix, LINEAR) is not None:
+        return common_scale(matrix) is None  # two cells may have equal sums of logarithms by chance
     values = _rows(matrix)
     present = values[values > 0]
+    if len(values) <= 2 * COMMON_PARTS:  # in few cells, logarithms of small counts are common too
+        present = np.unique(present)
     _, count = np.unique(np.round(present % 1, 3), return_counts=True)
-    return bool(len(present) and np.sort(count)[-COMMON_PARTS:].sum() >= 0.5 * len(present))
+    shared = np.sort(count[count > 1])[-COMMON_PARTS:].sum()
+    return bool(len(present) and shared >= 0.5 * len(present))
 
 
 def are_expected_counts(counts: Matrix, whole: Matrix, name: str) -> bool:

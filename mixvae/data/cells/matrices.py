@@ -14,6 +14,7 @@ from scipy import sparse
 from mixvae.data.cells.expression import (
     Kind,
     Matrix,
+    canonical,
     check_expression,
     extent_of,
 )
@@ -94,7 +95,7 @@ class MatrixInMemory(CellMatrix):
     """A numpy array or scipy matrix, shape (N, G)."""
 
     def __init__(self, matrix: Any, genes: Sequence[str], layer: str, name: str) -> None:
-        whole: Matrix = matrix.tocsr() if sparse.issparse(matrix) else np.asarray(matrix)
+        whole: Matrix = canonical(matrix) if sparse.issparse(matrix) else np.asarray(matrix)
         _check_numbers(whole.dtype, name)
         self.whole: Matrix = whole.astype(np.float32, copy=False)
         self.name, self.layer, self.genes = name, layer, tuple(genes)
@@ -118,7 +119,13 @@ class MatrixInMemory(CellMatrix):
     def look_through(self) -> Contents:
         """Check every value, and find what the matrix holds."""
         check_expression(self.whole, self.name)
-        kind, scale = extent_of(self.whole).kind, None
+        extent = extent_of(self.whole)
+        if extent.whole and extent.smallest < 0:
+            raise ValueError(
+                f"{self.name} holds whole numbers, as counts are, but also {extent.smallest:g};"
+                " counts are 0 or more: mend such values, or name another matrix: data.layer=NAME"
+            )
+        kind, scale = extent.kind, None
         if kind in ("log", "linear"):
             if is_linear(self.whole):
                 kind = "linear"
@@ -212,7 +219,7 @@ def reading(name: str) -> Iterator[None]:
 def _check_numbers(dtype: Any, name: str) -> None:
     if dtype.kind not in "buif":
         raise ValueError(
-            f"{name} holds {dtype} values; real numbers are needed: adata.X.astype('float32')"
+            f"{name} holds {dtype} values; real numbers are needed: .astype('float32')"
         )
 
 

@@ -273,8 +273,8 @@ class Preparation:
                 target_sum,
             )
         elif abs(scale / target_sum - 1) > SAME_SCALE:
-            told = "%s was scaled to %g per cell before the log, the run's cells to %g: it is"
-            logger.warning(told + " rescaled", name, scale, target_sum)
+            told = "%s was scaled to %g per cell before the log; it is rescaled to the run's %g"
+            logger.info(told, name, scale, target_sum)
             return "log_cpm"
         return "none"
 

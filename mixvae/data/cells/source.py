@@ -156,10 +156,11 @@ class CellSource(ABC):
         return column in self.columns or (column == FILE and bool(self.file))
 
     def column(self, column: str) -> Any:
-        """A column of obs, of numbers, words or categories, length N."""
+        """A column of obs, length N: numbers, words, or categories as objects."""
         if column == FILE and column not in self.columns:
             return np.array(self.files, dtype=object)
-        return self._column(column)
+        values = self._column(column)
+        return values.astype(object) if str(values.dtype) == "category" else values
 
     def words(self, column: str, what: str) -> list[str | None]:
         """The values of a column of obs as words, None where missing, for the setting `what`.

@@ -50,7 +50,7 @@ class StoredSource(CellSource):
             self.layers = (
                 *([X] if X in root else ()),
                 *([RAW] if "raw/X" in root else ()),
-                *(canonical(str(layer)) for layer in root.get("layers", ())),
+                *map(canonical, _layers(root)),
             )
             self._own = _columns(root["obs"])
             of_all = () if place == "/" or "obs" not in file else _columns(file["obs"])
@@ -100,7 +100,7 @@ class StoredSource(CellSource):
         if column in self._own:
             return self._read_column(self._root["obs"][column])
         row = {name: number for number, name in enumerate(self._names_of(self._file["obs"]))}
-        values = np.asarray(self._read_column(self._file["obs"][column]))
+        values = self._read_column(self._file["obs"][column])
         return values[[row[cell] for cell in self.cells]]
 
     def _read_column(self, node: Any) -> Any:
@@ -156,7 +156,7 @@ def _check_store(root: Any) -> tuple[str, ...]:
         index = _index_node(root[part])
         _check_chunks(index if hasattr(index, "shape") else index["values"], f"names of {part}")
     notes = []
-    for place in ("X", "raw/X", *(f"layers/{name}" for name in root.get("layers", ()))):
+    for place in ("X", "raw/X", *(f"layers/{name}" for name in _layers(root))):
         node = root.get(place)
         if node is None:
             continue
@@ -177,6 +177,17 @@ def _check_chunks(array: Any, name: str) -> None:
 def _index_node(group: Any) -> Any:
     name = group.attrs["_index"]
     return group[name.decode() if isinstance(name, bytes) else name]
+
+
+def _layers(root: Any, within: str = "layers") -> list[str]:
+    """Names of the layers; anndata before 0.13 stored one called `a/b` as `b` in a group `a`."""
+    found = []
+    for name in map(str, root.get(within, ())):
+        place = f"{within}/{name}"
+        node = root[place]
+        is_matrix = hasattr(node, "dtype") or "encoding-type" in node.attrs or "indptr" in node
+        found += [place.removeprefix("layers/")] if is_matrix else _layers(root, place)
+    return found
 
 
 def _columns(group: Any) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mixvae.data.files.anndata_files import require_anndata
+from mixvae.data.files.anndata_files import UnsuitableError, require_anndata
 from mixvae.data.files.gene_names import distinct
 
 NOTES = "_mixvae_notes"  # in uns, until the source is made
@@ -40,7 +40,7 @@ def read_mtx(path: Path) -> Any:
     found = find_mtx(path)
     if len(found) > 1:
         names = ", ".join(p.name for p in found)
-        raise ValueError(f"{path} has {len(found)} matrices ({names}); name one of them")
+        raise UnsuitableError(f"{path} has {len(found)} matrices ({names}); name one of them")
     matrix = found[0]
     prefix = matrix.name.removesuffix(".gz").removesuffix("matrix.mtx")
     barcodes = _beside(matrix, prefix, "barcodes.tsv")
@@ -74,7 +74,7 @@ def only_expression(adata: Any, name: str) -> Any:
     expressed = (kinds.str.lower() == EXPRESSION).to_numpy()
     others = ", ".join(sorted(set(kinds[~expressed])))
     if not expressed.any():
-        raise ValueError(f"{name} has features of {others}, but none of gene expression")
+        raise UnsuitableError(f"{name} has features of {others}, but none of gene expression")
     adata = adata[:, expressed].copy()
     if others:
         adata.uns[NOTES] = [f"{(~expressed).sum()} features of {others} are left out"]

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 INSTALL = "pip install mixvae[cells]"
 State = tuple[int, int, int]
+
+
+class UnsuitableError(ValueError):
+    """The file is whole, but its content is not what is asked for."""
 
 
 def require_anndata() -> ModuleType:
@@ -41,6 +46,18 @@ def _required(name: str) -> ModuleType:
 def short_name(path: Path) -> str:
     """The name of a file or folder without its ending."""
     return path.name.removesuffix(".gz").rsplit(".", 1)[0] or path.name
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """Short names of files; of files of one name, with the folders by which they differ."""
+    names = [short_name(path) for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    whole = [path.expanduser().absolute() for path in paths]
+    common = os.path.commonpath([path.parent for path in whole])
+    folders = [path.parent.relative_to(common).parts for path in whole]
+    names = ["_".join([*own, name]) for own, name in zip(folders, names, strict=True)]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
 def state_of(path: Path) -> State:

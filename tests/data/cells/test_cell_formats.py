@@ -75,7 +75,7 @@ def test_features_of_other_kinds_are_left_out_and_told(tmp_path, caplog):
     assert "3 features of Peaks are left out" in caplog.text
     with h5py.File(tmp_path / "multi.h5", "r+") as file:
         file["matrix/features/feature_type"][:] = kinds[-1]
-    with pytest.raises(ValueError, match="features of Peaks, but none of gene expression"):
+    with pytest.raises(ValueError, match=r"^multi\.h5 has features of Peaks, but none of gene"):
         load(tmp_path / "multi.h5")
 
 
@@ -101,6 +101,10 @@ def test_10x_hdf5_and_the_symbols_that_stand_twice(tmp_path):
     np.testing.assert_allclose(expression(data), LOG, rtol=1e-5)
     assert data.spec.feature_names[:3] == (f"g1_{IDS[0]}", f"g1_{IDS[1]}", "g2")
     assert load(tmp_path / "filtered.h5", gene_names="gene_ids").spec.feature_names[0] == IDS[0]
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        file["GRCh38/barcodes"] = file["mm10/barcodes"] = np.array(["cell0"], dtype="S")
+    with pytest.raises(ValueError, match=r"^\S*old\.h5 has the genomes GRCh38, mm10; in Python"):
+        load(tmp_path / "old.h5")
 
 
 @pytest.mark.parametrize("features", ["genes.tsv", "features.tsv"])
@@ -113,6 +117,9 @@ def test_folders_of_matrix_mtx(tmp_path, features, packed, prefix):
     if packed:
         matrix = tmp_path / "10x" / f"{prefix}matrix.mtx.gz"
         np.testing.assert_allclose(expression(load(matrix)), LOG, rtol=1e-5)
+    if prefix:
+        with pytest.raises(ValueError, match=r"^\S*10x has 2 matrices .*GSM2_.*; name one of them"):
+            load(write_mtx(tmp_path / "10x", features, packed, "GSM2_"))
 
 
 def test_features_that_are_not_genes_are_left_out(tmp_path):
@@ -291,6 +298,8 @@ def test_files_of_seurat_and_addresses_are_refused_with_what_to_do(tmp_path):
         load(tmp_path / "a.h5seurat")
     with pytest.raises(FileNotFoundError, match="an address is not read: download it"):
         load("https://example.org/a.h5ad")
+    with pytest.raises(FileNotFoundError, match=r"a pattern is not read: .*\[a\.h5ad,b\.h5ad\]"):
+        load(tmp_path / "*.h5ad")
 
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
@@ -329,6 +338,17 @@ def test_raw_is_adata_raw_and_layers_raw_the_layer(tmp_path, backed):
     adata.write_h5ad(tmp_path / "raw.h5ad")
     with pytest.raises(ValueError, match="has no matrix 'layers/raw'; it has X, raw, layers/X"):
         load(tmp_path / "raw.h5ad", layer="layers/raw", **options)
+
+
+@pytest.mark.parametrize("backed", [False, True])
+def test_a_layer_whose_name_has_a_slash_as_older_anndata_wrote_it(tmp_path, backed):
+    make(LOG, counts=COUNTS).write_h5ad(tmp_path / "a.h5ad")
+    with h5py.File(tmp_path / "a.h5ad", "r+") as file:
+        file.move("layers/counts", "layers/rna/counts")
+    data = load(tmp_path / "a.h5ad", layer="rna/counts", backed=backed)
+    np.testing.assert_allclose(expression(data), LOG, rtol=1e-5)
+    with pytest.raises(ValueError, match="no matrix 'rna'; it has X, rna/counts"):
+        load(tmp_path / "a.h5ad", layer="rna", backed=backed)
 
 
 @pytest.mark.parametrize("backed", [False, True])
@@ -620,7 +640,7 @@ WRONG = {
     ),
     "words of one cell": (
         lambda: with_column("own", [f"w{i}" for i in range(N)]), {"covariates": ["own"]},
-        "'w0' of the covariate 'own' has 1 cells",
+        "names 'own', but 60 of its 60 values have fewer than 2 training",
     ),
     "one word": (
         lambda: with_column("own", ["w"] * N), {"covariates": ["own"]}, "the same in all training",

@@ -346,6 +346,7 @@ def few_counts():
         (bad(x=np.nan), {}, "X of .* holds nan; every value must be finite"),
         (bad(sparse.csr_matrix, x=np.inf), {}, "X of .* holds inf"),
         (bad(counts=-1), {"counts_layer": "counts"}, "counts of .* holds -1; counts must be 0"),
+        (bad(counts=-1), {"layer": "counts"}, "holds whole numbers, .* but also -1; counts are 0"),
         (make(), {"counts_layer": "X"}, "counts must be whole numbers: name the layer"),
         (make()[:0].copy(), {}, "0 cells are too few"),
         (make()[:, :0].copy(), {}, "has no cells or no genes"),

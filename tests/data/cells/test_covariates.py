@@ -51,6 +51,13 @@ def test_batches_hold_the_batch_first_then_classes_and_standard_scores(tmp_path,
     )
 
 
+@pytest.mark.parametrize("backed", [False, True])
+def test_numbers_are_classes_where_they_are_categories(tmp_path, backed):
+    adata = make(lane=pd.Categorical([1, 2, 3] * 20))
+    data = load(tmp_path, adata, covariates="lane", backed=backed)
+    assert [one.name for one in data.spec.covariates] == ["lane=1", "lane=2", "lane=3"]
+
+
 def test_whole_numbers_name_batches_and_without_a_key_there_are_no_covariates(tmp_path):
     data = load(tmp_path, batch_key="plate")
     assert [one.name for one in data.spec.covariates] == ["plate=3", "plate=5"]
@@ -75,7 +82,7 @@ def holed(values, missing=np.nan):
         (
             {"one": ["single"] + ["x"] * 59},
             {"batch_key": "one"},
-            "batch 'single' of batch_key='one' has 1 cells",
+            "batch_key is 'one', but 1 of its 2 values have fewer than 2 .*: single",
         ),
         ({"hole": holed(np.arange(60.0))}, {"covariates": ["hole"]}, "1 of 60 cells have no value"),
         (

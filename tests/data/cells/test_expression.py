@@ -69,6 +69,14 @@ def test_log_cpm_of_entries_stored_in_parts_is_that_of_their_sum():
     assert parts.nnz == 3, "the input is not changed"
 
 
+def test_entries_stored_in_parts_are_counts_if_their_sums_are():
+    counts = sparse.csr_matrix(np.array([[3.0, 0.0, 1.0], [0.0, 5.0, 2.0]]))
+    halves = (counts.data / 2).repeat(2), counts.indices.repeat(2), counts.indptr * 2
+    parts = sparse.csr_matrix(halves, shape=counts.shape)
+    assert MatrixInMemory(parts, "abc", "X", "X").look_through().kind == "counts"
+    assert parts.nnz == 8
+
+
 def test_log_cpm_takes_the_library_of_all_genes_where_some_are_kept():
     library = library_sizes(COUNTS)
     assert library.tolist() == [4, 2, 0]

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from mixvae.data.cells.genes import find_genes, gene_range, highly_variable, read_gene_list
+from mixvae.data.cells.genes import (
+    find_genes,
+    gene_range,
+    highly_variable,
+    read_gene_list,
+)
 
 NAMES = ["Gad1", "Snap25", "Slc17a7", "Actb"]
 MATRIX = np.arange(12, dtype=np.float32).reshape(3, 4)
@@ -82,6 +87,7 @@ def test_a_difference_between_batches_makes_no_gene_variable():
     [
         (NAMES, ["Actb", "Pvalb", "Sst"], 0.2, r"2 of 3 .* max_missing=0.2 .*: Pvalb, Sst"),
         (NAMES, ["ENSMUSG01", "ENSMUSG02"], 1.0, r"none of the 2 wanted genes .* symbols"),
+        (NAMES, [name.upper() for name in NAMES], 0.2, r"are there in other letters"),
         (NAMES, NAMES, float("nan"), "max_missing is nan"),
         (NAMES, NAMES, 1.5, "max_missing is 1.5"),
         (["Gad1", "Sst", "Gad1"], NAMES, 0.2, r"1 gene names .* once: Gad1;.*var_names"),
@@ -97,6 +103,7 @@ def test_genes_that_are_not_found_are_refused_by_name(names, wanted, share, mess
     [
         (b"# nothing\n\n", "names no gene"),
         (b"Sst\nSst\n", r"1 genes.txt gene names .* more than once: Sst$"),
+        (b"gene,score\nSst,3\n", r"genes.txt is a table, 'gene,score'; one gene name a line"),
         (b"\xff\xfe\x00\x81", "is not a text file"),
     ],
 )

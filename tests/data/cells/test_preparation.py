@@ -66,10 +66,11 @@ def test_missing_genes_count_as_not_expressed_up_to_a_share(
 def test_log_data_of_another_scale_are_rescaled_and_said_to_be(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.INFO, "mixvae")
     other = log_cpm(COUNTS, target_sum=1e4)
     np.testing.assert_allclose(prepared(other), LOG, rtol=1e-4)
     np.testing.assert_allclose(prepared(sparse.csr_matrix(other)), LOG, rtol=1e-4)
-    assert "scaled to 10000 per cell before the log, the run's cells to 1e+06" in caplog.text
+    assert "scaled to 10000 per cell before the log; it is rescaled to the run's" in caplog.text
     # Without a common sum nobody can tell, and nothing is done.
     np.testing.assert_array_equal(
         prepared(other[:, :20], names=GENES[:20], max_missing=1)[:, :20], other[:, :20]
@@ -81,6 +82,17 @@ def test_log_data_taken_in_the_runs_scale_have_its_unit(kept: int) -> None:
     matrix = MatrixInMemory(LOG[:, :kept], GENES[:kept], "X", "X")
     adapted = OF_COUNTS.adapt(matrix, max_missing=1.0)
     assert (adapted.applied, adapted.described) == ("none", OF_COUNTS.described)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_log_data_of_few_cells_are_rescaled_as_among_others(size: int) -> None:
+    of_median = Preparation(GENES, "counts", "log_cpm", 700.0)
+    whole = log_cpm(COUNTS, target_sum=700.0)
+    for start in range(50 - size):
+        rows = slice(start, start + size)
+        few = MatrixInMemory(LOG[rows], GENES, "X", "X")
+        (x,) = of_median.adapt(few, 0.0).batches(few, 7)
+        np.testing.assert_allclose(x, whole[rows], rtol=1e-4)
 
 
 def test_counts_for_a_run_on_log_data_need_a_scale() -> None:

@@ -32,7 +32,7 @@ def impute(arrays: Mapping[str, Any], run: str | Path, **options: Any) -> dict[s
     """
     from mixvae.runs.imputing import open_imputer
 
-    request = ImputeOptions(run=Path(run), **options)
+    request = ImputeOptions(run=Path(getattr(run, "folder", run)), **options)
     return open_imputer(request).impute(arrays, request)
 
 

@@ -47,7 +47,8 @@ def evaluate(request: EvaluateRequest) -> dict[str, float]:
     cfg.trainer.devices, cfg.trainer.strategy = 1, "auto"
     cfg.trainer.pop("num_nodes", None)
     check_constructors(resolved(cfg))
-    split, metrics = _test(run, cfg)
+    with run.folder.telling_origin():
+        split, metrics = _test(run, cfg)
     _report(run, target, request, split, metrics)
     return metrics
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import re
@@ -84,6 +85,27 @@ class RunFolder:
         if not self.overrides.is_file():
             return []
         return self.overrides.read_text(encoding="utf-8").splitlines()
+
+    @property
+    def config_hash(self) -> str:
+        """SHA-256 of the config."""
+        return hashlib.sha256(self.config.read_bytes()).hexdigest()
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether the config was changed since mixvae wrote it; False where it is not known."""
+        return self.read_provenance().get("config_hash", self.config_hash) != self.config_hash
+
+    @contextmanager
+    def telling_origin(self) -> Iterator[None]:
+        """Add to a missing file's error the folder in which the run's relative paths hold."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            origin = self.read_provenance().get("folder", os.getcwd())
+            if origin == os.getcwd():
+                raise
+            raise FileNotFoundError(f"{error}; the run was begun in {origin}") from error
 
     @property
     def status(self) -> str:

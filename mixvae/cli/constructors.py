@@ -7,8 +7,8 @@ import logging
 import os
 import sys
 import typing
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Iterable as AbstractIterable
-from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -175,10 +175,11 @@ def describe(hint: Any) -> str:
         int: "a whole number",
         float: "a number",
         str: "a text",
+        Callable: "a part with a _target_",
     }
-    if hint in words:
-        return words[hint]
     kind = origin or hint
+    if kind in words:
+        return words[kind]
     if inspect.isclass(kind) and issubclass(kind, Mapping):
         return "a mapping {NAME: VALUE, ...}"
     if inspect.isclass(kind) and issubclass(kind, AbstractIterable) and arguments:

@@ -26,8 +26,8 @@ HEADLINES = (
 def print_result(run: Run) -> None:
     """Print the headline metrics and the paths of the results."""
     print(f"run folder     {shown(run.folder.path)}")
-    found = [name for name in HEADLINES if name in run.metrics]
-    for name in found or ["test/reconstruction"]:  # nats, where no labels measure more
+    measured = [name for name in HEADLINES if name in run.metrics]
+    for name in measured or ["test/reconstruction"]:  # nats, where no labels measure more
         if name in run.metrics:
             print(f"{name:<14} {run.metrics[name]:.4f}  ({run.tested or 'the last weights'})")
     if found := types_found(run):

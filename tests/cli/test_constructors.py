@@ -81,6 +81,7 @@ def test_whether_a_value_suits_a_type(hint: Any, value: Any, suits: bool) -> Non
         (float | Literal["auto"], "a number or auto"),
         (list[int], "a list, each a whole number"),
         (bool, "true or false"),
+        (Callable[..., int], "a part with a _target_"),
         (Mapping[str, str] | None, "a mapping {NAME: VALUE, ...} or null"),
     ],
 )

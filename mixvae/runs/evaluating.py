@@ -38,6 +38,7 @@ def evaluate(request: EvaluateRequest) -> dict[str, float]:
     results go to `evaluations/<name>` inside the run folder.
     """
     run = open_trained(request)
+    run.folder.check_writable()
     cfg = close(change(run.cfg, request.overrides))
     _warn_of_kept_modalities(run.cfg, cfg)
     name = _results_name(run, request)

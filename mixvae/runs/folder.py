@@ -86,6 +86,11 @@ class RunFolder:
             return []
         return self.overrides.read_text(encoding="utf-8").splitlines()
 
+    def check_writable(self) -> None:
+        """Refuse a folder that takes no further results, such as one of another user."""
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise PermissionError(f"run {self.path} is not writable; use a copy of its folder")
+
     @property
     def config_hash(self) -> str:
         """SHA-256 of the config."""
@@ -184,6 +189,7 @@ def check_same(folder: RunFolder, run_id: str | None, asked: str | Path | None) 
 @contextmanager
 def claimed(folder: RunFolder) -> Iterator[None]:
     """Hold a run folder, so that no second process continues the run meanwhile."""
+    folder.check_writable()
     with (folder.path / LOCK).open("a") as file:
         try:
             lock(file)

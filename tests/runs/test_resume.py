@@ -382,3 +382,16 @@ def test_a_config_that_was_edited_is_warned_of(stopped: Path, train: Train) -> N
     assert "config.yaml was edited since the run began" in outcome.err
     again = train("resume=stopped", "trainer.max_epochs=3")  # the config is the run's own by now
     assert "was edited" not in again.err
+
+
+def test_a_run_in_a_folder_that_takes_nothing_is_refused_at_once(
+    stopped: Path, train: Train, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in stopped.rglob("*")}
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != stopped)
+    refused = train("resume=stopped")
+    assert refused.status == 1
+    assert f"error: run {stopped} is not writable; use a copy of its folder" in refused.err
+    assert evaluate.main(["run=stopped"]) == 1
+    assert "stopped is not writable" in capfd.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in stopped.rglob("*")} == before

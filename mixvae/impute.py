@@ -32,7 +32,7 @@ def impute(arrays: Mapping[str, Any], run: str | Path, **options: Any) -> dict[s
     """
     with unnoticed_imports():
         from mixvae.api.trained import Run
-    return Run(Path(run)).impute(arrays, **options)
+    return Run(Path(getattr(run, "folder", run))).impute(arrays, **options)
 
 
 def _impute(request: ImputeRequest) -> None:

@@ -7,8 +7,8 @@ import logging
 import os
 import sys
 import typing
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Iterable as AbstractIterable
-from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -16,7 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from hydra.utils import get_object
 
 from mixvae.cli.trust import built_nodes
-from mixvae.suggestions import suggestion
+from mixvae.suggestions import nearest, suggestion
 
 # Packages whose base classes take whatever they are given.
 BASES = ("torch", "lightning", "pytorch_lightning", "builtins")
@@ -66,7 +66,7 @@ def _check_node(path: str, node: Mapping[str, Any]) -> None:
                 raise ValueError(f"unknown key '{path}.{key}'{near} ({own})")
         elif not accepts(hints[key], value) and (f"{path}.{key}", str(value)) not in REPLACED:
             words = _literals(hints[key]) if isinstance(value, str) else []
-            near = suggestion(value, words) if words else ""
+            near = nearest(str(value), words)
             if isinstance(value, int | float) and accepts(hints[key], str(value)):
                 near = f"; a text in quotes: \"{path}.{key}='{value}'\""
             raise ValueError(f"{path}.{key} is {value!r}; it must be {describe(hints[key])}{near}")
@@ -142,7 +142,7 @@ def accepts(hint: Any, value: Any) -> bool:
 
 
 def _accepts_list(kind: type, arguments: tuple[Any, ...], value: list[Any]) -> bool:
-    if not issubclass(kind, AbstractIterable) or issubclass(kind, str):
+    if not issubclass(kind, AbstractIterable) or issubclass(kind, str | Mapping):
         return False
     if kind is tuple and arguments and arguments[-1] is not Ellipsis:
         return len(value) == len(arguments) and all(map(accepts, arguments, value))
@@ -177,10 +177,13 @@ def describe(hint: Any) -> str:
         int: "a whole number",
         float: "a number",
         str: "a text",
+        Callable: "a part with a _target_",
     }
-    if hint in words:
-        return words[hint]
     kind = origin or hint
+    if kind in words:
+        return words[kind]
+    if inspect.isclass(kind) and issubclass(kind, Mapping):
+        return "a mapping {NAME: VALUE, ...}"
     if inspect.isclass(kind) and issubclass(kind, AbstractIterable) and arguments:
         return f"a list, each {describe(arguments[0])}"
     return getattr(kind, "__name__", str(kind))

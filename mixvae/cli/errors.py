@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import re
 import sys
 import time
 import traceback
@@ -96,9 +97,11 @@ def message_of(error: BaseException) -> str:
     told = isinstance(error, ValueError | OSError | ArithmeticError) or name == "ImportError"
     if text and type(error).__module__.startswith("mixvae."):
         return text
-    text = " ".join(text.split()) + (place := _place_of(error))
+    text = re.sub(r"^\[Errno \d+\] ", "", " ".join(text.split())) + (place := _place_of(error))
     if text and (told or name == "MisconfigurationException"):
         return text
+    if name in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in text:
+        return f"not enough memory; a smaller data.batch_size or model needs less ({text})"
     hint = "" if place else " (HYDRA_FULL_ERROR=1 shows where)"
     return f"{name}{': ' if text else ''}{text}{hint}"
 

@@ -26,15 +26,25 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
         try:
             (override,) = parser.parse_overrides([line])
         except HydraException as error:
-            key, _, value = line.partition("=")
-            text = one_line(error).removeprefix("LexerNoViableAltException: ")
-            if not value.startswith(("'", '"')):
-                text += f"; a text may need quotes: \"{key}='...'\""
-            raise UsageError(f"{line} cannot be read: {text}") from error
+            raise UsageError(f"{line} cannot be read{unreadable(line, error)}") from error
         if not override.is_delete() and override.value() in (None, "null") and is_group(override):
             raise UsageError(f"{line}: to take a group out, write ~{override.key_or_group}")
         parsed.append(override)
     return parsed
+
+
+def unreadable(line: str, error: HydraException) -> str:
+    """Say where an override breaks Hydra's grammar, and how its texts are written."""
+    where, (first, *rest) = f": {one_line(error)}", str(error).splitlines()
+    if rest and rest[0].strip() == "^":  # below the first wrong character
+        where = f" at {line[len(rest[0]) - 1 - len(first) + len(line) :][:20]!r}"
+    key, _, value = line.partition("=")
+    if value.startswith("{"):
+        return f"{where}; names take no quotes, and texts may need them: {key}={{name: '...'}}"
+    if value.startswith("["):
+        return f"{where}; a text in a list may need quotes: {key}=['...']"
+    quoting = "" if value.startswith(("'", '"')) else f"; a text may need quotes: \"{key}='...'\""
+    return f"{where}{quoting}"
 
 
 def is_group(override: Override) -> bool:

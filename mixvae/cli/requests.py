@@ -23,7 +23,7 @@ from hydra.errors import HydraException
 
 from mixvae.cli.command import plain
 from mixvae.cli.errors import UsageError, run_guarded
-from mixvae.cli.explain import one_line
+from mixvae.cli.overrides import unreadable
 from mixvae.suggestions import suggestion
 
 NUMBERS = {int: "a whole number", float: "a number"}
@@ -163,7 +163,8 @@ def _read_collection(key: str, text: str, hint: Any, usage: str) -> list[Any] | 
     try:
         value = OverridesParser.create().parse_override(f"{key}={text}").value()
     except HydraException as error:
-        raise UsageError(f"{key}={text} cannot be read: {one_line(error)}") from error
+        line = f"{key}={text}"
+        raise UsageError(f"{line} cannot be read{unreadable(line, error)}") from error
     wanted = list if get_origin(hint) is list else dict
     if not isinstance(value, wanted) or not value:
         raise UsageError(f"{key} must look like {usage}, got {text!r}")

@@ -32,8 +32,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             cause = error if isinstance(error, OSError) else error.__context__
             reason = cause.strerror if isinstance(cause, OSError) else str(error).splitlines()[0]
             raise OSError(
-                f"checkpoint {path} cannot be written: {reason}; the one before it is kept, from"
-                " which resume=... goes on"
+                f"checkpoint {path} cannot be written: {reason}; the one before it is kept, if any,"
+                " and resume=... goes on from there"
             ) from error
 
     def load_checkpoint(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from mixvae.callbacks.lightning_parts import callbacks_of
 
@@ -21,15 +22,33 @@ ANNOUNCEMENT = getattr(signal, "SIGUSR1", None)
 @contextmanager
 def heeding_time_limits() -> Iterator[None]:
     """Take SIGUSR1 for SIGTERM, where it would end the process at once."""
+    with _handling(ANNOUNCEMENT, lambda *_: os.kill(os.getpid(), signal.SIGTERM)):
+        yield
+
+
+@contextmanager
+def stopping_at_sigterm() -> Iterator[None]:
+    """Stop at SIGTERM as at Ctrl-C; Lightning would go on with a test to its end."""
+
+    def stop(*_: object) -> None:
+        raise SIGTERMException
+
+    with _handling(signal.SIGTERM, stop):
+        yield
+
+
+@contextmanager
+def _handling(number: signal.Signals | None, handler: Callable[..., None]) -> Iterator[None]:
+    """Handle a signal that nothing else handles, in the main thread."""
     main = threading.current_thread() is threading.main_thread()
-    if ANNOUNCEMENT is None or not main or signal.getsignal(ANNOUNCEMENT) != signal.SIG_DFL:
+    if number is None or not main or signal.getsignal(number) != signal.SIG_DFL:
         yield
         return
-    signal.signal(ANNOUNCEMENT, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    signal.signal(number, handler)
     try:
         yield
     finally:
-        signal.signal(ANNOUNCEMENT, signal.SIG_DFL)
+        signal.signal(number, signal.SIG_DFL)
 
 
 def time_is_over(trainer: Trainer, checkpoint: dict[str, Any] | None = None) -> bool:

@@ -166,8 +166,8 @@ def check_counts(x: Tensor) -> None:
     if bad.any():
         raise ValueError(
             f"a likelihood of counts needs whole numbers of at least 0, got {float(x[bad][0]):g}"
-            f" ({int(bad.sum())} of {x.numel()} values are no counts); give it raw counts, or"
-            " choose the gaussian likelihood for normalised data"
+            f" ({int(bad.sum())} of {x.numel()} values are not counts); give it raw counts, or"
+            " choose likelihood=gaussian (and the kind vector) for normalised data"
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from hydra.utils import instantiate
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.loggers import Logger
@@ -195,13 +196,20 @@ def build_trainer(cfg: DictConfig, *, logs: bool = True) -> Trainer:
             f"matmul_precision must be one of {', '.join(MATMUL_PRECISIONS)}, got {precision!r}"
         )
     trainer = instantiate(cfg.trainer, _partial_=True, _convert_="all")
-    built: Trainer = trainer(
-        callbacks=callbacks,
-        logger=_loggers(cfg) if logs else False,
-        # Lightning would detect a Slurm job of one task as one process of several.
-        plugins=[AtomicCheckpointIO(), cluster_environment()],
-        enable_checkpointing=any(isinstance(item, Checkpoint) for item in callbacks),
-    )
+    try:
+        built: Trainer = trainer(
+            callbacks=callbacks,
+            logger=_loggers(cfg) if logs else False,
+            # Lightning would detect a Slurm job of one task as one process of several.
+            plugins=[AtomicCheckpointIO(), cluster_environment()],
+            enable_checkpointing=any(isinstance(item, Checkpoint) for item in callbacks),
+        )
+    except MisconfigurationException as error:
+        if (asked := cfg.trainer.get("accelerator")) in (None, "auto", "cpu"):
+            raise
+        raise ValueError(
+            f"trainer.accelerator={asked}: {error} The default, trainer=cpu, needs no such device"
+        ) from error
     check_processes(built)
     check_trainer(built, cfg.trainer.get("strategy"))
     kind = built.strategy.root_device.type

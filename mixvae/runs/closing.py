@@ -18,6 +18,7 @@ from mixvae.runs.recording import Run, shown
 # Metrics that are printed at the end, where they were measured.
 HEADLINES = (
     *("test/accuracy", "test/consensus", "test/probe_accuracy", "test/coherence"),
+    *("test/probe_ap", "test/coherence_ap"),  # of several labels for each event
     "test/loss",  # of a model that is not ours
 )
 
@@ -25,7 +26,8 @@ HEADLINES = (
 def print_result(run: Run) -> None:
     """Print the headline metrics and the paths of the results."""
     print(f"run folder     {shown(run.folder.path)}")
-    for name in HEADLINES:
+    measured = [name for name in HEADLINES if name in run.metrics]
+    for name in measured or ["test/reconstruction"]:  # nats, where no labels measure more
         if name in run.metrics:
             print(f"{name:<14} {run.metrics[name]:.4f}  ({run.tested or 'the last weights'})")
     if found := types_found(run):

@@ -38,6 +38,7 @@ def evaluate(request: EvaluateRequest) -> dict[str, float]:
     results go to `evaluations/<name>` inside the run folder.
     """
     run = open_trained(request)
+    run.folder.check_writable()
     cfg = close(change(run.cfg, request.overrides))
     _warn_of_kept_modalities(run.cfg, cfg)
     name = _results_name(run, request)
@@ -47,7 +48,8 @@ def evaluate(request: EvaluateRequest) -> dict[str, float]:
     cfg.trainer.devices, cfg.trainer.strategy = 1, "auto"
     cfg.trainer.pop("num_nodes", None)
     check_constructors(resolved(cfg))
-    split, metrics = _test(run, cfg)
+    with run.folder.telling_origin():
+        split, metrics = _test(run, cfg)
     _report(run, target, request, split, metrics)
     return metrics
 

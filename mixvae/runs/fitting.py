@@ -19,7 +19,7 @@ from mixvae.engine.cluster import process_rank
 from mixvae.engine.compiling import compile_networks
 from mixvae.engine.ddp import sharing_the_run
 from mixvae.engine.rendezvous import RankError, Rendezvous
-from mixvae.engine.time_limits import heeding_time_limits, time_is_over
+from mixvae.engine.time_limits import heeding_time_limits, stopping_at_sigterm, time_is_over
 from mixvae.messages import inform, warn
 from mixvae.runs.closing import print_result
 from mixvae.runs.recording import (
@@ -75,7 +75,8 @@ def carry_out(
             if process_rank() == 0:
                 write_trained(run)
             if run.cfg.test:
-                _test(run)
+                with stopping_at_sigterm():
+                    _test(run)
         status = "finished"
     except RunPruned:
         status = "pruned"

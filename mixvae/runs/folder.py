@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import re
@@ -85,6 +86,32 @@ class RunFolder:
             return []
         return self.overrides.read_text(encoding="utf-8").splitlines()
 
+    def check_writable(self) -> None:
+        """Refuse a folder that takes no further results, such as one of another user."""
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise PermissionError(f"run {self.path} is not writable; use a copy of its folder")
+
+    @property
+    def config_hash(self) -> str:
+        """SHA-256 of the config."""
+        return hashlib.sha256(self.config.read_bytes()).hexdigest()
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether the config was changed since mixvae wrote it; False where it is not known."""
+        return self.read_provenance().get("config_hash", self.config_hash) != self.config_hash
+
+    @contextmanager
+    def telling_origin(self) -> Iterator[None]:
+        """Add to a missing file's error the folder in which the run's relative paths hold."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            origin = self.read_provenance().get("folder", os.getcwd())
+            if origin == os.getcwd():
+                raise
+            raise FileNotFoundError(f"{error}; the run was begun in {origin}") from error
+
     @property
     def status(self) -> str:
         """`running`, `finished`, `interrupted` or `failed`; `unknown` without a summary."""
@@ -162,6 +189,7 @@ def check_same(folder: RunFolder, run_id: str | None, asked: str | Path | None) 
 @contextmanager
 def claimed(folder: RunFolder) -> Iterator[None]:
     """Hold a run folder, so that no second process continues the run meanwhile."""
+    folder.check_writable()
     with (folder.path / LOCK).open("a") as file:
         try:
             lock(file)

@@ -47,9 +47,11 @@ def impute_files(request: ImputeRequest) -> None:
         result["ids"] = np.array(arrays.ids)
     with replacing(out) as temporary:
         np.savez_compressed(temporary, **result)
-    missing = {name: int(result[f"{name}/missing"].sum()) for name in imputer.names}
-    counts = ", ".join(f"{name} {count}" for name, count in missing.items() if count)
-    print(f"imputed        {shown(out.absolute())}: {counts or 'nothing was missing'}")
+    missing = np.stack([result[f"{name}/missing"] for name in imputer.names])
+    imputed = (missing & ~missing.all(axis=0)).sum(axis=1)
+    counts = [f"{name} {n}" for name, n in zip(imputer.names, imputed, strict=True) if n]
+    told = ", ".join(counts) or ("nothing" if missing.any() else "nothing was missing")
+    print(f"imputed        {shown(out.absolute())}: {told}")
 
 
 @dataclass

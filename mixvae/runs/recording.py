@@ -90,7 +90,8 @@ def write_start(
     save_config(cfg, folder.config)
     accept(folder.path, [resolved(cfg)])
     write_text(folder.overrides, "".join(f"{line}\n" for line in overrides))
-    write_json(folder.provenance, {"id": uuid.uuid4().hex[:8], **describe_provenance(command)})
+    own = {"id": uuid.uuid4().hex[:8], "config_hash": folder.config_hash}
+    write_json(folder.provenance, {**own, **describe_provenance(command)})
     write_json(folder.summary, {"status": "running", "name": cfg.name, "seed": cfg.seed})
 
 
@@ -102,7 +103,8 @@ def write_resumption(
     save_config(cfg, folder.config)
     provenance = folder.read_provenance()
     history = [*provenance.get("resumed", []), {"epoch": epoch, **describe_provenance(command)}]
-    write_json(folder.provenance, {**provenance, "resumed": history})
+    changed = {"config_hash": folder.config_hash, "resumed": history}
+    write_json(folder.provenance, {**provenance, **changed})
     write_json(folder.summary, {**folder.read_summary(), "status": "running"})
 
 
@@ -142,11 +144,11 @@ def write_trained(run: Run) -> None:
 
 def metrics_without_csv(folder: RunFolder, trainer: Trainer, epoch: int) -> dict[str, float]:
     """Return the last metrics of an older run that is resumed without a metrics.csv."""
-    if epoch < (trainer.check_val_every_n_epoch or 1) or folder.metrics.is_file():
+    if epoch < (trainer.check_val_every_n_epoch or 1) or last_values(read_metrics(folder.metrics)):
         return {}
     warn(
-        f"{folder.metrics} is missing: metrics and learning curves of the first {epoch} epochs are"
-        " not in the new one"
+        f"{folder.metrics} is {'empty' if folder.metrics.is_file() else 'missing'}: metrics and"
+        f" learning curves of the first {epoch} epochs are not in the new one"
     )
     return {
         name: float(value)

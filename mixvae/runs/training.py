@@ -20,6 +20,7 @@ from mixvae.engine.ddp import following
 from mixvae.engine.randomness import part_randomness, seed_run
 from mixvae.engine.rendezvous import Rendezvous
 from mixvae.engine.time_limits import time_is_over
+from mixvae.messages import warn
 from mixvae.runs.build import build, build_trainer
 from mixvae.runs.fitting import carry_out
 from mixvae.runs.folder import RunFolder, check_free, check_same, claimed, default_path
@@ -163,7 +164,12 @@ def _continue(
     stopped = open_stopped(folder, max_epochs)
     with claimed(folder):
         seed_run(stopped.cfg.seed, stopped.cfg.num_threads)
-        with listening(stopped.warnings):
+        with listening(stopped.warnings), folder.telling_origin():
+            if folder.is_edited:
+                warn(
+                    f"{shown(folder.config)} was edited since the run began: its further epochs"
+                    " follow other settings, and another seed tests samples that it trained on"
+                )
             parts = build(stopped.cfg)
             metrics_before = metrics_without_csv(folder, parts.trainer, stopped.epoch)
         if stopped.checkpoint is not None:

@@ -29,6 +29,10 @@ def split_resume(command: Command) -> tuple[Path | None, Command]:
     if not folders:
         return None, command
     folder = Path(folders[-1]).expanduser()
+    if (folder / "config.yaml").is_file():
+        raise UsageError(
+            f"{RESUME_KEY}={folders[-1]} is a run, not a sweep; use resume= without -m"
+        )
     if not (folder / COMMAND).is_file():
         problem = "holds no sweep" if folder.is_dir() else "does not exist"
         raise UsageError(

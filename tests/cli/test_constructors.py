@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Optional, Protocol, Union
 
@@ -34,6 +34,7 @@ SUITS = [
     (tuple[int, ...], [1, 2, 3]),
     (Sequence[Sequence[int]], [[1], [2, 3]]),
     (dict[str, int], {"a": 1}),
+    (Mapping[str, str] | None, {"a": "a.npy"}),
     (Path, "folder"),
     (Any, object()),
     (Any, [1]),
@@ -57,6 +58,7 @@ SUITS_NOT = [
     (list[int], ["a"]),
     (Sequence[int], 3),
     (Sequence[int], "12"),
+    (Mapping[str, str] | None, ["a.npy", "b.npy"]),
     (tuple[float, float], [0.9]),
     (str, ["a"]),
     (int, {"a": 1}),
@@ -79,6 +81,8 @@ def test_whether_a_value_suits_a_type(hint: Any, value: Any, suits: bool) -> Non
         (float | Literal["auto"], "a number or auto"),
         (list[int], "a list, each a whole number"),
         (bool, "true or false"),
+        (Callable[..., int], "a part with a _target_"),
+        (Mapping[str, str] | None, "a mapping {NAME: VALUE, ...} or null"),
     ],
 )
 def test_a_type_in_words(hint: Any, words: str) -> None:

@@ -76,6 +76,7 @@ WRONG = {
     "no mapping": ("data.files=a.npy", "data.files must look like data.files=..., got 'a.npy'"),
     "empty mapping": ("data.files={}", "data.files must look like"),
     "grammar": ("data.files={a", "data.files={a cannot be read"),
+    "quoted names": ('data.files={"a": b}', "names take no quotes"),
     "item": ("seeds=[0,x]", "seeds must be a whole number, got 'x'"),
 }
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+import mixvae
 from mixvae import impute as program
 from mixvae.cli.run_requests import ImputeOptions
 from mixvae.data.modalities.base import MultimodalState
@@ -183,7 +184,7 @@ def test_an_event_that_misses_everything_stays_missing(
 
 
 def test_one_source_alone(trained: Path, new: dict, caplog: pytest.LogCaptureFixture) -> None:
-    alone = impute({"b": new["b"][1::2]}, trained)
+    alone = impute({"b": new["b"][1::2]}, mixvae.open_run(trained))
     result = impute({"a": new["a"], "b": new["b"]}, trained, source="b")
     assert "source=b is missing in 15 events: nothing is imputed" in caplog.text
     np.testing.assert_allclose(result["c/filled"][1::2], alone["c/filled"], rtol=1e-5)
@@ -214,6 +215,9 @@ def test_files_give_what_arrays_give(
     assert "out.npz exists" in capsys.readouterr().err
     assert Path("out.npz").read_bytes() == before
     assert program.main([*line, "overwrite=true", "checkpoint=last"]) == 0
+    np.save("a.npy", np.full_like(new["a"], np.nan))
+    assert program.main([line[0], "data.modalities={a: a.npy}", "out=lost.npz"]) == 0
+    assert "lost.npz: nothing\n" in capsys.readouterr().out
 
 
 def test_what_does_not_fit_is_refused(trained: Path, new: dict) -> None:

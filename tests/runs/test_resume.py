@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -283,6 +285,20 @@ def test_a_run_that_ended_early_and_was_stopped_in_its_test_is_tested(
     assert read_json(part / "summary.json")["epochs"] == 3
 
 
+class Terminate(BaseException):
+    """Asks this process to end, as `kill` and schedulers do."""
+
+    def __init__(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_sigterm_ends_a_test_at_once(until: Train, part: Path, read_json: Read) -> None:
+    told = until(StopAt("on_test_start", 2, Terminate))
+    assert told.status == 143
+    assert "to continue: python -m mixvae.train resume=" in told.err
+    assert read_json(part / "summary.json")["status"] == "interrupted"
+
+
 def test_the_command_that_goes_on_can_be_pasted(
     train: Train, small: Sequence[str], until: Train, tmp_path: Path
 ) -> None:
@@ -356,3 +372,26 @@ def test_a_config_that_was_edited_wrongly_is_refused(
     assert outcome.status != 0
     assert message in outcome.err
     assert len(outcome.err.splitlines()) == 1
+
+
+def test_a_config_that_was_edited_is_warned_of(stopped: Path, train: Train) -> None:
+    file = stopped / "config.yaml"
+    file.write_text(re.sub("^seed: .*", "seed: 7", file.read_text(), flags=re.MULTILINE))
+    outcome = train("resume=stopped")
+    assert outcome.status == 0
+    assert "config.yaml was edited since the run began" in outcome.err
+    again = train("resume=stopped", "trainer.max_epochs=3")  # the config is the run's own by now
+    assert "was edited" not in again.err
+
+
+def test_a_run_in_a_folder_that_takes_nothing_is_refused_at_once(
+    stopped: Path, train: Train, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in stopped.rglob("*")}
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != stopped)
+    refused = train("resume=stopped")
+    assert refused.status == 1
+    assert f"error: run {stopped} is not writable; use a copy of its folder" in refused.err
+    assert evaluate.main(["run=stopped"]) == 1
+    assert "stopped is not writable" in capfd.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in stopped.rglob("*")} == before

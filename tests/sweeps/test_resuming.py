@@ -196,6 +196,7 @@ def test_a_sweep_of_a_run_s_config_goes_on_with_that_config(
 
 WRONG = {
     "no sweep": (("-m", "sweep.resume=empty"), "the folder holds no sweep"),
+    "a run": (("-m", "sweep.resume=single"), "is a run, not a sweep; use resume= without -m"),
     "quoted": (("-m", "sweep.resume='no where'"), "sweep.resume=no where: the folder does not"),
     "other jobs": (("-m", "sweep.resume=begun", "seed=0,1,2"), "adds seed=0,1,2 and leaves out"),
     "a run's folder": (
@@ -213,6 +214,8 @@ def test_a_wrong_sweep_is_refused_and_nothing_changes(
     name: str, train: Train, tmp_path: Path
 ) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "single").mkdir()
+    (tmp_path / "single" / "config.yaml").touch()
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun" / "overrides.txt").write_text("seed=0,1\n")
     before = written(tmp_path)

@@ -20,7 +20,7 @@ from mixvae.data.files.anndata_files import INSTALL
 from mixvae.data.files.gene_names import is_absent
 from mixvae.data.files.given import as_array, find, is_given, tensor_array
 from mixvae.data.files.table_lines import DELIMITERS, is_missing
-from mixvae.data.files.tables import holds_words, numbers_of, read_table, text_lines
+from mixvae.data.files.tables import holds_words, is_number, numbers_of, read_table, text_lines
 
 Named = tuple[np.ndarray, tuple[str, ...] | None]
 
@@ -96,7 +96,8 @@ def _table(path: Path, id_column: str | None) -> tuple[np.ndarray, tuple[str, ..
 def _texts(path: Path) -> np.ndarray:
     texts = list(text_lines(path))
     looked_at = [text.replace(",", " ").split() for text in texts[:20]]
-    if any(len(fields) > 1 for fields in looked_at) and not any(map(holds_words, looked_at)):
+    are_numbers = all(is_number(field) for fields in looked_at for field in fields)
+    if are_numbers and any(len(fields) > 1 for fields in looked_at):
         raise ValueError(
             f"{path} holds numbers, and a .txt file is read as texts, one in each line; save it as"
             " .npy, or with commas as .csv"
@@ -150,6 +151,8 @@ def numpy_array(path: Path, key: str | None) -> np.ndarray:
                 "it holds no array, or one of Python objects (arrays of objects are not read: save"
                 " numbers, or texts as array.astype(str))"
             )
+        elif "mmap length" in reason:
+            reason = "it is cut short"
         raise ValueError(f"{path} cannot be used: {reason}") from error
 
 

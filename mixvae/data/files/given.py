@@ -105,7 +105,9 @@ def as_array(value: Any, what: str) -> NDArray[Any]:
     try:
         array = np.asarray(value)
     except ValueError as error:  # nested lists of unlike lengths
-        raise ValueError(f"{what} are not of one shape: {error}") from error
+        raise ValueError(
+            f"{what} are not of one shape (token lists: pad with -1): {error}"
+        ) from error
     if array.dtype.kind == "O":
         array = _from_objects(array, what)
     if array.dtype.kind == "S":

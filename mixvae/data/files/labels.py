@@ -45,7 +45,10 @@ def read_label_rows(name: str, num_samples: int, id_column: str | None = None) -
 def check_labels(name: str, labels: np.ndarray, num_samples: int) -> None:
     """Refuse another number of labels than of samples."""
     if len(labels) != num_samples:
-        raise ValueError(f"{name} holds {len(labels)} labels for {num_samples} samples")
+        raise ValueError(
+            f"{name} holds {len(labels)} labels for {num_samples} samples; name one for each, or"
+            " none (data.labels=null)"
+        )
 
 
 def _from_table(

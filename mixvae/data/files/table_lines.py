@@ -22,6 +22,7 @@ MISSING_TEXTS = MISSING_WORDS.union(
     )
 )
 TRUTHS = {"true": 1.0, "false": 0.0}
+THOUSANDS = re.compile(r"[+-]?\d{1,3}([,.' ]\d{3})+([.,]\d+)?")  # numbers, but for us
 _COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 
 

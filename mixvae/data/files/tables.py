@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixvae.data.files.table_lines import as_number, decoded, is_missing, lines_of
+from mixvae.data.files.table_lines import THOUSANDS, as_number, decoded, is_missing, lines_of
 from mixvae.data.files.table_names import LABEL_NAMES, are_counts, is_header_of_numbers, names_rows
 
 _logger = logging.getLogger("mixvae")
@@ -92,8 +92,8 @@ def _remedy(table: Table) -> str:
             )
     delimiter = "commas" if table.delimiter == "," else repr(table.delimiter)
     return (
-        f"numbers must lie between {delimiter}, with a point for decimals; leave a field empty"
-        " where the value is missing"
+        f"numbers must lie between {delimiter}, with a point for decimals and nothing between"
+        " thousands; leave a field empty where the value is missing"
     )
 
 
@@ -102,7 +102,7 @@ def numbers(fields: list[str]) -> np.ndarray:
     try:
         return np.array([as_number(field) for field in fields], dtype=np.float32)
     except ValueError as error:
-        wrong = next(field for field in fields if not _is_number(field))
+        wrong = next(field for field in fields if not is_number(field))
         shown = wrong if len(wrong) <= 40 else f"{wrong[:37]}..."
         raise ValueError(f"{shown!r} is not a number") from error
 
@@ -112,16 +112,16 @@ def _has_names(path: Path, rows: list[list[str]], *, numeric: bool) -> bool:
     first, others = rows[0], rows[1:]
     is_unnamed = bool(others) and len(first) > 1 and not first[0] and all(first[1:])
     # pandas' index; names such as 0, 1, ... are numbers too
-    if is_unnamed and not all(map(_is_number, first[1:])):
+    if is_unnamed and not all(map(is_number, first[1:])):
         return True
     if is_unnamed and (is_header_of_numbers(first[1:], [row[1:] for row in others])):
         return True
     if not numeric:
         return _names_labels(first, others)
-    if not all(_is_number(field) for field in first):
+    if not all(is_number(field) for field in first):
         # A first line as wordy as the others names an id beside numbers, and no columns.
-        is_alike = bool(others) and not _is_number(others[0][0])
-        return not (is_alike and len(first) > 1 and all(map(_is_number, first[1:])))
+        is_alike = bool(others) and not is_number(others[0][0])
+        return not (is_alike and len(first) > 1 and all(map(is_number, first[1:])))
     if is_header_of_numbers(first, others):
         _logger.warning(
             "%s begins with the line %s, ..., %s: taken for the names of columns, as the lines"
@@ -141,7 +141,7 @@ def _names_labels(first: list[str], others: list[list[str]]) -> bool:
     if (len(first) > 1 and names_rows(first[0])) or first[-1].lower() in LABEL_NAMES:
         return True
     columns = zip(first, zip(*others, strict=False), strict=False)
-    return any(not _is_number(name) and all(map(_is_number, below)) for name, below in columns)
+    return any(not is_number(name) and all(map(is_number, below)) for name, below in columns)
 
 
 def _id_column(
@@ -168,9 +168,9 @@ def _id_column(
         )
         return 0
     if not numeric:
-        beside = len(rows[0]) == 2 or not any(map(_is_number, first))
+        beside = len(rows[0]) == 2 or not any(map(is_number, first))
         return 0 if names_rows(name) or (are_distinct and beside) else None
-    if 2 * sum(map(_is_number, first)) <= len(first):  # some ids may look like numbers
+    if 2 * sum(map(is_number, first)) <= len(first):  # some ids may look like numbers
         return _words(path, name, rows, are_distinct=are_distinct)
     return _whole_numbers(path, name, first, are_distinct=are_distinct)
 
@@ -194,7 +194,9 @@ def _whole_numbers(path: Path, name: str, first: list[str], *, are_distinct: boo
 
 def _words(path: Path, name: str, rows: list[list[str]], *, are_distinct: bool) -> int | None:
     """A first column of words: ids beside numbers or a text; None if others are words too."""
-    beside = all(_is_number(field) for row in rows[:20] for field in row[1:])
+    beside = all(is_number(field) for row in rows[:20] for field in row[1:])
+    if any(THOUSANDS.fullmatch(row[0]) for row in rows):
+        return None
     if not (beside or (len(rows[0]) == 2 and (are_distinct or names_rows(name)))):
         return None
     if not are_distinct and not names_rows(name):
@@ -213,7 +215,8 @@ def _whole(field: str) -> str:
     return stem if point and stem.lstrip("-").isdigit() and not decimals.strip("0") else field
 
 
-def _is_number(field: str) -> bool:
+def is_number(field: str) -> bool:
+    """Whether a field is a number, or stands for a missing one."""
     try:
         as_number(field)
     except ValueError:
@@ -224,7 +227,7 @@ def _is_number(field: str) -> bool:
 def holds_words(fields: list[str]) -> bool:
     """Whether most of the fields that are not missing are words, and no numbers."""
     there = [field for field in fields if not is_missing(field)]
-    words = [field for field in there if not _is_number(field) and any(map(str.isalpha, field))]
+    words = [field for field in there if not is_number(field) and any(map(str.isalpha, field))]
     return 2 * len(words) > len(there)
 
 

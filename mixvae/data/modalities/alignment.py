@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from mixvae.data.files.arrays import Rows, read_rows
+from mixvae.data.files.table_lines import is_missing
 from mixvae.messages import inform, warn
 
 
@@ -63,9 +65,10 @@ def align(rows: Mapping[str, Rows], files: Mapping[str, str]) -> Aligned:
 def tell_unused(file: str, ids: tuple[str, ...], other: str) -> None:
     """Say that ids are not used, as another file has none; warn if they are in no order."""
     told = f"the ids in {file} are not used, since {other} has none: row i of each is event i"
-    keys = [int(one) if one.lstrip("-").isdigit() else one for one in ids]
-    are_alike = len({type(key) for key in keys}) == 1
-    if are_alike and isinstance(keys[0], int) and keys != sorted(keys):
+    parts = [re.fullmatch(r"(\D*?)(-?\d+)(\D*)", one) for one in ids]
+    numbers = [int(part[2]) for part in parts if part]
+    are_alike = len({part and part.group(1, 3) for part in parts}) == 1  # 7, s7, s7.txt
+    if are_alike and numbers != sorted(numbers):
         warn(f"{told}, though the ids are not in order; sort {file} as {other}")
     else:
         inform(told)
@@ -90,7 +93,13 @@ def _placed(values: np.ndarray, place: np.ndarray) -> np.ndarray:
 
 
 def check_unique(file: str, ids: tuple[str, ...]) -> None:
-    """Refuse ids that occur twice."""
+    """Refuse ids that are missing or occur twice."""
+    nameless = [row for row, one in enumerate(ids) if is_missing(one)]
+    if nameless:
+        raise ValueError(
+            f"{file} has no id in row {nameless[0]}, counted from 0, and {len(nameless)} such rows"
+            " altogether; name them or leave them out"
+        )
     if len(set(ids)) == len(ids):
         return
     seen: set[str] = set()

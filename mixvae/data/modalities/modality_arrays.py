@@ -43,7 +43,9 @@ def check_arrays(files: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -
     """Refuse arrays of other shapes; return the number of events."""
     for name, array in arrays.items():
         if (array.ndim < 2 and array.dtype.kind != "U") or 0 in array.shape or not array.ndim:
-            advice = ": array.reshape(-1, 1)" if array.ndim == 1 and len(array) else ""
+            advice = (
+                "; for one feature: array.reshape(-1, 1)" if array.ndim == 1 and len(array) else ""
+            )
             raise ValueError(
                 f"{files[name]} of the modality {name!r} has the shape {array.shape}; it must be"
                 f" (samples, features) or (samples, channels, height, width), none 0{advice}"

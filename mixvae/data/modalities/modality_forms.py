@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mixvae.data.modalities.pairing import row_chunks
 from mixvae.data.modalities.vocabulary import PADDING, Vocabulary
-from mixvae.suggestions import suggestion
+from mixvae.suggestions import nearest, suggestion
 
 _logger = logging.getLogger("mixvae")
 
@@ -131,7 +131,7 @@ def check_kinds(kinds: Mapping[str, str] | None, names: Sequence[str]) -> dict[s
         if kind not in KINDS:
             raise ValueError(
                 f"data.kinds.{name} is {kind!r}; it must be one of {', '.join(KINDS)}"
-                f"{suggestion(str(kind), KINDS)}"
+                f"{nearest(str(kind), KINDS)}"
             )
     return given
 

@@ -131,3 +131,9 @@ def test_labels_of_another_kind_are_refused(array, message):
 
 def test_an_npy_is_not_read_before_it_is_used():
     assert isinstance(read_array("a.npy"), np.memmap)
+
+
+def test_an_npy_that_is_cut_short_is_told():
+    Path("cut.npy").write_bytes(Path("a.npy").read_bytes()[:-4])
+    with pytest.raises(ValueError, match=r"cut.npy cannot be used: it is cut short"):
+        read_array("cut.npy")

@@ -131,6 +131,7 @@ def test_texts_may_begin_with_numbers_and_have_ids(header, ids, sign) -> None:
         (b'p\n"' + b"a" * 140_000, "x.csv, line 2: field larger .* quotation mark"),
         (b"species,x\n" + b"a,1\nb,2\n" * 3, "'species'.* words that recur, such as 'a'"),
         (b"x,y,species\n" + b"1,2,a\n3,4,b\n" * 3, "'a' is not .* column species holds words"),
+        (b'x,y\n"1,234.5",2\n3,4\n', "'1,234.5' is not .* nothing between thousands"),
         (b"x,y\n1,2\n3,abc\n4,5\n", "'abc' is not a number; .*leave a field empty"),
     ],
 )  # fmt: skip
@@ -149,6 +150,11 @@ def test_numbers_in_a_txt_are_refused() -> None:
     np.savetxt("x.txt", X)
     with pytest.raises(ValueError, match=r"x.txt holds numbers, .*save it as .npy"):
         read_rows("x.txt")
+
+
+def test_texts_that_end_in_numbers_are_texts() -> None:
+    Path("x.txt").write_text("".join(f"bird {i}\n" for i in range(NUM)))
+    assert read_rows("x.txt").values[3] == "bird 3"
 
 
 @pytest.mark.parametrize("label", ["1", "t0"])
@@ -178,11 +184,19 @@ def opened(modalities: dict[str, str], labels: str | None = None) -> MultimodalD
     return data
 
 
-def test_ids_in_no_order_beside_a_file_without_ids_are_warned_of(caplog) -> None:
+@pytest.mark.parametrize("prefix", ["", "s"])
+def test_ids_in_no_order_beside_a_file_without_ids_are_warned_of(caplog, prefix: str) -> None:
     np.save("a.npy", X)
-    order = RANDOM.permutation(NUM).tolist()
+    opened(
+        {
+            "a": "a.npy",
+            "b": written("b.csv", header="id,p,q,r,s", ids=[f"{prefix}{i}" for i in range(NUM)]),
+        }
+    )
+    assert "not in order" not in caplog.text
+    order = [f"{prefix}{i}" for i in RANDOM.permutation(NUM)]
     written("b.csv", header="id,p,q,r,s", ids=order)
-    Path("y.csv").write_text("id,type\n" + "".join(f"{i},t{i % 2}\n" for i in order))
+    Path("y.csv").write_text("id,type\n" + "".join(f"{i},t{i[-1]}\n" for i in order))
     opened({"a": "a.npy", "b": "b.csv"}, "y.csv")
     for file, other in (("b.csv", "a.npy"), ("y.csv", "data.modalities")):
         told = f"the ids in {file} are not used, since {other} has none: row i of each is event i"
@@ -198,6 +212,13 @@ def test_few_events_in_common_are_warned_of(caplog: pytest.LogCaptureFixture) ->
     written("a.csv", header="id,p,q,r,s", ids=[str(i) for i in range(71, 71 + NUM)])
     opened({"a": a, "b": b})
     assert "of which 1 are in every file. If that is too few, ids may be written" in caplog.text
+
+
+def test_a_row_without_an_id_is_refused() -> None:
+    ids = ["" if i == 4 else f"s{i}" for i in range(NUM)]
+    b = written("b.csv", header="id,p,q,r,s", ids=ids)
+    with pytest.raises(ValueError, match=r"b.csv has no id in row 4.* and 1 such rows"):
+        opened({"a": b, "b": b})
 
 
 def test_labels_of_other_ids_are_refused() -> None:

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mixvae.data.cells.datamodule import CellDataModule as CellDataModule
-    from mixvae.data.cells.synthetic import (
-        SyntheticCellsDataModule as SyntheticCellsDataModule,
-    )
+    from mixvae.data.cells.synthetic import SyntheticCellsDataModule as SyntheticCellsDataModule
     from mixvae.data.fetch import FetchError as FetchError
     from mixvae.data.images.datamodule import ImageDataModule as ImageDataModule
     from mixvae.data.images.digits import DigitsDataModule as DigitsDataModule

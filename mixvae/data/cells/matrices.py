@@ -11,13 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from mixvae.data.cells.expression import (
-    Kind,
-    Matrix,
-    canonical,
-    check_expression,
-    extent_of,
-)
+from mixvae.data.cells.expression import Kind, Matrix, canonical, check_expression, extent_of
 from mixvae.data.cells.genes import gene_range
 from mixvae.data.cells.log_scales import common_scale, is_linear, warn_of_form
 

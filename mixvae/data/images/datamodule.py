@@ -16,13 +16,7 @@ from mixvae.contracts import UNKNOWN_LABEL, DataSpec
 from mixvae.data.base import AbstractResidentDataModule, Split, SplitRows
 from mixvae.data.checks import check_count, check_fractions
 from mixvae.data.files.given import as_array, as_labels, is_anndata, label_words
-from mixvae.data.images.image_arrays import (
-    Channels,
-    ImageState,
-    coloured,
-    to_unit,
-    value_range,
-)
+from mixvae.data.images.image_arrays import Channels, ImageState, coloured, to_unit, value_range
 from mixvae.data.images.image_files import Layout, check_channels, read_images, size_of
 from mixvae.data.images.image_labels import Images
 from mixvae.data.resident import EpochOrder, FixedOrder, ResidentTensors, TrainLoader

@@ -15,18 +15,8 @@ from mixvae.data.base import Split
 from mixvae.data.files.arrays import UNREADABLE, read_array
 from mixvae.data.files.given import as_labels, is_given
 from mixvae.data.files.idx import is_idx, read_own_idx
-from mixvae.data.images.image_arrays import (
-    Channels,
-    channels_first,
-    check_images,
-    resized,
-)
-from mixvae.data.images.image_labels import (
-    Images,
-    check_file,
-    idx_labels,
-    read_image_labels,
-)
+from mixvae.data.images.image_arrays import Channels, channels_first, check_images, resized
+from mixvae.data.images.image_labels import Images, check_file, idx_labels, read_image_labels
 from mixvae.messages import inform, warn
 from mixvae.suggestions import suggestion
 

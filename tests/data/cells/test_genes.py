@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from mixvae.data.cells.genes import (
-    find_genes,
-    gene_range,
-    highly_variable,
-    read_gene_list,
-)
+from mixvae.data.cells.genes import find_genes, gene_range, highly_variable, read_gene_list
 
 NAMES = ["Gad1", "Snap25", "Slc17a7", "Actb"]
 MATRIX = np.arange(12, dtype=np.float32).reshape(3, 4)

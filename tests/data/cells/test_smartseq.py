@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mixvae.data import CellDataModule
-from mixvae.data.cells.datamodule import smartseq as module
+from mixvae.data.cells import smartseq as module
 from mixvae.data.cells.smartseq import import_smartseq
 
 SAMPLES = [f"F1S4_{number}" for number in range(8)]

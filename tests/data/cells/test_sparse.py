@@ -3,14 +3,8 @@ import pytest
 import torch
 from scipy import sparse
 
-from mixvae.data.cells.datamodule import sparse as stored_rows
-from mixvae.data.cells.sparse import (
-    DenseRows,
-    DeviceSparseRows,
-    ResidentCells,
-    SparseRows,
-    as_rows,
-)
+from mixvae.data.cells import sparse as stored_rows
+from mixvae.data.cells.sparse import DenseRows, DeviceSparseRows, ResidentCells, SparseRows, as_rows
 
 
 @pytest.fixture

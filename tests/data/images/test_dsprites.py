@@ -8,7 +8,7 @@ import torch
 
 from mixvae.contracts import Batch
 from mixvae.data import DSpritesDataModule, FetchError, RenderedDSpritesDataModule
-from mixvae.data.images.datamodule import dsprites_file as official
+from mixvae.data.images import dsprites_file as official
 from mixvae.data.images.dsprites import FACTOR_SIZES, PackedImages, grid, kept_values
 from mixvae.data.images.dsprites_rendered import render
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mixvae.data import FetchError, MNISTDataModule
-from mixvae.data.images.datamodule import mnist as mnist_module
+from mixvae.data.images import mnist as mnist_module
 from mixvae.data.images.mnist import OFFICIAL_FILES
 from tests.data.conftest import collect, set_up
 

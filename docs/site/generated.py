@@ -17,8 +17,10 @@ ROOMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "networks": ("Networks", ()),
     "data": (
         "Data",
-        ("base", "digits", "mnist", "images", "dsprites", "dsprites_rendered", "cells",
-         "cells_synthetic", "cite", "hippocampus", "glyphs", "polymnist", "multimodal"),
+        ("base", "images.digits", "images.mnist", "images.datamodule", "images.dsprites",
+         "images.dsprites_rendered", "cells.datamodule", "cells.synthetic", "modalities.cite",
+         "modalities.hippocampus", "modalities.glyphs", "modalities.polymnist",
+         "modalities.datamodule"),
     ),
     "evaluation": ("Measures", ()),
     "callbacks": ("Callbacks", ()),

@@ -6,6 +6,7 @@ In memory: `from mixvae.annotate import annotate; adata = annotate(adata, run="r
 from __future__ import annotations
 
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from mixvae.starting import quick_imports, unnoticed_imports
 register()
 
 
-def annotate(adata: Any, run: str | Path, **options: Any) -> Any:
+def annotate(adata: Any, run: str | PathLike[str], **options: Any) -> Any:
     """Return a copy of an AnnData object with a run's categories and states in it.
 
     Args:

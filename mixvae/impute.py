@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from mixvae.starting import quick_imports, unnoticed_imports
 register()
 
 
-def impute(arrays: Mapping[str, Any], run: str | Path, **options: Any) -> dict[str, Any]:
+def impute(arrays: Mapping[str, Any], run: str | PathLike[str], **options: Any) -> dict[str, Any]:
     """Impute the missing modalities of events, and return the latents of those present.
 
     Args:
@@ -32,7 +33,7 @@ def impute(arrays: Mapping[str, Any], run: str | Path, **options: Any) -> dict[s
     """
     with unnoticed_imports():
         from mixvae.api.trained import Run
-    return Run(Path(getattr(run, "folder", run))).impute(arrays, **options)
+    return Run(Path(run)).impute(arrays, **options)
 
 
 def _impute(request: ImputeRequest) -> None:

@@ -92,6 +92,10 @@ class Run:
         self.folder = folder
         self._objects = dict(objects or {})
 
+    def __fspath__(self) -> str:
+        """The folder: a run stands for its path, as `run=` of `annotate` and `impute`."""
+        return str(self.folder)
+
     @property
     def config(self) -> DictConfig:
         """The whole config: `run.config.model.num_agents`."""

@@ -222,15 +222,16 @@ def without_cuts(
     names, named = _shared_names(category, group)
     target, seen = np.arange(int(names.max()) + 1), points.astype(np.float64)
     voted = np.stack([(named == one).sum(axis=0) for one in target]).argmax(axis=0)
+    found: dict[tuple[int, int], float] = {}
     while len(np.unique(target)) > LEAST_GROUPS:
-        found = {
-            pair: significance(*(seen[voted == one] for one in pair))
-            for pair in combinations(np.flatnonzero(np.bincount(voted) >= FEW), 2)
-        }
-        kept, gone = min(found, key=lambda pair: found[pair])
-        if found[kept, gone] > SIGNIFICANT:
+        for pair in combinations(np.flatnonzero(np.bincount(voted) >= FEW), 2):
+            if pair not in found:
+                found[pair] = significance(*(seen[voted == one] for one in pair))
+        if min(found.values(), default=np.inf) > SIGNIFICANT:
             break
+        kept, gone = min(found, key=lambda pair: found[pair])
         voted[voted == gone] = target[target == gone] = kept
+        found = {pair: value for pair, value in found.items() if not {kept, gone} & {*pair}}
     return np.unique(target, return_inverse=True)[1][names]
 
 

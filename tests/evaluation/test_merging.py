@@ -150,6 +150,9 @@ def test_a_cut_that_all_agents_make_through_one_type_is_joined() -> None:
     # Two groups stay, also with no valley between them.
     halves = np.stack([(wide[:, 0] > 0).astype(np.int64)] * 2)
     assert without_cuts(wide, halves, np.array([[0, 1], [0, 1]])).max() == 1
+    # Of small data, no two groups may have samples enough for a density.
+    few = np.stack([np.repeat([0, 1, 2], 5)] * 2)
+    assert without_cuts(wide[:15], few, np.array([[0, 1, 2]] * 2)).max() == 2
 
 
 def test_agents_agree_on_the_samples_of_matched_groups() -> None:

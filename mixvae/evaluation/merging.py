@@ -224,7 +224,7 @@ def without_cuts(
     voted = np.stack([(named == one).sum(axis=0) for one in target]).argmax(axis=0)
     found: dict[tuple[int, int], float] = {}
     while len(np.unique(target)) > LEAST_GROUPS:
-        for pair in combinations(np.flatnonzero(np.bincount(voted) >= FEW), 2):
+        for pair in combinations(np.flatnonzero(np.bincount(voted) >= FEW).tolist(), 2):
             if pair not in found:
                 found[pair] = significance(*(seen[voted == one] for one in pair))
         if min(found.values(), default=np.inf) > SIGNIFICANT:

@@ -17,6 +17,7 @@ from mixvae.data.modalities.alignment import Aligned
 from mixvae.data.modalities.event_labels import EventLabels
 from mixvae.data.modalities.multimodal_arrays import AbstractArraysDataModule
 from mixvae.data.modalities.polymnist_views import (
+    SIDE,
     compose_views,
     read_folder,
     read_pictures,
@@ -31,13 +32,15 @@ class PolyMNISTDataModule(AbstractArraysDataModule):
     """Views of one digit, shape (3, 28, 28) each, values in [0, 1]: `m0`, `m1`, ...
 
     Views are made from MNIST below `root`: for each digit and view a random order of that
-    digit's images, each shrunk to 21 pixels, moved by 0 to 7, and inverted on a crop of the view's
+    digit's images, each resized to `digit_side` pixels, moved, and inverted on a crop of the view's
     picture. Without MNIST there, scikit-learn's digits take its place. The test set is MNIST's.
 
     Args:
         root: Folder that may hold `MNIST/raw`; None: `MIXVAE_DATA_DIR`, or the user's cache.
         path: A folder of the public files, `train/m0/<i>.<digit>.png` and `test/...`; None: made.
         num_views: Number of views M, at least 2.
+        digit_side: Pixels of a digit, 4 to 28. It is moved by 0 to 28 - digit_side. 21 makes
+            translated PolyMNIST, 28 plain PolyMNIST.
         backgrounds: One picture for each view; None: synthetic textures.
         train_samples: Number of training digits taken, evenly spaced; None: all.
         test_samples: The same of test digits.
@@ -53,6 +56,7 @@ class PolyMNISTDataModule(AbstractArraysDataModule):
         root: str | None = None,
         path: str | None = None,
         num_views: int = 3,
+        digit_side: int = 21,
         backgrounds: Sequence[str] | None = None,
         train_samples: int | None = None,
         test_samples: int | None = None,
@@ -61,6 +65,8 @@ class PolyMNISTDataModule(AbstractArraysDataModule):
         check_count("num_views", num_views)
         if num_views < 2:
             raise ValueError(f"data.num_views is {num_views}; several modalities are two or more")
+        if not 4 <= digit_side <= SIDE:
+            raise ValueError(f"data.digit_side is {digit_side}; it must be 4 to {SIDE} pixels")
         if backgrounds is not None and len(backgrounds) != num_views:
             raise ValueError(
                 f"data.backgrounds names {len(backgrounds)} pictures for {num_views} views"
@@ -72,6 +78,7 @@ class PolyMNISTDataModule(AbstractArraysDataModule):
         kinds = dict.fromkeys(names, "image") | (shared.pop("kinds", None) or {})
         super().__init__(names, kinds=kinds, **shared)
         self.root, self.path, self.num_views = root, path, num_views
+        self.digit_side = digit_side
         self.backgrounds = None if backgrounds is None else list(backgrounds)
         self.train_samples, self.test_samples = train_samples, test_samples
         self._label = np.empty(0, dtype=np.int64)
@@ -86,7 +93,7 @@ class PolyMNISTDataModule(AbstractArraysDataModule):
             if self.backgrounds is not None:
                 pictures = read_pictures(self.backgrounds)
             parts = [
-                compose_views(digits, label, pictures, seed)
+                compose_views(digits, label, pictures, seed, self.digit_side)
                 for seed, (digits, label) in enumerate(self._digits())
             ]
         wanted = (self.train_samples, self.test_samples)

@@ -8,14 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter
 from torch.nn import functional as F
 
 from mixvae.spacing import spaced
 
-SIDE, DIGIT_SIDE = 28, 21
+SIDE = 28
 PICTURE_SIDE = 256
-WIDTHS = (1.0, 2.5, 5.0)  # of the smoothing, in pixels, in turn
 AT_ONCE = 4096
 
 
@@ -38,7 +36,11 @@ class Views:
 
 
 def compose_views(
-    images: np.ndarray, label: np.ndarray, pictures: list[np.ndarray], seed: int
+    images: np.ndarray,
+    label: np.ndarray,
+    pictures: list[np.ndarray],
+    seed: int,
+    digit_side: int = 21,
 ) -> Views:
     """Make a view of each digit for each picture.
 
@@ -46,12 +48,14 @@ def compose_views(
         images: Digits, shape (N, H, W), uint8.
         label: Digits, shape (N,).
         pictures: M pictures (H, W, 3), uint8, of at least 28 pixels each way.
+        digit_side: Pixels of a digit, at most 28; it is moved by 0 to 28 - digit_side.
 
     Source:
         mmvmvae's generator: digit shrunk to 21 pixels (bilinear), moved by 0 to 7, binarised above
         128, and c -> 1 - c there; its offsets of up to 20, of which most fail, are not ours.
+        PolyMNIST (Sutter et al. 2021) has digits of 28 pixels.
     """
-    small = _shrunk(images)
+    small = _resized(images, digit_side)
     views = []
     for m, picture in enumerate(pictures):
         random = np.random.default_rng([seed, m])
@@ -64,37 +68,40 @@ def compose_views(
 
 
 def synthetic_pictures(count: int) -> list[np.ndarray]:
-    """Textures of smooth noise, (256, 256, 3) uint8, with colours and a grain of their own.
+    """Textures with the spectrum of photographs and colours of their own, (256, 256, 3) uint8.
 
     Source:
-        Ours, in place of the five photographs of the public set.
+        Ours, in place of the five photographs of the public set. Amplitudes fall as 1 / frequency,
+        as those of natural images (Field 1987).
     """
+    frequency = np.hypot(np.fft.fftfreq(PICTURE_SIDE)[:, None], np.fft.fftfreq(PICTURE_SIDE))
+    frequency[0, 0] = np.inf
     pictures = []
     for m in range(count):
         random = np.random.default_rng([7, m])
         noise = random.normal(size=(PICTURE_SIDE, PICTURE_SIDE, 3))
-        width = WIDTHS[m % len(WIDTHS)]
-        smooth = gaussian_filter(noise, (width, width, 0), mode="wrap")
+        spectrum = np.fft.fft2(noise, axes=(0, 1)) / frequency[..., None]
+        smooth = np.fft.ifft2(spectrum, axes=(0, 1)).real
         mixed = smooth / smooth.std() @ random.normal(0, 0.7, (3, 3))
         colour = random.uniform(0.25, 0.75, 3)
         pictures.append((255 * np.clip(colour + 0.18 * mixed, 0, 1)).astype(np.uint8))
     return pictures
 
 
-def _shrunk(images: np.ndarray) -> np.ndarray:
-    """Whether each pixel of a digit of 21 x 21 is ink, shape (N, 21, 21), bool."""
+def _resized(images: np.ndarray, side: int) -> np.ndarray:
+    """Whether each pixel of a digit of side x side is ink, shape (N, side, side), bool."""
     parts = []
     for begin in range(0, len(images), AT_ONCE):
         part = torch.from_numpy(images[begin : begin + AT_ONCE].astype(np.float32))[:, None]
-        size = (DIGIT_SIDE, DIGIT_SIDE)
+        size = (side, side)
         parts.append(F.interpolate(part, size, mode="bilinear", antialias=True)[:, 0].numpy() > 128)
     return np.concatenate(parts)
 
 
 def _on_picture(ink: np.ndarray, picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Digits moved, and inverted on crops of a picture: (N, 3, 28, 28), uint8."""
-    count = len(ink)
-    space = SIDE - DIGIT_SIDE
+    count, side, _ = ink.shape
+    space = SIDE - side
     down, right = random.integers(0, space + 1, (2, count))
     top = random.integers(0, picture.shape[0] - SIDE + 1, count)
     left = random.integers(0, picture.shape[1] - SIDE + 1, count)
@@ -102,8 +109,8 @@ def _on_picture(ink: np.ndarray, picture: np.ndarray, random: np.random.Generato
     crops = np.lib.stride_tricks.sliding_window_view(picture, (SIDE, SIDE), axis=(0, 1))
     for n in range(count):
         view[n] = crops[top[n], left[n]]
-        rows = slice(down[n], down[n] + DIGIT_SIDE)
-        columns = slice(right[n], right[n] + DIGIT_SIDE)
+        rows = slice(down[n], down[n] + side)
+        columns = slice(right[n], right[n] + side)
         part = view[n, :, rows, columns]
         part[:, ink[n]] = 255 - part[:, ink[n]]
     return view

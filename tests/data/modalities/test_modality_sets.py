@@ -97,8 +97,12 @@ def test_views_show_one_digit_each_on_its_picture() -> None:
         assert (view[label == 0] == value).all()
         shown = (view[label == 1] == 255 - value).sum(axis=(1, 2, 3)) / 3
         assert ((shown >= 60) & (shown <= 110)).all()  # 9 x 9 pixels at 21 / 28
+    plain = compose_views(images, label, pictures, 0, digit_side=28)
+    assert (plain.views[0][label == 1, :, 8:20, 8:20] == 255 - 30).all()  # neither shrunk nor moved
     textures = synthetic_pictures(3)
     assert not np.array_equal(textures[0], textures[1])
+    with pytest.raises(ValueError, match=r"data.digit_side is 29; it must be 4 to 28 pixels"):
+        PolyMNISTDataModule(seed=0, digit_side=29)
 
 
 def write_views(root: Path, parts: dict[str, int], num_views: int = 2) -> None:

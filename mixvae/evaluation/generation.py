@@ -112,20 +112,24 @@ def frechet_distance(a: Array, b: Array) -> float:
     """The squared Fréchet distance of two sets of features (N, F), each taken as a Gaussian.
 
     |mean_a - mean_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)), in squared units of the features; it is
-    biased upwards by few samples.
+    biased upwards by few samples. With C_a = A'A and C_b = B'B the last trace is the sum of the
+    singular values of AB', so that it costs O(N^2 F) where there are fewer samples than features.
 
     Source:
         Heusel et al. 2017 (FID), there of Inception's features.
     """
     a, b = (np.asarray(part, dtype=np.float64).reshape(len(part), -1) for part in (a, b))
     shift = a.mean(axis=0) - b.mean(axis=0)
-    first, second = (np.atleast_2d(np.cov(part, rowvar=False)) for part in (a, b))
-    values, vectors = np.linalg.eigh(first)
-    root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
-    shared = np.linalg.eigvalsh(root @ second @ root)
-    both = 2 * np.sqrt(np.maximum(shared, 0)).sum()
-    distance = shift @ shift + np.trace(first) + np.trace(second) - both
+    first, second = _root(a), _root(b)
+    shared = np.linalg.svd(first @ second.T, compute_uv=False).sum()
+    distance = shift @ shift + (first**2).sum() + (second**2).sum() - 2 * shared
     return float(max(distance, 0.0))
+
+
+def _root(x: Array) -> Array:
+    """A with A'A the covariance of x (N, F), of min(N, F) rows."""
+    centred = (x - x.mean(axis=0)) / np.sqrt(len(x) - 1)
+    return np.linalg.qr(centred, mode="r") if len(x) > x.shape[1] else centred
 
 
 def measure_frechet(

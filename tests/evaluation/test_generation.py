@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.linalg import sqrtm
 
 from mixvae.evaluation import trunk_classifier
 from mixvae.evaluation.generation import (
@@ -42,6 +43,17 @@ def test_the_frechet_distance_is_that_of_gaussians() -> None:
     assert frechet_distance(one, 3 * one + 1) == pytest.approx(
         (2 * one.mean() + 1) ** 2 + 4 * one.var(ddof=1)
     )
+
+
+@pytest.mark.parametrize("samples", [6, 40])
+def test_the_frechet_distance_is_its_literal_formula(samples: int) -> None:
+    """With fewer samples than features and with more."""
+    a, b = RANDOM.normal(size=(samples, 10)), 2 * RANDOM.normal(size=(30, 10)) + 1
+    first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    both = np.trace(sqrtm(first @ second)).real
+    shift = ((a.mean(axis=0) - b.mean(axis=0)) ** 2).sum()
+    literal = shift + np.trace(first) + np.trace(second) - 2 * both
+    assert frechet_distance(a, b) == pytest.approx(literal, rel=1e-5)
 
 
 def test_frechet_distances_are_averaged_over_sets_and_modalities() -> None:

@@ -123,7 +123,7 @@ def frechet_distance(a: Array, b: Array) -> float:
     first, second = _root(a), _root(b)
     shared = np.linalg.svd(first @ second.T, compute_uv=False).sum()
     distance = shift @ shift + (first**2).sum() + (second**2).sum() - 2 * shared
-    return float(max(distance, 0.0))
+    return max(float(distance), 0.0)
 
 
 def _root(x: Array) -> Array:

@@ -46,6 +46,8 @@ class ImageTrunk(nn.Module):
                 layers += [nn.LeakyReLU(SLOPE), nn.Conv2d(inputs, outputs, 3, 2, 1)]
         self.layers = nn.Sequential(*layers, nn.LeakyReLU(SLOPE), nn.Flatten())
         self.num_features = widths[-1] * sizes[-1][0] * sizes[-1][1]
+        # Weights with their channels last: a step of a CPU takes three quarters of the time.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of x, shape (B, *shape): shape (B, num_features)."""
@@ -115,6 +117,7 @@ class ImageDecoder(nn.Module):
             make(*pair) for pair in zip(widths, [*widths[1:], widths[-1]], strict=True)
         )
         self.last = nn.Conv2d(widths[-1], channels, 3, padding=1)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, latent: Tensor) -> Tensor:
         """Parameters of p(x|z) for latents (B, L), shape (B, *shape)."""

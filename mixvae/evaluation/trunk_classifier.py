@@ -18,7 +18,7 @@ from mixvae.networks.modality_images import ImageTrunk
 from mixvae.networks.modality_texts import TextTrunk
 
 TRUNKS = {"image": ImageTrunk, "tokens": TextTrunk}
-BATCH, RATE, EPOCHS, LEAST_STEPS = 128, 1e-3, 10, 300
+BATCH, RATE, EPOCHS, LEAST_STEPS = 128, 3e-3, 3, 300
 KEPT = 32  # classifiers of a process that later runs may take
 
 
@@ -70,7 +70,7 @@ class TrunkClassifier:
 
 
 def fit_trunk(kind: str, data: Labelled, device: torch.device) -> Classifier:
-    """Fit a network to classify samples: Adam, 10 epochs or 300 steps if these are more.
+    """Fit a network to classify samples: Adam, 3 epochs or 300 steps if these are more.
 
     It is deterministic on a CPU: the same data give the same classifier.
 
@@ -79,7 +79,8 @@ def fit_trunk(kind: str, data: Labelled, device: torch.device) -> Classifier:
         data: Samples (N, *shape) and classes of at least two kinds.
 
     Source:
-        mmvmvae (MMVM's code): the encoder's trunk and a linear layer, Adam at 1e-3 for 10 epochs.
+        mmvmvae (MMVM's code): the encoder's trunk and a linear layer, there Adam at 1e-3 for 10
+        epochs. One cycle of the rate (Smith and Topin 2018) is as accurate in 3.
     """
     classes, target = np.unique(data.label, return_inverse=True)
     network = _fitted(kind, data.x, torch.from_numpy(target), len(classes), device)
@@ -132,13 +133,16 @@ def _train(
         network = nn.Sequential(trunk, nn.Linear(trunk.num_features, num_outputs)).to(device)
         optimizer = torch.optim.Adam(network.parameters(), lr=RATE, weight_decay=1e-4)
         steps_an_epoch = -(-len(samples) // BATCH)
-        for _ in range(max(EPOCHS, -(-LEAST_STEPS // steps_an_epoch))):
+        epochs = max(EPOCHS, -(-LEAST_STEPS // steps_an_epoch))
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, epochs * steps_an_epoch)
+        for _ in range(epochs):
             for rows in torch.randperm(len(samples)).split(BATCH):
                 batch = (samples[rows].to(device) - centre) / spread
                 loss = _loss(network(batch), target[rows].to(device))
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
+                cycle.step()
     return TrunkScores(network.eval(), centre, spread, device)
 
 

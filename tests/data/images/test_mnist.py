@@ -77,7 +77,7 @@ def test_a_setting_out_of_range_is_refused(tmp_path, setting, value):
 
 def test_the_files_are_read_once(write_small_mnist, monkeypatch):
     data = set_up(make_data(write_small_mnist().root))
-    monkeypatch.setattr(mnist_module, "read_idx", None)
+    monkeypatch.setattr(mnist_module, "read_official_idx", None)
     for stage in ("validate", "test", "predict", None):
         data.setup(stage)
 
@@ -88,7 +88,9 @@ def test_the_files_are_read_once(write_small_mnist, monkeypatch):
 def test_files_that_are_not_the_official_ones_fail_the_checksum(write_small_mnist):
     small = write_small_mnist()
     expected = "6bbc9ace898e44ae57da46a324031adb"
-    with pytest.raises(ValueError, match=f"{TRAIN_IMAGES} is damaged .* md5 {expected}, found "):
+    with pytest.raises(
+        ValueError, match=f"{TRAIN_IMAGES} is not the official file: .* md5 {expected}, found "
+    ):
         set_up(make_data(small.root, checksum=True))
 
 

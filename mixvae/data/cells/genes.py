@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from mixvae.data.cells.expression import Matrix, library_sizes
 from mixvae.data.checks import check_count
 from mixvae.data.files.anndata_files import require_anndata, require_scanpy
 from mixvae.data.files.gene_names import without_versions
+from mixvae.messages import inform, warn
 from mixvae.spacing import spaced
 
 ALL = "all"
@@ -34,7 +34,6 @@ REMEDIES = {
 WHOLE = 0.99  # share of the counts from which on chosen genes are as good as all
 ROWS = 4096  # rows looked at a time
 FEW = 10  # genes, of which one may well have most of the expression
-_logger = logging.getLogger("mixvae")
 
 
 def check_unique(names: Sequence[str], what: str) -> None:
@@ -133,8 +132,8 @@ def find_genes(
             f"{max_missing:g} allows: {shown(missing)}{remedy}"
         )
     if missing:
-        told = "%d of %d wanted genes are missing and %s: %s"
-        _logger.warning(told, len(missing), len(wanted), consequence, shown(missing))
+        told = f"{len(missing)} of {len(wanted)} wanted genes are missing and {consequence}"
+        warn(f"{told}: {shown(missing)}")
     return GeneColumns(columns, missing)
 
 
@@ -170,8 +169,8 @@ class GeneChoice:
                 " to learn: is this the right layer?"
             )
         if constant:
-            told = "%d genes are the same in all cells and left out: %s"
-            _logger.warning(told, len(constant), shown(constant))
+            told = "genes are the same in all cells and left out"
+            warn(f"{len(constant)} {told}: {shown(constant)}")
         kept: NDArray[np.int64] = columns[varies[columns]].astype(np.int64)
         return kept
 
@@ -228,8 +227,8 @@ def highly_variable(
         varies = table["dispersions_norm"].to_numpy()[kept]
         kept = np.sort(kept[np.argsort(-varies, kind="stable")[:num_genes]])
     batches = "" if batch is None else f", in each of {len(set(batch))} batches"
-    told = "%d highly variable genes were chosen on %d training cells%s"
-    _logger.info(told, len(kept), matrix.shape[0], batches)
+    told = f"highly variable genes were chosen on {matrix.shape[0]} training cells{batches}"
+    inform(f"{len(kept)} {told}")
     return kept
 
 
@@ -247,15 +246,15 @@ def warn_of_cells(matrix: Matrix, genes: Sequence[str], name: str) -> None:
     """
     libraries = library_sizes(matrix)
     if empty := int((libraries == 0).sum()):
-        told = "%d of %d cells of %s are empty; scanpy.pp.filter_cells(adata, min_counts=1) drops"
-        _logger.warning(told + " them", empty, len(libraries), name)
+        told = "are empty; scanpy.pp.filter_cells(adata, min_counts=1) drops them"
+        warn(f"{empty} of {len(libraries)} cells of {name} {told}")
     part = matrix[spaced(len(libraries), ROWS)]
     share = np.asarray(part.sum(axis=0)).ravel() / max(part.sum(), 1.0)
     if len(genes) >= FEW and share.max() > 0.5:
-        told = "the gene %s has %.0f %% of the expression in %s, so libraries measure little else:"
         top = int(share.argmax())
-        _logger.warning(
-            told + " is it a gene? Else leave it out", genes[top], 100 * share[top], name
+        warn(
+            f"the gene {genes[top]} has {100 * share[top]:.0f} % of the expression in {name}, so"
+            " libraries measure little else: is it a gene? Else leave it out"
         )
 
 
@@ -271,10 +270,9 @@ def warn_of_left_out(
     """
     share = kept.sum() / max(library.sum(), 1.0)
     if share < WHOLE:
-        _logger.warning(
-            "the %d genes chosen hold %.0f %% of the raw counts of the training cells. Likelihoods"
-            " of counts describe each gene's part of these genes' counts, not of all: decoded"
-            " values lie above the data, and small changes of them may have the other sign",
-            num_genes,
-            100 * share,
+        warn(
+            f"the {num_genes} genes chosen hold {100 * share:.0f} % of the raw counts of the"
+            " training cells. Likelihoods of counts describe each gene's part of these genes'"
+            " counts, not of all: decoded values lie above the data, and small changes of them may"
+            " have the other sign"
         )

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import logging
 import pickle
 import zipfile
 import zlib
@@ -21,10 +20,9 @@ from mixvae.data.files.gene_names import is_absent
 from mixvae.data.files.given import as_array, find, is_given, tensor_array
 from mixvae.data.files.table_lines import DELIMITERS, is_missing
 from mixvae.data.files.tables import holds_words, is_number, numbers_of, read_table, text_lines
+from mixvae.messages import inform
 
 Named = tuple[np.ndarray, tuple[str, ...] | None]
-
-_logger = logging.getLogger("mixvae")
 
 KEYED = (".npz", ".pt", ".h5ad", ".h5mu", ".zarr")
 ENDINGS = (".npy", *KEYED, ".csv", ".tsv", ".txt")
@@ -88,7 +86,7 @@ def _table(path: Path, id_column: str | None) -> tuple[np.ndarray, tuple[str, ..
     table = read_table(path, id_column)
     texts = [row[0] for row in table.cells] if table.cells and len(table.cells[0]) == 1 else []
     if holds_words(texts):
-        _logger.info("%s holds texts, one for each line after the column's name", path)
+        inform(f"{path} holds texts, one for each line after the column's name")
         return np.array(["" if is_missing(text) else text for text in texts], dtype=str), table.ids
     return numbers_of(path, table), table.ids
 

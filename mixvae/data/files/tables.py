@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,8 +11,7 @@ import numpy as np
 
 from mixvae.data.files.table_lines import THOUSANDS, as_number, decoded, is_missing, lines_of
 from mixvae.data.files.table_names import LABEL_NAMES, are_counts, is_header_of_numbers, names_rows
-
-_logger = logging.getLogger("mixvae")
+from mixvae.messages import inform, warn
 
 
 class Table(NamedTuple):
@@ -123,12 +121,9 @@ def _has_names(path: Path, rows: list[list[str]], *, numeric: bool) -> bool:
         is_alike = bool(others) and not is_number(others[0][0])
         return not (is_alike and len(first) > 1 and all(map(is_number, first[1:])))
     if is_header_of_numbers(first, others):
-        _logger.warning(
-            "%s begins with the line %s, ..., %s: taken for the names of columns, as the lines"
-            " below it are not in order",
-            path,
-            ", ".join(first[:2]),
-            first[-1],
+        warn(
+            f"{path} begins with the line {', '.join(first[:2])}, ..., {first[-1]}: taken for the"
+            " names of columns, as the lines below it are not in order"
         )
         return True
     return False
@@ -161,10 +156,9 @@ def _id_column(
     name = names[0] if names else ""
     are_distinct = len(set(first)) == len(first)
     if names and not name:
-        _logger.warning(
-            "%s has a first column without a name: left out of the values as the names of rows,"
-            " as pandas writes them without index=False",
-            path,
+        warn(
+            f"{path} has a first column without a name: left out of the values as the names of"
+            " rows, as pandas writes them without index=False"
         )
         return 0
     if not numeric:
@@ -183,11 +177,9 @@ def _whole_numbers(path: Path, name: str, first: list[str], *, are_distinct: boo
     counts = are_distinct and len(first) > 2 and (are_counts(whole) or are_counts(whole, 1))
     if not (counts or names_rows(name, are_distinct=are_distinct)):
         return None
-    _logger.warning(
-        "%s: the first column (%r) holds whole numbers that name rows: left out of the values;"
-        " data.id_column='' keeps it as a feature",
-        path,
-        name,
+    warn(
+        f"{path}: the first column ({name!r}) holds whole numbers that name rows: left out of the"
+        " values; data.id_column='' keeps it as a feature"
     )
     return 0
 
@@ -205,7 +197,7 @@ def _words(path: Path, name: str, rows: list[list[str]], *, are_distinct: bool) 
             " they are neither numbers nor the names of rows. Leave the column out, or use it as"
             " data.labels"
         )
-    _logger.info("%s: the first column (%r) holds the ids of the rows", path, name)
+    inform(f"{path}: the first column ({name!r}) holds the ids of the rows")
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -25,11 +24,10 @@ from mixvae.data.modalities.rat_files import ODOUR_NAMES, Recording, read_rat
 from mixvae.data.modalities.rat_simulator import RATS, RatSimulator
 from mixvae.data.modalities.rat_windows import RatWindows, TrialFilter, Windowing, split_trials
 from mixvae.data.modalities.resident import ModalityStores, MultimodalTensors, compact
+from mixvae.messages import warn
 from mixvae.suggestions import suggestion
 
 STARTS = {"barat": 225, "buchanan": 225, "mitt": 250, "stella": 250, "superchris": 225}
-
-logger = logging.getLogger("mixvae")
 
 
 class HippocampusDataModule(AbstractMultimodalDataModule):
@@ -147,7 +145,7 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
     def read_splits(self) -> dict[Split, SplitRows]:
         """Read or simulate the recordings, cut and split them, and pair their trials."""
         if self.split == "paper":
-            logger.warning(
+            warn(
                 "split=paper trains, validates and tests on the same windows, as the paper's code"
                 " does: its metrics are not of new trials"
             )

@@ -139,7 +139,6 @@ class AbstractDownloadedDataModule(AbstractResidentDataModule, ABC):
         download: Whether missing files may be downloaded.
         checksum: Whether files must be the official ones, by md5; without, any of their layout do.
         timeout: Seconds to wait for a mirror's next bytes.
-        **shared: See the class above.
     """
 
     title: str

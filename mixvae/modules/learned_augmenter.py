@@ -51,7 +51,6 @@ class AugmenterVAEGAN(AbstractModule[Batch]):
         margin: Share of the reconstruction's squared distance by which copies are to be nearer.
         radius: Length of a shift as a share of the distance to the neighbour.
         neighbour: Which neighbour of the batch: 1 is the nearest.
-        **shared: See `AbstractModule`.
 
     Source:
         MMIDAS (Marghi et al. 2024), whose augmenter has the same parts. Ours departs: normal noise,

@@ -11,8 +11,8 @@ from torch import Tensor
 from mixvae.contracts import ModalitySpec, MultimodalBatch, MultimodalPosterior, MultimodalStep
 from mixvae.messages import warn
 from mixvae.modules.base import SETTLED, plain_number
-from mixvae.modules.chosen_beta import Beta as Beta
 from mixvae.modules.generative import AbstractGenerative
+from mixvae.modules.generative import Beta as Beta
 from mixvae.modules.modality_checks import (
     advice_on_counts,
     by_name,

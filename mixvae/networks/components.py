@@ -166,10 +166,6 @@ class PrincipalComponents(nn.Module):
         """Components of x, shape (..., *shape), with the effects of batches."""
         return (x.flatten(-self.num_dims) - self.offset) @ self.projection
 
-    def align_batches(self, num_batches: int) -> None:
-        """Lay so many batches over each other from now on; before `fit`."""
-        self.alignment = BatchAlignment(self.num_components, num_batches)
-
     def forward(self, x: Tensor, batch: Tensor | None = None) -> Tensor:
         """Components of x, shape (..., *shape), as (..., num_components).
 

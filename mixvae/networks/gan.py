@@ -115,7 +115,7 @@ class CopyNetwork(nn.Module):
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z|x), each (..., L), from samples (..., *shape)."""
-        y = self.encoder(self.standardise(self._flatten(x)))
+        y = self.encoder(self.standardise(x.flatten(start_dim=x.dim() - len(self.shape))))
         return y[..., : self.latent_dim], y[..., self.latent_dim :]
 
     def shift(self, latent: Tensor, noise: Tensor) -> Tensor:
@@ -161,9 +161,6 @@ class CopyNetwork(nn.Module):
             "hidden": list(self.hidden),
             "residual": self.residual,
         }
-
-    def _flatten(self, x: Tensor) -> Tensor:
-        return x.flatten(start_dim=x.dim() - len(self.shape))
 
 
 class Discriminator(nn.Module):

@@ -139,21 +139,6 @@ def test_predict_yields_the_split_that_is_asked_for(split):
         assert len(rows(data.predict_dataloader())) == 1293
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"seed": -1}, "seed is -1"),
-        ({"batch_size": 0}, "batch_size is 0; it must be a whole number, 1 or more"),
-        ({"eval_batch_size": 0}, "eval_batch_size is 0; it must be a whole number, 1 or more"),
-        ({"val_fraction": 1.0}, "val_fraction is 1.0; it must lie strictly between 0 and 1"),
-        ({"predict_split": "tset"}, "predict_split is 'tset'; it must be one of"),
-    ],
-)
-def test_settings_out_of_range_are_refused_at_construction(options, message):
-    with pytest.raises(ValueError, match=message):
-        make_data(**options)
-
-
 def test_a_batch_larger_than_the_training_set_is_refused_at_setup():
     with pytest.raises(ValueError, match=r"batch_size is 1294 but .* digits has 1293 samples"):
         make_data(batch_size=1294).setup("fit")

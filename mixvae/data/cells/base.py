@@ -55,7 +55,6 @@ class AbstractCellDataModule(AbstractResidentDataModule):
             the median library of the training cells.
         test_fraction: Share of the cells that test, in (0, 1); the same whatever the seed.
         stratify: Share out every class of the labels over the splits.
-        **shared: See `AbstractResidentDataModule`.
     """
 
     name: str

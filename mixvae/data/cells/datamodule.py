@@ -61,7 +61,6 @@ class CellDataModule(AbstractCellDataModule):
         backed: Leave the cells on disk.
         chunk_rows: Neighbouring rows that are read from disk at a time.
         buffer_chunks: Chunks whose rows are shuffled together and held in memory.
-        **shared: See `AbstractCellDataModule`.
     """
 
     def __init__(

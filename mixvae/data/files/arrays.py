@@ -48,7 +48,10 @@ def read_array(name: str) -> np.ndarray:
         name: Path of the file, with `:key` behind it for one array of a file of several. A `.csv`
             or `.tsv` has a row for each sample, and nothing, NA or nan where a value is missing.
     """
-    return _numeric(name, read_rows(name).values)
+    values = read_rows(name).values
+    if values.dtype.kind not in "buif":
+        raise ValueError(f"{name} holds {values.dtype}, not numbers")
+    return values
 
 
 def read_rows(name: str, id_column: str | None = None) -> Rows:
@@ -74,12 +77,6 @@ def read_rows(name: str, id_column: str | None = None) -> Rows:
     if not values.dtype.isnative:
         values = values.astype(values.dtype.newbyteorder("="))
     return Rows(values, ids)
-
-
-def _numeric(name: str, values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind not in "buif":
-        raise ValueError(f"{name} holds {values.dtype}, not numbers")
-    return values
 
 
 def _table(path: Path, id_column: str | None) -> tuple[np.ndarray, tuple[str, ...] | None]:
@@ -140,7 +137,9 @@ def numpy_array(path: Path, key: str | None) -> np.ndarray:
             return content
         with content:
             if key is None and {"format", "data", "shape"} <= set(content.files):
-                return _dense(path)
+                from scipy.sparse import load_npz
+
+                return np.asarray(load_npz(path).toarray())
             return np.asarray(content[_chosen(path, dict.fromkeys(content.files, 0), key)])
     except UNREADABLE as error:
         reason = str(error)
@@ -152,13 +151,6 @@ def numpy_array(path: Path, key: str | None) -> np.ndarray:
         elif "mmap length" in reason:
             reason = "it is cut short"
         raise ValueError(f"{path} cannot be used: {reason}") from error
-
-
-def _dense(path: Path) -> np.ndarray:
-    from scipy.sparse import load_npz
-
-    dense: np.ndarray = load_npz(path).toarray()
-    return dense
 
 
 def _torch_array(path: Path, key: str | None) -> np.ndarray:
@@ -204,7 +196,7 @@ def read_annotated(path: Path, key: str | None) -> Named:
         if inner not in group:
             raise ValueError(f"{path} holds no {key or inner!r}; it has {_listed(group)}")
         values = read_elem(group[inner])
-        ids = _ids(group, read_elem)
+        ids = tuple(map(str, read_elem(group["obs"]).index)) if "obs" in group else None
         return _plain(path, inner, values), ids
     finally:
         if hasattr(root, "close"):
@@ -237,13 +229,6 @@ def _located(path: Path, root: Any, key: str | None) -> tuple[Any, str]:
             )
         return root["mod"][name], inner or "X"
     return root, key or "X"
-
-
-def _ids(group: Any, read_elem: Any) -> tuple[str, ...] | None:
-    if "obs" not in group:
-        return None
-    obs = read_elem(group["obs"])
-    return tuple(map(str, obs.index))
 
 
 def _plain(path: Path, key: str, values: Any) -> np.ndarray:

@@ -38,7 +38,7 @@ def read_official_idx(path: Path, num_dims: int, md5: str | None = None) -> NDAr
     try:
         content = _unpacked(path)
         array = _array(path, content)
-        if (array.dtype, array.ndim) != (np.uint8, num_dims):
+        if array.dtype != np.uint8 or array.ndim != num_dims:
             raise ValueError(
                 f"{path} holds {array.dtype} of {array.ndim} dimensions, not bytes of {num_dims}"
             )

@@ -94,14 +94,9 @@ def as_event_labels(labels: Any, what: str) -> np.ndarray:
 
 
 def _as_tags(name: str, tags: np.ndarray) -> np.ndarray:
-    if tags.dtype.kind == "U" or not np.isin(tags[~_nan(tags)], (0, 1)).all():
+    if tags.dtype.kind == "U" or not ((tags == 0) | (tags == 1) | (tags != tags)).all():
         raise ValueError(
             f"{name} has {tags.shape[1]} columns; several labels for each sample are a table of 0"
             " and 1 (NaN: unknown), and one label is one whole number or text for each"
         )
     return tags.astype(np.float32)
-
-
-def _nan(values: np.ndarray) -> np.ndarray:
-    missing: np.ndarray = values != values
-    return missing

@@ -47,7 +47,6 @@ class ImageDataModule(AbstractResidentDataModule):
         size: Height and width to resize to, one number or two; None keeps the size.
         least_steps: An epoch goes through few images several times, until it has so many steps.
         test_fraction: Share of the images that test, where no test set is given, in (0, 1).
-        **shared: See `AbstractResidentDataModule`.
     """
 
     def __init__(

@@ -45,11 +45,7 @@ SUBPIXELS = 8  # in each direction; a pixel is 1 where the sprite covers at leas
 
 
 class RenderedDSpritesDataModule(AbstractDSpritesDataModule):
-    """dSprites' factor grid, drawn once and kept in the data root.
-
-    Args:
-        **shared: See `AbstractDSpritesDataModule`.
-    """
+    """dSprites' factor grid, drawn once and kept in the data root."""
 
     name = "dsprites_rendered"
 

@@ -14,8 +14,7 @@ from mixvae.data.files.given import is_given
 from mixvae.data.files.idx import is_idx, read_idx
 from mixvae.data.files.labels import check_labels, read_label_rows
 from mixvae.data.files.table_lines import DELIMITERS
-from mixvae.data.files.table_names import LABEL_NAMES
-from mixvae.data.files.tables import read_table
+from mixvae.data.files.tables import LABEL_NAMES, read_table
 from mixvae.messages import warn
 
 LABEL_COLUMNS = LABEL_NAMES | {"category"}

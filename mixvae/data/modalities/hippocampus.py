@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,7 +63,6 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
             function of the seed and the epoch; otherwise as a function of the seed.
         standardise: Whether each feature gets mean 0 and deviation 1 in training.
         simulator: Makes the recordings without a path; None is `RatSimulator()`.
-        **shared: See `AbstractMultimodalDataModule`.
     """
 
     def __init__(
@@ -149,16 +149,18 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
                 "split=paper trains, validates and tests on the same windows, as the paper's code"
                 " does: its metrics are not of new trials"
             )
-        self._windows = tuple(self._cut(self._recording(rat)) for rat in self.rats)
+        record = self.simulator.record if self.path is None else partial(read_rat, self.path)
+        self._windows = tuple(self._cut(record(rat)) for rat in self.rats)
         stores = ModalityStores([torch.from_numpy(rat.samples) for rat in self._windows])
         splits: dict[Split, SplitRows] = {}
+        repairs = self.repair_each_epoch and self.split != "paper"
         for number, split in enumerate(SPLITS):
             events = self._pair(split, number)
             tensors = MultimodalTensors(
                 stores,
                 torch.from_numpy(self._with_windows(events.rows)),
                 torch.from_numpy(np.repeat(events.label, self.windowing.num)),
-                self._events_of_epoch if split == "train" and self._repairs else None,
+                self._events_of_epoch if split == "train" and repairs else None,
                 is_complete=split != "train" or not self.missing_fraction,
             )
             splits[split] = SplitRows(tensors, torch.arange(len(tensors.label)))
@@ -168,10 +170,6 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
     def tests_on_training(self) -> bool:
         """Whether all splits hold the same samples."""
         return self.split == "paper"
-
-    @property
-    def _repairs(self) -> bool:
-        return self.repair_each_epoch and self.split != "paper"
 
     def _events_of_epoch(self, epoch: int) -> torch.Tensor:
         return torch.from_numpy(self._with_windows(self._pair("train", 0, epoch).rows))
@@ -195,11 +193,6 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
             missing = np.repeat(column == MISSING, self.windowing.num)
             columns.append(np.where(missing, MISSING, self.windowing.rows(column)))
         return np.stack(columns, axis=1)
-
-    def _recording(self, rat: str) -> Recording:
-        if self.path is None:
-            return self.simulator.record(rat)
-        return read_rat(self.path, rat)
 
     def _num_neurons(self, rat: str) -> int:
         if self.path is None:

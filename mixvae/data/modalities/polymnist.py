@@ -44,7 +44,6 @@ class PolyMNISTDataModule(AbstractArraysDataModule):
         backgrounds: One picture for each view; None: synthetic textures.
         train_samples: Number of training digits taken, evenly spaced; None: all.
         test_samples: The same of test digits.
-        **shared: See `AbstractArraysDataModule`.
     """
 
     name = "polymnist"

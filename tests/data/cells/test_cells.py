@@ -389,18 +389,3 @@ def test_x_among_the_layers_of_anndata_0_13_is_no_layer_without_a_name():
     with pytest.raises(ValueError, match=r"it has X, counts: data\.layer=counts$"):
         source.matrix("count")
     assert np.array_equal(source.matrix("counts").read(0, NUM_CELLS), counts())
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"max_missing": 2.0}, "max_missing is 2.0"),
-        ({"chunk_rows": 0}, "chunk_rows is 0"),
-        ({"buffer_chunks": 0}, "buffer_chunks is 0"),
-        ({"test_fraction": 0.0}, "test_fraction is 0.0"),
-        ({"path": None, "backed": True}, "backed is true but path is null"),
-    ],
-)
-def test_settings_out_of_range_are_refused_at_once(settings, message):
-    with pytest.raises(ValueError, match=message):
-        CellDataModule(**{"seed": 0, "path": "cells.h5ad", **settings})

@@ -83,20 +83,6 @@ def test_the_checkpoint_says_how_cells_were_prepared(data):
         data.load_state_dict({**state, "genes": state["genes"][1:]})
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"cells_seed": -1}, "seed is -1"),
-        ({"test_fraction": 1.0}, r"test_fraction is 1\.0"),
-        ({"counts_layer": "raw"}, "counts_layer is 'raw'; it must be counts"),
-        ({"target_sum": 0}, "target_sum is 0"),
-    ],
-)
-def test_settings_out_of_range_are_refused(settings, message):
-    with pytest.raises(ValueError, match=message):
-        SyntheticCellsDataModule(seed=0, **settings).setup()
-
-
 def test_the_command_writes_a_file_and_never_over_another(tmp_path, capsys):
     out = tmp_path / "cells.h5ad"
     command = ["simulate-cells", f"out={out}", "num_cells=60", "num_genes=120", "num_types=2"]

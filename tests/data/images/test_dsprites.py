@@ -174,22 +174,6 @@ def test_images_are_drawn_where_they_could_not_be_kept(tmp_path, monkeypatch):
     assert not list((tmp_path / "dsprites").iterdir())
 
 
-@pytest.mark.parametrize("module", [DSpritesDataModule, RenderedDSpritesDataModule])
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"label_factor": "colour"}, "label_factor names .* 'colour'; .* shape"),
-        ({"subset": {"posX": 2}}, "subset names the unknown factor 'posX'"),
-        ({"subset": {"y": []}}, "the subset leaves no image"),
-        ({"subset": {"shape": [1]}}, "label_factor is shape, of which the subset keeps one value"),
-        ({"test_fraction": 0}, "test_fraction is 0"),
-    ],
-)
-def test_a_wrong_setting_is_refused_before_anything_is_read(module, settings, message):
-    with pytest.raises(ValueError, match=message):
-        module(**{"seed": 0, **settings})
-
-
 def test_a_subset_too_small_to_be_split_or_trained_on_is_refused(tmp_path):
     two = {"shape": [0, 1], "scale": [0], "orientation": [0], "x": [0], "y": [0]}
     with pytest.raises(ValueError, match="each part needs at least one"):

@@ -363,23 +363,6 @@ def test_a_fault_of_the_images_is_named(name: str, tmp_path: Path) -> None:
     assert "Delete the file" not in str(raised.value)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({}, "data.path names no images"),
-        ({"path": "a", "size": 1}, "size is 1"),
-        ({"path": "a", "size": [3, 4, 5]}, "size is"),
-        ({"path": "a", "channels": "frist"}, "'frist'.*first"),
-        ({"path": "a", "least_steps": 0}, "least_steps"),
-        ({"path": "a", "test_labels": "b"}, "data.test_path"),
-        ({"path": "a", "val_fraction": 0.5, "test_fraction": 0.5}, "nothing to"),
-    ],
-)
-def test_wrong_settings_are_named(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        ImageDataModule(seed=0, **options)
-
-
 NAMES = [f"{number:03d}.png" for number in range(N)]
 WORDS = [f"kind {label}" for label in LABELS]
 SHUFFLED = np.random.default_rng(1).permutation(N)
@@ -467,11 +450,10 @@ def test_values_far_below_1_are_scaled(tmp_path: Path) -> None:
         ("twice", r"images and x may be the same; choose one"),
         ("cut npz", r"a\.npz cannot be read: it is no archive"),
         ("frames", r"it holds 2 pictures"),
-        ("size", r"size is 32\.0"),
     ],
 )
 def test_what_would_be_read_wrongly_is_refused(case: str, message: str, tmp_path: Path) -> None:
-    pictures, options = tmp_path / "a", dict[str, Any]()
+    pictures = tmp_path / "a"
     if case in ("nested", "frames"):
         write_pictures(pictures, IMAGES, LABELS if case == "nested" else None)
     if case == "nested":
@@ -490,10 +472,8 @@ def test_what_would_be_read_wrongly_is_refused(case: str, message: str, tmp_path
         np.savez(pictures, images=IMAGES, **other)
         if case == "cut npz":
             pictures.write_bytes(pictures.read_bytes()[:200])
-    elif case == "size":
-        options["size"] = 32.0
     with pytest.raises(ValueError, match=message):
-        read(pictures, **options)
+        read(pictures)
 
 
 @pytest.mark.parametrize(

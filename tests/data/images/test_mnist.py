@@ -69,12 +69,6 @@ def test_train_samples_takes_a_subset_drawn_by_the_seed(write_small_mnist):
         set_up(make_data(root, train_samples=41))
 
 
-@pytest.mark.parametrize(("setting", "value"), [("train_samples", 1), ("timeout", 0)])
-def test_a_setting_out_of_range_is_refused(tmp_path, setting, value):
-    with pytest.raises(ValueError, match=f"{setting} is {value}"):
-        make_data(tmp_path, **{setting: value})
-
-
 def test_the_files_are_read_once(write_small_mnist, monkeypatch):
     data = set_up(make_data(write_small_mnist().root))
     monkeypatch.setattr(mnist_module, "read_official_idx", None)

@@ -137,22 +137,6 @@ def test_no_labels_are_no_classes():
     assert (whole(data, "test").label == -1).all()
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"modalities": None}, "data.modalities names no file"),
-        ({"modalities": {"a/b": "a.npy"}}, "has the name 'a/b'"),
-        ({"modalities": {"joint": "a.npy"}}, "has the name 'joint', which"),
-        ({"standardise": ["a", "d"]}, "names 'd', which is not one of the modalities a, b"),
-        ({"class_names": ["x", "x"]}, "class_names names a class twice"),
-        ({"missing_fraction": -0.5}, "missing_fraction is -0.5"),
-    ],
-)
-def test_settings_out_of_range_are_refused_at_construction(options, message):
-    with pytest.raises(ValueError, match=message):
-        make(**options)
-
-
 def test_some_modalities_are_standardised_and_others_left():
     plain, whole_data, some = (ready(standardise=value) for value in (False, True, ["a", "c"]))
     for m, expected in enumerate((whole_data, plain, whole_data)):

@@ -268,16 +268,3 @@ def test_a_stand_in_shows_its_tags() -> None:
     images = drawn_tags(np.vstack([tags, tags]), 16, 1, seed=2).astype(float)
     apart = abs(images[:3, None] - images[None, 3:]).mean((2, 3, 4))
     assert apart.diagonal().max() < apart[~np.eye(3, dtype=bool)].min()
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"size": 4}, "data.size is 4; it must lie between 8 and 512"),
-        ({"max_events": 0}, "max_events is 0"),
-        ({"path": "nowhere"}, "data.path: the folder nowhere is missing"),
-    ],
-)
-def test_settings_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises((ValueError, FileNotFoundError), match=message):
-        CUBDataModule(seed=0, **options)

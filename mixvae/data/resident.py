@@ -119,8 +119,6 @@ class TrainLoader:
 
     Args:
         rows: Row numbers of the training set, shape (N,).
-        batch_size: Samples per step, over all processes.
-        rank: Number of this process, from 0.
         epoch_steps: Batches of an epoch; the next one goes on where it ends in the pass over the
             samples, or in the next pass. None: an epoch is a pass.
     """
@@ -217,8 +215,6 @@ class EvalLoader:
 
     Args:
         rows: Row numbers to evaluate, shape (N,).
-        batch_size: Largest number of samples per step and process.
-        rank: Number of this process, from 0.
     """
 
     def __init__(

@@ -177,7 +177,6 @@ class AbstractGenerative(AbstractModule[MultimodalBatch]):
 
         Args:
             given: The modalities S, shape (M,), bool, without n.
-            target: The modality n.
             num_draws: Number of draws K, even.
 
         Returns:

@@ -48,7 +48,6 @@ class AbstractMultimodalModule(AbstractGenerative):
         likelihoods: p(x_m|z) of some modalities, by name.
         weights: Weight of the reconstruction of some modalities, by name, at least 0; 1 for others;
             `size`: the size of the largest modality over its own, see `weights_by_size`.
-        **shared: See `AbstractModule`.
     """
 
     modality_weights: Tensor

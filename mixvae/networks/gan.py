@@ -200,7 +200,6 @@ class HeadedEncoder(nn.Module):
     """A trunk and one fully connected layer more: in InfoGAN D sees the trunk, Q sees the layer.
 
     Args:
-        trunk: Builds the trunk, an encoder.
         features: Width of the layer, the number of output features.
         slope: Slope of its activation below 0; batch norm is before it.
     """

@@ -71,7 +71,6 @@ class GeneColumns:
 
     Attributes:
         columns: Column of each wanted gene, shape (G,), int64; -1 where the file lacks it.
-        missing: Names of the genes that it lacks.
     """
 
     columns: NDArray[np.int64]
@@ -264,7 +263,6 @@ def warn_of_left_out(
     """Warn if left-out genes hold raw counts, for the effect on decoded profiles.
 
     Args:
-        num_genes: Number of genes chosen.
         kept: Sum of each cell's raw counts over them, shape (N,).
         library: Sum over all genes, shape (N,).
     """

@@ -54,11 +54,7 @@ class Preparation:
     """How cells become the input of a model.
 
     Attributes:
-        kind: Kind of the expression before.
-        applied: Normalisation of it.
         target_sum: Sum of each library after scaling; None without scaling.
-        layer: The matrix that is read; None for X.
-        rounded: Round to whole counts.
         columns: Where the genes stand in it; None until it is fitted to a file.
         library: Genes whose sum is a cell's library, where files were joined by them; empty for all
             genes of a file.
@@ -88,7 +84,6 @@ class Preparation:
         Args:
             rows: Training cells, on which highly variable genes are chosen. A matrix on disk is
                 known by about 20,000 of its cells, see `CellMatrix.sampled`.
-            normalize: See `expression.to_apply`.
             target_sum: `median` takes that of the training cells, see `log_scales.median_sum`.
             batch: Batch of each cell, shape (N,), or None.
         """

@@ -31,12 +31,8 @@ class CellSource(ABC):
     """Names, matrices and columns that describe cells. A context manager.
 
     Attributes:
-        name: For messages.
         file: Short name of the file, the value of the column `file` unless obs has its own.
-        layers: Canonical names of the matrices.
-        columns: Columns of obs.
         gene_names: Column of var whose values name the genes; None for the index.
-        notes: Facts on how the source was read, for the log.
     """
 
     name: str

@@ -196,8 +196,8 @@ def read_annotated(path: Path, key: str | None) -> Named:
         if inner not in group:
             raise ValueError(f"{path} holds no {key or inner!r}; it has {_listed(group)}")
         values = read_elem(group[inner])
-        ids = tuple(map(str, read_elem(group["obs"]).index)) if "obs" in group else None
-        return _plain(path, inner, values), ids
+        obs: Any = read_elem(group["obs"]) if "obs" in group else None
+        return _plain(path, inner, values), None if obs is None else tuple(map(str, obs.index))
     finally:
         if hasattr(root, "close"):
             root.close()

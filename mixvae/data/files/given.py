@@ -80,9 +80,6 @@ def as_array(value: Any, what: str) -> NDArray[Any]:
 
     None, pandas' NA and masked values become NaN, or an empty text.
 
-    Args:
-        what: The value's description, which begins an error message.
-
     Returns:
         Numbers or texts, of one dimension or more.
     """

@@ -80,7 +80,6 @@ def as_event_labels(labels: Any, what: str) -> np.ndarray:
 
     Args:
         labels: An array of numbers or texts, or what `as_array` makes one of.
-        what: Their source, for messages.
     """
     array = as_array(labels, what)
     if array.ndim == 2 and array.shape[1] == 1:

@@ -29,9 +29,7 @@ class Table(NamedTuple):
     Attributes:
         cells: Fields of the rows, texts, shape (N, C), without the column of ids.
         ids: Name of each row, length N; None if the table has no column of ids.
-        lines: Number of each row's line in the file, for messages.
         names: Names of the C columns; none if the table has no line of names.
-        delimiter: Character between the values.
     """
 
     cells: list[list[str]]

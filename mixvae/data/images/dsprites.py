@@ -110,7 +110,6 @@ class AbstractDSpritesDataModule(AbstractResidentDataModule, ABC):
     Args:
         root: Data root; None takes MIXVAE_DATA_DIR, or else the user's cache folder.
         subset: For each factor n, which keeps every n-th value, or a list of values to keep.
-        label_factor: The factor that is the label.
         test_fraction: Share of the images that tests, in (0, 1).
     """
 

@@ -87,7 +87,6 @@ def channels_first(images: NDArray[Any], channels: Channels | None, name: str) -
 
     Args:
         images: Shape (N, H, W), (N, C, H, W) or (N, H, W, C).
-        name: Their source, for messages.
     """
     if images.ndim not in (3, 4) or 0 in images.shape:
         advice = ""

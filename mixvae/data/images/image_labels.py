@@ -26,7 +26,6 @@ class Images(NamedTuple):
     Attributes:
         pixels: Shape (N, C, H, W), as they are stored.
         labels: Whole numbers or texts, shape (N,); None for none.
-        name: Their source, for messages.
         files: Where each is a file of its own: its path.
     """
 

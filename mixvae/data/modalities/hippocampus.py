@@ -53,7 +53,6 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
         window_starts: First bin of each rat's window; port entry is at bin 200.
         window_length: Bins of a window, each of 10 ms.
         num_subwindows: Sub-windows of a window, W, evenly spread over it.
-        subwindow_length: Bins of a sub-window.
         odours: Odours to keep, of A to E; they are the classes.
         correct_only: Whether to keep only trials with a correct response.
         in_sequence_only: Whether to keep only trials whose odour came in its place.

@@ -32,7 +32,6 @@ class Form:
         unit: Divisor of the file's values, 255 for images of bytes.
         num_tokens: Number of tokens V where the file holds token numbers or texts; 0 elsewhere.
         padding: The file's token number that stands for padding, beside those below 0.
-        vocabulary: That of texts.
     """
 
     kind: str = "vector"

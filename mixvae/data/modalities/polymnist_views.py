@@ -117,11 +117,7 @@ def _on_picture(ink: np.ndarray, picture: np.ndarray, random: np.random.Generato
 
 
 def read_folder(root: Path, part: str, num_views: int) -> Views:
-    """Read `<root>/<part>/m<k>/<i>.<digit>.png`; the same i and digit are one event.
-
-    Args:
-        part: `train` or `test`.
-    """
+    """Read `<root>/<part>/m<k>/<i>.<digit>.png`; the same i and digit are one event."""
     views, first = [], None
     for m in range(num_views):
         folder = root / part / f"m{m}"

@@ -33,7 +33,6 @@ class Recording:
         spikes: Spikes per bin of 10 ms, shape (trials, neurons, bins).
         trials: Correct (1, 0), in sequence (1, 0), position (1-5) and odour (1-5) of each trial,
             shape (trials, 4 or more).
-        source: Where it comes from, for messages.
         private: The true private part of a simulated recording; empty where unknown.
     """
 

@@ -24,7 +24,6 @@ class Store:
         array: Samples, shape (N_m, *shape): float32, uint8, which is cut faster, or those of a
             mapped file; or numbers of tokens (N_m, *shape[:-1]), padded by -1.
         num_tokens: Size of the last, one-hot axis of a batch of tokens; 0 for numbers.
-        unit: Divisor of stored values.
         scale: Mean and deviation by which samples are standardised as they are read.
         fill: What NaN of a mapped file becomes, in its unit; None leaves it.
         is_mapped: Whether the array stays on disk, also where the computing device is another.

@@ -20,6 +20,7 @@ from mixvae.data.cells.matrices import CellMatrix, MatrixInMemory
 from mixvae.data.files.gene_names import as_flags, as_words, distinct, without_versions
 from mixvae.data.files.table_lines import MISSING_WORDS
 from mixvae.messages import inform
+from mixvae.suggestions import nearest
 
 X = "X"
 RAW = "raw"
@@ -164,11 +165,9 @@ class CellSource(ABC):
         """
         if not self.has(column):
             there = ", ".join(self.columns) or "none"
-            near = get_close_matches(column, self.columns, n=1)
-            meant = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(
                 f"{what} is {column!r}, but obs of {self.name} has no such column; it has"
-                f" {there}{meant}"
+                f" {there}{nearest(column, self.columns)}"
             )
         words = as_words(self.column(column))
         unsaid = {word for word in words if word is not None and word.lower() in MISSING_WORDS}

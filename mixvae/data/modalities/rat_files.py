@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
+
+from mixvae.suggestions import nearest
 
 SPIKES = "spike_data_binned.npy"
 TRIALS = "trial_info.npy"
@@ -80,8 +81,7 @@ def find_file(folder: Path, rat: str, ending: str) -> Path:
                 return entry
     place = inside[0] if inside else folder
     found = [entry.name for entry in _entries(place)]
-    near = get_close_matches(rat, [name.lower() for name in found], n=1)
-    hint = f"; did you mean the rat {near[0]!r}?" if near and not inside else ""
+    hint = "" if inside else nearest(rat, map(str.lower, found))
     raise FileNotFoundError(
         f"no {wanted} for the rat {rat!r} in {place}; found there:"
         f" {', '.join(found[:20]) or 'nothing'}{hint}"

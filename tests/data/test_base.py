@@ -120,15 +120,6 @@ def test_a_resumed_run_sees_the_batches_of_an_uninterrupted_one(tmp_path, hook, 
     assert resumed.train_rows == whole.train_rows[stop_at:]
 
 
-def test_overriding_nothing_else_two_seeds_differ_in_order_and_in_validation():
-    first, second = make_data(seed=0), make_data(seed=1)
-    first.setup()
-    second.setup()
-    assert rows(first.train_dataloader()) != rows(second.train_dataloader())
-    assert rows(first.val_dataloader()) != rows(second.val_dataloader())
-    assert rows(first.test_dataloader()) == rows(second.test_dataloader())
-
-
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_predict_yields_the_split_that_is_asked_for(split):
     data = make_data(predict_split=split)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from mixvae.contracts import ModalitySpec, MultimodalBatch
-from mixvae.modules.joint_posterior import JointPosteriorVAE
 from mixvae.modules.mmvm import MMVM
 from mixvae.networks.modality import ModalityDecoder, ModalityEncoder, ModalityNetworks
 from mixvae.objectives.likelihoods import (
@@ -137,14 +136,3 @@ def test_whole_numbers_under_a_squared_error_are_warned_of(
     assert caplog.text.count("modality 'genes' holds whole numbers from 0 to") == 1
     assert "data.kinds={genes: counts}" in caplog.text
     assert "'b'" not in caplog.text
-
-
-def test_mopoe_refuses_the_subsets_of_thirteen_modalities() -> None:
-    with pytest.raises(ValueError, match=r"1 to 12 .* got 13"):
-        JointPosteriorVAE(
-            aggregate="mopoe",
-            modalities=[ModalitySpec(f"m{m}", (2,)) for m in range(13)],
-            networks=partial(ModalityNetworks, encoder=ModalityEncoder, decoder=ModalityDecoder),
-            likelihood=SquaredError(),
-            optimizer=partial(torch.optim.Adam, lr=1e-3),
-        )

@@ -464,14 +464,6 @@ def test_scaled_x_names_what_to_use(tmp_path, caplog, backed):
         load(tmp_path / "a.h5ad", num_highly_variable=4, backed=backed)
 
 
-def test_log_cpm_is_made_the_unit_of_the_run_and_told(tmp_path, caplog):
-    make(np.log1p(1e6 * COUNTS / COUNTS.sum(1, keepdims=True))).write_h5ad(tmp_path / "a.h5ad")
-    with caplog.at_level(logging.INFO, logger="mixvae"):
-        data = load(tmp_path / "a.h5ad")
-    np.testing.assert_allclose(expression(data), LOG, rtol=1e-4)
-    assert "of 1e+06; it is made that of 10000" in caplog.text
-
-
 def test_small_sets_and_rare_classes_do_not_stop_a_run(tmp_path, caplog):
     adata = make()
     adata.obs["type"] = ["once", "twice", "twice"] + ["a", "b", "c"] * 19
@@ -483,27 +475,6 @@ def test_small_sets_and_rare_classes_do_not_stop_a_run(tmp_path, caplog):
     assert "batch_size is 20 instead of 250, as there are 41 training cells" in caplog.text
     assert caplog.text.count("classes of fewer than 3 cells") == 1
     assert ": once, twice" in caplog.text
-
-
-@pytest.mark.parametrize("backed", [False, True])
-def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, backed, monkeypatch):
-    path = tmp_path / "a.h5ad"
-    make().write_h5ad(path)
-    if backed:
-        data = load(path, backed=True)
-        path.touch()
-        with pytest.raises(ValueError, match="was changed while it was read"):
-            expression(data)
-        return
-    read = CellDataModule._labels
-
-    def touched(self, source):
-        path.touch()
-        return read(self, source)
-
-    monkeypatch.setattr(CellDataModule, "_labels", touched)
-    with pytest.raises(ValueError, match="was changed while it was read"):
-        load(path)
 
 
 def test_a_file_of_anndata_before_0_7_is_read_whole_or_refused(tmp_path):

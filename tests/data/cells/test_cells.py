@@ -199,15 +199,6 @@ def test_the_share_of_the_counts_that_chosen_genes_hold_is_told(write, tmp_path,
     assert "genes chosen hold" not in caplog.text
 
 
-def test_raw_is_read_with_genes_of_its_own(write):
-    adata = make()
-    adata.raw = adata.copy()
-    adata = adata[:, :4].copy()
-    data = load(write(adata), layer="raw")
-    assert data.spec.shape == (NUM_GENES,)
-    assert load(data.path).spec.shape == (4,)
-
-
 @pytest.mark.parametrize("backed", [False, True])
 def test_highly_variable_genes_are_those_of_the_training_cells(write, backed):
     raw = counts()
@@ -241,31 +232,11 @@ def test_missing_listed_genes_are_left_out_and_named(write, tmp_path, caplog):
         load(path, genes=listed)
 
 
-def test_labels_may_be_missing_and_numbers(write):
-    adata = make()
-    adata.obs["leiden"] = pd.Series([1.0, 2.0, np.nan] * 20, index=adata.obs_names)
-    data = load(write(adata), label_key="leiden")
-    label = everything(data)[1]
-    assert data.spec.class_names == ("1", "2")
-    assert label[:3].tolist() == [0, 1, -1]
-
-
 def test_labels_change_nothing_but_the_split(write):
     path = write()
     plain, labelled = load(path, stratify=False), load(path, stratify=False, label_key="cluster")
     for a, b in zip(plain.train_dataloader(), labelled.train_dataloader(), strict=True):
         assert torch.equal(a.x, b.x)
-
-
-def test_the_checkpoint_tells_how_to_prepare_other_cells(write):
-    state = load(write(), label_key="cluster").state_dict()
-    assert state["genes"][:2] == ["gene0", "gene1"]
-    assert {key: state[key] for key in ("kind", "normalize", "layer", "label_key")} == {
-        "kind": "log",
-        "normalize": "none",
-        "layer": "X",
-        "label_key": "cluster",
-    }
 
 
 def test_the_built_in_cells_need_no_file():

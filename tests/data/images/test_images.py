@@ -145,19 +145,6 @@ def test_an_official_test_set_is_kept_whole(tmp_path: Path) -> None:
     assert len(batch.x) == N
 
 
-def test_the_test_images_do_not_depend_on_the_seed(tmp_path: Path) -> None:
-    np.save(tmp_path / "x.npy", IMAGES)
-    other = ImageDataModule(seed=1, path=str(tmp_path / "x.npy"))
-    other.setup("fit")
-    rows = [
-        {split: part.rows.tolist() for split, part in data._splits.items()}
-        for data in (read(tmp_path / "x.npy"), other)
-    ]
-    assert rows[0]["test"] == rows[1]["test"]
-    assert rows[0]["val"] != rows[1]["val"]
-    assert sorted(row for part in rows[0].values() for row in part) == list(range(N))
-
-
 @pytest.mark.parametrize(
     ("shape", "channels", "expected", "told"),
     [

@@ -589,13 +589,6 @@ def test_rare_classes_are_told_in_one_line(caplog: pytest.LogCaptureFixture) -> 
         ready({"a": "a.npy", "b": "b.npy"}, labels="y.npy")
 
 
-def test_batches_of_few_events_are_half_of_them(caplog: pytest.LogCaptureFixture) -> None:
-    data = MultimodalDataModule(seed=0, modalities={"a": "a.npy", "b": "b.npy"})
-    data.setup()
-    assert data.batch_size == 21
-    assert "batch_size is 21 instead of 128, as there are 42 training events" in caplog.text
-
-
 def test_units_far_from_1_are_warned_of_or_refused(caplog: pytest.LogCaptureFixture) -> None:
     np.save("b.npy", B * 1e-12)
     ready({"a": "a.npy", "b": "b.npy"}, standardise=["b"])

@@ -277,13 +277,3 @@ def test_events_without_a_label_need_not_be_shared_out(arrays, unknown):
     assert sorted(found.tolist()) == list(range(NUM))
     if unknown < 3:
         assert set(range(unknown)) <= set(data.event_rows("train").tolist())
-
-
-def test_an_empty_text_is_no_label(arrays):
-    texts = np.array(["one", "two", "three"])[arrays["y"]]
-    texts[:5] = ""
-    np.save("y.npy", texts)
-    data = ready()
-    assert data.spec.class_names == ("one", "three", "two")
-    labels = np.concatenate([whole(data, split).label for split in ("train", "val", "test")])
-    assert (labels == -1).sum() == 5

@@ -69,7 +69,6 @@ def everything(data):
     return [torch.cat(field)[order].numpy() for field in present]
 
 
-@pytest.mark.parametrize("backed", [False, True])
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_a_file_gives_the_same_cells(write, form, backed):
     path = write(make(FORMS[form](cpm(counts()))))
@@ -87,7 +86,6 @@ def test_every_form_of_a_file_gives_the_same_cells(write, form, backed):
     assert data.spec.name == "cells"
 
 
-@pytest.mark.parametrize("backed", [False, True])
 def test_counts_are_normalised_and_said_to_be(write, backed, caplog):
     with caplog.at_level(logging.INFO, logger="mixvae"):
         data = load(write(make(sparse.csr_matrix(counts()))), backed=backed)
@@ -96,7 +94,6 @@ def test_counts_are_normalised_and_said_to_be(write, backed, caplog):
     assert data.state_dict()["normalize"] == "log_cpm"
 
 
-@pytest.mark.parametrize("backed", [False, True])
 def test_the_median_library_of_the_training_cells_is_a_unit(write, backed):
     depth = np.linspace(0.5, 2.0, NUM_CELLS)[:, None]  # libraries that differ
     raw = np.random.default_rng(0).poisson(depth, (NUM_CELLS, NUM_GENES)).astype(np.float32)
@@ -122,7 +119,6 @@ def test_where_nothing_tells_the_counts_the_unit_is_ten_thousand_or_less(write, 
     assert (applied["target_sum"] or scale) == pytest.approx(unit, rel=1e-4)
 
 
-@pytest.mark.parametrize("backed", [False, True])
 @pytest.mark.parametrize("form", ["dense", "csr"])
 def test_empty_cells_and_a_gene_with_most_counts_are_warned_of(write, backed, form, caplog):
     raw = counts()
@@ -133,7 +129,6 @@ def test_empty_cells_and_a_gene_with_most_counts_are_warned_of(write, backed, fo
     assert "the gene gene1 has 100 % of the expression" in caplog.text
 
 
-@pytest.mark.parametrize("backed", [False, True])
 @pytest.mark.parametrize("form", ["dense", "csr"])
 def test_log_data_of_another_scale_are_rescaled_unless_they_are_to_stay(
     write, form, backed, caplog
@@ -161,7 +156,6 @@ def test_sparse_cells_stay_sparse_in_memory(write):
     assert isinstance(load(data.path, backed=True).table.cells, BackedCells)
 
 
-@pytest.mark.parametrize("backed", [False, True])
 def test_a_layer_is_read_and_counts_beside_it(write, backed):
     path = write(make(np.zeros((NUM_CELLS, NUM_GENES)), spliced=counts(), logged=cpm(counts())))
     data = load(path, layer="logged", counts_layer="spliced", label_key="cluster", backed=backed)
@@ -172,7 +166,6 @@ def test_a_layer_is_read_and_counts_beside_it(write, backed):
     assert [data.spec.class_names[k] for k in label[:3]] == ["Pvalb", "Sst", "L6 IT"]
 
 
-@pytest.mark.parametrize("backed", [False, True])
 def test_the_library_counts_all_genes_though_few_are_kept(write, tmp_path, backed):
     (tmp_path / "genes.txt").write_text("gene9\ngene2\n")
     data = load(
@@ -184,7 +177,6 @@ def test_the_library_counts_all_genes_though_few_are_kept(write, tmp_path, backe
     assert np.array_equal(raw, counts()[:, [9, 2]])
 
 
-@pytest.mark.parametrize("backed", [False, True])
 def test_the_share_of_the_counts_that_chosen_genes_hold_is_told(write, tmp_path, caplog, backed):
     (tmp_path / "genes.txt").write_text("gene9\ngene2\n")
     raw = counts()
@@ -199,7 +191,6 @@ def test_the_share_of_the_counts_that_chosen_genes_hold_is_told(write, tmp_path,
     assert "genes chosen hold" not in caplog.text
 
 
-@pytest.mark.parametrize("backed", [False, True])
 def test_highly_variable_genes_are_those_of_the_training_cells(write, backed):
     raw = counts()
     data = load(write(make(raw)), num_highly_variable=5, batch_key="donor", backed=backed)
@@ -212,7 +203,6 @@ def test_highly_variable_genes_are_those_of_the_training_cells(write, backed):
     assert again.spec.feature_names == data.spec.feature_names
 
 
-@pytest.mark.parametrize("backed", [False, True])
 def test_constant_genes_are_left_out_and_named(write, backed, caplog):
     x = cpm(counts())
     x[:, 3], x[:, 5] = 0.0, 1.5
@@ -265,7 +255,6 @@ def test_not_an_h5ad(tmp_path, content):
         load(str(path))
 
 
-@pytest.mark.parametrize("backed", [False, True])
 @pytest.mark.parametrize("share", [0.02, 0.6, 0.99])
 def test_truncated_files(write, share, backed):
     path = write(make(sparse.csr_matrix(counts())))
@@ -310,7 +299,6 @@ def few_counts():
 
 
 @pytest.mark.filterwarnings("ignore:.*names are not unique")
-@pytest.mark.parametrize("backed", [False, True])
 @pytest.mark.parametrize(
     ("adata", "settings", "message"),
     [

@@ -45,7 +45,6 @@ def test_genes_are_found_by_name_and_libraries_are_those_of_all_genes() -> None:
     np.testing.assert_allclose(prepared(COUNTS[:, order], few, names), LOG[:, 3:9], rtol=1e-6)
 
 
-@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
 def test_missing_genes_count_as_not_expressed_up_to_a_share(
     form, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-from mixvae.contracts import Batch
-
 NUM_TRAIN, NUM_TEST = 40, 12
 
 
@@ -25,10 +23,18 @@ def set_up(data: Any) -> Any:
     return data
 
 
-def collect(loader: object) -> Batch:
-    """All samples of a loader, without counts and factors."""
-    parts = zip(*(batch[:3] for batch in loader), strict=True)
-    return Batch(*map(torch.cat, parts))
+def collect(loader: Any) -> Any:
+    """All samples of a loader as one batch."""
+    batches = list(loader)
+
+    def joined(parts: tuple[Any, ...]) -> Any:
+        if parts[0] is None:
+            return None
+        if isinstance(parts[0], tuple):
+            return tuple(map(torch.cat, zip(*parts, strict=True)))
+        return torch.cat(parts)
+
+    return type(batches[0])(*map(joined, zip(*batches, strict=True)))
 
 
 def idx_bytes(array: np.ndarray) -> bytes:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from toys import events as batch
 
-from mixvae.contracts import ModalitySpec, MultimodalBatch
+from mixvae.contracts import ModalitySpec
 from mixvae.modules.mmvm import MMVM
 from mixvae.networks.modality import ModalityDecoder, ModalityEncoder, ModalityNetworks
 from mixvae.objectives.likelihoods import (
@@ -42,13 +42,6 @@ def model(*modalities: ModalitySpec, **options: Any) -> MMVM:
         optimizer=partial(torch.optim.Adam, lr=1e-3),
         **{"likelihood": SquaredError(), **options},
     )
-
-
-def batch(*x: Tensor) -> MultimodalBatch:
-    size = len(x[0])
-    rows = torch.arange(size)[:, None].expand(-1, len(x))
-    present = torch.ones(size, len(x), dtype=torch.bool)
-    return MultimodalBatch(x, present, torch.zeros(size).long(), torch.arange(size), rows)
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: type(family).__name__)

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 import torch
 from torch import Tensor
-from toys import EVENTS, SPECS
+from toys import EVENTS, SPECS, events
 
 from mixvae.contracts import ModalitySpec, MultimodalBatch, MultimodalModel
 from mixvae.evaluation.multimodal_health import MultimodalEvaluation
@@ -46,15 +46,12 @@ def make(name: str, **options: object) -> AbstractMultimodalModule:
 
 def batch(present: Tensor | None = None, size: int = B) -> MultimodalBatch:
     generator = torch.Generator().manual_seed(1)
-    x = tuple(torch.randn(size, *spec.shape, generator=generator) for spec in SPECS)
-    if present is None:
-        present = torch.ones(size, M, dtype=torch.bool)
-    rows = torch.arange(size)[:, None].expand(size, M)
-    return MultimodalBatch(x, present, torch.zeros(size).long(), torch.arange(size), rows)
+    x = [torch.randn(size, *spec.shape, generator=generator) for spec in SPECS]
+    return events(*x, present=present)
 
 
-def data_of(whole: MultimodalBatch, events: slice) -> MultimodalBatch:
-    return MultimodalBatch(tuple(x[events] for x in whole.x), *(part[events] for part in whole[1:]))
+def data_of(whole: MultimodalBatch, rows: slice) -> MultimodalBatch:
+    return events(*(x[rows] for x in whole.x), present=whole.present[rows])
 
 
 @pytest.fixture
@@ -360,8 +357,7 @@ def test_of_many_modalities_a_validation_imputes_few_pairs_and_a_test_all(kl: st
     model.log_dict = lambda *_, **__: None  # there is no trainer to log to
     x = tuple(torch.randn(B, 3) for _ in specs)
     present = torch.rand(B, count) < 0.8
-    rows = torch.arange(B)
-    data = MultimodalBatch(x, present, rows, rows, rows[:, None].expand(B, count))
+    data = events(*x, present=present)
     step, whole = model.validation_step(data, 0), model.test_step(data, 0)
     assert whole.pairs is None
     pairs = step.pairs

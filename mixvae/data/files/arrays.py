@@ -22,8 +22,6 @@ from mixvae.data.files.table_lines import DELIMITERS, is_missing
 from mixvae.data.files.tables import holds_words, is_number, numbers_of, read_table, text_lines
 from mixvae.messages import inform
 
-Named = tuple[np.ndarray, tuple[str, ...] | None]
-
 KEYED = (".npz", ".pt", ".h5ad", ".h5mu", ".zarr")
 ENDINGS = (".npy", *KEYED, ".csv", ".tsv", ".txt")
 UNREADABLE = (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error)  # numpy's, of a file
@@ -57,7 +55,7 @@ def read_array(name: str) -> np.ndarray:
 def read_rows(name: str, id_column: str | None = None) -> Rows:
     """Read numbers or texts with the ids of their rows, see `read_array` and `tables`."""
     if is_given(name):
-        return Rows(as_array(find(name), name), None)
+        return Rows(as_array(find(name), name))
     path, key = located(name)
     ids = None
     if path.suffix in DELIMITERS:
@@ -79,13 +77,14 @@ def read_rows(name: str, id_column: str | None = None) -> Rows:
     return Rows(values, ids)
 
 
-def _table(path: Path, id_column: str | None) -> tuple[np.ndarray, tuple[str, ...] | None]:
+def _table(path: Path, id_column: str | None) -> Rows:
     table = read_table(path, id_column)
     texts = [row[0] for row in table.cells] if table.cells and len(table.cells[0]) == 1 else []
     if holds_words(texts):
         inform(f"{path} holds texts, one for each line after the column's name")
-        return np.array(["" if is_missing(text) else text for text in texts], dtype=str), table.ids
-    return numbers_of(path, table), table.ids
+        kept = ["" if is_missing(text) else text for text in texts]
+        return Rows(np.array(kept, dtype=str), table.ids)
+    return Rows(numbers_of(path, table), table.ids)
 
 
 def _texts(path: Path) -> np.ndarray:
@@ -176,7 +175,7 @@ def _torch_array(path: Path, key: str | None) -> np.ndarray:
     return tensor_array(content)
 
 
-def read_annotated(path: Path, key: str | None) -> Named:
+def read_annotated(path: Path, key: str | None) -> Rows:
     """Read one array of a file, dense, with the names of its observations.
 
     Args:
@@ -191,13 +190,14 @@ def read_annotated(path: Path, key: str | None) -> Named:
     root = _opened(path)
     try:
         if not hasattr(root, "keys"):
-            return np.asarray(root[...]), None
+            return Rows(np.asarray(root[...]))
         group, inner = _located(path, root, key)
         if inner not in group:
             raise ValueError(f"{path} holds no {key or inner!r}; it has {_listed(group)}")
         values = read_elem(group[inner])
         obs: Any = read_elem(group["obs"]) if "obs" in group else None
-        return _plain(path, inner, values), None if obs is None else tuple(map(str, obs.index))
+        ids = None if obs is None else tuple(map(str, obs.index))
+        return Rows(_plain(path, inner, values), ids)
     finally:
         if hasattr(root, "close"):
             root.close()

@@ -6,19 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from mixvae.contracts import Batch
 from mixvae.data import DSpritesDataModule, FetchError, RenderedDSpritesDataModule
 from mixvae.data.images import dsprites_file as official
 from mixvae.data.images.dsprites import FACTOR_SIZES, PackedImages, grid, kept_values
 from mixvae.data.images.dsprites_rendered import render
+from tests.data.conftest import collect
 
 SUBSET = {"scale": [0, 5], "orientation": 8, "x": 8, "y": 8}  # 3 x 2 x 5 x 4 x 4 = 480
-
-
-def collect(loader: object) -> Batch:
-    parts = list(loader)
-    fields = ("x", "label", "index", "factors")
-    return Batch(**{name: torch.cat([getattr(part, name) for part in parts]) for name in fields})
 
 
 def rendered(root: Path, **settings: object) -> RenderedDSpritesDataModule:

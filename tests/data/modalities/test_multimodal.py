@@ -8,6 +8,7 @@ import torch
 
 from mixvae.contracts import MultimodalBatch
 from mixvae.data import MultimodalDataModule
+from tests.data.conftest import collect
 
 NUM = 120
 
@@ -43,11 +44,7 @@ def ready(**options: object) -> MultimodalDataModule:
 
 
 def whole(data: MultimodalDataModule, split: str) -> MultimodalBatch:
-    batches = list(data.eval_dataloader(split))
-    x = tuple(torch.cat(parts) for parts in zip(*(batch.x for batch in batches), strict=True))
-    return MultimodalBatch(
-        x, *(torch.cat(parts) for parts in zip(*(batch[1:] for batch in batches), strict=True))
-    )
+    return collect(data.eval_dataloader(split))
 
 
 def test_a_batch_of_few_events_is_half_of_them(caplog):

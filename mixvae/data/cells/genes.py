@@ -77,11 +77,7 @@ class GeneColumns:
     missing: tuple[str, ...] = ()
 
     def take(self, matrix: Matrix) -> Matrix:
-        """Cut the wanted genes, in their order, out of a matrix of the file; missing ones become 0.
-
-        Returns:
-            Expression (N, G), CSR where `matrix` is.
-        """
+        """Cut the wanted genes, (N, G), in their order, out of a matrix; missing ones become 0."""
         if len(self.columns) == matrix.shape[1] and np.array_equal(
             self.columns, np.arange(matrix.shape[1])
         ):
@@ -238,11 +234,7 @@ def shown(names: Sequence[str]) -> str:
 
 
 def warn_of_cells(matrix: Matrix, genes: Sequence[str], name: str) -> None:
-    """Warn of cells without expression, and of a gene that has most of all expression.
-
-    Args:
-        matrix: Expression of 0 or more, shape (N, G).
-    """
+    """Warn of cells (N, G) without expression, and of a gene that has most of all expression."""
     libraries = library_sizes(matrix)
     if empty := int((libraries == 0).sum()):
         told = "are empty; scanpy.pp.filter_cells(adata, min_counts=1) drops them"

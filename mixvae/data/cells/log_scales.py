@@ -47,8 +47,7 @@ REMEDIES = {
 def common_scale(matrix: Matrix, form: str = LN) -> float | None:
     """Find the sum that libraries were scaled to before a form was taken, in evenly spread cells.
 
-    Returns:
-        The sum; None where the cells have none in common, such as after genes were selected.
+    None where the cells have none in common, such as after genes were selected.
     """
     libraries = library_sizes(FORMS[form](_rows(matrix)))
     libraries = libraries[libraries > 0]

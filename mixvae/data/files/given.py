@@ -55,11 +55,7 @@ def is_given(name: object) -> bool:
 
 
 def find(name: str) -> Any:
-    """Return the object of a name.
-
-    Raises:
-        ValueError: If it is not given now.
-    """
+    """Return the object of a name; raise ValueError if it is not given now."""
     found = _objects.get({})
     if name not in found:
         raise ValueError(

@@ -39,8 +39,9 @@ def collect(loader: Any) -> Any:
 
 def idx_bytes(array: np.ndarray) -> bytes:
     """Write an IDX file by its definition."""
-    header = struct.pack(f">I{array.ndim}I", 0x0800 | array.ndim, *array.shape)
-    return header + array.astype(np.uint8).tobytes()
+    kind = {"uint8": 0x08, "int32": 0x0C, "float32": 0x0D}[str(array.dtype)]
+    header = struct.pack(f">I{array.ndim}I", kind << 8 | array.ndim, *array.shape)
+    return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
 
 
 class SmallMNIST(NamedTuple):
@@ -53,12 +54,12 @@ class SmallMNIST(NamedTuple):
 
 @pytest.fixture
 def small_arrays() -> dict[str, np.ndarray]:
-    generator = np.random.default_rng(7)
+    integers = partial(np.random.default_rng(7).integers, 0, dtype=np.uint8)
     return {
-        "train-images-idx3-ubyte": generator.integers(0, 256, (NUM_TRAIN, 28, 28)),
-        "train-labels-idx1-ubyte": generator.integers(0, 10, NUM_TRAIN),
-        "t10k-images-idx3-ubyte": generator.integers(0, 256, (NUM_TEST, 28, 28)),
-        "t10k-labels-idx1-ubyte": generator.integers(0, 10, NUM_TEST),
+        "train-images-idx3-ubyte": integers(256, size=(NUM_TRAIN, 28, 28)),
+        "train-labels-idx1-ubyte": integers(10, size=NUM_TRAIN),
+        "t10k-images-idx3-ubyte": integers(256, size=(NUM_TEST, 28, 28)),
+        "t10k-labels-idx1-ubyte": integers(10, size=NUM_TEST),
     }
 
 

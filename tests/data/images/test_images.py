@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from mixvae.data.files.given import giving, name_of
 from mixvae.data.images.datamodule import ImageDataModule, RepeatedOrder
 from mixvae.data.images.image_arrays import channels_first, resized
 from mixvae.data.images.image_files import Layout, read_images
+from tests.data.conftest import idx_bytes
 
 N = 40
 
@@ -42,11 +42,7 @@ def write_pictures(
 
 
 def write_idx(path: Path, array: np.ndarray) -> Path:
-    kinds = {"uint8": 0x08, "int32": 0x0C, "float32": 0x0D}
-    header = struct.pack(
-        f">I{array.ndim}I", kinds[str(array.dtype)] << 8 | array.ndim, *array.shape
-    )
-    content = header + array.astype(array.dtype.newbyteorder(">")).tobytes()
+    content = idx_bytes(array)
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
     return path
 

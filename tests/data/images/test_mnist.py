@@ -104,11 +104,11 @@ def test_labels_and_images_of_different_lengths_are_refused(write_small_mnist):
     [
         (
             TEST_IMAGES,
-            np.zeros((12, 8, 8)),
+            np.zeros((12, 8, 8), np.uint8),
             r"holds images of \(8, 8\) pixels; expected \(28, 28\)",
         ),
-        (TEST_LABELS, np.full(12, 10), r"holds the label 10; labels must lie in 0\.\.9"),
-        (TEST_IMAGES, np.zeros((0, 28, 28)), "holds 0 images but"),
+        (TEST_LABELS, np.full(12, 10, np.uint8), r"holds the label 10; labels must lie in 0\.\.9"),
+        (TEST_IMAGES, np.zeros((0, 28, 28), np.uint8), "holds 0 images but"),
     ],
 )
 def test_content_that_is_no_mnist_is_refused(write_small_mnist, small_arrays, name, array, message):

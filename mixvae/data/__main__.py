@@ -11,30 +11,23 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 from mixvae.cli.errors import UsageError, run_as_process, run_guarded
 from mixvae.cli.requests import read_keywords
 from mixvae.suggestions import suggestion
 
-
-class Command(NamedTuple):
-    """A function, `module:name`, imported only when the command is run, and its summary."""
-
-    function: str
-    summary: str
-
-
+# Of each its function, `module:name`, imported only when the command is run, and its summary.
 COMMANDS = {
-    "import-smartseq": Command(
+    "import-smartseq": (
         "mixvae.data.cells.smartseq:import_smartseq",
         "make an .h5ad file from the Allen Institute's Smart-seq tables",
     ),
-    "simulate-cells": Command(
+    "simulate-cells": (
         "mixvae.data.cells.synthetic:simulate_cells",
         "write synthetic cells with known types and states as an .h5ad file",
     ),
-    "simulate-rats": Command(
+    "simulate-rats": (
         "mixvae.data.modalities.rat_simulator:simulate_rats",
         "write simulated recordings of five rats in the file layout of the Dryad data",
     ),
@@ -59,7 +52,7 @@ def _run(arguments: Sequence[str]) -> None:
 def _function(command: str) -> Callable[..., Any]:
     if command not in COMMANDS:
         raise UsageError(f"unknown command {command!r}{suggestion(command, COMMANDS)}")
-    module, _, name = COMMANDS[command].function.partition(":")
+    module, _, name = COMMANDS[command][0].partition(":")
     function = getattr(import_module(module), name)
     assert callable(function)
     return function
@@ -74,13 +67,13 @@ def _help_for(arguments: Sequence[str]) -> str:
 def _help() -> str:
     lines = ["usage: python -m mixvae.data COMMAND [key=value ...]", "", "commands:"]
     width = max(map(len, COMMANDS))
-    lines += [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    lines += [f"  {name:<{width}}  {summary}" for name, (_, summary) in COMMANDS.items()]
     return "\n".join([*lines, "", "python -m mixvae.data COMMAND --help lists its keys\n"])
 
 
 def _command_help(command: str, function: Callable[..., Any]) -> str:
     usage = f"usage: python -m mixvae.data {command} key=value ..."
-    lines = [usage, "", COMMANDS[command].summary, "", "keys:"]
+    lines = [usage, "", COMMANDS[command][1], "", "keys:"]
     for name, parameter in inspect.signature(function).parameters.items():
         required = parameter.default is parameter.empty
         default = "null" if parameter.default is None else str(parameter.default)

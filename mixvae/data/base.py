@@ -13,6 +13,7 @@ from torch import Tensor
 from mixvae.contracts import DataSpec, MultimodalSpec
 from mixvae.data.checks import check_count, check_fraction, check_seed
 from mixvae.data.resident import EvalLoader, FixedOrder, Resident, TrainLoader
+from mixvae.data.splits import split_indices
 from mixvae.messages import inform
 
 Split = Literal["train", "val", "test"]
@@ -133,6 +134,13 @@ class AbstractResidentDataModule(LightningDataModule, ABC):
     @abstractmethod
     def read_splits(self) -> dict[Split, SplitRows]:
         """Read the data and split them."""
+
+    def drawn_splits(self, tensors: Resident, test_fraction: float) -> dict[Split, SplitRows]:
+        """Draw the test rows by `split_seed`, and of the others by `seed` those that validate."""
+        test, rest = split_indices(len(tensors.label), [test_fraction], self.split_seed)
+        val, train = split_indices(len(rest), [self.val_fraction], self.seed)
+        rows: dict[Split, Tensor] = {"train": rest[train], "val": rest[val], "test": test}
+        return {split: SplitRows(tensors, part) for split, part in rows.items()}
 
     def __str__(self) -> str:
         """Name and sizes; Lightning's own version understands torch DataLoaders only."""

@@ -136,10 +136,8 @@ class AbstractDownloadedDataModule(AbstractResidentDataModule, ABC):
 
     Args:
         mirrors: Addresses that a file's name is appended to, tried in turn.
-        download: Whether missing files may be downloaded.
         checksum: Whether files must be the official ones, by md5; without, any of their layout do.
         timeout: Seconds to wait for a mirror's next bytes.
-        **shared: See the class above.
     """
 
     title: str

@@ -119,8 +119,6 @@ class TrainLoader:
 
     Args:
         rows: Row numbers of the training set, shape (N,).
-        batch_size: Samples per step, over all processes.
-        rank: Number of this process, from 0.
         epoch_steps: Batches of an epoch; the next one goes on where it ends in the pass over the
             samples, or in the next pass. None: an epoch is a pass.
     """
@@ -197,7 +195,10 @@ class TrainLoader:
         """The rows in the order of a pass, on the device of the samples."""
         sampler = copy(self.sampler)
         sampler.set_epoch(number)
-        return _moved(sampler.permuted(), self._tensors.label.device)
+        rows, device = sampler.permuted(), self._tensors.label.device
+        if device.type == "cuda":  # the copy is asynchronous
+            return rows.pin_memory().to(device, non_blocking=True)
+        return rows.to(device)
 
     def state_dict(self) -> dict[str, int]:
         """The epoch and the number of batches yielded in it."""
@@ -217,8 +218,6 @@ class EvalLoader:
 
     Args:
         rows: Row numbers to evaluate, shape (N,).
-        batch_size: Largest number of samples per step and process.
-        rank: Number of this process, from 0.
     """
 
     def __init__(
@@ -276,13 +275,6 @@ def _cut_ahead(cut: Callable[[int], Any], numbers: range, ahead: int) -> Iterato
             yield waiting.popleft().result()
     finally:
         reader.shutdown(cancel_futures=True)
-
-
-def _moved(rows: Tensor, device: torch.device) -> Tensor:
-    """Row numbers on a device; the copy to a GPU is asynchronous."""
-    if device.type == "cuda":
-        return rows.pin_memory().to(device, non_blocking=True)
-    return rows.to(device)
 
 
 def _check_sharing(batch_size: int, rank: int, world_size: int) -> None:

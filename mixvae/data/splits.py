@@ -53,7 +53,6 @@ def stratified_indices(
         classes: Class of each row, shape (N,); a negative number marks rows without one, which are
             shared out like a class but may be few.
         fraction: Share of each class in the first part, in (0, 1), rounded to the nearest count.
-        least: Fewest rows that a class may have.
 
     Returns:
         Sorted row numbers of the first part and of the rest, each int64, together N long.

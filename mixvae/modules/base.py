@@ -41,7 +41,6 @@ class AbstractModule(LightningModule, ABC, Generic[BatchT]):
     callbacks read it.
 
     Args:
-        optimizer: Builds the optimiser from the parameters.
         learning_rate: Factor on the optimiser's learning rate, a number or a schedule over epochs.
     """
 

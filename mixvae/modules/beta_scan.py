@@ -37,7 +37,6 @@ class Choice(NamedTuple):
     """A beta and its reason.
 
     Attributes:
-        candidates: The betas tried.
         gains: What the latents of each tell about other modalities, see `choose_beta`.
     """
 
@@ -86,8 +85,6 @@ def choose_beta(
 
     Args:
         model: The model, whose objective is copied with other networks; it is not changed.
-        train: Training events.
-        val: Validation events.
         max_steps: The small networks are trained for at most so many steps, and 300.
 
     Source:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from mixvae.contracts import Adversary, Augmenter, Balance, Batch, Covariate, MixtureStep
-from mixvae.modules.base import check_adversary, plain_number, weight_schedule
-from mixvae.modules.chosen_unit import AbstractWithUnit, WeightUnit
+from mixvae.messages import inform
+from mixvae.modules.base import check_adversary, plain_number, spread_samples, weight_schedule
 from mixvae.modules.matched_agents import AbstractMatched
 from mixvae.modules.mixture import Tau
 from mixvae.networks.batched import frozen_statistics
@@ -24,13 +24,17 @@ from mixvae.objectives.divergences import (
     kl_to_standard_normal,
 )
 from mixvae.objectives.information import information
+from mixvae.objectives.likelihoods import half_null_deviance
 from mixvae.objectives.relaxation import gumbel_softmax, reparametrise
 from mixvae.objectives.schedules import Schedule, as_schedule
 from mixvae.objectives.terms import Terms
 from mixvae.processes import gather_over_processes
 
+WeightUnit = float | Literal["auto"]
+"""Nats; `auto` is half the null deviance of a training sample."""
 
-class CplMixVAE(AbstractWithUnit, AbstractMatched):
+
+class CplMixVAE(AbstractMatched):
     """Coupled mixture VAEs: N agents, one tensor axis, one objective.
 
     Minimises, in nats, summed over features and averaged over the batch,
@@ -82,6 +86,8 @@ class CplMixVAE(AbstractWithUnit, AbstractMatched):
 
     # Terms that all agents have together; each of the others is a sum over agents.
     joint_terms = frozenset({"coupling"})
+    chosen_unit: Tensor
+    weight_unit: float
 
     def __init__(
         self,
@@ -130,6 +136,31 @@ class CplMixVAE(AbstractWithUnit, AbstractMatched):
         # What each agent's own terms count in the sum over pairs.
         self.scale = max(num_agents - 1, 1)
         self._set_matching(align_epochs, best_agents)
+
+    def _set_weight_unit(self, unit: WeightUnit) -> None:
+        """Take the unit, or prepare to choose it.
+
+        What was chosen is part of the state: a resumed or opened run does not choose again. A whole
+        number keeps it exact in every precision.
+        """
+        if unit != "auto":
+            self.weight_unit = plain_number("weight_unit", unit, above=0)
+            return
+        self.register_buffer("chosen_unit", torch.tensor(1000))
+        _take_unit(self)
+        self.register_load_state_dict_post_hook(_take_unit)  # type: ignore[no-untyped-call]
+
+    def choose(self, train: Collection[Batch], val: Collection[Batch], steps: int) -> None:
+        """Choose the unit of weights if it is `auto`."""
+        super().choose(train, val, steps)
+        if "chosen_unit" not in self._buffers:
+            return
+        deviance = half_null_deviance(self.likelihood, spread_samples(train))
+        self.chosen_unit.fill_(max(round(1000 * deviance), 1))
+        _take_unit(self)
+        reason = f"nats that a training sample says beyond the mean sample: {self.weight_unit:.4g}"
+        self.choices["model.weight_unit"] = {"weight_unit": self.weight_unit, "reason": reason}
+        inform(f"model.weight_unit: auto is the {reason}")
 
     @property
     def aligns_batches(self) -> bool:
@@ -246,3 +277,7 @@ class CplMixVAE(AbstractWithUnit, AbstractMatched):
         for name in weights:
             weights[name] /= unit * (self.num_agents if name in self.joint_terms else 1)
         return Balance(self.tau, self.largest_probability, weights)
+
+
+def _take_unit(module: Any, _: object = None) -> None:
+    module.weight_unit = int(module.chosen_unit) / 1000

@@ -1,15 +1,18 @@
-"""Draws and importance-weighted likelihoods of models of several modalities."""
+"""Models of several modalities: beta from the data, draws, importance-weighted likelihoods."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from mixvae.contracts import ModalitySpec, MultimodalBatch
-from mixvae.modules.chosen_beta import AbstractWithBeta
+from mixvae.messages import inform
+from mixvae.modules.base import AbstractModule, weight_schedule
+from mixvae.modules.beta_scan import choose_beta
 from mixvae.objectives.importance import (
     density_of,
     draws_of,
@@ -20,13 +23,61 @@ from mixvae.objectives.importance import (
 from mixvae.objectives.likelihoods import Likelihood
 from mixvae.objectives.modality_likelihoods import Counts
 from mixvae.objectives.posteriors import GaussianMixture, draw
+from mixvae.objectives.schedules import Constant, Schedule
+
+Beta = float | Schedule | Literal["auto"]
+"""The weight of a regulariser; `auto` chooses it from the data, see `beta_scan.choose_beta`."""
 
 
-class AbstractWithCentres(AbstractWithBeta):
-    """A model of several modalities that knows the training means of some."""
+class AbstractGenerative(AbstractModule[MultimodalBatch]):
+    """A model that can be drawn from, and whose likelihood of held-out events can be estimated.
 
+    It may choose its beta from the data, and measures the training means that gaps and counts need.
+    Likelihoods are those of the families, without weights and beta. A family without its
+    normalising constant, such as the squared error, is measured without it.
+    """
+
+    has_prior = False
+    """Whether N(0, I) is the prior of the latents, so that samples can be drawn."""
+    has_likelihood = True
+    """Whether the log-variances of the encoders mean something."""
+    num_modalities: int
     modalities: tuple[ModalitySpec, ...]
     likelihoods: tuple[Likelihood, ...]
+    chosen_beta: Tensor
+    beta: Schedule
+
+    def _set_beta(self, beta: Beta) -> None:
+        """Take the weight of the regulariser, or prepare to choose it.
+
+        What was chosen is part of the state: a resumed or opened run does not choose again. Whole
+        numbers keep it exact in every precision.
+        """
+        if beta != "auto":
+            self.beta = weight_schedule("beta", beta)
+            return
+        self.register_buffer("chosen_beta", torch.tensor([1, 0]))
+        self._take_chosen_beta()
+        take = lambda *_: self._take_chosen_beta()  # noqa: E731
+        self.register_load_state_dict_post_hook(take)  # type: ignore[no-untyped-call]
+
+    def _take_chosen_beta(self) -> None:
+        digits, exponent = self.chosen_beta.tolist()
+        self.beta = Constant(float(f"{digits}e{exponent}"))
+
+    def choose(
+        self, train: Collection[MultimodalBatch], val: Collection[MultimodalBatch], steps: int
+    ) -> None:
+        """Choose beta if it is `auto`."""
+        if "chosen_beta" not in self._buffers:
+            return
+        choice = choose_beta(self, train, val, steps)
+        digits, exponent = f"{choice.beta:.2e}".split("e")
+        values = [int(digits.replace(".", "")), int(exponent) - 2]
+        self.chosen_beta.copy_(torch.tensor(values))
+        self._take_chosen_beta()
+        self.choices["model.beta"] = {**choice._asdict(), "beta": self.beta(0.0)}
+        inform(f"model.beta: auto is {self.beta(0.0):g}: {choice.reason}")
 
     def _register_centres(self) -> None:
         for m, (modality, family) in enumerate(zip(self.modalities, self.likelihoods, strict=True)):
@@ -64,20 +115,6 @@ class AbstractWithCentres(AbstractWithBeta):
         if self.modalities[modality].has_gaps:
             x = torch.where(x.isnan(), centre, x)
         return family.seen(x, centre) if isinstance(family, Counts) else x
-
-
-class AbstractGenerative(AbstractWithCentres):
-    """A model that can be drawn from, and whose likelihood of held-out events can be estimated.
-
-    Likelihoods are those of the families, without weights and beta. A family without its
-    normalising constant, such as the squared error, is measured without it.
-    """
-
-    has_prior = False
-    """Whether N(0, I) is the prior of the latents, so that samples can be drawn."""
-    has_likelihood = True
-    """Whether the log-variances of the encoders mean something."""
-    num_modalities: int
 
     @abstractmethod
     def encode(self, x: Sequence[Tensor], present: Tensor) -> tuple[Tensor, Tensor]:
@@ -140,7 +177,6 @@ class AbstractGenerative(AbstractWithCentres):
 
         Args:
             given: The modalities S, shape (M,), bool, without n.
-            target: The modality n.
             num_draws: Number of draws K, even.
 
         Returns:

@@ -27,7 +27,6 @@ class GMVAE(AbstractGaussianMixture):
 
     Args:
         tau: q(c|x) = softmax(logits / tau); `auto` is 1.
-        **shared: See `AbstractGaussianMixture`.
 
     Source:
         Kingma et al. 2014 (M2) without labels, with the Gaussian mixture over z of Dilokthanakul

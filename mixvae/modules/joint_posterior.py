@@ -58,7 +58,6 @@ class JointPosteriorVAE(AbstractMultimodalModule):
             sum_m weight_m log p(x_m|z) + beta [log p(z) - log q(z|X)], by DReG gradients; the
             logged terms are then means over draws by their weights. Costs K N decodings.
         beta: Weight of the KL divergence, a number, a schedule over epochs, or `auto`.
-        **shared: See `AbstractMultimodalModule`.
 
     Source:
         The baselines of MMVM (Sutter et al. 2024); see `objectives.posteriors` for each. In

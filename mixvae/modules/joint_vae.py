@@ -33,7 +33,6 @@ class JointVAE(AbstractMixture):
         category_capacity: Largest C_c, nats, in [0, log K]; None is log K.
         state_capacity_epochs: Epochs until C_s is at its largest, at most those of the training.
         category_capacity_epochs: The same of C_c.
-        **shared: See `AbstractMixture`.
 
     Source:
         JointVAE (Dupont 2018), eq. (7). Its public code lets C_c grow beyond log K and cuts it

@@ -45,13 +45,10 @@ class AugmenterVAEGAN(AbstractModule[Batch]):
     close together copies stay close. The discriminator has the shift follow the data.
 
     Args:
-        network: Builds the copying network from shape and value_range.
-        discriminator: Builds the discriminator from shape.
         beta: Weight of the KL divergence, a number or a schedule over epochs.
         margin: Share of the reconstruction's squared distance by which copies are to be nearer.
         radius: Length of a shift as a share of the distance to the neighbour.
         neighbour: Which neighbour of the batch: 1 is the nearest.
-        **shared: See `AbstractModule`.
 
     Source:
         MMIDAS (Marghi et al. 2024), whose augmenter has the same parts. Ours departs: normal noise,

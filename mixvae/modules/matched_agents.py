@@ -73,7 +73,9 @@ class AbstractMatched(AbstractMixture):
             if self.best_agents is not None and self.current_epoch == min(self.align_epochs):
                 self._keep_best(self.best_agents)
             self.align(self.joint_counts)
-        self._forget_counts()
+        self.joint_counts.zero_()
+        if self.best_agents is not None:
+            self.informations.zero_()
 
     def on_train_epoch_end(self) -> None:
         """Add up what all processes counted."""
@@ -93,11 +95,6 @@ class AbstractMatched(AbstractMixture):
         replace_agents(self.agents, source, self._optimizer)
         source = source.to(self.joint_counts.device)
         self.joint_counts.copy_(self.joint_counts[source][:, source])
-
-    def _forget_counts(self) -> None:
-        self.joint_counts.zero_()
-        if self.best_agents is not None:
-            self.informations.zero_()
 
     def align(self, joint: Tensor) -> bool:
         """Rename as `AbstractMixture.align`; counts under the old names are dropped."""

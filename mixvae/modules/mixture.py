@@ -39,7 +39,6 @@ class AbstractMixture(AbstractModule[Batch], MixtureModel, ABC):
         covariates: See `Agents`; positional, as most subclasses know none.
         agents: Builds the networks from shape, num_agents, num_categories, state_dim,
             decoded_shape and state_sees_category.
-        **shared: See `AbstractModule`.
     """
 
     can_decode = True

@@ -48,7 +48,6 @@ class MMVM(AbstractMultimodalModule):
             is decoded, at a cost of M^2 small terms.
         beta: Weight of the regulariser, a number, a schedule over epochs, or `auto`.
         alpha: Share of the standard normal prior, a number or a schedule over epochs, in [0, 1].
-        **shared: See `AbstractMultimodalModule`.
 
     Source:
         MMVM (Sutter et al., NeurIPS 2024), eqs. (3) and (4). In mmvmvae beta enters squared in

@@ -113,8 +113,7 @@ def check_family(name: str, family: Likelihood) -> None:
 def few_pairs(num_modalities: int) -> Tensor | None:
     """For each modality the same number of others to impute it from, fixed and spread out.
 
-    Returns:
-        As [source, target], shape (M, M), bool; None, all pairs, up to `MAX_SOURCES` modalities.
+    As [source, target], shape (M, M), bool; None, all pairs, up to `MAX_SOURCES` modalities.
     """
     if num_modalities <= MAX_SOURCES:
         return None

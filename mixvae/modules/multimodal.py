@@ -11,8 +11,8 @@ from torch import Tensor
 from mixvae.contracts import ModalitySpec, MultimodalBatch, MultimodalPosterior, MultimodalStep
 from mixvae.messages import warn
 from mixvae.modules.base import SETTLED, plain_number
-from mixvae.modules.chosen_beta import Beta as Beta
 from mixvae.modules.generative import AbstractGenerative
+from mixvae.modules.generative import Beta as Beta
 from mixvae.modules.modality_checks import (
     advice_on_counts,
     by_name,
@@ -48,7 +48,6 @@ class AbstractMultimodalModule(AbstractGenerative):
         likelihoods: p(x_m|z) of some modalities, by name.
         weights: Weight of the reconstruction of some modalities, by name, at least 0; 1 for others;
             `size`: the size of the largest modality over its own, see `weights_by_size`.
-        **shared: See `AbstractModule`.
     """
 
     modality_weights: Tensor

@@ -47,7 +47,6 @@ class VaDE(AbstractGaussianMixture):
         layerwise_epochs: Epochs of each layer alone, at least 0; above 0 see `layer_pairs` for the
             networks that it needs. Without any pretraining the fit is skipped too.
         num_starts: Starts of the fit, of which the best counts, at least 1.
-        **shared: See `AbstractGaussianMixture`.
 
     Source:
         Jiang et al. 2017, the closed form of its bound. Its code loads a stack of layers without

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mixvae.contracts import Covariate
 from mixvae.networks.axes import CategoryAxis
 from mixvae.networks.batched import BatchedLinear, ByteDropout, in_full_precision, start_normal
-from mixvae.networks.components import ComponentEncoder
+from mixvae.networks.components import BatchAlignment, ComponentEncoder
 from mixvae.networks.mlp import MLPDecoder
 from mixvae.networks.wide_input import is_wide
 
@@ -153,7 +153,8 @@ class Agents(_Categories):
             )
         if self.aligns:
             assert isinstance(self.encoder, ComponentEncoder)
-            self.encoder.components.align_batches(self.num_batches)
+            components = self.encoder.components
+            components.alignment = BatchAlignment(components.num_components, self.num_batches)
 
     @property
     def aligns(self) -> bool:

@@ -92,7 +92,6 @@ class PrincipalComponents(nn.Module):
     Args:
         num_components: Largest number of components, at least 1; those that are not above the noise
             are 0, see `NOISE_MARGIN`, and so are those that few samples do not span.
-        standardise: Divide each feature by its standard deviation first.
         whiten: Give each component variance 1. Without it components keep their proportions, so
             those that hardly stand out of the noise count little; their unit is the noise's
             standard deviation along one axis.
@@ -165,10 +164,6 @@ class PrincipalComponents(nn.Module):
     def project(self, x: Tensor) -> Tensor:
         """Components of x, shape (..., *shape), with the effects of batches."""
         return (x.flatten(-self.num_dims) - self.offset) @ self.projection
-
-    def align_batches(self, num_batches: int) -> None:
-        """Lay so many batches over each other from now on; before `fit`."""
-        self.alignment = BatchAlignment(self.num_components, num_batches)
 
     def forward(self, x: Tensor, batch: Tensor | None = None) -> Tensor:
         """Components of x, shape (..., *shape), as (..., num_components).
@@ -243,9 +238,5 @@ class ComponentEncoder(nn.Module):
         self.out_features = self.encoder.out_features
 
     def forward(self, x: Tensor, batch: Tensor | None = None) -> Tensor:
-        """Features of x, shape (A, B, *shape) or (B, *shape), as (A, B, hidden[-1]).
-
-        Args:
-            batch: See `PrincipalComponents.forward`.
-        """
+        """Features of x, shape (A, B, *shape) or (B, *shape), as (A, B, hidden[-1])."""
         return self.encoder(self.components(x, batch))

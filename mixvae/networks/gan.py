@@ -115,7 +115,7 @@ class CopyNetwork(nn.Module):
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z|x), each (..., L), from samples (..., *shape)."""
-        y = self.encoder(self.standardise(self._flatten(x)))
+        y = self.encoder(self.standardise(x.flatten(start_dim=x.dim() - len(self.shape))))
         return y[..., : self.latent_dim], y[..., self.latent_dim :]
 
     def shift(self, latent: Tensor, noise: Tensor) -> Tensor:
@@ -162,9 +162,6 @@ class CopyNetwork(nn.Module):
             "residual": self.residual,
         }
 
-    def _flatten(self, x: Tensor) -> Tensor:
-        return x.flatten(start_dim=x.dim() - len(self.shape))
-
 
 class Discriminator(nn.Module):
     """Tells samples from copies.
@@ -203,7 +200,6 @@ class HeadedEncoder(nn.Module):
     """A trunk and one fully connected layer more: in InfoGAN D sees the trunk, Q sees the layer.
 
     Args:
-        trunk: Builds the trunk, an encoder.
         features: Width of the layer, the number of output features.
         slope: Slope of its activation below 0; batch norm is before it.
     """

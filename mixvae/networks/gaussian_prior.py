@@ -21,11 +21,7 @@ class GaussianPrior(nn.Module):
         self.logvar = nn.Parameter(torch.zeros(num_agents, num_categories, dim))
 
     def of(self, category: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of p(z|c), each (A, B, S), at categories (A, B, K).
-
-        Args:
-            category: One-hot, or probabilities, at which both are averaged.
-        """
+        """Mean and log-variance of p(z|c), (A, B, S), at one-hot or soft categories (A, B, K)."""
         mean = in_full_precision(lambda chosen: torch.bmm(chosen, self.mean), category)
         return mean, in_full_precision(lambda chosen: torch.bmm(chosen, self.logvar), category)
 

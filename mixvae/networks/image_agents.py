@@ -15,7 +15,6 @@ class ImageAgents(Agents):
     Args:
         encoder: Fully connected, for samples of at most `most_values` values; `decoder` likewise.
         conv_encoder: Convolutional, for larger ones; `conv_decoder` likewise.
-        **shared: See `Agents`.
     """
 
     def __init__(

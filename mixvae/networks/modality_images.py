@@ -57,11 +57,6 @@ class ImageTrunk(nn.Module):
 class ImageEncoder(nn.Module):
     """Image to mean and log-variance of q(z|x).
 
-    Args:
-        width: Channels at full size.
-        max_width: Largest number of channels.
-        residual: See `ImageTrunk`.
-
     Source:
         mmvmvae (MMVM's code): for PolyMNIST residual blocks of 64, 128 and 256 channels (residual,
         width 64), or convolutions of stride 2.
@@ -89,8 +84,6 @@ class ImageDecoder(nn.Module):
     """Latent to the parameters of p(x|z) of an image: the trunk mirrored, by nearest neighbours.
 
     Args:
-        width: Channels at full size.
-        max_width: Largest number of channels.
         residual: Whether each size has a residual block, and not one convolution.
 
     Source:

@@ -15,13 +15,10 @@ SMALLEST_LENGTH = 4  # texts are halved down to about this
 
 
 class TextTrunk(nn.Module):
-    """One-hot tokens to the features that heads read, shape (B, features).
+    """One-hot tokens (B, T, V) to the features that heads read, shape (B, features).
 
     Each token is embedded, by a product, so that expected tokens can be read too. Convolutions of
     stride 2 halve the text until it has at most 4 places.
-
-    Args:
-        shape: (tokens in a text, size of the vocabulary).
     """
 
     def __init__(self, shape: Sequence[int], embedding: int = 64, width: int = 128) -> None:

@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-from mixvae.contracts import Batch
-
 NUM_TRAIN, NUM_TEST = 40, 12
 
 
@@ -25,16 +23,25 @@ def set_up(data: Any) -> Any:
     return data
 
 
-def collect(loader: object) -> Batch:
-    """All samples of a loader, without counts and factors."""
-    parts = zip(*(batch[:3] for batch in loader), strict=True)
-    return Batch(*map(torch.cat, parts))
+def collect(loader: Any) -> Any:
+    """All samples of a loader as one batch."""
+    batches = list(loader)
+
+    def joined(parts: tuple[Any, ...]) -> Any:
+        if parts[0] is None:
+            return None
+        if isinstance(parts[0], tuple):
+            return tuple(map(torch.cat, zip(*parts, strict=True)))
+        return torch.cat(parts)
+
+    return type(batches[0])(*map(joined, zip(*batches, strict=True)))
 
 
 def idx_bytes(array: np.ndarray) -> bytes:
     """Write an IDX file by its definition."""
-    header = struct.pack(f">I{array.ndim}I", 0x0800 | array.ndim, *array.shape)
-    return header + array.astype(np.uint8).tobytes()
+    kind = {"uint8": 0x08, "int32": 0x0C, "float32": 0x0D}[str(array.dtype)]
+    header = struct.pack(f">I{array.ndim}I", kind << 8 | array.ndim, *array.shape)
+    return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
 
 
 class SmallMNIST(NamedTuple):
@@ -47,12 +54,12 @@ class SmallMNIST(NamedTuple):
 
 @pytest.fixture
 def small_arrays() -> dict[str, np.ndarray]:
-    generator = np.random.default_rng(7)
+    integers = partial(np.random.default_rng(7).integers, 0, dtype=np.uint8)
     return {
-        "train-images-idx3-ubyte": generator.integers(0, 256, (NUM_TRAIN, 28, 28)),
-        "train-labels-idx1-ubyte": generator.integers(0, 10, NUM_TRAIN),
-        "t10k-images-idx3-ubyte": generator.integers(0, 256, (NUM_TEST, 28, 28)),
-        "t10k-labels-idx1-ubyte": generator.integers(0, 10, NUM_TEST),
+        "train-images-idx3-ubyte": integers(256, size=(NUM_TRAIN, 28, 28)),
+        "train-labels-idx1-ubyte": integers(10, size=NUM_TRAIN),
+        "t10k-images-idx3-ubyte": integers(256, size=(NUM_TEST, 28, 28)),
+        "t10k-labels-idx1-ubyte": integers(10, size=NUM_TEST),
     }
 
 

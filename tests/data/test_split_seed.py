@@ -52,8 +52,8 @@ def makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Make]:
     }
 
 
-def outcome(data: AbstractResidentDataModule) -> tuple[tuple[int, ...], set[int]]:
-    """Rows of the test samples, and their classes; no split shares a row with another."""
+def outcome(data: AbstractResidentDataModule) -> tuple[tuple[int, ...], set[int], set[int]]:
+    """Rows and classes of the test samples, rows that validate; no split shares a row."""
     data.setup()
     rows = {}
     for split in ("train", "val", "test"):
@@ -62,7 +62,8 @@ def outcome(data: AbstractResidentDataModule) -> tuple[tuple[int, ...], set[int]
         rows[split] = set(torch.cat(found).tolist())
         label = torch.cat([batch.label for batch in batches])
     assert not rows["test"] & (rows["train"] | rows["val"])
-    return tuple(sorted(rows["test"])), set(label.tolist())
+    assert not rows["train"] & rows["val"]
+    return tuple(sorted(rows["test"])), set(label.tolist()), rows["val"]
 
 
 @pytest.mark.parametrize("name", ["digits", "images", "cells", "sprites", "arrays", "rats"])
@@ -72,7 +73,8 @@ def test_a_split_seed_draws_other_test_samples_whatever_the_seed(name, makes):
         outcome(make(seed=seed, split_seed=split_seed, batch_size=10))
         for seed, split_seed in ((0, 3), (1, 3), (0, 4))
     )
-    assert first == again
+    assert first[:2] == again[:2]
+    assert first[2] != again[2] or name in ("arrays", "rats")  # whose split seed draws both
     assert first[0] != other[0]
     assert len(first[1]) == (10 if name == "digits" else 4 if name == "rats" else 3)
 

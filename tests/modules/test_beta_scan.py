@@ -9,6 +9,7 @@ import pytest
 import torch
 from test_multimodal import MODELS, batch, make
 from toys import EVENTS
+from toys import events as events_of
 
 from mixvae.contracts import ModalitySpec, MultimodalBatch
 from mixvae.modules import MMVM
@@ -33,9 +34,7 @@ def pair(scale: float = 1.0, shared: float = 1.0, seed: int = 0) -> MultimodalBa
         private = 2 * torch.randn(600, 1, generator=generator)
         noise = 0.1 * torch.randn(600, 1, generator=generator)
         x.append(scale * torch.cat([shared * common, private, noise], dim=1))
-    rows = torch.arange(600)
-    present = torch.ones(600, 2, dtype=torch.bool)
-    return MultimodalBatch(tuple(x), present, rows, rows, rows[:, None].expand(600, 2))
+    return events_of(*x)
 
 
 def model(**options: object) -> MMVM:

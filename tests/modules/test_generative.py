@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 import torch
+import toys
 from test_multimodal import MODELS, make
 from test_multimodal import batch as toy_batch
 from torch import Tensor, nn
@@ -70,8 +71,7 @@ def events(missing: bool = False) -> MultimodalBatch:
     present = torch.ones(B, len(SIZES), dtype=torch.bool)
     if missing:
         present[::2, 1] = False
-    rows = torch.arange(B)
-    return MultimodalBatch(x, present, rows, rows, rows[:, None].expand(B, len(SIZES)))
+    return toys.events(*x, present=present)
 
 
 def normal_at(x: Tensor, mean: Tensor, weight: Tensor, latent: Tensor) -> Tensor:

@@ -8,9 +8,9 @@ from functools import partial
 import pytest
 import torch
 import toys
-from torch.distributions import Categorical, Independent, Normal
+from torch.distributions import Categorical
 from torch.nn import functional
-from toys import B, D, K, S, batch
+from toys import B, D, K, S, batch, normal
 
 from mixvae.modules import gmvae
 from mixvae.modules.gmvae import GMVAE
@@ -26,10 +26,6 @@ def spread(model: GMVAE) -> GMVAE:
     toys.spread(model, batch().x, 50)
     model.agents.state_from_category.weight.mul_(5)
     return model
-
-
-def normal(mean: torch.Tensor, logvar: torch.Tensor) -> Independent:
-    return Independent(Normal(mean, (0.5 * logvar).exp()), 1)
 
 
 def test_the_objective_is_the_negative_bound_by_monte_carlo() -> None:

@@ -163,9 +163,3 @@ def test_what_is_missing_adds_nothing(name: str) -> None:
         losses.append(model.terms(data._replace(x=x)).total())
     assert losses[0].isfinite()
     torch.testing.assert_close(*losses)
-
-
-@pytest.mark.parametrize("name", ["moe", "mmvae plus"])
-def test_a_number_of_draws_below_one_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="num_draws"):
-        make(name, num_draws=0)

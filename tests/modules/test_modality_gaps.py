@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from toys import events as batch
 
-from mixvae.contracts import ModalitySpec, MultimodalBatch
-from mixvae.modules.joint_posterior import JointPosteriorVAE
+from mixvae.contracts import ModalitySpec
 from mixvae.modules.mmvm import MMVM
 from mixvae.networks.modality import ModalityDecoder, ModalityEncoder, ModalityNetworks
 from mixvae.objectives.likelihoods import (
@@ -43,13 +42,6 @@ def model(*modalities: ModalitySpec, **options: Any) -> MMVM:
         optimizer=partial(torch.optim.Adam, lr=1e-3),
         **{"likelihood": SquaredError(), **options},
     )
-
-
-def batch(*x: Tensor) -> MultimodalBatch:
-    size = len(x[0])
-    rows = torch.arange(size)[:, None].expand(-1, len(x))
-    present = torch.ones(size, len(x), dtype=torch.bool)
-    return MultimodalBatch(x, present, torch.zeros(size).long(), torch.arange(size), rows)
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: type(family).__name__)
@@ -137,14 +129,3 @@ def test_whole_numbers_under_a_squared_error_are_warned_of(
     assert caplog.text.count("modality 'genes' holds whole numbers from 0 to") == 1
     assert "data.kinds={genes: counts}" in caplog.text
     assert "'b'" not in caplog.text
-
-
-def test_mopoe_refuses_the_subsets_of_thirteen_modalities() -> None:
-    with pytest.raises(ValueError, match=r"1 to 12 .* got 13"):
-        JointPosteriorVAE(
-            aggregate="mopoe",
-            modalities=[ModalitySpec(f"m{m}", (2,)) for m in range(13)],
-            networks=partial(ModalityNetworks, encoder=ModalityEncoder, decoder=ModalityDecoder),
-            likelihood=SquaredError(),
-            optimizer=partial(torch.optim.Adam, lr=1e-3),
-        )

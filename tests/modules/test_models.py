@@ -66,6 +66,8 @@ BAD = [
     ("cpl", {"tau": "automatic"}, "model.tau", "got automatic"),
     ("cpl", {"adversarial_weight": 1.0}, "model.adversarial_weight", "model.adversary"),
     ("cpl", {"marginal_weight": -1.0}, "model.marginal_weight", "got -1"),
+    ("cpl", {"weight_unit": 0}, "model.weight_unit", "got 0"),
+    ("cpl", {"weight_unit": math.nan}, "model.weight_unit", "got nan"),
     (
         "cpl",
         {"likelihood": NegativeBinomial(), "shape": (1, 4, 4)},
@@ -116,11 +118,16 @@ BAD = [
     ("mmvm", {"alpha": -0.5}, "model.alpha", "got -0.5"),
     ("mmvm", {"alpha": Linear(2.0, 0.0, length=3)}, "model.alpha", "got 2"),
     ("mmvm", {"weights": {"mous": 1.0}}, "model.weights.mous", "'mouse'"),
+    ("mmvm", {"weights": "sise"}, "model.weights is 'sise'", "size"),
     ("mmvm", {"likelihoods": {"dog": Poisson()}}, "model.likelihoods.dog", "rat"),
     ("poe", {"beta": Linear(1.0, -1.0, length=3)}, "model.beta", "got -1"),
     ("poe", {"aggregate": "sum"}, "model.aggregate", "'sum'"),
     ("poe", {"aggregate": "moe", "prior_expert": True}, "model.prior_expert", "moe"),
     ("poe", {"aggregate": "mopoe", "modalities": SPECS * 5}, "1 to 12 modalities", "got 15"),
+    ("poe", {"subset_bounds": -1}, "model.subset_bounds", "got -1"),
+    ("poe", {"aggregate": "mopoe", "prior_expert": "all"}, "true, false or full", "'all'"),
+    ("poe", {"aggregate": "moe", "num_draws": 0}, "model.num_draws", "got 0"),
+    ("plus", {"num_draws": 0}, "model.num_draws", "got 0"),
     ("plus", {"private_dim": 0}, "model.private_dim", "got 0"),
 ]
 

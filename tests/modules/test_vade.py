@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 import toys
-from torch.distributions import Categorical, Independent, Normal
-from toys import B, D, K, S, batch
+from torch.distributions import Categorical
+from toys import B, D, K, S, batch, normal
 
 from mixvae.modules.vade import VaDE
 from mixvae.networks.agents import Agents
@@ -36,10 +36,6 @@ def spread(model: VaDE) -> VaDE:
     model.prior.logvar.normal_().mul_(0.3)
     model.weight_logits.normal_()
     return model
-
-
-def normal(mean: torch.Tensor, logvar: torch.Tensor) -> Independent:
-    return Independent(Normal(mean, (0.5 * logvar).exp()), 1)
 
 
 def test_the_objective_is_the_negative_bound_by_monte_carlo(

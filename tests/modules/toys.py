@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.distributions import Independent, Normal
 
 from mixvae.augmenters.adversarial import Adversarial
 from mixvae.augmenters.noise import Identity
-from mixvae.contracts import Batch, ModalitySpec
+from mixvae.contracts import Batch, ModalitySpec, MultimodalBatch
 from mixvae.modules.cpl_mixvae import CplMixVAE
 from mixvae.networks.agents import Agents
 from mixvae.networks.mlp import MLPDecoder, MLPEncoder
@@ -68,6 +69,19 @@ def make_cpl(num_agents: int = 2, **options: Any) -> CplMixVAE:
 def batch(size: int = B) -> Batch:
     x = torch.rand(size, D, generator=torch.Generator().manual_seed(1))
     return Batch(x, torch.zeros(size, dtype=torch.int64), torch.arange(size))
+
+
+def events(*x: Tensor, present: Tensor | None = None) -> MultimodalBatch:
+    """Events of these samples, which miss nothing where `present` does not say so."""
+    rows = torch.arange(len(x[0]))
+    if present is None:
+        present = torch.ones(len(rows), len(x), dtype=torch.bool)
+    none = torch.zeros_like(rows)
+    return MultimodalBatch(x, present, none, rows, rows[:, None].expand(-1, len(x)))
+
+
+def normal(mean: Tensor, logvar: Tensor) -> Independent:
+    return Independent(Normal(mean, (0.5 * logvar).exp()), 1)
 
 
 @torch.no_grad()

@@ -43,7 +43,6 @@ class BackedCells(Resident):
     Args:
         preparations: How x is prepared and, where a run needs them, raw counts.
         label: Labels, shape (N,), int64.
-        chunk_rows: Neighbouring rows that are read at a time.
         covariates: See `Batch.covariates`, shape (N, V), or None.
     """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,10 +21,10 @@ from mixvae.data.cells.source import CellSource
 from mixvae.data.checks import check_fraction
 from mixvae.data.resident import Resident
 from mixvae.data.splits import stratified_indices
+from mixvae.messages import warn
 
 FEWEST = 6  # cells that can be split in three
 LEAST = 3  # cells of a class that is in training, validation and test
-logger = logging.getLogger("mixvae")
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,6 @@ class AbstractCellDataModule(AbstractResidentDataModule):
             the median library of the training cells.
         test_fraction: Share of the cells that test, in (0, 1); the same whatever the seed.
         stratify: Share out every class of the labels over the splits.
-        **shared: See `AbstractResidentDataModule`.
     """
 
     name: str
@@ -139,8 +137,8 @@ class AbstractCellDataModule(AbstractResidentDataModule):
         count = np.bincount(label[label >= 0], minlength=len(class_names))
         rare = [name for name, cells in zip(class_names, count, strict=True) if cells < LEAST]
         if rare and not self._told_of_rare:
-            told = "classes of fewer than %d cells, which are not in every split: %s"
-            logger.warning(told, LEAST, shown(rare))
+            told = f"classes of fewer than {LEAST} cells, which are not in every split"
+            warn(f"{told}: {shown(rare)}")
             self._told_of_rare = True
         return np.where((label >= 0) & (count[label] >= LEAST), label, UNKNOWN_LABEL)
 

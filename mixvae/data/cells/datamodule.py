@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -28,9 +27,8 @@ from mixvae.data.cells.sparse import ResidentCells, as_rows
 from mixvae.data.checks import check_count
 from mixvae.data.files.given import as_labels, is_given
 from mixvae.data.resident import Resident, TrainLoader
-from mixvae.messages import warn
+from mixvae.messages import inform, warn
 
-logger = logging.getLogger("mixvae")
 BUILT_IN_LABEL = "bulk_labels"
 
 
@@ -63,7 +61,6 @@ class CellDataModule(AbstractCellDataModule):
         backed: Leave the cells on disk.
         chunk_rows: Neighbouring rows that are read from disk at a time.
         buffer_chunks: Chunks whose rows are shuffled together and held in memory.
-        **shared: See `AbstractCellDataModule`.
     """
 
     def __init__(
@@ -196,7 +193,7 @@ class CellDataModule(AbstractCellDataModule):
         with self.files.open() as source:
             state = self.files.state
             for note in source.notes:
-                logger.info("%s: %s", source.name, note)
+                inform(f"{source.name}: {note}")
             try:
                 yield source
             except FileNotFoundError:  # another file than this one, such as a gene list
@@ -253,7 +250,7 @@ class CellDataModule(AbstractCellDataModule):
         told = f"{matrix.name} is scaled; name another matrix: {better}"
         if self.normalize == "log_cpm" or self._choice.num_highly_variable is not None:
             raise ValueError(told)
-        logger.warning(told)
+        warn(told)
 
     def _tell_counts(self, source: CellSource, made: Preparation) -> None:
         """Name a matrix of raw counts, where log data are left as they came."""
@@ -261,8 +258,8 @@ class CellDataModule(AbstractCellDataModule):
             return
         counts = [name for name in source.layers if source.kind_of(name) == "counts"]
         if counts:
-            told = "%s is left in its log unit; for that of counts: data.layer=%s"
-            logger.info(told, made.layer, counts[0])
+            told = f"{made.layer} is left in its log unit; for that of counts"
+            inform(f"{told}: data.layer={counts[0]}")
 
     def _labels(self, source: CellSource) -> tuple[NDArray[np.int64], tuple[str, ...]]:
         """Class of each cell and the names of the classes, in alphabetical order."""

@@ -171,7 +171,7 @@ def _write_into(path: Path, place: str, annotated: Any, written: Sequence[str]) 
         for name, column in annotated.obs.items():
             write_elem(obs, name, column.values)
         names = [*map(str, kept), *map(str, annotated.obs)]
-        obs.attrs["column-order"] = _strings(names)
+        obs.attrs["column-order"] = np.array(names, dtype=h5py.string_dtype())
         obsm, uns = _mapping(root, "obsm"), _mapping(root, "uns")
         old = {name for name in obsm if EMBEDDINGS.fullmatch(name)}
         for name in old.difference(written):
@@ -189,9 +189,3 @@ def _mapping(root: Any, name: str) -> Any:
         group = root.create_group(name)
         group.attrs["encoding-type"], group.attrs["encoding-version"] = "dict", "0.1.0"
     return root[name]
-
-
-def _strings(names: list[str]) -> Any:
-    import h5py
-
-    return np.array(names, dtype=h5py.string_dtype())

@@ -5,7 +5,6 @@ Pure functions of arrays of shape (N, G), cells by genes. None makes a sparse ma
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from functools import reduce
 from typing import Any, Literal, NamedTuple
@@ -13,6 +12,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+
+from mixvae.messages import inform, warn
 
 Matrix = Any
 """A numpy array or a scipy CSR matrix, shape (N, G)."""
@@ -33,7 +34,6 @@ MEANING = {
     "log": "log-normalised expression (0 or more, not whole numbers)",
     "scaled": "scaled expression (negative values, such as z-scores)",
 }
-_logger = logging.getLogger("mixvae")
 
 
 def check_expression(matrix: Matrix, name: str = "the matrix") -> None:
@@ -227,11 +227,11 @@ def to_apply(
     if kind == "log":
         return _of_log(found, normalize, scale, target_sum)
     if normalize == "none" and kind in ("counts", "linear"):
-        _logger.warning("%s, and normalize=none leaves it so; models expect log-CPM", found)
+        warn(f"{found}, and normalize=none leaves it so; models expect log-CPM")
     elif kind == "scaled":
-        _logger.warning("%s; it is left as it is, while models expect log data", found)
+        warn(f"{found}; it is left as it is, while models expect log data")
     if normalize == "log_cpm" or (normalize == "auto" and kind in ("counts", "linear")):
-        _logger.info("%s; log(1 + %g x / library) is made of it", found, target_sum)
+        inform(f"{found}; log(1 + {target_sum:g} x / library) is made of it")
         return "log_cpm"
     return "none"
 
@@ -241,14 +241,14 @@ def _of_log(
 ) -> Applied:
     """Decide on log expression, whose libraries may have been scaled to another sum, and log it."""
     if normalize == "log_cpm" and scale is None:
-        told = "%s, whose libraries have no sum in common, as after genes were left out; the genes"
-        _logger.warning(told + " that are left are scaled to %g", found, target_sum)
+        told = "whose libraries have no sum in common, as after genes were left out; the genes that"
+        warn(f"{found}, {told} are left are scaled to {target_sum:g}")
         return "log_cpm"
     differs = scale is not None and abs(scale / target_sum - 1) > SAME_SCALE
     if normalize == "log_cpm" or (normalize == "auto" and differs):
-        _logger.info("%s of %g; it is made that of %g", found, scale, target_sum)
+        inform(f"{found} of {scale:g}; it is made that of {target_sum:g}")
         return "log_cpm"
-    _logger.info("%s%s; it is left as it is", found, f" of {scale:g}" if differs else "")
+    inform(f"{found}{f' of {scale:g}' if differs else ''}; it is left as it is")
     return "none"
 
 

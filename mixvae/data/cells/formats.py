@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from mixvae.data.cells.loom_file import read_loom
 from mixvae.data.cells.source import AnnDataSource, CellSource
 from mixvae.data.cells.stored_source import NOT_CELLS, open_h5ad, open_zarr
-from mixvae.data.cells.tables import NOTES, find_mtx, only_expression, read_mtx
+from mixvae.data.cells.tables import NOTES, find_mtx, only_expression, read_loom, read_mtx
 from mixvae.data.files.anndata_files import (
     UnsuitableError,
     require_anndata,

@@ -108,11 +108,13 @@ def draw_design(random: np.random.Generator, recipe: CellRecipe) -> CellDesign:
     """Draw which genes are markers, which a state moves, and how large each type is."""
     genes = _draw_genes(random, recipe)
     profile = _draw_profile(random, genes, recipe.marker_strength)
-    rich = _richest(genes.free, profile[0])
+    order = genes.free[np.argsort(profile[0, genes.free])]
+    rich = order[len(order) - int(RICH_SHARE * len(order)) :]
     effects = np.zeros((recipe.num_types, recipe.num_states, recipe.num_genes))
     for effect in effects.reshape(-1, recipe.num_genes):
         moved = random.choice(rich, recipe.num_programme_genes, replace=False)
-        effect[moved] = recipe.programme_strength * _signed(random, len(moved))
+        sign = random.choice([-1.0, 1.0], len(moved))
+        effect[moved] = recipe.programme_strength * (sign * random.uniform(0.8, 1.2, len(moved)))
     activities = np.zeros((recipe.num_activities, recipe.num_genes))
     for activity in activities:
         moved = random.choice(genes.free, round(ACTIVITY_SHARE * recipe.num_genes), replace=False)
@@ -176,15 +178,6 @@ def _draw_profile(random: np.random.Generator, genes: _Genes, marker_strength: f
         row[shared] += FAMILY_STRENGTH * random.uniform(0.7, 1.3, len(shared))
         row[own] += marker_strength * random.uniform(0.7, 1.3, len(own))
     return profile
-
-
-def _richest(columns: Columns, log_expression: Array) -> Columns:
-    order = columns[np.argsort(log_expression[columns])]
-    return order[len(order) - int(RICH_SHARE * len(order)) :]
-
-
-def _signed(random: np.random.Generator, size: int) -> Array:
-    return random.choice([-1.0, 1.0], size) * random.uniform(0.8, 1.2, size)
 
 
 @dataclass(frozen=True)

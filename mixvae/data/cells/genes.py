@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from mixvae.data.cells.expression import Matrix, library_sizes
 from mixvae.data.checks import check_count
 from mixvae.data.files.anndata_files import require_anndata, require_scanpy
 from mixvae.data.files.gene_names import without_versions
+from mixvae.messages import inform, warn
 from mixvae.spacing import spaced
 
 ALL = "all"
@@ -34,7 +34,6 @@ REMEDIES = {
 WHOLE = 0.99  # share of the counts from which on chosen genes are as good as all
 ROWS = 4096  # rows looked at a time
 FEW = 10  # genes, of which one may well have most of the expression
-_logger = logging.getLogger("mixvae")
 
 
 def check_unique(names: Sequence[str], what: str) -> None:
@@ -72,18 +71,13 @@ class GeneColumns:
 
     Attributes:
         columns: Column of each wanted gene, shape (G,), int64; -1 where the file lacks it.
-        missing: Names of the genes that it lacks.
     """
 
     columns: NDArray[np.int64]
     missing: tuple[str, ...] = ()
 
     def take(self, matrix: Matrix) -> Matrix:
-        """Cut the wanted genes, in their order, out of a matrix of the file; missing ones become 0.
-
-        Returns:
-            Expression (N, G), CSR where `matrix` is.
-        """
+        """Cut the wanted genes, (N, G), in their order, out of a matrix; missing ones become 0."""
         if len(self.columns) == matrix.shape[1] and np.array_equal(
             self.columns, np.arange(matrix.shape[1])
         ):
@@ -133,8 +127,8 @@ def find_genes(
             f"{max_missing:g} allows: {shown(missing)}{remedy}"
         )
     if missing:
-        told = "%d of %d wanted genes are missing and %s: %s"
-        _logger.warning(told, len(missing), len(wanted), consequence, shown(missing))
+        told = f"{len(missing)} of {len(wanted)} wanted genes are missing and {consequence}"
+        warn(f"{told}: {shown(missing)}")
     return GeneColumns(columns, missing)
 
 
@@ -170,8 +164,8 @@ class GeneChoice:
                 " to learn: is this the right layer?"
             )
         if constant:
-            told = "%d genes are the same in all cells and left out: %s"
-            _logger.warning(told, len(constant), shown(constant))
+            told = "genes are the same in all cells and left out"
+            warn(f"{len(constant)} {told}: {shown(constant)}")
         kept: NDArray[np.int64] = columns[varies[columns]].astype(np.int64)
         return kept
 
@@ -228,8 +222,8 @@ def highly_variable(
         varies = table["dispersions_norm"].to_numpy()[kept]
         kept = np.sort(kept[np.argsort(-varies, kind="stable")[:num_genes]])
     batches = "" if batch is None else f", in each of {len(set(batch))} batches"
-    told = "%d highly variable genes were chosen on %d training cells%s"
-    _logger.info(told, len(kept), matrix.shape[0], batches)
+    told = f"highly variable genes were chosen on {matrix.shape[0]} training cells{batches}"
+    inform(f"{len(kept)} {told}")
     return kept
 
 
@@ -240,22 +234,18 @@ def shown(names: Sequence[str]) -> str:
 
 
 def warn_of_cells(matrix: Matrix, genes: Sequence[str], name: str) -> None:
-    """Warn of cells without expression, and of a gene that has most of all expression.
-
-    Args:
-        matrix: Expression of 0 or more, shape (N, G).
-    """
+    """Warn of cells (N, G) without expression, and of a gene that has most of all expression."""
     libraries = library_sizes(matrix)
     if empty := int((libraries == 0).sum()):
-        told = "%d of %d cells of %s are empty; scanpy.pp.filter_cells(adata, min_counts=1) drops"
-        _logger.warning(told + " them", empty, len(libraries), name)
+        told = "are empty; scanpy.pp.filter_cells(adata, min_counts=1) drops them"
+        warn(f"{empty} of {len(libraries)} cells of {name} {told}")
     part = matrix[spaced(len(libraries), ROWS)]
     share = np.asarray(part.sum(axis=0)).ravel() / max(part.sum(), 1.0)
     if len(genes) >= FEW and share.max() > 0.5:
-        told = "the gene %s has %.0f %% of the expression in %s, so libraries measure little else:"
         top = int(share.argmax())
-        _logger.warning(
-            told + " is it a gene? Else leave it out", genes[top], 100 * share[top], name
+        warn(
+            f"the gene {genes[top]} has {100 * share[top]:.0f} % of the expression in {name}, so"
+            " libraries measure little else: is it a gene? Else leave it out"
         )
 
 
@@ -265,16 +255,14 @@ def warn_of_left_out(
     """Warn if left-out genes hold raw counts, for the effect on decoded profiles.
 
     Args:
-        num_genes: Number of genes chosen.
         kept: Sum of each cell's raw counts over them, shape (N,).
         library: Sum over all genes, shape (N,).
     """
     share = kept.sum() / max(library.sum(), 1.0)
     if share < WHOLE:
-        _logger.warning(
-            "the %d genes chosen hold %.0f %% of the raw counts of the training cells. Likelihoods"
-            " of counts describe each gene's part of these genes' counts, not of all: decoded"
-            " values lie above the data, and small changes of them may have the other sign",
-            num_genes,
-            100 * share,
+        warn(
+            f"the {num_genes} genes chosen hold {100 * share:.0f} % of the raw counts of the"
+            " training cells. Likelihoods of counts describe each gene's part of these genes'"
+            " counts, not of all: decoded values lie above the data, and small changes of them may"
+            " have the other sign"
         )

@@ -25,9 +25,6 @@ COMPARED = 1000  # cells of each file, by which their kinds are compared
 class JoinedMatrix(CellMatrix):
     """Matrices one below the other, of each only the columns of some genes.
 
-    Args:
-        genes: Names that each of the matrices has.
-
     Attributes:
         dropped: Other genes, which some of them have.
     """

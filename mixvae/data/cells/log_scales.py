@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ from mixvae.data.cells.expression import (
     library_sizes,
     median_library,
 )
+from mixvae.messages import warn
 from mixvae.spacing import spaced
 
 Undo = Callable[[Any], Any]
@@ -42,14 +42,12 @@ REMEDIES = {
     "log10(1 + x)": "multiply it by np.log(10)",
     ROOT: "square it",
 }
-_logger = logging.getLogger("mixvae")
 
 
 def common_scale(matrix: Matrix, form: str = LN) -> float | None:
     """Find the sum that libraries were scaled to before a form was taken, in evenly spread cells.
 
-    Returns:
-        The sum; None where the cells have none in common, such as after genes were selected.
+    None where the cells have none in common, such as after genes were selected.
     """
     libraries = library_sizes(FORMS[form](_rows(matrix)))
     libraries = libraries[libraries > 0]
@@ -137,12 +135,9 @@ def warn_of_form(matrix: Matrix, name: str) -> None:
         if form not in possible:
             continue
         if form == told or (told is None and common_scale(matrix, form) is not None):
-            _logger.warning(
-                "%s is %s of counts, but natural logarithms are expected: %s, or name the raw"
-                " counts: data.layer=NAME",
-                name,
-                form,
-                remedy,
+            warn(
+                f"{name} is {form} of counts, but natural logarithms are expected: {remedy}, or"
+                " name the raw counts: data.layer=NAME"
             )
             return
 

@@ -25,7 +25,6 @@ class Contents(NamedTuple):
 
     Attributes:
         varies: Whether each gene differs between any two cells, shape (G,).
-        scale: Of log data, see `log_scales.common_scale`.
     """
 
     kind: Kind

@@ -6,7 +6,6 @@ prepares any rows: all cells in memory, a chunk read from disk, or cells to anno
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -45,9 +44,9 @@ from mixvae.data.cells.genes import (
 from mixvae.data.cells.log_scales import are_expected_counts, median_sum
 from mixvae.data.cells.matrices import CellMatrix, Contents, MatrixInMemory
 from mixvae.data.files.gene_names import without_versions
+from mixvae.messages import inform, warn
 
 COUNTED: tuple[Kind, ...] = ("counts", "linear")  # log-CPM can be made of these
-logger = logging.getLogger("mixvae")
 
 
 @dataclass(frozen=True)
@@ -55,11 +54,7 @@ class Preparation:
     """How cells become the input of a model.
 
     Attributes:
-        kind: Kind of the expression before.
-        applied: Normalisation of it.
         target_sum: Sum of each library after scaling; None without scaling.
-        layer: The matrix that is read; None for X.
-        rounded: Round to whole counts.
         columns: Where the genes stand in it; None until it is fitted to a file.
         library: Genes whose sum is a cell's library, where files were joined by them; empty for all
             genes of a file.
@@ -89,7 +84,6 @@ class Preparation:
         Args:
             rows: Training cells, on which highly variable genes are chosen. A matrix on disk is
                 known by about 20,000 of its cells, see `CellMatrix.sampled`.
-            normalize: See `expression.to_apply`.
             target_sum: `median` takes that of the training cells, see `log_scales.median_sum`.
             batch: Batch of each cell, shape (N,), or None.
         """
@@ -142,8 +136,8 @@ class Preparation:
         libraries = library_sizes(counts[rows]), library_sizes(seen.whole[rows])
         warn_of_left_out(len(self.genes), *libraries)
         if expected:
-            told = "%s holds expected counts that are not whole; likelihoods see them rounded"
-            logger.warning(told, matrix.name)
+            told = "holds expected counts that are not whole; likelihoods see them rounded"
+            warn(f"{matrix.name} {told}")
         return replace(counted, rounded=expected)
 
     def adapt(
@@ -247,7 +241,7 @@ class Preparation:
                     f"{told}, but the run was trained on log data as they came, so their scale is"
                     " unknown; name the sum of each library after scaling, such as target_sum=1e4"
                 )
-            logger.info("%s; log(1 + %g x / library) is made of it", told, target_sum)
+            inform(f"{told}; log(1 + {target_sum:g} x / library) is made of it")
             return "log_cpm"
         if self.unit == found.kind == "log":
             return self._rescale(found.scale, name, target_sum)
@@ -265,16 +259,14 @@ class Preparation:
         if scale is None and self.applied == "log_cpm" and self.kind == "log":
             return "log_cpm"
         if scale is None:
-            logger.warning(
-                "the libraries of %s have no sum in common, as after genes were left out; they are"
-                " taken to have been scaled to %g per cell, as the run's were. If they were not,"
-                " name the layer of raw counts: data.layer=NAME",
-                name,
-                target_sum,
+            warn(
+                f"the libraries of {name} have no sum in common, as after genes were left out; they"
+                f" are taken to have been scaled to {target_sum:g} per cell, as the run's were. If"
+                " they were not, name the layer of raw counts: data.layer=NAME"
             )
         elif abs(scale / target_sum - 1) > SAME_SCALE:
-            told = "%s was scaled to %g per cell before the log; it is rescaled to the run's %g"
-            logger.info(told, name, scale, target_sum)
+            told = f"{name} was scaled to {scale:g} per cell before the log"
+            inform(f"{told}; it is rescaled to the run's {target_sum:g}")
             return "log_cpm"
         return "none"
 

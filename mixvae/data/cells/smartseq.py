@@ -6,13 +6,13 @@ samples with their class, subclass and cluster; and the genes with their symbols
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
 from mixvae.data.cells.expression import check_counts, library_sizes, log_cpm
@@ -57,16 +57,15 @@ def import_smartseq(
     listed = None if gene_list is None else read_gene_list(Path(gene_list))
     table = _kept_samples(Path(samples), keep, _words(drop))
     symbols = _symbols(Path(genes), gene_id, gene_name)
-    read = _read_counts(Path(exon), list(table.index), symbols)
+    whole, names = _read_counts(Path(exon), list(table.index), symbols)
+    columns = np.arange(len(names))
     if listed is not None:
-        wanted = find_genes(read.genes, listed, max_missing, "left out").columns
+        wanted = find_genes(names, listed, max_missing, "left out").columns
         columns = wanted[wanted >= 0]
-    else:
-        columns = np.arange(len(read.genes))
-    counts = read.counts[:, columns]
-    table["library_size"] = read.library
-    adata = anndata.AnnData(X=log_cpm(counts, read.library), obs=table, layers={"counts": counts})
-    adata.var_names = [read.genes[column] for column in columns]
+    counts, library = whole[:, columns], library_sizes(whole)
+    table["library_size"] = library
+    adata = anndata.AnnData(X=log_cpm(counts, library), obs=table, layers={"counts": counts})
+    adata.var_names = [names[column] for column in columns]
     with replacing(Path(out)) as temporary:
         adata.write_h5ad(temporary)
     return (
@@ -118,46 +117,37 @@ def _symbols(path: Path, gene_id: str, gene_name: str) -> dict[str, str]:
     return dict(zip(table[gene_id], table[gene_name], strict=True))
 
 
-@dataclass(frozen=True)
-class _Counts:
-    """Counts of the kept samples, CSR (N, G); their sums over all genes, (N,); G symbols."""
-
-    counts: sparse.csr_matrix
-    library: NDArray[np.float64]
-    genes: list[str]
-
-
-def _read_counts(path: Path, samples: list[str], symbols: dict[str, str]) -> _Counts:
-    """Read the columns of the kept samples, a few genes at a time; or their rows."""
+def _read_counts(
+    path: Path, samples: list[str], symbols: dict[str, str]
+) -> tuple[sparse.csr_matrix, list[str]]:
+    """Counts of the kept samples, CSR (N, G), a few rows of the file at a time; G symbols."""
     first, *header = _read_header(path)
-    by_gene = len(set(samples) & set(header)) > 0
-    if by_gene:
-        _refuse_absent(path, samples, header, "samples")
-        blocks, rows = [], []
+    kept, blocks, rows = set(samples), [], []
+    if kept & set(header):
+        _refuse_absent(path, samples, header)
         for names, block in _blocks(path, first, samples):
             rows += names
             blocks.append(block)
-        _check_genes(path, rows, symbols)
-        counts = sparse.csr_matrix(sparse.vstack(blocks, format="csr").T)
         genes = rows
+        _check_genes(path, genes, symbols)
+        counts = sparse.csr_matrix(sparse.vstack(blocks, format="csr").T)
     else:
         # every gene is read, since a library is the sum over all of them
-        _check_genes(path, header, symbols)
-        kept, blocks, rows = set(samples), [], []
+        genes = header
+        _check_genes(path, genes, symbols)
         for names, block in _blocks(path, first, header):
             there = [place for place, name in enumerate(names) if name in kept]
             rows += [names[place] for place in there]
             blocks.append(block[there])
         check_unique(rows, "sample")
-        _refuse_absent(path, samples, rows, "samples")
+        _refuse_absent(path, samples, rows)
         place = {name: row for row, name in enumerate(rows)}
         counts = sparse.csr_matrix(sparse.vstack(blocks, format="csr"))
         counts = counts[[place[name] for name in samples]]
-        genes = header
     check_counts(counts, f"the matrix {path}")
     named = [symbols[gene] for gene in genes]
     check_unique(named, "gene_name")
-    return _Counts(counts, library_sizes(counts), named)
+    return counts, named
 
 
 def _blocks(
@@ -188,12 +178,12 @@ def _check_genes(path: Path, ids: Sequence[str], symbols: dict[str, str]) -> Non
         )
 
 
-def _refuse_absent(path: Path, names: Sequence[str], there: Sequence[str], what: str) -> None:
+def _refuse_absent(path: Path, samples: Sequence[str], there: Sequence[str]) -> None:
     present = set(there)
-    absent = [name for name in names if name not in present]
+    absent = [name for name in samples if name not in present]
     if absent:
         raise ValueError(
-            f"{len(absent)} of {len(names)} {what} are not in {path}: {shown(absent)};"
+            f"{len(absent)} of {len(samples)} samples are not in {path}: {shown(absent)};"
             f" it has {shown(there)}"
         )
 
@@ -205,17 +195,10 @@ def _need(path: Path, header: Sequence[str], column: str) -> None:
 
 def _read_header(path: Path) -> list[str]:
     """Names of the columns, as pandas calls them; they must be unique."""
-    import csv
-    import gzip
-
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}; a CSV table is expected")
-    opener = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
-            names = next(csv.reader(file), [])
-    except (UnicodeDecodeError, csv.Error, EOFError, gzip.BadGzipFile) as error:
-        raise ValueError(f"{path} is not a CSV table: {error}") from error
+    table = _read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False)
+    names: list[str] = table.iloc[0].tolist()
     if len(names) < 2:
         raise ValueError(f"{path} is not a CSV table: its first line is {names}")
     check_unique(names, f"{path.name} column")
@@ -227,7 +210,14 @@ def _read_csv(path: Path, **options: Any) -> Any:
 
     try:
         return pandas.read_csv(path, encoding="utf-8-sig", **options)
-    except (pandas.errors.ParserError, UnicodeDecodeError) as error:
+    except (
+        pandas.errors.ParserError,
+        pandas.errors.EmptyDataError,
+        UnicodeDecodeError,
+        EOFError,
+        gzip.BadGzipFile,
+        zlib.error,
+    ) as error:
         raise ValueError(f"{path} is not a CSV table: {error}") from error
 
 

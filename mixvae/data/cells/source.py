@@ -6,7 +6,6 @@ A matrix is named `X`, `raw` (the `X` of AnnData's `raw`, with genes of its own)
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -20,24 +19,21 @@ from mixvae.data.cells.genes import check_unique
 from mixvae.data.cells.matrices import CellMatrix, MatrixInMemory
 from mixvae.data.files.gene_names import as_flags, as_words, distinct, without_versions
 from mixvae.data.files.table_lines import MISSING_WORDS
+from mixvae.messages import inform
+from mixvae.suggestions import nearest
 
 X = "X"
 RAW = "raw"
 SAMPLED = 100  # cells that tell the kind of a matrix
 FILE = "file"  # a column of every source of files
-logger = logging.getLogger("mixvae")
 
 
 class CellSource(ABC):
     """Names, matrices and columns that describe cells. A context manager.
 
     Attributes:
-        name: For messages.
         file: Short name of the file, the value of the column `file` unless obs has its own.
-        layers: Canonical names of the matrices.
-        columns: Columns of obs.
         gene_names: Column of var whose values name the genes; None for the index.
-        notes: Facts on how the source was read, for the log.
     """
 
     name: str
@@ -169,17 +165,15 @@ class CellSource(ABC):
         """
         if not self.has(column):
             there = ", ".join(self.columns) or "none"
-            near = get_close_matches(column, self.columns, n=1)
-            meant = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(
                 f"{what} is {column!r}, but obs of {self.name} has no such column; it has"
-                f" {there}{meant}"
+                f" {there}{nearest(column, self.columns)}"
             )
         words = as_words(self.column(column))
         unsaid = {word for word in words if word is not None and word.lower() in MISSING_WORDS}
         if unsaid:
-            told = "%s %r: cells with %s there have no value"
-            logger.info(told, what, column, " or ".join(map(repr, sorted(unsaid))))
+            words_of_none = " or ".join(map(repr, sorted(unsaid)))
+            inform(f"{what} {column!r}: cells with {words_of_none} there have no value")
         return [None if word in unsaid else word for word in words]
 
     def kind_of(self, layer: str) -> Kind:

@@ -24,7 +24,6 @@ class StoredSource(CellSource):
     Columns of obs of a modality are its own, and those that the file has for all modalities.
 
     Args:
-        name: For messages.
         file: The open file, an h5py or zarr group.
         place: The group in it that holds the cells; `mod/rna` of an .h5mu file.
         packed: The file's content where it lies packed on disk, to be closed too.

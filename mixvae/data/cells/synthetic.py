@@ -32,7 +32,6 @@ class SyntheticCellsDataModule(AbstractCellDataModule):
         cells_seed: Seed of the cells; the arguments from `num_cells` to `depth` are those of
             `CellRecipe`.
         counts_layer: `counts` gives raw counts too, for likelihoods of counts.
-        **shared: See `AbstractCellDataModule`.
     """
 
     def __init__(

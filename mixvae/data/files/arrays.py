@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import logging
 import pickle
 import zipfile
 import zlib
@@ -21,10 +20,7 @@ from mixvae.data.files.gene_names import is_absent
 from mixvae.data.files.given import as_array, find, is_given, tensor_array
 from mixvae.data.files.table_lines import DELIMITERS, is_missing
 from mixvae.data.files.tables import holds_words, is_number, numbers_of, read_table, text_lines
-
-Named = tuple[np.ndarray, tuple[str, ...] | None]
-
-_logger = logging.getLogger("mixvae")
+from mixvae.messages import inform
 
 KEYED = (".npz", ".pt", ".h5ad", ".h5mu", ".zarr")
 ENDINGS = (".npy", *KEYED, ".csv", ".tsv", ".txt")
@@ -50,13 +46,16 @@ def read_array(name: str) -> np.ndarray:
         name: Path of the file, with `:key` behind it for one array of a file of several. A `.csv`
             or `.tsv` has a row for each sample, and nothing, NA or nan where a value is missing.
     """
-    return _numeric(name, read_rows(name).values)
+    values = read_rows(name).values
+    if values.dtype.kind not in "buif":
+        raise ValueError(f"{name} holds {values.dtype}, not numbers")
+    return values
 
 
 def read_rows(name: str, id_column: str | None = None) -> Rows:
     """Read numbers or texts with the ids of their rows, see `read_array` and `tables`."""
     if is_given(name):
-        return Rows(as_array(find(name), name), None)
+        return Rows(as_array(find(name), name))
     path, key = located(name)
     ids = None
     if path.suffix in DELIMITERS:
@@ -78,19 +77,14 @@ def read_rows(name: str, id_column: str | None = None) -> Rows:
     return Rows(values, ids)
 
 
-def _numeric(name: str, values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind not in "buif":
-        raise ValueError(f"{name} holds {values.dtype}, not numbers")
-    return values
-
-
-def _table(path: Path, id_column: str | None) -> tuple[np.ndarray, tuple[str, ...] | None]:
+def _table(path: Path, id_column: str | None) -> Rows:
     table = read_table(path, id_column)
     texts = [row[0] for row in table.cells] if table.cells and len(table.cells[0]) == 1 else []
     if holds_words(texts):
-        _logger.info("%s holds texts, one for each line after the column's name", path)
-        return np.array(["" if is_missing(text) else text for text in texts], dtype=str), table.ids
-    return numbers_of(path, table), table.ids
+        inform(f"{path} holds texts, one for each line after the column's name")
+        kept = ["" if is_missing(text) else text for text in texts]
+        return Rows(np.array(kept, dtype=str), table.ids)
+    return Rows(numbers_of(path, table), table.ids)
 
 
 def _texts(path: Path) -> np.ndarray:
@@ -142,7 +136,9 @@ def numpy_array(path: Path, key: str | None) -> np.ndarray:
             return content
         with content:
             if key is None and {"format", "data", "shape"} <= set(content.files):
-                return _dense(path)
+                from scipy.sparse import load_npz
+
+                return np.asarray(load_npz(path).toarray())
             return np.asarray(content[_chosen(path, dict.fromkeys(content.files, 0), key)])
     except UNREADABLE as error:
         reason = str(error)
@@ -154,13 +150,6 @@ def numpy_array(path: Path, key: str | None) -> np.ndarray:
         elif "mmap length" in reason:
             reason = "it is cut short"
         raise ValueError(f"{path} cannot be used: {reason}") from error
-
-
-def _dense(path: Path) -> np.ndarray:
-    from scipy.sparse import load_npz
-
-    dense: np.ndarray = load_npz(path).toarray()
-    return dense
 
 
 def _torch_array(path: Path, key: str | None) -> np.ndarray:
@@ -186,7 +175,7 @@ def _torch_array(path: Path, key: str | None) -> np.ndarray:
     return tensor_array(content)
 
 
-def read_annotated(path: Path, key: str | None) -> Named:
+def read_annotated(path: Path, key: str | None) -> Rows:
     """Read one array of a file, dense, with the names of its observations.
 
     Args:
@@ -201,13 +190,14 @@ def read_annotated(path: Path, key: str | None) -> Named:
     root = _opened(path)
     try:
         if not hasattr(root, "keys"):
-            return np.asarray(root[...]), None
+            return Rows(np.asarray(root[...]))
         group, inner = _located(path, root, key)
         if inner not in group:
             raise ValueError(f"{path} holds no {key or inner!r}; it has {_listed(group)}")
         values = read_elem(group[inner])
-        ids = _ids(group, read_elem)
-        return _plain(path, inner, values), ids
+        obs: Any = read_elem(group["obs"]) if "obs" in group else None
+        ids = None if obs is None else tuple(map(str, obs.index))
+        return Rows(_plain(path, inner, values), ids)
     finally:
         if hasattr(root, "close"):
             root.close()
@@ -239,13 +229,6 @@ def _located(path: Path, root: Any, key: str | None) -> tuple[Any, str]:
             )
         return root["mod"][name], inner or "X"
     return root, key or "X"
-
-
-def _ids(group: Any, read_elem: Any) -> tuple[str, ...] | None:
-    if "obs" not in group:
-        return None
-    obs = read_elem(group["obs"])
-    return tuple(map(str, obs.index))
 
 
 def _plain(path: Path, key: str, values: Any) -> np.ndarray:

@@ -55,11 +55,7 @@ def is_given(name: object) -> bool:
 
 
 def find(name: str) -> Any:
-    """Return the object of a name.
-
-    Raises:
-        ValueError: If it is not given now.
-    """
+    """Return the object of a name; raise ValueError if it is not given now."""
     found = _objects.get({})
     if name not in found:
         raise ValueError(
@@ -79,9 +75,6 @@ def as_array(value: Any, what: str) -> NDArray[Any]:
     """Return an array, tensor, table, sparse matrix or nested list as an array.
 
     None, pandas' NA and masked values become NaN, or an empty text.
-
-    Args:
-        what: The value's description, which begins an error message.
 
     Returns:
         Numbers or texts, of one dimension or more.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,10 @@ def read_label_rows(name: str, num_samples: int, id_column: str | None = None) -
         float32 of 0, 1 and NaN where unknown.
     """
     if is_given(name):
-        return Rows(as_event_labels(find(name), "labels"), None)
+        return Rows(as_event_labels(find(name), "labels"))
     path, _ = located(name)
     if path.suffix in DELIMITERS:
-        values, ids = _from_table(name, num_samples, id_column)
+        values, ids = _from_table(path, num_samples, id_column)
     else:
         values, ids = read_rows(name)
     return Rows(as_event_labels(values, name), ids)
@@ -51,10 +52,7 @@ def check_labels(name: str, labels: np.ndarray, num_samples: int) -> None:
         )
 
 
-def _from_table(
-    name: str, num_samples: int, id_column: str | None
-) -> tuple[np.ndarray, tuple[str, ...] | None]:
-    path, _ = located(name)
+def _from_table(path: Path, num_samples: int, id_column: str | None) -> Rows:
     table = read_table(path, id_column, numeric=False)
     rows, ids = table.cells, table.ids
     if len(rows) == num_samples + 1:  # a first line of words among words names the columns
@@ -62,8 +60,8 @@ def _from_table(
     texts = np.array(rows, dtype=str).reshape(len(rows), -1)
     are_tags = texts.shape[1] > 1
     if all(is_missing(text) or _is_whole(text, are_tags) for text in texts.flat):
-        return numbers(list(texts.flat)).astype(float).reshape(texts.shape), ids
-    return texts, ids
+        return Rows(numbers(list(texts.flat)).astype(float).reshape(texts.shape), ids)
+    return Rows(texts, ids)
 
 
 def _is_whole(text: str, are_tags: bool) -> bool:
@@ -80,7 +78,6 @@ def as_event_labels(labels: Any, what: str) -> np.ndarray:
 
     Args:
         labels: An array of numbers or texts, or what `as_array` makes one of.
-        what: Their source, for messages.
     """
     array = as_array(labels, what)
     if array.ndim == 2 and array.shape[1] == 1:
@@ -94,14 +91,9 @@ def as_event_labels(labels: Any, what: str) -> np.ndarray:
 
 
 def _as_tags(name: str, tags: np.ndarray) -> np.ndarray:
-    if tags.dtype.kind == "U" or not np.isin(tags[~_nan(tags)], (0, 1)).all():
+    if tags.dtype.kind == "U" or not ((tags == 0) | (tags == 1) | (tags != tags)).all():
         raise ValueError(
             f"{name} has {tags.shape[1]} columns; several labels for each sample are a table of 0"
             " and 1 (NaN: unknown), and one label is one whole number or text for each"
         )
     return tags.astype(np.float32)
-
-
-def _nan(values: np.ndarray) -> np.ndarray:
-    missing: np.ndarray = values != values
-    return missing

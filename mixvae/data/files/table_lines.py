@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import logging
 import re
 from pathlib import Path
 
-_logger = logging.getLogger("mixvae")
+from mixvae.messages import inform
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 OTHERS = (";", "\t", ",")
@@ -83,7 +82,7 @@ def _delimiter(path: Path, text: str) -> str:
     other = next((one for one in OTHERS if one != usual and is_regular(one)), None)
     if other is None:
         return usual
-    _logger.info("%s has %r between its values, not %r", path, other, usual)
+    inform(f"{path} has {other!r} between its values, not {usual!r}")
     return other
 
 

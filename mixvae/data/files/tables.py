@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -11,9 +11,16 @@ from typing import NamedTuple
 import numpy as np
 
 from mixvae.data.files.table_lines import THOUSANDS, as_number, decoded, is_missing, lines_of
-from mixvae.data.files.table_names import LABEL_NAMES, are_counts, is_header_of_numbers, names_rows
+from mixvae.messages import inform, warn
 
-_logger = logging.getLogger("mixvae")
+LABEL_NAMES = frozenset(("label", "labels", "class", "type", "y", "target"))
+ID_WORDS = frozenset(("id", "ids", "eid", "pid", "uid", "uuid", "barcode", "accession"))
+"""Last words of a column's name that say that it names rows."""
+ROW_WORDS = frozenset(
+    ("index", "sample", "cell", "event", "patient", "subject", "participant", "key", "row")
+)
+"""Names of columns that name rows where their values are distinct."""
+LEAST_STEPS, LEAST_INCREASING = 3, 8
 
 
 class Table(NamedTuple):
@@ -22,9 +29,7 @@ class Table(NamedTuple):
     Attributes:
         cells: Fields of the rows, texts, shape (N, C), without the column of ids.
         ids: Name of each row, length N; None if the table has no column of ids.
-        lines: Number of each row's line in the file, for messages.
         names: Names of the C columns; none if the table has no line of names.
-        delimiter: Character between the values.
     """
 
     cells: list[list[str]]
@@ -123,12 +128,9 @@ def _has_names(path: Path, rows: list[list[str]], *, numeric: bool) -> bool:
         is_alike = bool(others) and not is_number(others[0][0])
         return not (is_alike and len(first) > 1 and all(map(is_number, first[1:])))
     if is_header_of_numbers(first, others):
-        _logger.warning(
-            "%s begins with the line %s, ..., %s: taken for the names of columns, as the lines"
-            " below it are not in order",
-            path,
-            ", ".join(first[:2]),
-            first[-1],
+        warn(
+            f"{path} begins with the line {', '.join(first[:2])}, ..., {first[-1]}: taken for the"
+            " names of columns, as the lines below it are not in order"
         )
         return True
     return False
@@ -161,10 +163,9 @@ def _id_column(
     name = names[0] if names else ""
     are_distinct = len(set(first)) == len(first)
     if names and not name:
-        _logger.warning(
-            "%s has a first column without a name: left out of the values as the names of rows,"
-            " as pandas writes them without index=False",
-            path,
+        warn(
+            f"{path} has a first column without a name: left out of the values as the names of"
+            " rows, as pandas writes them without index=False"
         )
         return 0
     if not numeric:
@@ -183,11 +184,9 @@ def _whole_numbers(path: Path, name: str, first: list[str], *, are_distinct: boo
     counts = are_distinct and len(first) > 2 and (are_counts(whole) or are_counts(whole, 1))
     if not (counts or names_rows(name, are_distinct=are_distinct)):
         return None
-    _logger.warning(
-        "%s: the first column (%r) holds whole numbers that name rows: left out of the values;"
-        " data.id_column='' keeps it as a feature",
-        path,
-        name,
+    warn(
+        f"{path}: the first column ({name!r}) holds whole numbers that name rows: left out of the"
+        " values; data.id_column='' keeps it as a feature"
     )
     return 0
 
@@ -205,7 +204,7 @@ def _words(path: Path, name: str, rows: list[list[str]], *, are_distinct: bool) 
             " they are neither numbers nor the names of rows. Leave the column out, or use it as"
             " data.labels"
         )
-    _logger.info("%s: the first column (%r) holds the ids of the rows", path, name)
+    inform(f"{path}: the first column ({name!r}) holds the ids of the rows")
     return 0
 
 
@@ -235,3 +234,41 @@ def text_lines(path: Path) -> Iterator[str]:
     """The lines of a `.txt` file, one text each; an empty line is a missing one."""
     for line in io.StringIO(decoded(path), newline=None):  # not str.splitlines: texts may hold \f
         yield line.rstrip("\n")
+
+
+def names_rows(name: str, *, are_distinct: bool = True) -> bool:
+    """Whether a column of this name names rows: `id`, `Patient ID`, `sampleId`, `subject`."""
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
+    last = words[-1].lower() if words else ""
+    return last in ID_WORDS or (are_distinct and len(words) == 1 and last in ROW_WORDS)
+
+
+def are_counts(fields: list[str], start: int = 0) -> bool:
+    """Whether fields are the numbers start, start + 1, ..."""
+    return fields == [str(start + number) for number in range(len(fields))]
+
+
+def is_header_of_numbers(first: list[str], others: list[list[str]]) -> bool:
+    """Whether a first line of numbers names columns: years, wavelengths, 0, 1, 2, ...
+
+    Such a line is in equal steps, or long and increasing; lines of values are not, and seldom
+    repeat its numbers.
+    """
+    if len(others) < 2 or len(first) < 2:
+        return False
+    columns = zip(*others, strict=False)
+    if any(value in column for value, column in zip(first, columns, strict=False)):
+        return False
+    if are_counts(first):
+        return True
+    steps = np.diff([as_number(field) for field in first])
+    are_equal = len(first) >= LEAST_STEPS and np.allclose(steps, steps[0])
+    is_long = len(first) >= LEAST_INCREASING
+    return bool((steps > 0).all()) and (are_equal or is_long) and not _increases(others[0])
+
+
+def _increases(fields: list[str]) -> bool:
+    try:
+        return bool((np.diff([as_number(field) for field in fields]) > 0).all())
+    except ValueError:
+        return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -21,11 +20,10 @@ from mixvae.data.images.image_files import Layout, check_channels, read_images, 
 from mixvae.data.images.image_labels import Images
 from mixvae.data.resident import EpochOrder, FixedOrder, ResidentTensors, TrainLoader
 from mixvae.data.splits import split_indices
+from mixvae.messages import inform
 
 FEWEST = 10  # images that can be split in three
 LARGEST_BYTE = 255
-
-logger = logging.getLogger("mixvae")
 
 
 class ImageDataModule(AbstractResidentDataModule):
@@ -49,7 +47,6 @@ class ImageDataModule(AbstractResidentDataModule):
         size: Height and width to resize to, one number or two; None keeps the size.
         least_steps: An epoch goes through few images several times, until it has so many steps.
         test_fraction: Share of the images that test, where no test set is given, in (0, 1).
-        **shared: See `AbstractResidentDataModule`.
     """
 
     def __init__(
@@ -157,7 +154,7 @@ class ImageDataModule(AbstractResidentDataModule):
             splits["val"], rows = SplitRows(train, rows[val]), rows[rest]
         splits["train"] = SplitRows(train, rows)
         if len(rows) < self.batch_size:
-            logger.info("batch_size is %d, all %s training images", len(rows), len(rows))
+            inform(f"batch_size is {len(rows)}, all {len(rows)} training images")
             self.batch_size = len(rows)
         return splits
 
@@ -219,8 +216,8 @@ class ImageDataModule(AbstractResidentDataModule):
             for part in images.values():
                 known = 0 if part.labels is None else sum(map(bool, label_words(part.labels)))
                 if 0 < known < len(part.pixels):
-                    told = "%s: %d of %d images have no label (empty, missing or below 0)"
-                    logger.info(told, part.name, len(part.pixels) - known, len(part.pixels))
+                    without = f"{len(part.pixels) - known} of {len(part.pixels)} images"
+                    inform(f"{part.name}: {without} have no label (empty, missing or below 0)")
             self._images = images
         return self._images
 

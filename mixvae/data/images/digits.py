@@ -8,7 +8,6 @@ import torch
 from mixvae.contracts import DataSpec
 from mixvae.data.base import AbstractResidentDataModule, Split, SplitRows
 from mixvae.data.resident import ResidentTensors
-from mixvae.data.splits import split_indices
 
 NUM_TEST = 360
 LARGEST_PIXEL = 16
@@ -20,9 +19,6 @@ class DigitsDataModule(AbstractResidentDataModule):
     Scikit-learn gives no official split. Ours draws 360 test rows by `split_seed`, which `seed`
     does not change, so results of different seeds are on the same digits. `seed` only parts
     validation from training. `Batch.index` is the row in `sklearn.datasets.load_digits`.
-
-    Args:
-        **shared: See `AbstractResidentDataModule`.
     """
 
     @property
@@ -46,11 +42,4 @@ class DigitsDataModule(AbstractResidentDataModule):
             label=torch.from_numpy(labels.astype(np.int64)),
             unit=LARGEST_PIXEL,
         )
-        order = torch.from_numpy(np.random.default_rng(self.split_seed).permutation(len(labels)))
-        test, rest = order[:NUM_TEST].sort().values, order[NUM_TEST:].sort().values
-        val, train = split_indices(len(rest), [self.val_fraction], self.seed)
-        return {
-            "train": SplitRows(tensors, rest[train]),
-            "val": SplitRows(tensors, rest[val]),
-            "test": SplitRows(tensors, test),
-        }
+        return self.drawn_splits(tensors, NUM_TEST / len(labels))

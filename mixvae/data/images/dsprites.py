@@ -22,7 +22,6 @@ from mixvae.contracts import Batch, DataSpec
 from mixvae.data.base import AbstractResidentDataModule, Split, SplitRows
 from mixvae.data.checks import check_fraction
 from mixvae.data.resident import Resident
-from mixvae.data.splits import split_indices
 
 FACTOR_SIZES = {"shape": 3, "scale": 6, "orientation": 40, "x": 32, "y": 32}
 """The factors in the order of the official file, the last one changing fastest. Its first factor,
@@ -111,9 +110,7 @@ class AbstractDSpritesDataModule(AbstractResidentDataModule, ABC):
     Args:
         root: Data root; None takes MIXVAE_DATA_DIR, or else the user's cache folder.
         subset: For each factor n, which keeps every n-th value, or a list of values to keep.
-        label_factor: The factor that is the label.
         test_fraction: Share of the images that tests, in (0, 1).
-        **shared: See `AbstractResidentDataModule`.
     """
 
     name: str
@@ -173,10 +170,7 @@ class AbstractDSpritesDataModule(AbstractResidentDataModule, ABC):
             factors=factors,
             rows=torch.from_numpy(images.rows),
         )
-        test, rest = split_indices(len(images.rows), [self.test_fraction], self.split_seed)
-        val, train = split_indices(len(rest), [self.val_fraction], self.seed)
-        parts: dict[Split, Tensor] = {"train": rest[train], "val": rest[val], "test": test}
-        return {split: SplitRows(tensors, rows) for split, rows in parts.items()}
+        return self.drawn_splits(tensors, self.test_fraction)
 
 
 def _check_factor(setting: str, name: str) -> None:

@@ -41,11 +41,7 @@ PUT_RIGHT = (
 
 
 class DSpritesDataModule(AbstractDownloadedDataModule, AbstractDSpritesDataModule):
-    """dSprites as published, or a subset of it.
-
-    Args:
-        **shared: See `AbstractDownloadedDataModule` and `AbstractDSpritesDataModule`.
-    """
+    """dSprites as published, or a subset of it."""
 
     name = "dsprites"
     title = "dSprites"
@@ -139,7 +135,10 @@ def _read_images(
     packed = np.empty((len(rows), size // 8), dtype=np.uint8)
     for start in range(0, num_images, CHUNK):
         count = min(CHUNK, num_images - start)
-        pixels = np.frombuffer(_read_whole(file, count * size), dtype=np.uint8)
+        content = file.read(count * size)
+        if missing := count * size - len(content):
+            raise EOFError(f"{missing} bytes of pixels are missing")
+        pixels = np.frombuffer(content, dtype=np.uint8)
         first, last = np.searchsorted(rows, [start, start + count])
         chosen = pixels.reshape(count, size)[rows[first:last] - start]
         if chosen.max(initial=0) > 1:
@@ -148,10 +147,3 @@ def _read_images(
             )
         packed[first:last] = np.packbits(chosen, axis=1)
     return packed
-
-
-def _read_whole(file: IO[bytes], count: int) -> bytes:
-    content = file.read(count)
-    if len(content) < count:
-        raise EOFError(f"{count - len(content)} bytes of pixels are missing")
-    return content

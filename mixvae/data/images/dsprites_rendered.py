@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import zipfile
 import zlib
@@ -29,6 +28,7 @@ from mixvae.data.images.dsprites import (
     grid,
 )
 from mixvae.files import replacing
+from mixvae.messages import inform, warn
 
 VERSION = 1  # of the drawings; a kept file of another one is drawn afresh
 SMALL: Mapping[str, int] = {"shape": 1, "scale": 1, "orientation": 4, "x": 4, "y": 4}
@@ -43,15 +43,9 @@ RADIUS = 16  # of a drawing, in whole pixels around the one in its centre; no sp
 FIRST_CENTRE = 16  # pixel of the first position; a step is one pixel, which puts the last at 47
 SUBPIXELS = 8  # in each direction; a pixel is 1 where the sprite covers at least half of it
 
-_log = logging.getLogger(__name__)
-
 
 class RenderedDSpritesDataModule(AbstractDSpritesDataModule):
-    """dSprites' factor grid, drawn once and kept in the data root.
-
-    Args:
-        **shared: See `AbstractDSpritesDataModule`.
-    """
+    """dSprites' factor grid, drawn once and kept in the data root."""
 
     name = "dsprites_rendered"
 
@@ -68,7 +62,7 @@ class RenderedDSpritesDataModule(AbstractDSpritesDataModule):
                 with replacing(path) as temporary:
                     np.savez_compressed(temporary, packed=packed, settings=settings)
             except OSError as error:
-                _log.info("the drawn images are not kept: %s", error)
+                inform(f"the drawn images are not kept: {error}")
 
     def read_packed(self, images: Grid) -> NDArray[np.uint8]:
         """Read the kept images, or draw them where they could not be kept."""
@@ -92,7 +86,7 @@ def _read(path: Path, images: Grid) -> NDArray[np.uint8] | None:
         with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
             packed: NDArray[np.uint8] = file["packed"]
     except BROKEN as error:
-        _log.warning("%s cannot be read (%s); its images are drawn afresh", path, error)
+        warn(f"{path} cannot be read ({error}); its images are drawn afresh")
         return None
     return packed if packed.shape == (len(images.rows), 512) else None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,14 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from mixvae.data.base import find_state
+from mixvae.messages import inform
 
 Channels = Literal["first", "last"]
 COLOURS = (1, 3, 4)  # grey, colour, colour with transparency
 KEYS = ("image_shape", "low", "high", "classes")
 RESIZED_AT_ONCE = 1000
 SHAPES = "(N, height, width), (N, channels, height, width) or (N, height, width, channels)"
-
-logger = logging.getLogger("mixvae")
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,6 @@ def channels_first(images: NDArray[Any], channels: Channels | None, name: str) -
 
     Args:
         images: Shape (N, H, W), (N, C, H, W) or (N, H, W, C).
-        name: Their source, for messages.
     """
     if images.ndim not in (3, 4) or 0 in images.shape:
         advice = ""
@@ -111,12 +108,9 @@ def channels_first(images: NDArray[Any], channels: Channels | None, name: str) -
                 " 3 or 4 channels; say where they lie: data.channels=first or last"
             )
         channels = "first" if first else "last"
-        logger.info(
-            "%s has the shape %s: channels taken to lie %s (data.channels=%s says otherwise)",
-            name,
-            images.shape,
-            channels,
-            "last" if first else "first",
+        inform(
+            f"{name} has the shape {images.shape}: channels taken to lie {channels}"
+            f" (data.channels={'last' if first else 'first'} says otherwise)"
         )
     return images if channels == "first" else np.moveaxis(images, 3, 1)
 
@@ -162,7 +156,7 @@ def value_range(images: NDArray[Any], name: str) -> tuple[float, float]:
         return 0.0, 1.0
     low = min(low, 0.0)
     if (low, high) != (0.0, 255.0):
-        logger.info("%s: pixel values from %g to %g become 0 to 1", name, low, high)
+        inform(f"{name}: pixel values from {low:g} to {high:g} become 0 to 1")
     return low, high
 
 

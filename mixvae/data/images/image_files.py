@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mixvae.data.base import Split
 from mixvae.data.files.arrays import UNREADABLE, read_array
 from mixvae.data.files.given import as_labels, is_given
-from mixvae.data.files.idx import is_idx, read_own_idx
+from mixvae.data.files.idx import is_idx, read_idx
 from mixvae.data.images.image_arrays import Channels, channels_first, check_images, resized
 from mixvae.data.images.image_labels import Images, check_file, idx_labels, read_image_labels
 from mixvae.messages import inform, warn
@@ -66,7 +66,7 @@ def read_images(name: str, labels: str | None, layout: Layout) -> dict[Split, Im
         return _with_labels(_read_folder(path, layout), labels)
     elif is_idx(path):
         check_file(path)
-        found = {"train": (read_own_idx(path), idx_labels(path) if labels is None else None)}
+        found = {"train": (read_idx(path), idx_labels(path) if labels is None else None)}
     elif ".npz" in path.name and ":" not in path.name:
         check_file(path)
         found = _read_npz(path)
@@ -171,7 +171,7 @@ def _read_folder(folder: Path, layout: Layout) -> dict[Split, Images]:
                     f"{folder} holds several data sets: {Path(found[split].name).name} and"
                     f" {path.name}; name a file, data.path={path}, and data.test_path"
                 )
-            pixels = layout.apply(read_own_idx(path), str(path))
+            pixels = layout.apply(read_idx(path), str(path))
             found[split] = Images(pixels, idx_labels(path), str(path))
         return found
     folders = [path for path in entries if path.is_dir()]

@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixvae.data.files.given import is_given
-from mixvae.data.files.idx import is_idx, read_own_idx
+from mixvae.data.files.idx import is_idx, read_idx
 from mixvae.data.files.labels import check_labels, read_label_rows
 from mixvae.data.files.table_lines import DELIMITERS
-from mixvae.data.files.table_names import LABEL_NAMES
-from mixvae.data.files.tables import read_table
+from mixvae.data.files.tables import LABEL_NAMES, read_table
 from mixvae.messages import warn
 
 LABEL_COLUMNS = LABEL_NAMES | {"category"}
@@ -27,7 +26,6 @@ class Images(NamedTuple):
     Attributes:
         pixels: Shape (N, C, H, W), as they are stored.
         labels: Whole numbers or texts, shape (N,); None for none.
-        name: Their source, for messages.
         files: Where each is a file of its own: its path.
     """
 
@@ -45,7 +43,7 @@ def read_image_labels(name: str, images: Images) -> NDArray[Any]:
     path, size = Path(name).expanduser(), len(images.pixels)
     if not is_given(name) and is_idx(path):
         check_file(path)
-        return read_own_idx(path)
+        return read_idx(path)
     is_table = path.suffix in DELIMITERS and path.is_file()
     rows = read_table(path, "", numeric=False).cells if is_table else []
     names = [file.name for file in images.files]
@@ -72,7 +70,7 @@ def idx_labels(images: Path) -> NDArray[Any] | None:
     for name in (stem, f"{stem}.gz"):
         path = images.with_name(name)
         if name != images.name and path.is_file():
-            return read_own_idx(path)
+            return read_idx(path)
     return None
 
 

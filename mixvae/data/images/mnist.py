@@ -14,7 +14,7 @@ from mixvae.contracts import DataSpec
 from mixvae.data.base import Split, SplitRows
 from mixvae.data.checks import check_count
 from mixvae.data.fetch import AbstractDownloadedDataModule, RemoteFile
-from mixvae.data.files.idx import read_idx
+from mixvae.data.files.idx import read_official_idx
 from mixvae.data.resident import ResidentTensors
 from mixvae.data.splits import split_indices
 
@@ -133,7 +133,9 @@ class MNISTDataModule(AbstractDownloadedDataModule):
             if path is None:
                 raise self.unavailable("prepare_data() was not called before setup()")
             paths.append(path)
-            arrays.append(read_idx(path, file.num_dims, file.md5 if self.checksum else None))
+            arrays.append(
+                read_official_idx(path, file.num_dims, file.md5 if self.checksum else None)
+            )
         pixels, classes = arrays
         if pixels.shape[1:] != self.spec.shape[1:]:
             raise ValueError(

@@ -178,7 +178,6 @@ class AbstractMultimodalDataModule(AbstractResidentDataModule):
         batch_size: Global batch size: training events per step, over all processes.
         missing_fraction: Probability that a sample of a training event is hidden, in [0, 1), before
             one of each event that would lose all of its samples is restored.
-        **shared: See `AbstractResidentDataModule`.
     """
 
     standardise: bool | Sequence[str]

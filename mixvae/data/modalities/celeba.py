@@ -39,9 +39,6 @@ class CelebADataModule(AbstractPaperDataModule):
     `list_attr_text_256_False_True_celeba.csv`, each table with the column `image_id`. Without the
     last one, texts are made: the names of the attributes that are present.
 
-    Args:
-        **shared: See `AbstractPaperDataModule`.
-
     Source:
         mmvmvae (MMVM's code): the middle 148 pixels, bicubic to 64; 256 letters of an alphabet of
         41; the official partition. Letters that fill a text up (`*`) are padding here.

@@ -23,7 +23,6 @@ class CiteDataModule(AbstractArraysDataModule):
         rna: Key of the counts, such as `X`, `layers/counts`, or `rna/X` of MuData.
         protein: Key of the proteins, such as `obsm/protein`, or `prot/X`.
         label: Key of the cell types, for evaluation; None: none.
-        **shared: See `AbstractArraysDataModule`.
     """
 
     name = "cite"

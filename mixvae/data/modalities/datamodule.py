@@ -27,7 +27,6 @@ class MultimodalDataModule(AbstractArraysDataModule):
         class_names: Names of the classes: of the numbers 0, 1, ..., or the texts themselves.
             None takes the labels that occur, sorted; in a trained run, those of the run.
         id_column: Column of tables that names their rows; None finds it, an empty text has none.
-        **shared: See `AbstractArraysDataModule`.
     """
 
     def __init__(

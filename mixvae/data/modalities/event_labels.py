@@ -23,7 +23,6 @@ class EventLabels:
 
     Attributes:
         label: Class of each event, shape (N,), int64; -1 where unknown.
-        names: Names of the classes.
         tags: Labels that an event may have beside each other, shape (N, T), float32 of 0, 1 and NaN
             where unknown; T = 0 for one class or none.
     """
@@ -50,7 +49,6 @@ def read_event_labels(
     """Read the labels of a file, by the ids of events where both have them.
 
     Args:
-        class_names: Names that the user gave.
         run_names: Classes of a trained run, which keep their numbers.
     """
     labels, own_ids = read_label_rows(file, num_events, id_column)

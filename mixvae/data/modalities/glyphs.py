@@ -29,7 +29,6 @@ class GlyphsDataModule(AbstractArraysDataModule):
         size: Height and width of the images, in pixels, at least 8.
         unit: `letters` or `words`, the tokens of names.
         max_glyphs: Number of glyphs, spread over the font; None: all.
-        **shared: See `AbstractArraysDataModule`.
     """
 
     name = "glyphs"

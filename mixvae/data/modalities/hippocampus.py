@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,11 +25,10 @@ from mixvae.data.modalities.rat_files import ODOUR_NAMES, Recording, read_rat
 from mixvae.data.modalities.rat_simulator import RATS, RatSimulator
 from mixvae.data.modalities.rat_windows import RatWindows, TrialFilter, Windowing, split_trials
 from mixvae.data.modalities.resident import ModalityStores, MultimodalTensors, compact
+from mixvae.messages import warn
 from mixvae.suggestions import suggestion
 
 STARTS = {"barat": 225, "buchanan": 225, "mitt": 250, "stella": 250, "superchris": 225}
-
-logger = logging.getLogger("mixvae")
 
 
 class HippocampusDataModule(AbstractMultimodalDataModule):
@@ -54,7 +53,6 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
         window_starts: First bin of each rat's window; port entry is at bin 200.
         window_length: Bins of a window, each of 10 ms.
         num_subwindows: Sub-windows of a window, W, evenly spread over it.
-        subwindow_length: Bins of a sub-window.
         odours: Odours to keep, of A to E; they are the classes.
         correct_only: Whether to keep only trials with a correct response.
         in_sequence_only: Whether to keep only trials whose odour came in its place.
@@ -64,7 +62,6 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
             function of the seed and the epoch; otherwise as a function of the seed.
         standardise: Whether each feature gets mean 0 and deviation 1 in training.
         simulator: Makes the recordings without a path; None is `RatSimulator()`.
-        **shared: See `AbstractMultimodalDataModule`.
     """
 
     def __init__(
@@ -147,20 +144,22 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
     def read_splits(self) -> dict[Split, SplitRows]:
         """Read or simulate the recordings, cut and split them, and pair their trials."""
         if self.split == "paper":
-            logger.warning(
+            warn(
                 "split=paper trains, validates and tests on the same windows, as the paper's code"
                 " does: its metrics are not of new trials"
             )
-        self._windows = tuple(self._cut(self._recording(rat)) for rat in self.rats)
+        record = self.simulator.record if self.path is None else partial(read_rat, self.path)
+        self._windows = tuple(self._cut(record(rat)) for rat in self.rats)
         stores = ModalityStores([torch.from_numpy(rat.samples) for rat in self._windows])
         splits: dict[Split, SplitRows] = {}
+        repairs = self.repair_each_epoch and self.split != "paper"
         for number, split in enumerate(SPLITS):
             events = self._pair(split, number)
             tensors = MultimodalTensors(
                 stores,
                 torch.from_numpy(self._with_windows(events.rows)),
                 torch.from_numpy(np.repeat(events.label, self.windowing.num)),
-                self._events_of_epoch if split == "train" and self._repairs else None,
+                self._events_of_epoch if split == "train" and repairs else None,
                 is_complete=split != "train" or not self.missing_fraction,
             )
             splits[split] = SplitRows(tensors, torch.arange(len(tensors.label)))
@@ -170,10 +169,6 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
     def tests_on_training(self) -> bool:
         """Whether all splits hold the same samples."""
         return self.split == "paper"
-
-    @property
-    def _repairs(self) -> bool:
-        return self.repair_each_epoch and self.split != "paper"
 
     def _events_of_epoch(self, epoch: int) -> torch.Tensor:
         return torch.from_numpy(self._with_windows(self._pair("train", 0, epoch).rows))
@@ -197,11 +192,6 @@ class HippocampusDataModule(AbstractMultimodalDataModule):
             missing = np.repeat(column == MISSING, self.windowing.num)
             columns.append(np.where(missing, MISSING, self.windowing.rows(column)))
         return np.stack(columns, axis=1)
-
-    def _recording(self, rat: str) -> Recording:
-        if self.path is None:
-            return self.simulator.record(rat)
-        return read_rat(self.path, rat)
 
     def _num_neurons(self, rat: str) -> int:
         if self.path is None:

@@ -37,7 +37,6 @@ class MimicCXRDataModule(AbstractPaperDataModule):
 
     Args:
         size: Height and width, pixels. At 224 a pair takes 100 kB of memory.
-        **shared: See `AbstractPaperDataModule`.
 
     Source:
         mmvmvae-mimic (MMVM's code): the middle square, 224 pixels, histogram equalised, grey;

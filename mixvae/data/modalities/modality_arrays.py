@@ -25,9 +25,7 @@ class OpenedArrays:
     """Arrays of M modalities by name, not yet in memory where they are mapped.
 
     Attributes:
-        raw: As in the files.
         values: In the model's order of axes, texts as tokens.
-        forms: Form of each in its file.
         present: Whether each row of each is there, shape (N, M), bool.
         gaps: Whether rows that are there miss single values.
     """

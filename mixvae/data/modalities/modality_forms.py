@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,9 +11,8 @@ from numpy.typing import NDArray
 
 from mixvae.data.modalities.pairing import row_chunks
 from mixvae.data.modalities.vocabulary import PADDING, Vocabulary
+from mixvae.messages import inform
 from mixvae.suggestions import nearest, suggestion
-
-_logger = logging.getLogger("mixvae")
 
 KINDS = ("vector", "image", "counts", "tokens", "words", "letters")
 CHANNELS = (1, 3, 4)
@@ -34,7 +32,6 @@ class Form:
         unit: Divisor of the file's values, 255 for images of bytes.
         num_tokens: Number of tokens V where the file holds token numbers or texts; 0 elsewhere.
         padding: The file's token number that stands for padding, beside those below 0.
-        vocabulary: That of texts.
     """
 
     kind: str = "vector"
@@ -219,22 +216,17 @@ def _image(name: str, samples: NDArray[Any]) -> Form:
         )
     form = Form("image")
     if samples.ndim == 4 and _has_channels_last(samples.shape[1:]):
-        _logger.info(
-            "%s of shape %s: taken for images with their channels last", name, samples.shape[1:]
-        )
+        shape = samples.shape[1:]
+        inform(f"{name} of shape {shape}: taken for images with their channels last")
         form = replace(form, channels_last=True)
     low, high = value_range(samples)
     if low >= 0 and (LEAST_BYTES <= high <= BYTE or (samples.dtype == np.uint8 and high > 1)):
-        _logger.info("%s holds bytes: divided by 255, so that grey values lie in [0, 1]", name)
+        inform(f"{name} holds bytes: divided by 255, so that grey values lie in [0, 1]")
         form = replace(form, unit=BYTE)
     elif high > 1 or low < -1:
-        _logger.info(
-            "%s has pixel values from %g to %g, taken as they are; data.standardise=[%s] scales"
-            " them",
-            name,
-            low,
-            high,
-            name,
+        inform(
+            f"{name} has pixel values from {low:g} to {high:g}, taken as they are;"
+            f" data.standardise=[{name}] scales them"
         )
     return form
 

@@ -44,7 +44,6 @@ class AbstractArraysDataModule(AbstractMultimodalDataModule):
             numbers or one-hot), `words` or `letters` (texts); guessed for others.
         padding: Token number that is padding, beside those below 0.
         map_above: Size in GiB from which an array that is mapped stays on disk.
-        **shared: See `AbstractMultimodalDataModule`.
     """
 
     name = "multimodal"

@@ -11,7 +11,7 @@ import numpy as np
 from mixvae.data.base import SPLITS, Split
 from mixvae.data.checks import check_count
 from mixvae.data.fetch import data_root
-from mixvae.data.files.idx import read_idx
+from mixvae.data.files.idx import read_official_idx
 from mixvae.data.images.mnist import FOLDER, OFFICIAL_FILES, find_file
 from mixvae.data.modalities.alignment import Aligned
 from mixvae.data.modalities.event_labels import EventLabels
@@ -44,7 +44,6 @@ class PolyMNISTDataModule(AbstractArraysDataModule):
         backgrounds: One picture for each view; None: synthetic textures.
         train_samples: Number of training digits taken, evenly spaced; None: all.
         test_samples: The same of test digits.
-        **shared: See `AbstractArraysDataModule`.
     """
 
     name = "polymnist"
@@ -136,7 +135,7 @@ def _mnist(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     """MNIST's four files, plain or compressed; nothing if one is missing."""
     paths = [find_file(folder, file) for file in OFFICIAL_FILES]
     arrays = [
-        read_idx(path, file.num_dims)
+        read_official_idx(path, file.num_dims)
         for file, path in zip(OFFICIAL_FILES, paths, strict=True)
         if path
     ]

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
+from mixvae.data.images.image_arrays import resized
 from mixvae.spacing import spaced
 
 SIDE = 28
 PICTURE_SIDE = 256
-AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,8 @@ def compose_views(
         128, and c -> 1 - c there; its offsets of up to 20, of which most fail, are not ours.
         PolyMNIST (Sutter et al. 2021) has digits of 28 pixels.
     """
-    small = _resized(images, digit_side)
+    size = (digit_side, digit_side)
+    small = resized(images[:, None].astype(np.float32), size)[:, 0] > 128
     views = []
     for m, picture in enumerate(pictures):
         random = np.random.default_rng([seed, m])
@@ -88,16 +87,6 @@ def synthetic_pictures(count: int) -> list[np.ndarray]:
     return pictures
 
 
-def _resized(images: np.ndarray, side: int) -> np.ndarray:
-    """Whether each pixel of a digit of side x side is ink, shape (N, side, side), bool."""
-    parts = []
-    for begin in range(0, len(images), AT_ONCE):
-        part = torch.from_numpy(images[begin : begin + AT_ONCE].astype(np.float32))[:, None]
-        size = (side, side)
-        parts.append(F.interpolate(part, size, mode="bilinear", antialias=True)[:, 0].numpy() > 128)
-    return np.concatenate(parts)
-
-
 def _on_picture(ink: np.ndarray, picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Digits moved, and inverted on crops of a picture: (N, 3, 28, 28), uint8."""
     count, side, _ = ink.shape
@@ -117,11 +106,7 @@ def _on_picture(ink: np.ndarray, picture: np.ndarray, random: np.random.Generato
 
 
 def read_folder(root: Path, part: str, num_views: int) -> Views:
-    """Read `<root>/<part>/m<k>/<i>.<digit>.png`; the same i and digit are one event.
-
-    Args:
-        part: `train` or `test`.
-    """
+    """Read `<root>/<part>/m<k>/<i>.<digit>.png`; the same i and digit are one event."""
     views, first = [], None
     for m in range(num_views):
         folder = root / part / f"m{m}"

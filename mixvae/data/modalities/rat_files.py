@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
+
+from mixvae.suggestions import nearest
 
 SPIKES = "spike_data_binned.npy"
 TRIALS = "trial_info.npy"
@@ -33,7 +34,6 @@ class Recording:
         spikes: Spikes per bin of 10 ms, shape (trials, neurons, bins).
         trials: Correct (1, 0), in sequence (1, 0), position (1-5) and odour (1-5) of each trial,
             shape (trials, 4 or more).
-        source: Where it comes from, for messages.
         private: The true private part of a simulated recording; empty where unknown.
     """
 
@@ -81,8 +81,7 @@ def find_file(folder: Path, rat: str, ending: str) -> Path:
                 return entry
     place = inside[0] if inside else folder
     found = [entry.name for entry in _entries(place)]
-    near = get_close_matches(rat, [name.lower() for name in found], n=1)
-    hint = f"; did you mean the rat {near[0]!r}?" if near and not inside else ""
+    hint = "" if inside else nearest(rat, map(str.lower, found))
     raise FileNotFoundError(
         f"no {wanted} for the rat {rat!r} in {place}; found there:"
         f" {', '.join(found[:20]) or 'nothing'}{hint}"

@@ -76,7 +76,6 @@ class RatSimulator:
     others are simulated.
 
     Attributes:
-        seed: Seed of everything.
         tuning: Factor of the rats' tuning to odours; 0 leaves nothing to decode.
         rate: Median of the neurons' rates without any modulation, Hz, above 0.
         num_neurons: Neurons of each rat, in the order of `RATS`; None: as recorded.

@@ -34,7 +34,6 @@ class RatWindows(NamedTuple):
 
     Attributes:
         samples: Spikes per bin, shape (T * W, neurons * bins), float32 or uint8, trial by trial.
-        kept: The trials.
         parts: Numbers of the kept trials, 0..T-1, of each split and class.
         private: The true private part in the middle of each sub-window, by name, shape (T * W, C);
             empty where unknown.
@@ -81,9 +80,7 @@ class Windowing:
     """How a trial is cut.
 
     Attributes:
-        length: Bins of a window.
         num: Sub-windows of a window, W, evenly spread over it from its first bin to its last.
-        sub_length: Bins of a sub-window.
     """
 
     length: int

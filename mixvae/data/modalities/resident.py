@@ -24,7 +24,6 @@ class Store:
         array: Samples, shape (N_m, *shape): float32, uint8, which is cut faster, or those of a
             mapped file; or numbers of tokens (N_m, *shape[:-1]), padded by -1.
         num_tokens: Size of the last, one-hot axis of a batch of tokens; 0 for numbers.
-        unit: Divisor of stored values.
         scale: Mean and deviation by which samples are standardised as they are read.
         fill: What NaN of a mapped file becomes, in its unit; None leaves it.
         is_mapped: Whether the array stays on disk, also where the computing device is another.
@@ -117,18 +116,12 @@ class MultimodalTensors(Resident):
         """Cut the batch of these events; `index` of the batch is the number of the event."""
         events = self.events.index_select(0, rows)
         present = events >= 0
-        if self.is_complete:
-            pairs = zip(self.stores.stores, events.unbind(1), strict=True)
-            x = [store.take(column) for store, column in pairs]
-            label = self.label.index_select(0, rows)
-            return MultimodalBatch(tuple(x), present, label, rows, events)
         # a missing sample is read from row 0 and then set to 0, which spares a synchronisation
-        taken = events.clamp(min=0)
-        x = []
-        for modality, store in enumerate(self.stores.stores):
-            sample = store.take(taken[:, modality])
-            absent = ~present[:, modality].view(-1, *[1] * (sample.dim() - 1))
-            x.append(sample.masked_fill_(absent, 0.0))
+        taken = (events if self.is_complete else events.clamp(min=0)).unbind(1)
+        x = [store.take(column) for store, column in zip(self.stores.stores, taken, strict=True)]
+        if not self.is_complete:
+            for sample, here in zip(x, present.unbind(1), strict=True):
+                sample.masked_fill_(~here.view(-1, *[1] * (sample.dim() - 1)), 0.0)
         return MultimodalBatch(tuple(x), present, self.label.index_select(0, rows), rows, events)
 
     def at_epoch(self, epoch: int) -> MultimodalTensors:

@@ -102,23 +102,3 @@ def test_sisters_are_nearer_to_each_other_than_to_others(cells):
     distance = np.square(profile[:, None] - profile).sum(-1)
     sisters = (family[:, None] == family) & ~np.eye(6, dtype=bool)
     assert distance[sisters].max() < distance[family[:, None] != family].min()
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"num_cells": 0}, "num_cells is 0"),
-        ({"num_types": 1.5}, "num_types is 1.5"),
-        ({"num_genes": 100}, "num_genes is 100, too few for the markers of 10 types"),
-        ({"num_cells": 12}, "num_cells is 12, too few for 10 types"),
-        ({"dropout": 1.0}, "dropout is 1.0"),
-        ({"dispersion": 0.0}, "dispersion is 0.0"),
-        ({"depth": float("nan")}, "depth is nan"),
-        ({"size_ratio": 0.5}, "size_ratio is 0.5"),
-        ({"marker_strength": -1.0}, "marker_strength is -1.0"),
-        ({"seed": -1}, "seed is -1"),
-    ],
-)
-def test_settings_out_of_range_are_refused(settings, message):
-    with pytest.raises(ValueError, match=message):
-        generate_cells(**settings)

@@ -69,7 +69,6 @@ def everything(data):
     return [torch.cat(field)[order].numpy() for field in present]
 
 
-@pytest.mark.parametrize("backed", [False, True])
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_a_file_gives_the_same_cells(write, form, backed):
     path = write(make(FORMS[form](cpm(counts()))))
@@ -87,7 +86,6 @@ def test_every_form_of_a_file_gives_the_same_cells(write, form, backed):
     assert data.spec.name == "cells"
 
 
-@pytest.mark.parametrize("backed", [False, True])
 def test_counts_are_normalised_and_said_to_be(write, backed, caplog):
     with caplog.at_level(logging.INFO, logger="mixvae"):
         data = load(write(make(sparse.csr_matrix(counts()))), backed=backed)
@@ -96,7 +94,6 @@ def test_counts_are_normalised_and_said_to_be(write, backed, caplog):
     assert data.state_dict()["normalize"] == "log_cpm"
 
 
-@pytest.mark.parametrize("backed", [False, True])
 def test_the_median_library_of_the_training_cells_is_a_unit(write, backed):
     depth = np.linspace(0.5, 2.0, NUM_CELLS)[:, None]  # libraries that differ
     raw = np.random.default_rng(0).poisson(depth, (NUM_CELLS, NUM_GENES)).astype(np.float32)
@@ -122,7 +119,6 @@ def test_where_nothing_tells_the_counts_the_unit_is_ten_thousand_or_less(write, 
     assert (applied["target_sum"] or scale) == pytest.approx(unit, rel=1e-4)
 
 
-@pytest.mark.parametrize("backed", [False, True])
 @pytest.mark.parametrize("form", ["dense", "csr"])
 def test_empty_cells_and_a_gene_with_most_counts_are_warned_of(write, backed, form, caplog):
     raw = counts()
@@ -133,7 +129,6 @@ def test_empty_cells_and_a_gene_with_most_counts_are_warned_of(write, backed, fo
     assert "the gene gene1 has 100 % of the expression" in caplog.text
 
 
-@pytest.mark.parametrize("backed", [False, True])
 @pytest.mark.parametrize("form", ["dense", "csr"])
 def test_log_data_of_another_scale_are_rescaled_unless_they_are_to_stay(
     write, form, backed, caplog
@@ -161,7 +156,6 @@ def test_sparse_cells_stay_sparse_in_memory(write):
     assert isinstance(load(data.path, backed=True).table.cells, BackedCells)
 
 
-@pytest.mark.parametrize("backed", [False, True])
 def test_a_layer_is_read_and_counts_beside_it(write, backed):
     path = write(make(np.zeros((NUM_CELLS, NUM_GENES)), spliced=counts(), logged=cpm(counts())))
     data = load(path, layer="logged", counts_layer="spliced", label_key="cluster", backed=backed)
@@ -172,7 +166,6 @@ def test_a_layer_is_read_and_counts_beside_it(write, backed):
     assert [data.spec.class_names[k] for k in label[:3]] == ["Pvalb", "Sst", "L6 IT"]
 
 
-@pytest.mark.parametrize("backed", [False, True])
 def test_the_library_counts_all_genes_though_few_are_kept(write, tmp_path, backed):
     (tmp_path / "genes.txt").write_text("gene9\ngene2\n")
     data = load(
@@ -184,7 +177,6 @@ def test_the_library_counts_all_genes_though_few_are_kept(write, tmp_path, backe
     assert np.array_equal(raw, counts()[:, [9, 2]])
 
 
-@pytest.mark.parametrize("backed", [False, True])
 def test_the_share_of_the_counts_that_chosen_genes_hold_is_told(write, tmp_path, caplog, backed):
     (tmp_path / "genes.txt").write_text("gene9\ngene2\n")
     raw = counts()
@@ -199,16 +191,6 @@ def test_the_share_of_the_counts_that_chosen_genes_hold_is_told(write, tmp_path,
     assert "genes chosen hold" not in caplog.text
 
 
-def test_raw_is_read_with_genes_of_its_own(write):
-    adata = make()
-    adata.raw = adata.copy()
-    adata = adata[:, :4].copy()
-    data = load(write(adata), layer="raw")
-    assert data.spec.shape == (NUM_GENES,)
-    assert load(data.path).spec.shape == (4,)
-
-
-@pytest.mark.parametrize("backed", [False, True])
 def test_highly_variable_genes_are_those_of_the_training_cells(write, backed):
     raw = counts()
     data = load(write(make(raw)), num_highly_variable=5, batch_key="donor", backed=backed)
@@ -221,7 +203,6 @@ def test_highly_variable_genes_are_those_of_the_training_cells(write, backed):
     assert again.spec.feature_names == data.spec.feature_names
 
 
-@pytest.mark.parametrize("backed", [False, True])
 def test_constant_genes_are_left_out_and_named(write, backed, caplog):
     x = cpm(counts())
     x[:, 3], x[:, 5] = 0.0, 1.5
@@ -241,31 +222,11 @@ def test_missing_listed_genes_are_left_out_and_named(write, tmp_path, caplog):
         load(path, genes=listed)
 
 
-def test_labels_may_be_missing_and_numbers(write):
-    adata = make()
-    adata.obs["leiden"] = pd.Series([1.0, 2.0, np.nan] * 20, index=adata.obs_names)
-    data = load(write(adata), label_key="leiden")
-    label = everything(data)[1]
-    assert data.spec.class_names == ("1", "2")
-    assert label[:3].tolist() == [0, 1, -1]
-
-
 def test_labels_change_nothing_but_the_split(write):
     path = write()
     plain, labelled = load(path, stratify=False), load(path, stratify=False, label_key="cluster")
     for a, b in zip(plain.train_dataloader(), labelled.train_dataloader(), strict=True):
         assert torch.equal(a.x, b.x)
-
-
-def test_the_checkpoint_tells_how_to_prepare_other_cells(write):
-    state = load(write(), label_key="cluster").state_dict()
-    assert state["genes"][:2] == ["gene0", "gene1"]
-    assert {key: state[key] for key in ("kind", "normalize", "layer", "label_key")} == {
-        "kind": "log",
-        "normalize": "none",
-        "layer": "X",
-        "label_key": "cluster",
-    }
 
 
 def test_the_built_in_cells_need_no_file():
@@ -294,7 +255,6 @@ def test_not_an_h5ad(tmp_path, content):
         load(str(path))
 
 
-@pytest.mark.parametrize("backed", [False, True])
 @pytest.mark.parametrize("share", [0.02, 0.6, 0.99])
 def test_truncated_files(write, share, backed):
     path = write(make(sparse.csr_matrix(counts())))
@@ -339,7 +299,6 @@ def few_counts():
 
 
 @pytest.mark.filterwarnings("ignore:.*names are not unique")
-@pytest.mark.parametrize("backed", [False, True])
 @pytest.mark.parametrize(
     ("adata", "settings", "message"),
     [
@@ -389,18 +348,3 @@ def test_x_among_the_layers_of_anndata_0_13_is_no_layer_without_a_name():
     with pytest.raises(ValueError, match=r"it has X, counts: data\.layer=counts$"):
         source.matrix("count")
     assert np.array_equal(source.matrix("counts").read(0, NUM_CELLS), counts())
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"max_missing": 2.0}, "max_missing is 2.0"),
-        ({"chunk_rows": 0}, "chunk_rows is 0"),
-        ({"buffer_chunks": 0}, "buffer_chunks is 0"),
-        ({"test_fraction": 0.0}, "test_fraction is 0.0"),
-        ({"path": None, "backed": True}, "backed is true but path is null"),
-    ],
-)
-def test_settings_out_of_range_are_refused_at_once(settings, message):
-    with pytest.raises(ValueError, match=message):
-        CellDataModule(**{"seed": 0, "path": "cells.h5ad", **settings})

@@ -31,7 +31,6 @@ def load(tmp_path, adata=None, **settings):
     return data
 
 
-@pytest.mark.parametrize("backed", [False, True])
 def test_batches_hold_the_batch_first_then_classes_and_standard_scores(tmp_path, backed):
     settings = {"batch_key": "donor", "covariates": ["type", "mito"], "backed": backed}
     data = load(tmp_path, **settings)
@@ -51,7 +50,6 @@ def test_batches_hold_the_batch_first_then_classes_and_standard_scores(tmp_path,
     )
 
 
-@pytest.mark.parametrize("backed", [False, True])
 def test_numbers_are_classes_where_they_are_categories(tmp_path, backed):
     adata = make(lane=pd.Categorical([1, 2, 3] * 20))
     data = load(tmp_path, adata, covariates="lane", backed=backed)

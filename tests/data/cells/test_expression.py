@@ -122,7 +122,6 @@ def at(value):
     return broken
 
 
-@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
 @pytest.mark.parametrize(
     ("check", "value", "message"),
     [(check_expression, value, f"X holds {value}") for value in (np.nan, np.inf, -np.inf)]
@@ -153,7 +152,6 @@ UNITS = {
 }
 
 
-@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
 @pytest.mark.parametrize("unit", UNITS)
 def test_the_unit_of_values_that_are_not_whole(form, unit, caplog):
     values, kind, warning = UNITS[unit]
@@ -163,7 +161,6 @@ def test_the_unit_of_values_that_are_not_whole(form, unit, caplog):
     assert re.search(warning, caplog.text) if warning else not caplog.text
 
 
-@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
 def test_expected_counts_are_counts_and_log_or_scaled_data_are_not(form):
     halves = form(COUNTED / 2)
     assert are_expected_counts(halves, halves, "X")
@@ -188,7 +185,6 @@ def test_what_no_logarithm_is_made_of_is_refused(call, message):
         call()
 
 
-@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
 def test_libraries_are_sums_of_rows_also_of_empty_ones_and_across_blocks(form, monkeypatch):
     monkeypatch.setattr("mixvae.data.cells.expression.ROWS", 3)
     counts = np.random.default_rng(0).poisson(0.3, size=(11, 6)).astype(np.float32)

@@ -47,7 +47,6 @@ A, B = slice(0, 120), slice(120, 200)
 SHUFFLED = RNG.permutation(30).tolist()
 
 
-@pytest.mark.parametrize("backed", [False, True])
 @pytest.mark.parametrize("second", [sparse.csr_matrix, np.asarray])
 def test_two_files_are_the_cells_of_one_whatever_their_order_of_genes(write, backed, second):
     one = load(*write(one=cells_of(slice(None))), label_key="type")
@@ -62,7 +61,6 @@ def test_two_files_are_the_cells_of_one_whatever_their_order_of_genes(write, bac
     assert len(set(seen.tolist())) == len(seen) > 0.6 * 200
 
 
-@pytest.mark.parametrize("backed", [False, True])
 def test_genes_that_a_file_lacks_are_dropped_and_libraries_are_of_the_rest(write, backed, caplog):
     shared = range(5, 25)
     with caplog.at_level(logging.WARNING, logger="mixvae"):
@@ -172,7 +170,6 @@ def test_a_file_is_named_once_and_an_empty_list_is_refused(write):
         load([])
 
 
-@pytest.mark.parametrize("backed", [False, True])
 def test_a_file_that_changes_while_it_is_read_is_named(write, backed, monkeypatch):
     paths = write(a=cells_of(A), b=cells_of(B))
     plain = CellDataModule._labels

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ import torch
 from scipy import sparse
 
 from mixvae.data.cells.expression import log_cpm, normalised
-from mixvae.data.cells.formats import CellFile
 from mixvae.data.cells.matrices import MatrixInMemory
 from mixvae.data.cells.preparation import Preparation
 
@@ -47,7 +45,6 @@ def test_genes_are_found_by_name_and_libraries_are_those_of_all_genes() -> None:
     np.testing.assert_allclose(prepared(COUNTS[:, order], few, names), LOG[:, 3:9], rtol=1e-6)
 
 
-@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
 def test_missing_genes_count_as_not_expressed_up_to_a_share(
     form, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -153,14 +150,6 @@ def test_the_preparation_is_found_in_a_checkpoint_of_an_earlier_version() -> Non
     synthetic = {key: COUNTED[key] for key in ("genes", "kind", "normalize", "target_sum")}
     assert Preparation.find({"X": synthetic}) == Preparation(("a", "b"), "counts", "log_cpm", 1e4)
     assert Preparation.find({"state_dict": {}, "DigitsDataModule": {}}) is None
-
-
-def test_a_file_that_is_no_anndata_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no file"):
-        CellFile(tmp_path / "none.h5ad").read()
-    (tmp_path / "a.h5ad").write_text("not HDF5")
-    with pytest.raises(ValueError, match="is not an AnnData file"):
-        CellFile(tmp_path / "a.h5ad").read()
 
 
 @pytest.mark.parametrize("genes", [slice(None), slice(0, 8)])

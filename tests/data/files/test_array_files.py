@@ -115,20 +115,6 @@ def test_labels_in_an_array():
     assert read_labels("labels.npy", 3).tolist() == ["b", "a", "b"]
 
 
-@pytest.mark.parametrize(
-    ("array", "message"),
-    [
-        (np.array([1, 2]), "labels.npy holds 2 labels for 3 samples"),
-        (np.array([1.0, 2.0, 0.5]), "labels are whole numbers or texts"),
-        (2 * np.eye(3, dtype=int), "has 3 columns; several labels"),
-    ],
-)
-def test_labels_of_another_kind_are_refused(array, message):
-    np.save("labels.npy", array)
-    with pytest.raises(ValueError, match=message):
-        read_labels("labels.npy", 3)
-
-
 def test_an_npy_is_not_read_before_it_is_used():
     assert isinstance(read_array("a.npy"), np.memmap)
 

@@ -29,11 +29,6 @@ def test_splits_are_disjoint_and_cover_every_row(data):
     assert torch.cat(parts).sort().values.tolist() == list(range(1797))
 
 
-def test_a_negative_split_seed_is_refused():
-    with pytest.raises(ValueError, match="split_seed is -1"):
-        DigitsDataModule(seed=0, split_seed=-1)
-
-
 def test_the_test_split_is_that_of_seed_0_whatever_the_seed():
     # pinned: results in the README and in experiments/ are on these rows
     for seed in (0, 1, 17):

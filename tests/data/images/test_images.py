@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from mixvae.data.files.given import giving, name_of
 from mixvae.data.images.datamodule import ImageDataModule, RepeatedOrder
 from mixvae.data.images.image_arrays import channels_first, resized
 from mixvae.data.images.image_files import Layout, read_images
+from tests.data.conftest import idx_bytes
 
 N = 40
 
@@ -42,11 +42,7 @@ def write_pictures(
 
 
 def write_idx(path: Path, array: np.ndarray) -> Path:
-    kinds = {"uint8": 0x08, "int32": 0x0C, "float32": 0x0D}
-    header = struct.pack(
-        f">I{array.ndim}I", kinds[str(array.dtype)] << 8 | array.ndim, *array.shape
-    )
-    content = header + array.astype(array.dtype.newbyteorder(">")).tobytes()
+    content = idx_bytes(array)
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
     return path
 
@@ -143,19 +139,6 @@ def test_an_official_test_set_is_kept_whole(tmp_path: Path) -> None:
     (batch,) = data.test_dataloader()
     assert torch.equal(batch.x[0, 0], torch.from_numpy(IMAGES[-1] / np.float32(255)))
     assert len(batch.x) == N
-
-
-def test_the_test_images_do_not_depend_on_the_seed(tmp_path: Path) -> None:
-    np.save(tmp_path / "x.npy", IMAGES)
-    other = ImageDataModule(seed=1, path=str(tmp_path / "x.npy"))
-    other.setup("fit")
-    rows = [
-        {split: part.rows.tolist() for split, part in data._splits.items()}
-        for data in (read(tmp_path / "x.npy"), other)
-    ]
-    assert rows[0]["test"] == rows[1]["test"]
-    assert rows[0]["val"] != rows[1]["val"]
-    assert sorted(row for part in rows[0].values() for row in part) == list(range(N))
 
 
 @pytest.mark.parametrize(
@@ -363,23 +346,6 @@ def test_a_fault_of_the_images_is_named(name: str, tmp_path: Path) -> None:
     assert "Delete the file" not in str(raised.value)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({}, "data.path names no images"),
-        ({"path": "a", "size": 1}, "size is 1"),
-        ({"path": "a", "size": [3, 4, 5]}, "size is"),
-        ({"path": "a", "channels": "frist"}, "'frist'.*first"),
-        ({"path": "a", "least_steps": 0}, "least_steps"),
-        ({"path": "a", "test_labels": "b"}, "data.test_path"),
-        ({"path": "a", "val_fraction": 0.5, "test_fraction": 0.5}, "nothing to"),
-    ],
-)
-def test_wrong_settings_are_named(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        ImageDataModule(seed=0, **options)
-
-
 NAMES = [f"{number:03d}.png" for number in range(N)]
 WORDS = [f"kind {label}" for label in LABELS]
 SHUFFLED = np.random.default_rng(1).permutation(N)
@@ -467,11 +433,10 @@ def test_values_far_below_1_are_scaled(tmp_path: Path) -> None:
         ("twice", r"images and x may be the same; choose one"),
         ("cut npz", r"a\.npz cannot be read: it is no archive"),
         ("frames", r"it holds 2 pictures"),
-        ("size", r"size is 32\.0"),
     ],
 )
 def test_what_would_be_read_wrongly_is_refused(case: str, message: str, tmp_path: Path) -> None:
-    pictures, options = tmp_path / "a", dict[str, Any]()
+    pictures = tmp_path / "a"
     if case in ("nested", "frames"):
         write_pictures(pictures, IMAGES, LABELS if case == "nested" else None)
     if case == "nested":
@@ -490,10 +455,8 @@ def test_what_would_be_read_wrongly_is_refused(case: str, message: str, tmp_path
         np.savez(pictures, images=IMAGES, **other)
         if case == "cut npz":
             pictures.write_bytes(pictures.read_bytes()[:200])
-    elif case == "size":
-        options["size"] = 32.0
     with pytest.raises(ValueError, match=message):
-        read(pictures, **options)
+        read(pictures)
 
 
 @pytest.mark.parametrize(

@@ -44,10 +44,25 @@ def table(name: str, values: np.ndarray, ids: list[object] | None, header: list[
     return name
 
 
+def unread(modalities: dict[str, str], **options: object) -> MultimodalDataModule:
+    return MultimodalDataModule(seed=0, modalities=modalities, batch_size=8, **options)
+
+
 def ready(modalities: dict[str, str], **options: object) -> MultimodalDataModule:
-    data = MultimodalDataModule(seed=0, modalities=modalities, batch_size=8, **options)
+    data = unread(modalities, **options)
     data.setup()
     return data
+
+
+def beside_a(array: np.ndarray, **options: object) -> MultimodalDataModule:
+    """An array as the modality b."""
+    np.save("b.npy", array)
+    return ready({"a": "a.npy", "b": "b.npy"}, **options)
+
+
+def labelled(labels: np.ndarray) -> MultimodalDataModule:
+    np.save("y.npy", labels)
+    return ready({"a": "a.npy", "b": "b.npy"}, labels="y.npy")
 
 
 def rows_of(data: MultimodalDataModule, modality: int) -> np.ndarray:
@@ -181,15 +196,13 @@ def test_labels_without_ids_are_those_of_events_in_order(caplog) -> None:
 
 
 def test_a_transposed_table_is_recognised() -> None:
-    np.save("t.npy", B.T)
-    with pytest.raises(ValueError, match="t has 60 columns: it may have to be transposed"):
-        ready({"a": "a.npy", "t": "t.npy"})
+    with pytest.raises(ValueError, match="b has 60 columns: it may have to be transposed"):
+        beside_a(B.T)
 
 
 def test_images_with_channels_last_are_turned_and_bytes_scaled(caplog):
     pictures = RANDOM.integers(0, 256, (NUM, 8, 9, 3), dtype=np.uint8)
-    np.save("image.npy", pictures)
-    data = ready({"a": "a.npy", "image": "image.npy"})
+    data = beside_a(pictures)
     assert data.spec.modalities[1].shape == (3, 8, 9)
     assert data.spec.modalities[1].kind == "image"
     assert "taken for images with their channels last" in caplog.text
@@ -198,22 +211,20 @@ def test_images_with_channels_last_are_turned_and_bytes_scaled(caplog):
     np.testing.assert_allclose(rows_of(data, 1), expected, rtol=1e-6)
     state = MultimodalState.from_plain(data.state_dict())
     np.testing.assert_array_equal(
-        state.form("image").encoded("image", pictures), pictures.transpose(0, 3, 1, 2)
+        state.form("b").encoded("b", pictures), pictures.transpose(0, 3, 1, 2)
     )
-    assert state.form("image").file_shape((3, 8, 9)) == (8, 9, 3)
+    assert state.form("b").file_shape((3, 8, 9)) == (8, 9, 3)
 
 
 def test_an_image_with_channels_first_stays_as_it_is() -> None:
-    np.save("image.npy", RANDOM.uniform(size=(NUM, 3, 8, 4)))
-    assert ready({"a": "a.npy", "i": "image.npy"}).spec.modalities[1].shape == (3, 8, 4)
+    assert beside_a(RANDOM.uniform(size=(NUM, 3, 8, 4))).spec.modalities[1].shape == (3, 8, 4)
 
 
 @pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
 def test_standardising_does_not_depend_on_the_unit(unit: float) -> None:
     values = (B.astype(np.float64) + 3) * unit
     values[:, 1] = 5 * unit  # constant
-    np.save("scaled.npy", values)
-    data = ready({"a": "a.npy", "b": "scaled.npy"}, standardise=True)
+    data = beside_a(values, standardise=True)
     train = rows_of(data, 1)[data.event_rows("train")]
     np.testing.assert_allclose(train.std(axis=0), [1, 0, 1, 1], atol=1e-4)
 
@@ -221,10 +232,10 @@ def test_standardising_does_not_depend_on_the_unit(unit: float) -> None:
 def test_integer_tokens_become_one_hot_and_padding_zeros() -> None:
     tokens = RANDOM.integers(0, 7, (NUM, 5))
     tokens[0] = 6
+    tokens[:, 1] = 1  # so that no row is padding alone, a missing modality
     tokens[:, 4] = -1
     tokens[::2, 3] = 0  # the padding by choice
-    np.save("tokens.npy", tokens)
-    data = ready({"a": "a.npy", "t": "tokens.npy"}, kinds={"t": "tokens"}, padding=0)
+    data = beside_a(tokens, kinds={"b": "tokens"}, padding=0)
     assert data.spec.modalities[1].shape == (5, 7)
     expected = np.eye(7)[np.maximum(tokens, 0)] * (tokens > 0)[..., None]
     np.testing.assert_array_equal(rows_of(data, 1)[1:], expected[1:])
@@ -232,24 +243,20 @@ def test_integer_tokens_become_one_hot_and_padding_zeros() -> None:
 
 def test_tokens_beyond_the_vocabulary_of_a_run_are_refused() -> None:
     tokens = RANDOM.integers(0, 7, (NUM, 5))
-    np.save("tokens.npy", tokens)
-    state = ready({"a": "a.npy", "t": "tokens.npy"}, kinds={"t": "tokens"}).state_dict()
+    state = beside_a(tokens, kinds={"b": "tokens"}).state_dict()
     tokens[3, 2] = 9
-    np.save("tokens.npy", tokens)
-    other = MultimodalDataModule(
-        seed=0, modalities={"a": "a.npy", "t": "tokens.npy"}, kinds={"t": "tokens"}, batch_size=8
-    )
-    with pytest.raises(ValueError, match=r"t has the token 9 in row 3.* whole numbers below 7"):
+    np.save("b.npy", tokens)
+    other = unread({"a": "a.npy", "b": "b.npy"}, kinds={"b": "tokens"})
+    with pytest.raises(ValueError, match=r"b has the token 9 in row 3.* whole numbers below 7"):
         other.load_state_dict(state)
 
 
 @pytest.mark.parametrize("kind", ["words", "letters"])
 def test_texts_have_a_vocabulary_of_training_rows(kind: str) -> None:
-    np.save("text.npy", TEXTS)
-    data = ready({"a": "a.npy", "text": "text.npy"}, kinds={"text": kind})
-    form = MultimodalState.from_plain(data.state_dict()).form("text")
+    data = beside_a(TEXTS, kinds={"b": kind})
+    form = MultimodalState.from_plain(data.state_dict()).form("b")
     assert form.vocabulary is not None
-    tokens = form.encoded("text", np.array(["a red dragon", ""]))
+    tokens = form.encoded("b", np.array(["a red dragon", ""]))
     back = form.vocabulary.decode(tokens)
     assert back[0] == ("a red <unknown>" if kind == "words" else back[0])
     assert (tokens[1] == -1).all()
@@ -300,9 +307,8 @@ def test_a_line_of_a_txt_file_ends_at_its_end_only() -> None:
 def test_a_text_without_words_is_refused() -> None:
     texts = TEXTS.copy()
     texts[7] = "!!!"
-    np.save("text.npy", texts)
-    with pytest.raises(ValueError, match=r"'!!!' of text in row 7.*data.kinds=\{text: letters\}"):
-        ready({"a": "a.npy", "text": "text.npy"})
+    with pytest.raises(ValueError, match=r"'!!!' of b in row 7.*data.kinds=\{b: letters\}"):
+        beside_a(texts)
 
 
 LABELS = {
@@ -315,8 +321,7 @@ LABELS = {
 
 @pytest.mark.parametrize("name", LABELS)
 def test_labels_may_be_floats_truths_bytes_and_unknown(name: str) -> None:
-    np.save("y.npy", LABELS[name])
-    data = ready({"a": "a.npy", "b": "b.npy"}, labels="y.npy")
+    data = labelled(LABELS[name])
     assert data.spec.num_classes == {"float": 3}.get(name, 2)
     labels = np.concatenate(
         [batch.label for s in ("train", "val", "test") for batch in data.eval_dataloader(s)]
@@ -325,8 +330,7 @@ def test_labels_may_be_floats_truths_bytes_and_unknown(name: str) -> None:
 
 
 def test_a_class_of_two_events_trains(caplog: pytest.LogCaptureFixture) -> None:
-    np.save("y.npy", np.where(np.arange(NUM) < 2, 7, 1))
-    data = ready({"a": "a.npy", "b": "b.npy"}, labels="y.npy")
+    data = labelled(np.where(np.arange(NUM) < 2, 7, 1))
     assert "class '7' has 2 of 60 events: all of them train" in caplog.text
     assert {0, 1} <= set(data.event_rows("train").tolist())
 
@@ -342,16 +346,14 @@ def test_a_class_of_two_events_trains(caplog: pytest.LogCaptureFixture) -> None:
 def test_labels_without_two_classes_are_told(
     labels: np.ndarray, told: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    np.save("y.npy", labels)
-    ready({"a": "a.npy", "b": "b.npy"}, labels="y.npy")
+    labelled(labels)
     assert f"y.npy {told}: probes and coherence need two classes" in caplog.text
 
 
 def test_several_labels_for_an_event_are_tags() -> None:
     tags = RANDOM.integers(0, 2, (NUM, 3)).astype(float)
     tags[0, 0] = np.nan
-    np.save("y.npy", tags)
-    data = ready({"a": "a.npy", "b": "b.npy"}, labels="y.npy")
+    data = labelled(tags)
     assert (data.spec.num_classes, data.tags.shape[1]) == (0, 3)
     np.testing.assert_array_equal(data.tags, tags)
     assert read_labels("y.npy", NUM).shape == (NUM, 3)
@@ -371,47 +373,17 @@ def test_an_array_above_the_limit_stays_on_disk() -> None:
     np.testing.assert_allclose(rows_of(mapped, 1), rows_of(whole, 1), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("arrays", "options", "message"),
-    [
-        ({"a": A}, {}, "names 'a' alone; several modalities are two or more"),
-        ({"a": A, "b": np.ones((NUM, 3))}, {}, "'b' is constant in training"),
-        ({"a": A, "b": 1e9 + B.astype(float)}, {}, "'b' is constant in training.*subtract its"),
-        ({"a": A, "b": np.array(["one", "text"])[[1] * NUM]}, {}, "'b' is constant in training"),
-        ({"a": A, "b": TEXTS}, {"standardise": ["b"]}, "names 'b', which holds tokens"),
-        ({"a": A, "b": B}, {"padding": 3}, "data.padding is 3, but no modality holds token"),
-        ({"a": A, True: B}, {}, "has the name True"),
-        ({"a": A, 1e3: B}, {}, "has the name 1000.0"),
-        (
-            {"a": A, "b": np.full(NUM, "\U0001f426")},
-            {},
-            r"hold no words; data.kinds=\{NAME: letters",
-        ),
-        ({"a": A, "b": B}, {"missing_fraction": 0.999999}, "no training event with two modalities"),
-        ({"a": A, "b": B}, {"kinds": {"c": "image"}}, "data.kinds.c is not a modality"),
-        ({"a": A, "b": B}, {"kinds": {"b": "picture"}}, "data.kinds.b is 'picture'"),
-        ({"a": A, "b": B}, {"kinds": {"b": "image"}}, r"b has the shape \(60, 4\); images are"),
-        ({"a": A, "b": B}, {"kinds": {"b": "words"}}, "data.kinds.b is words, but b holds float32"),
-        ({"a": A, "b": B}, {"map_above": -1}, "map_above is -1"),
-        ({"a": A, "b": B.astype(complex)}, {}, "holds complex128, not numbers"),
-    ],
-)
-def test_what_cannot_be_several_modalities_is_refused(
-    arrays: dict[str, np.ndarray], options: dict, message: str
-) -> None:
-    for name, array in arrays.items():
-        np.save(f"{name}.npy", array)
-    with pytest.raises(ValueError, match=message):
-        ready({name: f"{name}.npy" for name in arrays}, **options)
+def test_one_modality_is_not_several() -> None:
+    with pytest.raises(ValueError, match="names 'a' alone; several modalities are two or more"):
+        ready({"a": "a.npy"})
 
 
 def test_images_of_unlike_sizes_are_refused() -> None:
     pictures = np.empty(NUM, dtype=object)
     for i in range(NUM):
         pictures[i] = np.zeros((3, 8 + i % 2, 8))
-    np.save("image.npy", pictures, allow_pickle=True)
     with pytest.raises(ValueError, match="arrays of objects are not read"):
-        ready({"a": "a.npy", "image": "image.npy"})
+        beside_a(pictures)
 
 
 def test_gaps_in_data_of_a_run_without_gaps_become_its_training_means() -> None:
@@ -421,13 +393,7 @@ def test_gaps_in_data_of_a_run_without_gaps_become_its_training_means() -> None:
     np.save("a.npy", a)
     np.save("b.npy", b)
     for limit in (4.0, 0.0):
-        data = MultimodalDataModule(
-            seed=0,
-            modalities={"a": "a.npy", "b": "b.npy"},
-            batch_size=8,
-            standardise=["b"],
-            map_above=limit,
-        )
+        data = unread({"a": "a.npy", "b": "b.npy"}, standardise=["b"], map_above=limit)
         data.load_state_dict(state)
         data.setup()
         assert not any(item.has_gaps for item in data.spec.modalities)
@@ -459,29 +425,26 @@ def images(*shape: int) -> np.ndarray:
     ],
 )
 def test_channels_are_last_where_they_are_fewer_than_pixels(shape: tuple, seen: tuple) -> None:
-    np.save("i.npy", images(*shape))
-    assert ready({"a": "a.npy", "i": "i.npy"}).spec.modalities[1].shape == seen
+    assert beside_a(images(*shape)).spec.modalities[1].shape == seen
 
 
 @pytest.mark.parametrize(("trained", "given"), [(1, 255), (255, 1)])
 def test_images_of_another_unit_than_the_run_s_are_refused(trained: int, given: int) -> None:
     pictures = RANDOM.uniform(size=(NUM, 8, 8))
-    np.save("i.npy", pictures * trained)
-    state = MultimodalState.from_plain(ready({"a": "a.npy", "i": "i.npy"}).state_dict())
-    state.check_unit("i", pictures * trained)
-    np.save("i.npy", pictures * given)
-    other = MultimodalDataModule(seed=0, modalities={"a": "a.npy", "i": "i.npy"}, batch_size=8)
+    state = MultimodalState.from_plain(beside_a(pictures * trained).state_dict())
+    state.check_unit("b", pictures * trained)
+    np.save("b.npy", pictures * given)
+    other = unread({"a": "a.npy", "b": "b.npy"})
     other.run_state = state
-    with pytest.raises(ValueError, match=r"i has values up to .* (multiply|divide) by 255"):
+    with pytest.raises(ValueError, match=r"b has values up to .* (multiply|divide) by 255"):
         other.setup()
 
 
 @pytest.mark.parametrize("dtype", ["int64", "uint16", "float32", "float16"])
 def test_bytes_of_any_type_are_divided_by_255(dtype: str) -> None:
     pictures = images(3, 8, 8).astype(dtype)
-    np.save("i.npy", pictures)
-    data = ready({"a": "a.npy", "i": "i.npy"})
-    assert MultimodalState.from_plain(data.state_dict()).form("i").unit == 255.0
+    data = beside_a(pictures)
+    assert MultimodalState.from_plain(data.state_dict()).form("b").unit == 255.0
 
 
 def test_bytes_are_told_by_all_images() -> None:
@@ -496,16 +459,14 @@ def test_bytes_are_told_by_all_images() -> None:
 def test_tokens_are_of_any_whole_type(dtype: str) -> None:
     tokens = RANDOM.integers(0, 2, (NUM, 5)).astype(dtype)
     tokens[0] = 1
-    np.save("t.npy", tokens)
-    data = ready({"a": "a.npy", "t": "t.npy"}, kinds={"t": "tokens"})
+    data = beside_a(tokens, kinds={"b": "tokens"})
     assert data.spec.modalities[1].shape == (5, 2)
 
 
 def test_a_padding_number_is_no_part_of_the_vocabulary() -> None:
     tokens = RANDOM.integers(0, 7, (NUM, 5))
     tokens[0], tokens[:, 4] = 6, 50256
-    np.save("t.npy", tokens)
-    data = ready({"a": "a.npy", "t": "t.npy"}, kinds={"t": "tokens"}, padding=50256)
+    data = beside_a(tokens, kinds={"b": "tokens"}, padding=50256)
     assert data.spec.modalities[1].shape == (5, 7)
     assert (rows_of(data, 1)[:, 4] == 0).all()
 
@@ -513,6 +474,16 @@ def test_a_padding_number_is_no_part_of_the_vocabulary() -> None:
 @pytest.mark.parametrize(
     ("array", "options", "message"),
     [
+        (np.ones((NUM, 3)), {}, "'b' is constant in training"),
+        (1e9 + B.astype(float), {}, "'b' is constant in training.*subtract its"),
+        (np.array(["one", "text"])[[1] * NUM], {}, "'b' is constant in training"),
+        (TEXTS, {"standardise": ["b"]}, "names 'b', which holds tokens"),
+        (B, {"padding": 3}, "data.padding is 3, but no modality holds token"),
+        (np.full(NUM, "\U0001f426"), {}, r"hold no words; data.kinds=\{NAME: letters"),
+        (B, {"missing_fraction": 0.999999}, "no training event with two modalities"),
+        (B, {"kinds": {"b": "image"}}, r"b has the shape \(60, 4\); images are"),
+        (B, {"kinds": {"b": "words"}}, "data.kinds.b is words, but b holds float32"),
+        (B.astype(complex), {}, "holds complex128, not numbers"),
         (B.astype(float) * 1e39, {}, "b holds .*e.* in row 0.* values must be finite, up to 3.4e"),
         (np.where(B > 1, np.inf, 1.0), {"kinds": {"b": "tokens"}}, "b has the token inf in row"),
         (RANDOM.poisson(3, (NUM, 4)), COUNTS | {"standardise": ["b"]}, "'b', which holds counts"),
@@ -523,9 +494,8 @@ def test_a_padding_number_is_no_part_of_the_vocabulary() -> None:
     ],
 )
 def test_arrays_that_mean_something_else_are_refused(array, options, message) -> None:
-    np.save("b.npy", array)
     with pytest.raises(ValueError, match=message):
-        ready({"a": "a.npy", "b": "b.npy"}, **options)
+        beside_a(array, **options)
 
 
 @pytest.mark.parametrize(
@@ -550,17 +520,15 @@ def test_tensors_of_any_type_and_keys_that_are_numbers(dtype: torch.dtype) -> No
 
 
 def test_texts_whose_words_never_recur_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    np.save("t.npy", np.array([chr(0x4E00 + i) * 5 for i in range(NUM)]))
-    ready({"a": "a.npy", "t": "t.npy"})
+    beside_a(np.array([chr(0x4E00 + i) * 5 for i in range(NUM)]))
     assert "100% of the words of training texts occur once" in caplog.text
-    assert "data.kinds={t: letters}" in caplog.text
+    assert "data.kinds={b: letters}" in caplog.text
 
 
 def test_features_without_a_value_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     values = B.copy()
     values[:, 2] = np.nan
-    np.save("b.npy", values)
-    ready({"a": "a.npy", "b": "b.npy"})
+    beside_a(values)
     assert "b: 1 of 4 features have no value in training (number 2" in caplog.text
 
 
@@ -573,48 +541,33 @@ def test_features_without_a_value_are_warned_of(caplog: pytest.LogCaptureFixture
     ],
 )
 def test_texts_of_labels_are_stripped_and_words_for_nothing_unknown(labels, classes) -> None:
-    np.save("y.npy", labels)
-    assert ready({"a": "a.npy", "b": "b.npy"}, labels="y.npy").spec.class_names == classes
+    assert labelled(labels).spec.class_names == classes
 
 
 @pytest.mark.parametrize("value", [np.inf, 1e20, 2.5])
 def test_labels_that_are_no_classes_are_refused(value: float) -> None:
-    np.save("y.npy", np.where(np.arange(NUM) % 2, value, 1))
     with pytest.raises(ValueError, match="labels are whole numbers or texts"):
-        ready({"a": "a.npy", "b": "b.npy"}, labels="y.npy")
+        labelled(np.where(np.arange(NUM) % 2, value, 1))
 
 
 def test_rare_classes_are_told_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    np.save("y.npy", np.where(np.arange(NUM) < 20, np.arange(NUM) + 10, 1))
-    ready({"a": "a.npy", "b": "b.npy"}, labels="y.npy")
+    labelled(np.where(np.arange(NUM) < 20, np.arange(NUM) + 10, 1))
     assert "class '10' has 1 of 60 events, and 19 other classes one or two" in caplog.text
     assert caplog.text.count("all of them train") == 1
-    np.save("y.npy", np.arange(NUM))
     with pytest.raises(ValueError, match="labels are classes, not names or numbers of events"):
-        ready({"a": "a.npy", "b": "b.npy"}, labels="y.npy")
-
-
-def test_batches_of_few_events_are_half_of_them(caplog: pytest.LogCaptureFixture) -> None:
-    data = MultimodalDataModule(seed=0, modalities={"a": "a.npy", "b": "b.npy"})
-    data.setup()
-    assert data.batch_size == 21
-    assert "batch_size is 21 instead of 128, as there are 42 training events" in caplog.text
+        labelled(np.arange(NUM))
 
 
 def test_units_far_from_1_are_warned_of_or_refused(caplog: pytest.LogCaptureFixture) -> None:
-    np.save("b.npy", B * 1e-12)
-    ready({"a": "a.npy", "b": "b.npy"}, standardise=["b"])
+    beside_a(B * 1e-12, standardise=["b"])
     assert "standardise" not in caplog.text
     sixteen_bits = images(8, 8).astype(np.uint16) * 257
     for far in (B * 1e-12, B * 1e3, B + 1e3, sixteen_bits):
         caplog.clear()
-        np.save("b.npy", far)
-        ready({"a": "a.npy", "b": "b.npy"})
+        beside_a(far)
         assert "values far from 1: set data.standardise=[b]" in caplog.text
     caplog.clear()
-    np.save("b.npy", RANDOM.poisson(1e4, (NUM, 4)))
-    ready({"a": "a.npy", "b": "b.npy"})
+    beside_a(RANDOM.poisson(1e4, (NUM, 4)))
     assert "standardise" not in caplog.text
-    np.save("b.npy", B * 1e30)
     with pytest.raises(ValueError, match=r"whose squares overflow; set data.standardise=\[b\]"):
-        ready({"a": "a.npy", "b": "b.npy"})
+        beside_a(B * 1e30)

@@ -35,7 +35,7 @@ def test_a_missing_rat_is_named_with_what_was_found(tmp_path):
     write_rat(tmp_path, recording("mitt"))
     with pytest.raises(FileNotFoundError, match=r"rat 'stella' in .*; found there: Barat, Mitt$"):
         read_rat(tmp_path, "stella")
-    with pytest.raises(FileNotFoundError, match=r"did you mean the rat 'barat'\?"):
+    with pytest.raises(FileNotFoundError, match=r"did you mean 'barat'\?"):
         read_rat(tmp_path, "barrat")
 
 

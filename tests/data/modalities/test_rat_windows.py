@@ -81,21 +81,6 @@ def test_sub_windows_are_cut_as_a_loop_cuts_them(cut, offsets):
     ]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ((25, 17, 10), "num_subwindows is 17, but a window of 25 bins has only 16"),
-        ((5, 1, 6), "subwindow_length is 6, longer than the window of 5"),
-        ((25, 0, 10), "num_subwindows is 0"),
-        ((25, 16, 0), "subwindow_length is 0"),
-        ((0, 1, 1), "window_length is 0"),
-    ],
-)
-def test_sub_windows_that_do_not_fit_are_refused(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        Windowing(*arguments)
-
-
 def test_a_window_outside_the_recording_is_refused():
     with pytest.raises(ValueError, match=r"window of mitt, bins 16 to 41, lies outside .* 40 bins"):
         Windowing(25, 16, 10)(recording(), np.arange(60), start=16)

@@ -45,15 +45,26 @@ ASIDE = (
     "callbacks.evaluation.generation=null",
 )
 NARROW = tuple(f"model.networks.image.{part}.width=16" for part in ("encoder", "decoder"))
+FALLING = (
+    "_target_: mixvae.objectives.schedules.Linear",
+    "start: 1.0",
+    "end: 0.05",
+    "begin: 0",
+    "length: 12",
+)
 PROFILE: dict[str, tuple[str, ...]] = {
     "polymnist": (
         *NARROW,
-        "data.train_samples=20000",
-        "data.test_samples=1000",
+        "data.digit_side=28",
+        "data.train_samples=40000",
+        "data.test_samples=2000",
         "data.val_fraction=0.05",
         "data.batch_size=32",
         "data.epoch_steps=500",
-        "trainer.max_epochs=1",
+        "trainer.max_epochs=12",
+        "trainer.precision=auto",
+        "bf16_tested=true",
+        f"model.learning_rate={{{', '.join(FALLING)}}}",
     ),
     "glyphs": (
         *NARROW,

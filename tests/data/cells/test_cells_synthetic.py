@@ -85,6 +85,8 @@ def test_the_command_writes_a_file_and_never_over_another(tmp_path, capsys):
     assert main(command) == 1
     assert "exists; choose another name, or set overwrite=true" in capsys.readouterr().err
     assert out.read_bytes() == before
-    assert main([*command, "seed=1", "overwrite=true"]) == 0
+    assert main([*command, "marker_strength=-1", "overwrite=true"]) == 1
+    assert "marker_strength is -1.0; it must be a number, 0 or more" in capsys.readouterr().err
+    assert main([*command, "marker_strength=3", "overwrite=true"]) == 0
     assert out.read_bytes() != before
     assert [path.name for path in tmp_path.iterdir()] == ["cells.h5ad"], "nothing else is left"

@@ -24,6 +24,7 @@ from mixvae.evaluation.predictions import PredictionTable
 from mixvae.evaluation.state_findings import (
     MEANING,
     Finding,
+    decoded_positions,
     effective_number,
     gain_score,
     judge_state,
@@ -41,6 +42,7 @@ from mixvae.messages import inform, warn
 
 Row = Sequence[Any]
 Rows = NDArray[np.integer[Any]]
+PATH_STEPS = 65  # states between the smallest and the largest of a category, decoded
 MAX_JUDGED = 500  # samples of a category that are decoded to judge its states
 
 
@@ -157,7 +159,8 @@ class StateAnalysis(AbstractPredictionCallback):
             scores = self._scores(trainer, model, table, members[:MAX_JUDGED], k)
             for state in range(states.shape[1]):
                 score = scores[state] if scores else None
-                finding = judge_state(states[:, state], score, self.min_samples)
+                positions = self._positions(model, states, k, state)
+                finding = judge_state(states[:, state], score, self.min_samples, positions)
                 found[k, state] = finding
                 change = float(np.abs(traversal.change[self.agent, j, state]).max(initial=0))
                 own = effective_number(states[:, state])
@@ -173,6 +176,21 @@ class StateAnalysis(AbstractPredictionCallback):
                 )
         return found
 
+    def _positions(
+        self, model: Any, states: NDArray[np.float32], k: int, state: int
+    ) -> NDArray[np.float64]:
+        """Positions of the samples of a category, (N, S), along a decoded state dimension."""
+        own = states[:, state]
+        grid = np.linspace(own.min(), own.max(), PATH_STEPS)
+        path = np.repeat(states.mean(axis=0, keepdims=True), PATH_STEPS, axis=0)
+        path[:, state] = grid
+        decoded = decode_mixture(
+            model,
+            np.eye(model.num_categories, dtype=np.float32)[np.full(PATH_STEPS, k)],
+            np.repeat(path[None], model.num_agents, axis=0),
+        )[self.agent]
+        return decoded_positions(own, grid, decoded.reshape(PATH_STEPS, -1))
+
     def _scores(
         self, trainer: Trainer, model: Any, table: PredictionTable, members: Rows, k: int
     ) -> list[float]:
@@ -183,8 +201,7 @@ class StateAnalysis(AbstractPredictionCallback):
             return []
         x = np.stack([samples[int(table.index[n])][0].ravel() for n in here])
         states = table.state_mean[:, here]
-        one_hot = np.zeros((len(here), model.num_categories), dtype=np.float32)
-        one_hot[:, k] = 1
+        one_hot = np.eye(model.num_categories, dtype=np.float32)[np.full(len(here), k)]
 
         def decode(state: NDArray[np.float32]) -> NDArray[np.float32]:
             return decode_mixture(model, one_hot, state)[self.agent].reshape(len(here), -1)

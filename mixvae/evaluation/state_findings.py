@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mixvae.evaluation.valleys import SIGNIFICANT, significance, valley
+
 Finding = Literal["", "dead", "bimodal", "few"]
 STANDARD_ERRORS = 3.0
 SEPARATION = 2.0
@@ -48,11 +50,29 @@ def effective_number(values: NDArray[Any]) -> float:
     return float(square.sum() ** 2 / fourth) if fourth > 0 else 0.0
 
 
+def decoded_positions(
+    values: NDArray[Any], grid: NDArray[Any], decoded: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Positions of states along the path that the decoder draws, in the unit of the data.
+
+    The scale of a state is arbitrary: an encoder that saturates crowds a gradient at its ends, as
+    if there were two groups. Along the decoded path the gradient is even again.
+
+    Args:
+        values: States, shape (N,).
+        grid: Rising states whose range holds `values`, shape (T,).
+        decoded: Decoded samples at `grid`, shape (T, D).
+    """
+    steps = np.linalg.norm(np.diff(decoded.astype(np.float64), axis=0), axis=1)
+    return np.interp(values, grid, np.append(0.0, steps.cumsum()))
+
+
 def is_bimodal(values: NDArray[Any], min_samples: int = 10) -> bool:
     """Whether values, shape (N,), are two groups of at least `min_samples` each.
 
     Two Gaussians must fit better than one by a Bayesian information criterion of 10, lie apart by
-    Ashman's D of 2, and leave a valley of at most half the lower peak between their means.
+    Ashman's D of 2, and leave a valley of at most half the lower peak, which chance hardly makes.
+    The valley is that of the samples: two Gaussians fitted to an even gradient have one as well.
 
     Source:
         Ashman, Bird and Zepf 1994 (D > 2: two groups are clearly separated); Kass and Raftery 1995
@@ -69,25 +89,32 @@ def is_bimodal(values: NDArray[Any], min_samples: int = 10) -> bool:
         one, two = (GaussianMixture(n, random_state=0, n_init=3).fit(points) for n in (1, 2))
     if one.bic(points) - two.bic(points) < EVIDENCE:
         return False
-    if np.bincount(two.predict(points), minlength=2).min() < min_samples:
+    group = two.predict(points)
+    if np.bincount(group, minlength=2).min() < min_samples:
         return False
     mean, variance = two.means_.ravel(), two.covariances_.ravel()
     if abs(mean[0] - mean[1]) * np.sqrt(2 / variance.sum()) < SEPARATION:
         return False
-    density = np.exp(two.score_samples(np.linspace(mean[0], mean[1], 101).reshape(-1, 1)))
-    return bool(density.min() <= VALLEY * min(density[0], density[-1]))
+    groups = points[group == 0], points[group == 1]
+    return valley(*groups) <= VALLEY and significance(*groups) > SIGNIFICANT
 
 
-def judge_state(values: NDArray[Any], score: float | None, min_samples: int = 10) -> Finding:
+def judge_state(
+    values: NDArray[Any],
+    score: float | None,
+    min_samples: int = 10,
+    positions: NDArray[Any] | None = None,
+) -> Finding:
     """Judge one state dimension of the samples of a category.
 
     `few`: its variance comes from fewer samples than half of what a Gaussian has, and than
     `min_samples`. `dead`: the samples are not decoded better with it by three standard errors, or
-    by one where the state is of `few`. `bimodal`: see `is_bimodal`.
+    by one where the state is of `few`. `bimodal`: see `is_bimodal`, of `positions`.
 
     Args:
         values: Mean states, shape (N,).
         score: See `gain_score`; None if unknown.
+        positions: See `decoded_positions`; None: `values`.
     """
     few = effective_number(values) < min(min_samples, len(values) / 6)
     # k samples that alone gain reach a score of at most the root of k
@@ -95,4 +122,4 @@ def judge_state(values: NDArray[Any], score: float | None, min_samples: int = 10
         return "dead"
     if few:
         return "few"
-    return "bimodal" if is_bimodal(values, min_samples) else ""
+    return "bimodal" if is_bimodal(values if positions is None else positions, min_samples) else ""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mixvae.evaluation.state_findings import (
+    decoded_positions,
     effective_number,
     gain_score,
     is_bimodal,
@@ -25,6 +26,8 @@ def test_the_effective_number() -> None:
     [
         NORMAL,
         RANDOM.uniform(size=600),
+        np.linspace(0, 1, 150),
+        np.sin(np.linspace(-1.5, 1.5, 600)),
         RANDOM.exponential(size=600),
         RANDOM.standard_t(3, size=600),
         RANDOM.normal(size=30),
@@ -61,3 +64,14 @@ def test_a_judgement_names_the_first_that_holds() -> None:
     assert [judge_state(v, 2.9) for v in (NORMAL, two, few)] == ["dead", "dead", "few"]
     assert judge_state(few, 0.9) == "dead"
     assert judge_state(two, None) == "bimodal"
+
+
+def test_a_gradient_is_one_group_where_a_saturated_encoder_crowds_its_ends() -> None:
+    gradient = RANDOM.uniform(-1.7, 1.7, size=600)
+    values = np.tanh(gradient)
+    grid = np.linspace(values.min(), values.max(), 65)
+    decoded = np.outer(np.arctanh(grid), [3.0, 4.0])
+    positions = decoded_positions(values, grid, decoded)
+    np.testing.assert_allclose(positions, 5 * (gradient - gradient.min()), atol=0.05)
+    assert judge_state(values, 9.0) == "bimodal"
+    assert judge_state(values, 9.0, positions=positions) == ""

@@ -12,6 +12,7 @@ from mixvae import __version__
 from mixvae.cli.command import Command
 from mixvae.cli.compose import compose_jobs
 from mixvae.cli.config_file import load_config
+from mixvae.cli.constructors import REPLACED
 from mixvae.runs.folder import RunFolder
 
 # Parts of a config that affect results, and keys in them that do not or are the seed.
@@ -44,13 +45,18 @@ def changed_since(folder: Path, job: Sequence[str]) -> list[str]:
 
     Returns:
         Their keys, with the old and the new value. A key that only one of the two
-        has came with another version, and is ignored.
+        has came with another version, and is ignored; so is a value that each run replaces
+        by its own choice, such as `trainer.precision=auto`.
     """
     if not RunFolder(folder).config.is_file():
         return []
     then = _settings(load_config(RunFolder(folder).config))
     now = _settings(compose_jobs(Command(list(job)))[0].cfg)
-    changed = [key for key in then if key in now and then[key] != now[key]]
+    changed = [
+        key
+        for key in then
+        if key in now and then[key] != now[key] and (key, str(now[key])) not in REPLACED
+    ]
     return [f"{key} was {then[key]} and is {now[key]}" for key in changed]
 
 

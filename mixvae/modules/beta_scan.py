@@ -29,6 +29,9 @@ MAX_MODALITIES = 12
 STARTS = 3
 # The smallest beta that reaches this share of the best one's gain is taken.
 ENOUGH = 0.6
+# Where linear latents tell nothing, as of images whose digits move, networks may: a small beta lets
+# them find it, and a large one holds the latents at their mean.
+BLIND = 1 / 64
 # Standard errors, 1 / (number of events) for a pair, above which a gain is not chance.
 CHANCE = 3.0
 
@@ -122,14 +125,14 @@ def choose_beta(
 def _pick(
     candidates: Sequence[float], gains: Sequence[float], chance: float, unit: float
 ) -> Choice:
-    """The smallest candidate whose gain is nearly the best one's; without a gain, unit / 4."""
+    """The smallest candidate whose gain is nearly the best one's; without a gain, `BLIND`."""
     best = max(range(len(gains)), key=gains.__getitem__)
     tried = f"{candidates[0]:.3g} to {candidates[-1]:.3g}"
     found = tuple(candidates), tuple(gains)
     if not gains[best] > chance:
-        beta = unit / 4
+        beta = unit * BLIND
         reason = (
-            f"a quarter of the largest variance of a principal component, {unit:.3g}: none of"
+            f"1/{1 / BLIND:g} of the largest variance of a principal component, {unit:.3g}: none of"
             f" {tried} made one modality's latents tell of another on validation events"
         )
         return Choice(beta, reason, *found)

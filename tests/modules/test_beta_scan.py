@@ -81,7 +81,8 @@ def test_beta_is_small_where_nothing_is_private() -> None:
 def test_without_anything_shared_a_rule_of_thumb_is_taken_and_said() -> None:
     choice = choose_beta(model(), [pair(shared=0.0)], [pair(shared=0.0, seed=1)])
     unit = choice.candidates[0] / RELATIVE[0]
-    assert choice.beta == pytest.approx(unit / 4)
+    assert choice.beta == pytest.approx(unit / 64)
+    assert "1/64 of the largest variance" in choice.reason
     assert "none of" in choice.reason
 
 
